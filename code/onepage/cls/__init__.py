@@ -1,0 +1,1 @@
+"""ResNet-18 on CIFAR-10: model, augmentation, training, evaluation, Grad-CAM."""

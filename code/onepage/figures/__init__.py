@@ -1,0 +1,1 @@
+"""Drawing: arrays and JSON in, pictures out. Nothing here imports torch."""

@@ -1,0 +1,78 @@
+"""Writing files so that no reader ever sees half of one, and digests of files.
+
+Every artifact is written to a temporary file beside its target and moved into place when complete: an interrupted
+stage leaves the old file or none. Standard library only: the stamp program runs before any package is installed.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from onepage.errors import UserError
+
+
+def write_with(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Write ``path`` by calling ``write(file)`` on a temporary beside it, then move it into place.
+
+    Raises UserError when the disk is full or the folder cannot be written; the old file is then untouched.
+    """
+    path = Path(path)
+    temporary: str | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        with os.fdopen(descriptor, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes 0600; a target should look like any written file
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(
+            f"cannot write {path}: {error.strerror or error}; free space or choose another place"
+        ) from error
+    finally:
+        if temporary is not None and os.path.exists(temporary):
+            os.unlink(temporary)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write bytes to ``path`` in one move."""
+    write_with(path, lambda file: file.write(content))
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write UTF-8 text to ``path`` in one move."""
+    write_bytes(path, content.encode("utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as indented JSON (UTF-8, NaN refused) to ``path`` in one move."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON from ``path``; raises UserError naming the file when it is missing or not JSON."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; run the stage that writes it (see: make help)") from None
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise UserError(f"{path} cannot be read ({error}); delete it and run make again") from None
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file's content, as 64 hex digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _umask() -> int:
+    # There is no way to read the umask without setting it; this program writes from one thread.
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,1 @@
+"""Transformer encoder-decoder on Multi30k: model, tokens, batches, training, search, evaluation."""

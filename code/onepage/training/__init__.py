@@ -1,0 +1,1 @@
+"""What both training loops share: recipes, seeding, schedules, averaging, checkpoints, history, progress."""
