@@ -1,0 +1,206 @@
+# From a clone to the page: `make all`. From a clone to tested claims: `make test`. `make help` lists the rest.
+#
+# Each stage is a command that reads files and writes files; a target is the file a stage writes last. What decides
+# whether a stage runs is content: code/onepage/stamps.py rewrites a stage's stamp only when something the stage reads
+# has changed. Checkpoints are not targets: an interrupted stage is simply run again and goes on.
+
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.DEFAULT_GOAL := help
+
+ifeq ($(filter 4% 5% 6%,$(MAKE_VERSION)),)
+$(error GNU make 4 or newer is needed, this is $(MAKE_VERSION); on macOS: brew install make, then gmake all)
+endif
+
+# Variables a user may set, on the command line or in the environment
+PROFILE ?= auto
+SEED ?= 0
+DATA ?= auto
+DATA_MIRROR ?=
+SRC ?= en
+TGT ?= de
+DEVICE ?= auto
+THREADS ?= 0
+RECIPE ?=
+PDF_ENGINE ?= auto
+TORCH ?= auto
+PYTHON ?= python3
+OUT ?= .
+DATA_DIR ?= data
+VENV ?= .venv
+STRICT ?= 0
+PYTEST ?=
+
+single = $(if $(word 2,$($1)),$(error $1="$($1)": a value with spaces cannot be used; choose one without))
+$(foreach variable,PROFILE SEED DATA DATA_MIRROR SRC TGT DEVICE THREADS RECIPE PDF_ENGINE TORCH PYTHON OUT DATA_DIR VENV STRICT,$(call single,$(variable)))
+ifneq ($(shell [[ "$(SEED)$(THREADS)" =~ ^[0-9]+$$ ]] && echo ok),ok)
+$(error SEED="$(SEED)", THREADS="$(THREADS)": both must be whole numbers, 0 or more)
+endif
+
+# No setting of the caller's shell may change a number, hide byte code, or send Python elsewhere
+export PYTHONPATH := $(CURDIR)/code
+export PYTHONHASHSEED := 0
+export CUBLAS_WORKSPACE_CONFIG := :4096:8
+export LC_ALL := C.UTF-8
+export STRICT
+unexport PYTHONDONTWRITEBYTECODE PYTHONHOME
+PY := $(VENV)/bin/python
+ONEPAGE := $(PY) -m onepage
+READY := $(VENV)/stamp.json
+
+# What the goals asked for need: both tasks, one, or none
+GOALS := $(or $(MAKECMDGOALS),help)
+NEED_CLS := $(filter all cls report verify claims,$(GOALS))
+NEED_MT := $(filter all mt report verify claims,$(GOALS))
+NEED_PAGE := $(filter all report,$(GOALS))
+TRAINS := $(filter all cls mt,$(GOALS))
+ifneq ($(RECIPE),)
+ifneq ($(filter-out cls mt,$(GOALS)),)
+$(error RECIPE=$(RECIPE) is for one task: make cls RECIPE=... or make mt RECIPE=...)
+endif
+endif
+
+# Decided once, before any training, by the data stage: which set, which profile, which PDF engine
+PLANS := $(OUT)/runs/.plan
+KEY := $(PROFILE)-$(DATA)-$(DEVICE)-$(THREADS)$(if $(RECIPE),-$(notdir $(RECIPE)))
+PLAN_CLS := $(PLANS)/cls-$(KEY).mk
+PLAN_MT := $(PLANS)/mt-$(KEY)-$(SRC)-$(TGT).mk
+ENGINE_MK := $(PLANS)/engine-$(PDF_ENGINE).mk
+
+# report, verify and claims look at runs that are there: without a plan there is no run, and they decide nothing
+ifeq ($(TRAINS),)
+ifneq ($(NEED_CLS),)
+ifneq ($(words $(wildcard $(PLAN_CLS) $(PLAN_MT))),2)
+$(error not run with these settings; run: make all)
+endif
+endif
+endif
+
+# the engine stands first: a machine that cannot make the page says so before anything is trained
+ifneq ($(NEED_PAGE),)
+include $(ENGINE_MK)
+endif
+ifneq ($(NEED_CLS),)
+include $(PLAN_CLS)
+endif
+ifneq ($(NEED_MT),)
+include $(PLAN_MT)
+endif
+
+RUN_CLS = $(OUT)/runs/cls/$(CLS_FOLDER)/$(CLS_PROFILE)/seed$(SEED)
+RUN_MT = $(OUT)/runs/mt/$(MT_FOLDER)/$(MT_PROFILE)/seed$(SEED)
+PLANS_HERE := $(if $(CLS_FOLDER),--plan $(PLAN_CLS)) $(if $(MT_FOLDER),--plan $(PLAN_MT))
+ifneq ($(strip $(PLANS_HERE)),)
+STAMPED := $(shell $(PYTHON) -S -E code/onepage/stamps.py --out $(OUT) --seed $(SEED) $(PLANS_HERE) --engine "$(ENGINE)" 2>&1 || echo failed)
+ifneq ($(STAMPED),)
+$(error $(STAMPED))
+endif
+endif
+
+.PHONY: help all setup setup-tex doctor data cls mt report verify claims test check lint types unit clean
+help: ## what can be made, and the variables that steer it
+	@echo "make TARGET [VARIABLE=value ...]"
+	@echo
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | column -t -s '|'
+	@echo
+	@echo "  PROFILE=auto        quick (two CPU cores), full (one GPU) or smoke; auto: full where there is a CUDA GPU"
+	@echo "  SEED=0              seed of weights, order and augmentation; each seed is a run of its own"
+	@echo "  DATA=auto           real, generated, or auto: real where it can be had, else the generated stand-ins"
+	@echo "  DATA_MIRROR=        folder or URL with cifar-10-python.tar.gz and multi30k/, asked before the public sources"
+	@echo "  SRC=en TGT=de       languages of the translation: en, de or fr"
+	@echo "  DEVICE=auto         cpu, cuda, or auto: cuda where it is"
+	@echo "  THREADS=0           CPU threads; 0 takes the recipe's (more is faster, and gives other last digits)"
+	@echo "  RECIPE=             a recipe of your own, with make cls or make mt (see code/onepage/configs)"
+	@echo "  PDF_ENGINE=auto     latex, typst, or auto: LaTeX where it is, else the typst wheel"
+	@echo "  TORCH=auto          which build of torch setup installs: cpu, cuda, or auto: cuda where a GPU is"
+	@echo "  PYTHON=python3      the Python (3.11 or newer) that makes the environment"
+	@echo "  OUT=.               folder that gets runs/, figures/ and report/"
+	@echo "  DATA_DIR=data       folder of the data sets"
+	@echo "  STRICT=0            1: a claim that is NOT CHECKED fails make verify"
+
+all: $(OUT)/report/report.pdf ## everything: environment, data, both trainings, figures, the page, the claims
+setup: $(READY) ## the virtual environment, from the pinned and hashed files in env/
+cls: $(OUT)/figures/cls/figures.json ## train, evaluate and draw ResNet-18
+mt: $(OUT)/figures/mt/figures.json ## train, evaluate and draw the Transformer
+report: $(OUT)/report/report.pdf ## draw and render the page from runs that are there; trains nothing
+
+$(READY): env/requirements.txt env/torch-cpu.txt env/torch-cuda.txt env/setup.py
+	@$(PYTHON) env/setup.py --venv $(VENV) --torch $(TORCH)
+	@touch $@
+
+setup-tex: ## LaTeX and poppler by apt (root), from env/apt.txt; without it typst makes the page
+	@$(PYTHON) env/setup.py --tex
+	@rm -f $(PLANS)/engine-*.mk
+
+data: $(READY) ## fetch and verify the data sets anew, or generate the stand-ins (also decides the plan anew)
+	@$(ONEPAGE) data cls --plan $(PLAN_CLS) $(DECIDE)
+	@$(ONEPAGE) data mt --plan $(PLAN_MT) $(DECIDE)
+
+DECIDE = --data-dir $(DATA_DIR) --data $(DATA) --mirror "$(DATA_MIRROR)" --src $(SRC) --tgt $(TGT) \
+  --profile $(PROFILE) --device $(DEVICE) --threads $(THREADS) --recipe "$(RECIPE)"
+
+$(PLAN_CLS): $(READY)
+	@$(ONEPAGE) data cls --plan $@ $(DECIDE)
+$(PLAN_MT): $(READY)
+	@$(ONEPAGE) data mt --plan $@ $(DECIDE)
+$(ENGINE_MK): $(READY)
+	@$(ONEPAGE) engine --wanted $(PDF_ENGINE) --write $@
+
+# model.pt <- train, metrics.json <- evaluate, figures.json <- draw, report.pdf <- render
+ifneq ($(TRAINS),)
+$(RUN_CLS)/model.pt: $(RUN_CLS)/.stamp/train
+	@$(ONEPAGE) train cls --plan $(PLAN_CLS) --run $(RUN_CLS) --seed $(SEED) --data-dir $(DATA_DIR)
+$(RUN_CLS)/metrics.json: $(RUN_CLS)/model.pt $(RUN_CLS)/.stamp/evaluate
+	@$(ONEPAGE) evaluate cls --run $(RUN_CLS) --data-dir $(DATA_DIR)
+$(RUN_MT)/model.pt: $(RUN_MT)/.stamp/train
+	@$(ONEPAGE) train mt --plan $(PLAN_MT) --run $(RUN_MT) --seed $(SEED) --data-dir $(DATA_DIR)
+$(RUN_MT)/metrics.json: $(RUN_MT)/model.pt $(RUN_MT)/.stamp/evaluate
+	@$(ONEPAGE) evaluate mt --run $(RUN_MT) --data-dir $(DATA_DIR)
+else
+$(RUN_CLS)/metrics.json:
+	@echo "not run: $(RUN_CLS); run: make cls" >&2; exit 1
+$(RUN_MT)/metrics.json:
+	@echo "not run: $(RUN_MT); run: make mt" >&2; exit 1
+endif
+
+$(OUT)/figures/cls/figures.json: $(RUN_CLS)/metrics.json $(OUT)/figures/cls/.stamp
+	@$(ONEPAGE) draw cls --run $(RUN_CLS) --figures $(OUT)/figures/cls
+$(OUT)/figures/mt/figures.json: $(RUN_MT)/metrics.json $(OUT)/figures/mt/.stamp
+	@$(ONEPAGE) draw mt --run $(RUN_MT) --figures $(OUT)/figures/mt
+
+$(OUT)/report/report.pdf: $(OUT)/figures/cls/figures.json $(OUT)/figures/mt/figures.json $(OUT)/report/.stamp
+	@$(ONEPAGE) render --out $(OUT) --cls-run $(RUN_CLS) --mt-run $(RUN_MT) --engine $(ENGINE)
+	@$(ONEPAGE) verify $(VERIFY) || true
+
+VERIFY = --out $(OUT) --data-dir $(DATA_DIR) --cls-run $(RUN_CLS) --mt-run $(RUN_MT)
+verify: $(READY) ## recompute every claim of report/claims.toml from predictions and data
+	@$(ONEPAGE) verify $(VERIFY)
+
+doctor: $(READY) ## check this machine: Python, torch, memory, disk, TeX, data sources
+	@$(ONEPAGE) doctor --out $(OUT) --data-dir $(DATA_DIR) --mirror "$(DATA_MIRROR)" --device $(DEVICE) \
+	  --pdf-engine $(PDF_ENGINE) --src $(SRC) --tgt $(TGT)
+
+lint: $(READY)
+	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+types: $(READY)
+	@$(VENV)/bin/mypy
+unit: $(READY)
+	@$(PY) -m pytest -m "not slow and not claims" $(PYTEST)
+
+check: lint types unit ## lint, types and the quick tests: under two minutes
+
+# The claims are tested on this machine's runs; where there are none, the quick profile is trained first.
+TESTED = PROFILE=$(if $(filter auto,$(PROFILE)),quick,$(PROFILE))
+test: check ## check, then train quick if there are no runs, then the slow tests, the smoke pipeline and the claims
+	@$(MAKE) cls mt $(TESTED)
+	@$(MAKE) claims $(TESTED)
+claims: $(READY)
+	@$(ONEPAGE) verify $(VERIFY)
+	@CLAIMED_CLS_RUN=$(RUN_CLS) CLAIMED_MT_RUN=$(RUN_MT) CLAIMED_DATA=$(DATA_DIR) CLAIMED_OUT=$(OUT) \
+	  $(PY) -m pytest -m "slow or claims" $(PYTEST)
+
+clean: ## remove figures and the rendered page; keeps data and runs
+	@rm -rf $(OUT)/figures/cls $(OUT)/figures/mt $(OUT)/report/report.* $(OUT)/report/.stamp

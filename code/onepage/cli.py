@@ -1,0 +1,204 @@
+"""The command line behind the make targets: one command a stage, files in, files out. Make alone knows the order."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from onepage.errors import UserError
+
+TASK = click.Choice(["cls", "mt"])
+# torch takes a second to import: each command imports what it needs, so that --help and the drawing stages stay quick
+
+
+class Program(click.Group):
+    """A group that shows a UserError as one line and exits 1; --debug shows the traceback."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except UserError as error:
+            if context.params.get("debug"):
+                raise
+            click.echo(f"onepage: {error}", err=True)
+            sys.exit(130 if type(error).__name__ == "Interrupted" else 1)
+        except OSError as error:
+            if context.params.get("debug"):
+                raise
+            click.echo(f"onepage: {error}; see --debug for where", err=True)
+            sys.exit(1)
+
+
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def main(debug: bool) -> None:
+    """Two architectures from primitives, trained from a seed and reported on one page.
+
+    Each command is one stage: it reads files and writes files, the last of them when all is complete. `make help`
+    lists the targets that run them in order.
+    """
+
+
+data_dir_option = click.option(
+    "--data-dir", type=click.Path(path_type=Path), default=Path("data"), show_default=True, help="Where data sets lie."
+)
+out_option = click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path(),
+    show_default=True,
+    help="Folder that holds runs/, figures/ and report/.",
+)
+
+
+@main.command()
+@click.argument("task", type=TASK)
+@click.option("--plan", "target", type=click.Path(path_type=Path), required=True, help="Makefile fragment to write.")
+@data_dir_option
+@click.option("--data", default="auto", show_default=True, help="auto, real or generated.")
+@click.option("--mirror", default="", help="Folder or URL prefix to take the data from first (DATA_MIRROR).")
+@click.option("--src", default="en", show_default=True, help="Source language: en, de or fr.")
+@click.option("--tgt", default="de", show_default=True, help="Target language: en, de or fr.")
+@click.option(
+    "--profile", default="auto", show_default=True, help="quick, full, smoke; auto: full on a GPU, else quick."
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--threads", default=0, help="CPU threads; 0 takes the recipe's.")
+@click.option("--recipe", "recipe_file", default="", help="A recipe of your own instead of the profile's (RECIPE).")
+def data(task: str, target: Path, **settings: Any) -> None:
+    """Fetch and verify the data of TASK, or generate its stand-in, and decide what the run will be.
+
+    Takes what is in the data folder, then the mirror, then the public sources. Writes the plan: data set, profile,
+    device, precision, threads.
+    """
+    from onepage import plan
+
+    made = plan.decide(task, target, **settings)
+    what = f"{made['profile']} on {made['set']}" + (" (generated stand-in data)" if made["generated"] else "")
+    click.echo(f"{task:<4} plan: {what}, {made['device']}, {made['precision']}, {made['threads']} threads")
+
+
+@main.command()
+@click.argument("task", type=TASK)
+@click.option("--plan", "target", type=click.Path(path_type=Path), required=True, help="Plan written by `data`.")
+@click.option("--run", type=click.Path(path_type=Path), required=True, help="Run folder to train into.")
+@click.option("--seed", default=0, show_default=True, help="Seed of weights, order and augmentation.")
+@data_dir_option
+def train(task: str, target: Path, run: Path, seed: int, data_dir: Path) -> None:
+    """Train TASK as its plan says, to RUN/model.pt; goes on from a checkpoint where there is one.
+
+    Interrupt it with Ctrl-C or SIGTERM: it saves and stops, and the same command goes on to the same result.
+    """
+    from onepage import plan, stamps
+    from onepage.training import recipe as recipes
+    from onepage.training.locking import cpu_training_lock
+
+    made = plan.read(target)
+    block = plan.block(made, seed)
+    program = stamps.digest_files(stamps.files_of(f"train-{task}"))
+    settings = recipes.load(plan.RECIPES[task], Path(made["recipe"]), threads=made["threads"])
+    with cpu_training_lock(made["device"], click.echo):
+        if task == "cls":
+            from onepage.cls.train import train as train_cls
+            from onepage.data.images import load_images
+
+            train_cls(settings, load_images(data_dir, made["set"]), run, block, program)
+        else:
+            from onepage.data.translation import load_translation
+            from onepage.mt.train import train as train_mt
+
+            pairs = load_translation(data_dir, made["set"], made["src"], made["tgt"])
+            train_mt(settings, pairs, run, block, program)
+
+
+@main.command()
+@click.argument("task", type=TASK)
+@click.option("--run", type=click.Path(path_type=Path), required=True, help="Trained run folder.")
+@data_dir_option
+def evaluate(task: str, run: Path, data_dir: Path) -> None:
+    """Score RUN/model.pt on the test data: metrics.json, predictions.npz, explain.npz."""
+    from onepage.files import read_json
+
+    block = read_json(run / "run.json")
+    if task == "cls":
+        from onepage.cls.evaluate import evaluate as evaluate_cls
+        from onepage.data.images import load_images
+
+        evaluate_cls(load_images(data_dir, block["set"]), run, click.echo)
+    else:
+        from onepage.data.translation import load_translation
+        from onepage.mt.evaluate import evaluate as evaluate_mt
+
+        evaluate_mt(load_translation(data_dir, block["set"], block["src"], block["tgt"]), run, click.echo)
+
+
+@main.command()
+@click.argument("task", type=TASK)
+@click.option("--run", type=click.Path(path_type=Path), required=True, help="Evaluated run folder.")
+@click.option("--figures", type=click.Path(path_type=Path), required=True, help="Folder for the pictures.")
+def draw(task: str, run: Path, figures: Path) -> None:
+    """Draw the figures of an evaluated RUN as PNG and PDF; needs neither model nor data set."""
+    import importlib
+
+    importlib.import_module(f"onepage.figures.{task}").draw(run, figures)
+    click.echo(f"{task:<4} figures in {figures}/")
+
+
+@main.command()
+@out_option
+@click.option("--cls-run", type=click.Path(path_type=Path), required=True)
+@click.option("--mt-run", type=click.Path(path_type=Path), required=True)
+@click.option("--engine", default="auto", show_default=True, help="latex, typst; auto: LaTeX where it is, else typst.")
+def render(out: Path, cls_run: Path, mt_run: Path, engine: str) -> None:
+    """Write the page of two evaluated, drawn runs: report.md and report.pdf."""
+    from onepage.report.pdf import resolve_engine
+    from onepage.report.render import render as render_page
+
+    page = render_page(out, cls_run, mt_run, resolve_engine(engine))
+    click.echo(f"page {page}")
+
+
+@main.command()
+@click.option("--wanted", default="auto", show_default=True, help="auto, latex or typst.")
+@click.option("--write", "target", type=click.Path(path_type=Path), required=True, help="Makefile fragment to write.")
+def engine(wanted: str, target: Path) -> None:
+    """Decide what makes the PDF, LaTeX or typst, and say so; fails if neither is there."""
+    from onepage.files import write_text
+    from onepage.report.pdf import resolve_engine
+
+    chosen = resolve_engine(wanted)
+    write_text(target, f"ENGINE := {chosen}\n")
+    click.echo("page will be made by " + {"latex": "LaTeX", "typst": "typst (no LaTeX here)"}.get(chosen, chosen))
+
+
+@main.command()
+@out_option
+@data_dir_option
+@click.option("--cls-run", type=click.Path(path_type=Path))
+@click.option("--mt-run", type=click.Path(path_type=Path))
+@click.option("--claims", type=click.Path(path_type=Path, exists=True), default=Path("report/claims.toml"))
+@click.option("--strict", is_flag=True, default=lambda: os.environ.get("STRICT") == "1", help="NOT CHECKED fails too.")
+def verify(out: Path, data_dir: Path, cls_run: Path | None, mt_run: Path | None, claims: Path, strict: bool) -> None:
+    """Recompute every claim from predictions and data: PASS, FAIL or NOT CHECKED; exits 1 on FAIL."""
+    from onepage import verify as verification
+
+    results = verification.check(verification.load_claims(claims), out, data_dir, cls_run, mt_run)
+    verification.print_table(results)
+    sys.exit(verification.exit_code(results, strict))
+
+
+@main.command()
+@out_option
+@data_dir_option
+@click.option("--mirror", default="")
+@click.option("--device", default="auto")
+@click.option("--pdf-engine", default="auto")
+@click.option("--src", default="en")
+@click.option("--tgt", default="de")
+def doctor(out: Path, data_dir: Path, mirror: str, device: str, pdf_engine: str, src: str, tgt: str) -> None:
+    """Check this machine: Python, torch, cores, memory, disk, TeX, data sources; each row ok or with its remedy."""
+    from onepage.doctor import run
+
+    sys.exit(run(data_dir, out, mirror or None, device, pdf_engine, src, tgt))

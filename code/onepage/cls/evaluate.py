@@ -1,0 +1,143 @@
+"""Evaluate the final ResNet-18: the one place where the test images are read.
+
+Writes ``predictions.npz`` (labels, logits, the pictures of the grids), ``explain.npz`` (Grad-CAM maps) and, last,
+``metrics.json``, so that drawing and reporting need no model and no data set.
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from onepage.cls import augment, scores
+from onepage.cls.gradcam import GradCAM
+from onepage.cls.resnet import ResNet18
+from onepage.cls.train import Recipe, predict
+from onepage.data.images import ImageSet, split_indices
+from onepage.files import write_json, write_with
+from onepage.training import checkpoint, history, provenance, seeding
+from onepage.training.recipe import from_values
+from onepage.training.session import common_block
+from onepage.training.weights import count_parameters, digest_tensors
+
+GRID = 24  # pictures kept for each grid
+EXPLAINED = 8  # pictures explained by Grad-CAM
+
+
+def evaluate(images: ImageSet, run: Path, say: Any = print) -> dict[str, Any]:
+    """Score ``run/model.pt`` on validation and test; returns what metrics.json holds.
+
+    Raises UserError when the weights are missing or damaged, or the data is not what the run was trained on.
+    """
+    started, clock = provenance.now(), time.monotonic()
+    block = common_block(run)
+    recipe = from_values(Recipe, block["recipe"], str(run / "run.json"))
+    device = seeding.prepare(block["seed"], recipe.threads, block["device"])
+    weights, _ = checkpoint.load_model(run / "model.pt")
+    model = ResNet18(len(images.class_names), shortcut=recipe.shortcut)
+    model.load_state_dict(weights)
+    model = model.to(device=device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+
+    size = recipe.stages[-1].image_size
+    test = augment.resize(torch.from_numpy(images.test_images.copy()), size).to(device)
+    logits = predict(model, test, block["precision"])
+    mirrored = predict(model, test.flip(3), block["precision"])
+    test_scores = scores.summary(logits.numpy(), images.test_labels, images.class_names)
+    both = scores.summary(((logits + mirrored) / 2).numpy(), images.test_labels, images.class_names)
+    test_scores["tta"] = {
+        "method": "mean logits of the image and its mirror",
+        "accuracy": both["accuracy"],
+        "accuracy_interval": both["accuracy_interval"],
+    }
+    _, val_index = split_indices(len(images.train_images), recipe.validation_size, recipe.split_seed)
+    val = augment.resize(torch.from_numpy(images.train_images[val_index]), size).to(device)
+    val_scores = scores.summary(
+        predict(model, val, block["precision"]).numpy(), images.train_labels[val_index], images.class_names
+    )
+    last = history.read(run / "history.jsonl")[-1]
+    metrics = {
+        **block,
+        "weights_digest": digest_tensors(weights),
+        "class_names": list(images.class_names),
+        "model": {"name": "ResNet-18", "parameters": count_parameters(model)},
+        "train": {
+            "n": recipe.train_images or len(images.train_images) - recipe.validation_size,
+            "epochs": sum(stage.epochs for stage in recipe.stages),
+            "image_sizes": [stage.image_size for stage in recipe.stages],
+            "loss": last["train_loss"],
+            "accuracy": last["train_accuracy"],
+        },
+        "val": {"n": val_scores["n"], "accuracy": val_scores["accuracy"], "loss": val_scores["nll"]},
+        "test": test_scores,
+    }
+
+    predicted = logits.argmax(dim=1).numpy()
+    probabilities = scores.softmax(logits.numpy())
+    by_confidence = np.argsort(-probabilities.max(axis=1), kind="stable")
+    right = by_confidence[predicted[by_confidence] == images.test_labels[by_confidence]]
+    wrong = by_confidence[predicted[by_confidence] != images.test_labels[by_confidence]]
+    arrays = {"labels": images.test_labels, "logits": logits.numpy()}
+    for name, index in (("correct", spread(right, images.test_labels, GRID)), ("wrong", wrong[:GRID])):
+        arrays[f"{name}_index"] = index
+        arrays[f"{name}_images"] = images.test_images[index].transpose(0, 2, 3, 1)
+    explained = interleave(spread(wrong, images.test_labels, EXPLAINED), spread(right, images.test_labels, EXPLAINED))
+    explained = explained[:EXPLAINED]
+    explain = {
+        "index": explained,
+        "images": images.test_images[explained].transpose(0, 2, 3, 1),
+        "labels": images.test_labels[explained],
+        "predicted": predicted[explained],
+        "probabilities": probabilities[explained].astype(np.float32),
+        "layers": np.array(["layer3", "layer4"]),
+        **cams(model, test[explained], images.test_labels[explained], predicted[explained]),
+    }
+    write_with(run / "predictions.npz", lambda file: np.savez_compressed(file, **arrays))  # type: ignore[arg-type]
+    write_with(run / "explain.npz", lambda file: np.savez_compressed(file, **explain))  # type: ignore[arg-type]
+    provenance.record(
+        run,
+        "evaluate",
+        {
+            "started": started,
+            "finished": provenance.now(),
+            "seconds": round(time.monotonic() - clock, 1),
+            "peak_memory_bytes": provenance.peak_memory_bytes(),
+        },
+    )
+    write_json(run / "metrics.json", metrics)
+    low, high = test_scores["accuracy_interval"]
+    generated = " (generated stand-in data)" if block["generated"] else ""
+    accuracy, n = test_scores["accuracy"], test_scores["n"]
+    say(f"cls  test accuracy {accuracy:.2%} (95 % {low:.2%} to {high:.2%}, n={n:,}){generated}")
+    return metrics
+
+
+def spread(order: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
+    """Up to ``count`` of ``order``, most confident first, taking the classes in turn so that each is seen."""
+    turn: dict[int, int] = {}
+    rank = []
+    for place, number in enumerate(order):
+        label = int(labels[number])
+        turn[label] = turn.get(label, 0) + 1
+        rank.append((turn[label], place))
+    chosen = sorted(place for _, place in sorted(rank)[:count])
+    return order[np.array(chosen, dtype=np.int64)]
+
+
+def interleave(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """One of each in turn, then the rest of the longer."""
+    pairs = [number for pair in zip(first, second, strict=False) for number in pair]
+    shorter = min(len(first), len(second))
+    return np.array([*pairs, *first[shorter:], *second[shorter:]], dtype=np.int64)
+
+
+def cams(model: ResNet18, images: torch.Tensor, true: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
+    """Grad-CAM maps in float32 of layer3 and layer4 for the true and the predicted classes."""
+    maps: dict[str, np.ndarray] = {}
+    with GradCAM(model, [model.layer3, model.layer4]) as cam:
+        for name, classes in (("predicted", predicted), ("true", true)):
+            targets = torch.from_numpy(np.asarray(classes)).to(images.device)
+            for layer, values in zip(("layer3", "layer4"), cam(augment.normalise(images), targets), strict=True):
+                maps[f"cam_{layer}_{name}"] = values.cpu().numpy()
+    return maps

@@ -1,0 +1,88 @@
+"""Grad-CAM: which parts of a layer's feature map speak for a class.
+
+Selvaraju et al. 2017, section 3: the gradient of the class logit with respect to each channel of a convolutional layer,
+averaged over positions (equation 1), weighs that channel; the map is the ReLU of the weighted sum (equation 2). Left
+out: guided back-propagation and the later variants of the weights.
+"""
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class GradCAM:
+    """Class activation maps of target layers; a context manager that leaves the model as it found it.
+
+    ::
+
+        with GradCAM(model, [model.layer3, model.layer4]) as cam:
+            layer3, layer4 = cam(images, targets)   # each (B, h, w), values in [0, 1]
+
+    Works under ``torch.no_grad``, with frozen weights and with in-place activations after the target layer.
+    """
+
+    def __init__(self, model: nn.Module, target_layers: Sequence[nn.Module]):
+        self.model = model
+        self.target_layers = list(target_layers)
+        self._handles: list[Any] = []
+        self._activations: dict[int, Tensor] = {}
+
+    def __enter__(self) -> "GradCAM":
+        for number, layer in enumerate(self.target_layers):
+            self._handles.append(layer.register_forward_hook(self._keep(number)))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+        self._activations.clear()
+
+    def _keep(self, number: int) -> Any:
+        def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+            self._activations[number] = output
+            return output.clone()  # a later in-place operation then changes the copy
+
+        return hook
+
+    def __call__(self, images: Tensor, targets: Tensor | None = None) -> list[Tensor]:
+        """Maps (B, h, w) of each target layer for normalised images (B, 3, H, W), the maximum of each scaled to one.
+
+        ``targets``: class numbers (B,); the predicted classes when None. A map with nothing positive stays zero.
+        Raises RuntimeError outside the ``with`` block.
+        """
+        if not self._handles:
+            raise RuntimeError("use GradCAM inside a with block")
+        modes = [(module, module.training) for module in self.model.modules()]
+        self.model.eval()
+        try:
+            with torch.enable_grad():
+                # a leaf that needs gradients: the graph then exists even when every weight is frozen
+                logits = self.model(images.detach().clone().requires_grad_(True))
+                if targets is None:
+                    targets = logits.argmax(dim=1)
+                score = logits.gather(1, targets[:, None]).sum()  # images do not touch each other in eval mode
+                activations = [self._activations[number] for number in range(len(self.target_layers))]
+                gradients = torch.autograd.grad(score, activations)  # leaves every .grad field alone
+        finally:
+            for module, training in modes:
+                module.training = training
+            self._activations.clear()
+        return [scale(weighted_map(a.detach(), g)) for a, g in zip(activations, gradients, strict=True)]
+
+
+def weighted_map(activations: Tensor, gradients: Tensor) -> Tensor:
+    """Equations 1 and 2: (B, C, h, w) activations and gradients -> (B, h, w) maps, not negative."""
+    weights = gradients.mean(dim=(2, 3), keepdim=True)  # (B, C, 1, 1)
+    return torch.relu((weights * activations).sum(dim=1))
+
+
+def scale(maps: Tensor) -> Tensor:
+    """Each map of (B, h, w) divided by its maximum; an all-zero map stays zero."""
+    peak = maps.amax(dim=(1, 2), keepdim=True)
+    return torch.where(peak > 0, maps / peak.clamp_min(torch.finfo(maps.dtype).tiny), torch.zeros_like(maps))

@@ -1,0 +1,87 @@
+"""ResNet-18 in its CIFAR form, from Conv2d, BatchNorm2d, ReLU and Linear alone.
+
+He et al., "Deep Residual Learning for Image Recognition" (2015): basic block of figure 5 (left), option B (1x1
+projection) of section 3.3 where shape changes, and the CIFAR stem of section 4.2 (one 3x3 convolution, no max-pool).
+Widths 64, 128, 256, 512 with two blocks a stage, as the 18-layer column of table 1. Left out: dropout, bottleneck
+blocks and pre-trained weights. The parameter names are torchvision's, so that weights can be moved between the two.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from onepage.training.weights import count_parameters
+
+PARAMETERS = 11_173_962  # ten classes; asserted when the model is built
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions around which the input is added back: y = relu(F(x) + shortcut(x)).
+
+    Where stride or width change, the shortcut is a 1x1 convolution with BatchNorm, so that both sides have one shape.
+    ``shortcut=False`` leaves the addition out (a plain network), for the ablation only.
+    """
+
+    def __init__(self, width_in: int, width: int, stride: int, shortcut: bool = True):
+        super().__init__()
+        self.conv1 = nn.Conv2d(width_in, width, kernel_size=3, stride=stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv2 = nn.Conv2d(width, width, kernel_size=3, stride=1, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.shortcut = shortcut
+        self.downsample: nn.Sequential | None = None
+        if shortcut and (stride != 1 or width_in != width):
+            self.downsample = nn.Sequential(
+                nn.Conv2d(width_in, width, kernel_size=1, stride=stride, bias=False), nn.BatchNorm2d(width)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, width_in, H, W) -> (B, width, H/stride, W/stride)
+        out = self.relu(self.bn1(self.conv1(x)))
+        out = self.bn2(self.conv2(out))
+        if self.shortcut:
+            out = out + (x if self.downsample is None else self.downsample(x))
+        return self.relu(out)
+
+
+class ResNet18(nn.Module):
+    """(B, 3, H, W) normalised images -> (B, classes) logits; H and W multiples of 8, 32 for CIFAR-10."""
+
+    def __init__(self, classes: int = 10, shortcut: bool = True):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 64, kernel_size=3, stride=1, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.relu = nn.ReLU(inplace=True)
+        self.layer1 = self._stage(64, 64, 1, shortcut)  # (B,  64, H,   W)
+        self.layer2 = self._stage(64, 128, 2, shortcut)  # (B, 128, H/2, W/2)
+        self.layer3 = self._stage(128, 256, 2, shortcut)  # (B, 256, H/4, W/4)
+        self.layer4 = self._stage(256, 512, 2, shortcut)  # (B, 512, H/8, W/8)
+        self.fc = nn.Linear(512, classes)
+        if classes == 10 and shortcut:
+            assert count_parameters(self) == PARAMETERS
+
+    @staticmethod
+    def _stage(width_in: int, width: int, stride: int, shortcut: bool) -> nn.Sequential:
+        return nn.Sequential(BasicBlock(width_in, width, stride, shortcut), BasicBlock(width, width, 1, shortcut))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.relu(self.bn1(self.conv1(x)))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        x = x.mean(dim=(2, 3))  # global average pooling: (B, 512)
+        return self.fc(x)
+
+
+def initialise(model: ResNet18, generator: torch.Generator) -> None:
+    """He normal (fan out) for convolutions (He et al. 2015b, equation 14), BatchNorm at identity, small linear layer.
+
+    The last BatchNorm of each block starts at zero, so that every block starts as its shortcut (Goyal et al. 2017,
+    section 5.1). Draws from ``generator`` in the order of ``model.modules()``.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            fan_out = module.out_channels * module.kernel_size[0] * module.kernel_size[1]
+            module.weight.data.normal_(0.0, (2.0 / fan_out) ** 0.5, generator=generator)
+        elif isinstance(module, nn.Linear):
+            module.weight.data.normal_(0.0, module.in_features**-0.5, generator=generator)
+            module.bias.data.zero_()
+        elif isinstance(module, BasicBlock) and module.shortcut:
+            nn.init.zeros_(module.bn2.weight)

@@ -1,0 +1,91 @@
+"""Scores of a classifier from logits and labels: accuracy with its interval, calibration, confusion."""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+def wilson_interval(correct: int, n: int, z: float = 1.959963984540054) -> list[float]:
+    """95 % interval of a proportion (Wilson 1927): [low, high]."""
+    if n == 0:
+        return [0.0, 1.0]
+    share = correct / n
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    return [max(0.0, centre - half), min(1.0, centre + half)]
+
+
+def softmax(logits: Array) -> Array:
+    """Probabilities (N, classes) in float64 from logits (N, classes)."""
+    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    exponent = np.exp(shifted)
+    return exponent / exponent.sum(axis=1, keepdims=True)
+
+
+def negative_log_likelihood(probabilities: Array, labels: Array) -> float:
+    """Mean of -log p(true class), nats."""
+    picked = probabilities[np.arange(len(labels)), labels]
+    return float(-np.log(np.maximum(picked, 1e-300)).mean())
+
+
+def expected_calibration_error(probabilities: Array, labels: Array, bins: int = 15) -> float:
+    """ECE (Guo et al. 2017, equation 3): mean gap of confidence and accuracy over equal bins of confidence."""
+    confidence = probabilities.max(axis=1)
+    correct = probabilities.argmax(axis=1) == labels
+    number = np.minimum((confidence * bins).astype(int), bins - 1)
+    gap = 0.0
+    for k in range(bins):
+        inside = number == k
+        if inside.any():
+            gap += inside.mean() * abs(correct[inside].mean() - confidence[inside].mean())
+    return float(gap)
+
+
+def confusion_matrix(labels: Array, predicted: Array, classes: int) -> Array:
+    """Counts (classes, classes): rows true, columns predicted."""
+    return np.bincount(labels * classes + predicted, minlength=classes * classes).reshape(classes, classes)
+
+
+def per_class(confusion: Array, names: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Name, n, recall and precision of each class (0 where a class never occurs or is never predicted)."""
+    rows = []
+    for k, name in enumerate(names):
+        true, predicted = int(confusion[k].sum()), int(confusion[:, k].sum())
+        hits = int(confusion[k, k])
+        rows.append({"name": name, "n": true, "recall": hits / max(true, 1), "precision": hits / max(predicted, 1)})
+    return rows
+
+
+def top_confusions(confusion: Array, names: tuple[str, ...], count: int = 10) -> list[dict[str, Any]]:
+    """The most frequent (true, predicted) mistakes, with their share of the true class."""
+    classes = len(names)
+    cells = [(int(confusion[i, j]), i, j) for i in range(classes) for j in range(classes) if i != j]
+    cells.sort(key=lambda cell: (-cell[0], cell[1], cell[2]))
+    return [
+        {"true": names[i], "predicted": names[j], "count": n, "share": n / max(1, int(confusion[i].sum()))}
+        for n, i, j in cells[:count]
+        if n > 0
+    ]
+
+
+def summary(logits: Array, labels: Array, names: tuple[str, ...]) -> dict[str, Any]:
+    """Everything metrics.json says of one set of logits (N, classes)."""
+    probabilities = softmax(logits)
+    predicted = logits.argmax(axis=1)
+    correct, n = int((predicted == labels).sum()), len(labels)
+    confusion = confusion_matrix(labels, predicted, len(names))
+    return {
+        "n": n,
+        "correct": correct,
+        "accuracy": correct / n,
+        "accuracy_interval": wilson_interval(correct, n),
+        "nll": negative_log_likelihood(probabilities, labels),
+        "ece": expected_calibration_error(probabilities, labels),
+        "per_class": per_class(confusion, names),
+        "confusion": confusion.tolist(),
+        "top_confusions": top_confusions(confusion, names),
+    }

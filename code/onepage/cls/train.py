@@ -1,0 +1,265 @@
+"""Train ResNet-18: low resolution first, one-cycle rate, averaged weights.
+
+The image size grows during training (progressive resizing, Howard 2018): most updates are made where they are cheap,
+and the network is tested at the last size. Nothing is read from the test images here.
+"""
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from onepage.cls import augment
+from onepage.cls.resnet import ResNet18, initialise
+from onepage.data.images import ImageSet, split_indices
+from onepage.training import seeding
+from onepage.training.averaging import WeightAverage
+from onepage.training.muon import Muon
+from onepage.training.progress import Reporter
+from onepage.training.schedules import SCHEDULES
+from onepage.training.session import Session
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """A part of training at one image size."""
+
+    epochs: float
+    """Passes over the training images, in parts where wanted."""
+    image_size: int
+    """Height and width in pixels, a multiple of 4."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """Everything that decides how ResNet-18 is trained."""
+
+    stages: tuple[Stage, ...]
+    """Image sizes in order of training; the last is the size of every evaluation."""
+    batch_size: int
+    """Images an update."""
+    optimiser: str
+    """"sgd" (Nesterov) for all, or "muon" for the convolutions and SGD for the rest."""
+    learning_rate: float
+    """Peak rate of the convolutions (for "sgd" of everything)."""
+    momentum: float
+    """Momentum of the optimiser that ``learning_rate`` belongs to."""
+    weight_decay: float
+    """L2 penalty of the parameters under SGD, BatchNorm and biases excepted."""
+    validations: int
+    """How often the validation images are read during training, evenly spaced."""
+    sgd_learning_rate: float = 0.1
+    """With "muon": the peak rate of everything that is no convolution."""
+    schedule: str = "linear"
+    """Shape after the warm-up: "linear" or "cosine" to zero."""
+    warmup: float = 0.2
+    """Share of the updates over which the rate rises."""
+    label_smoothing: float = 0.1
+    """Probability mass spread over all classes (Szegedy et al. 2015, section 7)."""
+    flip: str = "alternating"
+    """"alternating" or "random" mirroring."""
+    average_decay: float = 0.98
+    """Decay an update of the moving average of weights that is evaluated and kept; 0 for the last weights."""
+    validation_size: int = 5000
+    """Images held out of the training images."""
+    split_seed: int = 0
+    """Seed of that split, apart from the run's."""
+    precision: str = "auto"
+    """"fp32", "bf16", or "auto": bf16 where the hardware multiplies it natively; resolved before training."""
+    threads: int = 2
+    """CPU threads; part of the recipe because it changes the order of float sums."""
+    train_images: int = 0
+    """Use only the first so many training images; 0 for all."""
+    shortcut: bool = True
+    """False leaves the residual additions out (ablation)."""
+
+    def check(self) -> str | None:
+        """What is wrong with the values, or None."""
+        if not self.stages or any(
+            s.epochs <= 0 or s.image_size % 4 or not 8 <= s.image_size <= 64 for s in self.stages
+        ):
+            return "stages: each needs epochs > 0 and an image_size of 8 to 64 that is a multiple of 4"
+        if self.optimiser not in ("sgd", "muon"):
+            return f"optimiser: 'sgd' or 'muon', got {self.optimiser!r}"
+        if self.schedule not in SCHEDULES or self.flip not in ("alternating", "random"):
+            return "schedule: 'linear' or 'cosine'; flip: 'alternating' or 'random'"
+        if self.precision not in ("auto", "fp32", "bf16"):
+            return f"precision: 'auto', 'fp32' or 'bf16', got {self.precision!r}"
+        if min(self.batch_size, self.validations, self.validation_size, self.threads) < 1:
+            return "batch_size, validations, validation_size and threads must be at least 1"
+        if not (0 < self.learning_rate < 100 and 0 <= self.average_decay < 1 and 0 <= self.label_smoothing < 1):
+            return "learning_rate in (0, 100), average_decay and label_smoothing in [0, 1)"
+        return None
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """The recipe laid out in updates for a training set of known size."""
+
+    updates: int
+    updates_an_epoch: int
+    sizes: tuple[tuple[int, int], ...]
+    """(first update, image size) of each stage."""
+    validate_after: frozenset[int]
+
+    def size_at(self, update: int) -> int:
+        """Image size of update number ``update``, from 0."""
+        return [size for first, size in self.sizes if first <= update][-1]
+
+
+def lay_out(recipe: Recipe, n: int) -> Plan:
+    """Turn epochs into updates for ``n`` training images."""
+    an_epoch = max(1, n // recipe.batch_size)
+    first, sizes = 0, []
+    for stage in recipe.stages:
+        sizes.append((first, stage.image_size))
+        first += max(1, round(stage.epochs * an_epoch))
+    marks = {math.ceil(first * (i + 1) / recipe.validations) for i in range(recipe.validations)}
+    return Plan(first, an_epoch, tuple(sizes), frozenset(marks))
+
+
+def train(recipe: Recipe, images: ImageSet, run: Path, block: dict[str, Any], program: str = "") -> None:
+    """Train from the seed in ``block`` to ``run/model.pt``; goes on from a checkpoint where there is one.
+
+    Raises UserError for a GPU asked for and absent, a checkpoint of another recipe, a full disk; Interrupted (a
+    UserError) after SIGINT or SIGTERM, when a checkpoint has been saved.
+    """
+    seed = block["seed"]
+    device = seeding.prepare(seed, recipe.threads, block["device"])
+    session = Session(run, recipe, block, program)
+    if session.finished():
+        (run / "model.pt").touch()  # newer than what asked for it, so that make does not ask again
+        return
+
+    train_index, val_index = split_indices(len(images.train_images), recipe.validation_size, recipe.split_seed)
+    if recipe.train_images:
+        train_index = train_index[: recipe.train_images]
+    train_images, train_labels = to_tensors(images.train_images[train_index], images.train_labels[train_index], device)
+    val_images, val_labels = to_tensors(images.train_images[val_index], images.train_labels[val_index], device)
+    coins = augment.flip_coins(len(train_images), seed)
+    plan = lay_out(recipe, len(train_images))
+
+    model = ResNet18(len(images.class_names), shortcut=recipe.shortcut)
+    initialise(model, seeding.keyed_generator(seed, "initialise"))
+    model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimisers = make_optimisers(model, recipe)
+    peaks = [[group["lr"] for group in optimiser.param_groups] for optimiser in optimisers]
+    average = WeightAverage(model, recipe.average_decay)
+    averaged = ResNet18(len(images.class_names), shortcut=recipe.shortcut)
+    averaged = averaged.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    with session:
+        update, sums = 0, [0.0, 0.0, 0.0]  # sums since the last validation: loss, correct, images
+        state = session.restore(print)
+        if state is not None:
+            update, sums = state["update"], state["sums"]
+            model.load_state_dict(state["model"])
+            average.load_state_dict(state["average"])
+            for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
+                optimiser.load_state_dict(saved)
+            seeding.restore_generators(state["generators"])
+
+        sized: dict[int, Tensor] = {}
+        order_of: dict[int, list[Tensor]] = {}
+        with Reporter(f"cls seed {seed}", plan.updates, "images", run / "train.log", update) as report:
+            report.line(
+                f"{'going on at' if update else 'training from'} update {update} of {plan.updates}: "
+                f"{len(train_images):,} images, {block['device']}, {block['precision']}, {recipe.threads} threads"
+            )
+            while update < plan.updates:
+                size, epoch = plan.size_at(update), update // plan.updates_an_epoch
+                if size not in sized:
+                    sized = {size: augment.resize(train_images, size)}
+                if epoch not in order_of:
+                    order_of = {epoch: augment.batch_order(len(train_images), recipe.batch_size, seed, epoch)}
+                index = order_of[epoch][update % plan.updates_an_epoch]
+                batch = augment.augmented_batch(sized[size], index, coins, recipe.flip, seed, epoch, update)
+                labels = train_labels[index.to(device)]
+
+                factor = SCHEDULES[recipe.schedule]((update + 1) / plan.updates, recipe.warmup)
+                for optimiser, rates in zip(optimisers, peaks, strict=True):
+                    for group, rate in zip(optimiser.param_groups, rates, strict=True):
+                        group["lr"] = rate * factor
+                model.train()
+                with torch.autocast(device.type, torch.bfloat16, enabled=block["precision"] == "bf16"):
+                    logits = model(batch)
+                loss = F.cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
+                loss.backward()
+                for optimiser in optimisers:
+                    optimiser.step()
+                    optimiser.zero_grad(set_to_none=True)
+                update += 1
+                average.update(model, update)
+                sums[0] += loss.item() * len(index)
+                sums[1] += (logits.argmax(1) == labels).sum().item()
+                sums[2] += len(index)
+                if not math.isfinite(sums[0]):
+                    raise FloatingPointError(f"the loss is not finite after update {update}; lower learning_rate")
+                report.advance(len(index), f"{size} px  loss {sums[0] / sums[2]:.3f}  accuracy {sums[1] / sums[2]:.3f}")
+
+                if update in plan.validate_after:
+                    averaged.load_state_dict(average.state_dict())
+                    val_logits = predict(averaged, augment.resize(val_images, size), block["precision"])
+                    row = {
+                        "epoch": round(update / plan.updates_an_epoch, 3),
+                        "step": update,
+                        "images": update * recipe.batch_size,
+                        "image_size": size,
+                        "learning_rate": recipe.learning_rate * factor,
+                        "train_loss": sums[0] / sums[2],
+                        "train_accuracy": sums[1] / sums[2],
+                        "val_loss": F.cross_entropy(val_logits, val_labels.cpu()).item(),
+                        "val_accuracy": (val_logits.argmax(1) == val_labels.cpu()).float().mean().item(),
+                    }
+                    session.add_row(row)
+                    report.line(
+                        f"epoch {row['epoch']:.2f}  {size} px  train loss {row['train_loss']:.3f}  "
+                        f"validation loss {row['val_loss']:.3f}  validation accuracy {row['val_accuracy']:.2%}"
+                    )
+                    sums = [0.0, 0.0, 0.0]
+                if session.due():
+                    loop = {"update": update, "sums": sums, "model": model.state_dict()}
+                    loop["average"] = average.state_dict()
+                    loop["optimisers"] = [optimiser.state_dict() for optimiser in optimisers]
+                    loop["generators"] = seeding.generator_states()
+                    session.save(update, loop)
+            digest = session.finish(average.state_dict())
+            report.line(f"done in {session.seconds():.0f} s; weights {digest[:12]}")
+
+
+def make_optimisers(model: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """SGD with Nesterov momentum for all, or Muon for the convolutions beside SGD for the rest."""
+    matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    vectors = [parameter for parameter in model.parameters() if parameter.ndim == 1]
+    sgd: dict[str, Any] = {"momentum": 0.9, "nesterov": True}
+    if recipe.optimiser == "sgd":
+        groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+        return [torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=True)]
+    filters = [parameter for parameter in matrices if parameter.ndim == 4]
+    rest = [parameter for parameter in matrices if parameter.ndim == 2] + vectors
+    dtype = torch.bfloat16 if recipe.precision == "bf16" else torch.float32
+    return [
+        Muon(filters, lr=recipe.learning_rate, momentum=recipe.momentum, dtype=dtype),
+        torch.optim.SGD(rest, lr=recipe.sgd_learning_rate, weight_decay=recipe.weight_decay, **sgd),
+    ]
+
+
+def to_tensors(images: np.ndarray, labels: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
+    """uint8 (N, 3, 32, 32) and int64 (N,) arrays as tensors on the device."""
+    return torch.from_numpy(images.copy()).to(device), torch.from_numpy(labels.copy()).to(device)
+
+
+@torch.no_grad()
+def predict(model: nn.Module, images: Tensor, precision: str, batch_size: int = 500) -> Tensor:
+    """float32 logits (N, classes), on the CPU, of uint8 images (N, 3, H, W) at the size they have."""
+    model.eval()
+    parts = []
+    for batch in images.split(batch_size):
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bf16"):
+            parts.append(model(augment.normalise(batch)).float().cpu())
+    return torch.cat(parts)

@@ -1,0 +1,129 @@
+"""The ready file of a set: written last, it says what the set consists of and that all of it was verified.
+
+    {"set", "generated", "source", "version" (generated sets only),
+     "files": {name: {"sha256", "size", "mtime_ns"}}, "digest"}
+
+``digest`` is the data digest that runs record: SHA-256 over the sorted lines "<name> <sha256>". Whether a set is
+complete is answered from size and modification time (a file whose time changed is hashed again); whoever *reads* a
+file hashes the very bytes it uses, so nothing is parsed before its digest has been checked.
+"""
+
+import contextlib
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from onepage import files
+from onepage.errors import UserError
+
+REMEDY = "delete that file and run: make data"
+
+
+@dataclass(frozen=True)
+class Ready:
+    """What a ready file says; ``files`` maps a name below the folder to its SHA-256."""
+
+    name: str
+    generated: bool
+    source: str
+    version: int | None
+    files: dict[str, str]
+    stats: dict[str, tuple[int, int]]  # size in bytes, modification time in ns, when verified
+    digest: str
+
+
+def digest_of(sha256: Mapping[str, str]) -> str:
+    """The data digest of files given by name and SHA-256; independent of their order."""
+    return hashlib.sha256("".join(f"{name} {sha256[name]}\n" for name in sorted(sha256)).encode()).hexdigest()
+
+
+def write(path: Path, name: str, source: str, sha256: Mapping[str, str], version: int | None = None) -> None:
+    """Write the ready file ``path`` for files beside it that have just been verified (``version``: generated)."""
+    entries = {}
+    for file, digest in sorted(sha256.items()):
+        stat = (path.parent / file).stat()
+        entries[file] = {"sha256": digest, "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+    value: dict[str, Any] = {"set": name, "generated": version is not None, "source": source}
+    if version is not None:
+        value["version"] = version
+    files.write_json(path, {**value, "files": entries, "digest": digest_of(sha256)})
+
+
+def read(path: Path) -> Ready:
+    """Read a ready file. Raises UserError when it is missing, damaged, or disagrees with its own digest."""
+    if not path.is_file():
+        raise UserError(f"the data set in {path.parent} is missing or incomplete (no {path.name}); run: make data")
+    value = files.read_json(path)
+    try:
+        sha256 = {str(file): str(entry["sha256"]) for file, entry in value["files"].items()}
+        stats = {str(file): (int(entry["size"]), int(entry["mtime_ns"])) for file, entry in value["files"].items()}
+        version = int(value["version"]) if "version" in value else None
+        ready = Ready(
+            str(value["set"]), bool(value["generated"]), str(value["source"]), version, sha256, stats, value["digest"]
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise UserError(f"{path} is damaged; {REMEDY}") from None
+    if ready.digest != digest_of(sha256):
+        raise UserError(f"{path} disagrees with its own digest; {REMEDY}")
+    return ready
+
+
+def damaged(folder: Path, expected: Mapping[str, str], ready: Ready | None) -> tuple[list[str], bool]:
+    """Which of the ``expected`` files (name: SHA-256) are missing or differ, and whether ``ready`` is up to date.
+
+    A file with the size and time recorded in ``ready`` is trusted; any other is hashed.
+    """
+    bad: list[str] = []
+    current = ready is not None and ready.files == dict(expected)
+    for name, digest in expected.items():
+        path = folder / name
+        try:
+            stat = path.stat()
+            if ready and ready.files.get(name) == digest and ready.stats[name] == (stat.st_size, stat.st_mtime_ns):
+                continue
+            current = False
+            if files.sha256_file(path) != digest:
+                bad.append(name)
+        except OSError:
+            current = False
+            bad.append(name)
+    return bad, current
+
+
+def is_complete(path: Path, expected: Mapping[str, str] | None = None, version: int | None = None) -> bool:
+    """Whether the set of the ready file ``path`` is complete: the ``expected`` files (by default those it lists) and
+    ``version``, every file unchanged. Where only times changed, the files are hashed and the new times recorded.
+    """
+    try:
+        ready = read(path)
+    except UserError:
+        return False
+    if ready.version != version or ready.files != dict(expected if expected is not None else ready.files):
+        return False
+    bad, current = damaged(path.parent, ready.files, ready)
+    if not bad and not current:
+        with contextlib.suppress(UserError):  # a folder that cannot be written only costs hashing the next time
+            write(path, ready.name, ready.source, ready.files, ready.version)
+    return not bad
+
+
+def read_verified(folder: Path, name: str, sha256: str) -> bytes:
+    """The bytes of one file, hashed before they are returned. Raises UserError naming the file and the remedy."""
+    path = folder / name
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; run: make data") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror or error}); {REMEDY}") from None
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise UserError(f"{path} is corrupt (its digest is not the recorded one); {REMEDY}")
+    return content
+
+
+def check_expected(ready: Ready, path: Path, expected: Mapping[str, str]) -> None:
+    """Raise UserError unless a real set's ready file lists exactly the published files and digests."""
+    if ready.files != dict(expected):
+        raise UserError(f"{path} does not list the published files; {REMEDY}")

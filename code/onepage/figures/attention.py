@@ -1,0 +1,234 @@
+"""Pictures of the Transformer's inside: attention of every layer and head, and the masks of a real batch.
+
+A row of a map is a query and sums to one; its columns are what it looks at. Tokens are shown as the model has them
+("▁" starts a word). At 6.5 pt not every sentence's tokens fit a side: those that fit are shown, and that is said.
+"""
+
+import numpy as np
+from matplotlib.colors import to_rgb
+
+from onepage.figures import text as texts
+from onepage.figures.sheet import HALF, HEADER, SHEET, Book, Sheet
+from onepage.figures.style import BLUE, FAINT, INK, IRIDESCENT, LINE_PT, MUTED, PT_PER_MM
+
+STEP = LINE_PT / PT_PER_MM
+PITCH = 6.3 / PT_PER_MM  # the narrowest row of a map that a token can stand beside without touching the next
+LONGEST_TOKEN = 30.0  # pt; what is longer ends in an ellipsis
+NO_MORE_THAN = 18  # tokens on a side of a small picture, 40 on a sheet
+ON_A_SHEET = 40
+
+
+def draw_all(book: Book, explain: dict[str, np.ndarray]) -> None:
+    """Draw the cross-attention pictures, the three overview sheets and the masks from the arrays of explain.npz."""
+    source, read, written = (
+        _strings(explain[f"{name}_tokens"]) for name in ("source", "target_input", "target_output")
+    )
+    cross = explain["cross"]
+    for layer in range(cross.shape[0]):
+        for head in range(cross.shape[1]):
+            _one(book, cross[layer, head], layer + 1, head + 1, written, source)
+    _overview(book, "attention_encoder_self", "Encoder self-attention", explain["encoder_self"], source, source)
+    _overview(book, "attention_decoder_self", "Decoder self-attention", explain["decoder_self"], read, read)
+    _overview(book, "attention_cross", "Cross-attention", cross, written, source)
+    _masks(book, explain)
+
+
+def _strings(array: np.ndarray) -> list[str]:
+    return [str(item) for item in array]
+
+
+def _map(sheet: Sheet, x: float, y: float, width: float, height: float, weights: np.ndarray) -> None:
+    """One map (queries, keys), weights 0..1 from white to dark, in the rectangle."""
+    sheet.image(x, y, width, height, (255 * IRIDESCENT(weights)[..., :3]).astype(np.uint8))
+    if max(weights.shape) <= NO_MORE_THAN:  # smaller cells could not bear lines between them
+        sheet.grid(x, y, width, height, *weights.shape, colour="#e6e6e6")
+    sheet.bar(x, y, width, height, "none", edge=FAINT)
+
+
+def _one(book: Book, weights: np.ndarray, layer: int, head: int, written: list[str], source: list[str]) -> None:
+    place = f"ayer {layer}, head {head}"
+    sheet = book.sheet(HALF, HALF, f"L{place}" if book.generated else f"Cross-attention, l{place}")
+    rows = [texts.fit(token, LONGEST_TOKEN) for token in written]
+    columns = [texts.fit(token, LONGEST_TOKEN) for token in source]
+    left = max(texts.width(token) for token in rows) / PT_PER_MM + 1.4
+    foot = max(max(texts.width(token) for token in columns) / PT_PER_MM + 1.0, STEP + 2.4)
+    width, height = HALF - left - 0.8, HALF - HEADER - foot - STEP - 0.2
+    n_rows = min(len(rows), NO_MORE_THAN, int(height / PITCH))
+    n_columns = min(len(columns), NO_MORE_THAN, int(width / PITCH))
+    _map(sheet, left, HEADER, width, height, weights[:n_rows, :n_columns])
+    for k in range(n_rows):
+        sheet.text(left - 0.6, HEADER + (k + 0.5) * height / n_rows, rows[k], align="right", valign="center_baseline")
+    for k in range(n_columns):
+        x = left + (k + 0.5) * width / n_columns
+        sheet.text(x, HEADER + height + 0.6, columns[k], align="center", rotation=90)
+    cut = []
+    if n_rows < len(rows):
+        cut.append(f"first {n_rows} of {len(rows)} down")
+    if n_columns < len(columns):
+        cut.append(f"first {n_columns} of {len(columns)} across")
+    note = "; ".join(cut) if cut else "down: word written; across: source"
+    sheet.text(0.6, HALF - STEP - 0.1, texts.fit(note, (HALF - 1.2) * PT_PER_MM), colour=MUTED)
+    _scale(sheet, left, foot)
+    alt = (
+        f"Cross-attention of decoder layer {layer}, head {head}: for each of the {len(written)} tokens written, where "
+        f"in the {len(source)} source tokens it looks. {_focus(weights, written, source)}"
+    )
+    if cut:
+        alt += f" Shown are the {'; '.join(cut)}."
+    book.add(f"attention_layer{layer}_head{head}", sheet, alt)
+
+
+def _scale(sheet: Sheet, left: float, foot: float) -> None:
+    """The colour scale in the empty corner beneath the row tokens and beside the column tokens."""
+    y = HALF - STEP - foot + 1.5
+    width = min(left - 4.6, 5.0)
+    if width < 1.5:
+        return
+    colours = (255 * IRIDESCENT(np.linspace(0, 1, 32))[None, :, :3]).astype(np.uint8)
+    sheet.text(0.6, y, "0")
+    sheet.image(2.1, y + 0.5, width, 1.6, colours)
+    sheet.bar(2.1, y + 0.5, width, 1.6, "none", edge=FAINT)
+    sheet.text(2.1 + width + 0.5, y, "1")
+
+
+def _focus(weights: np.ndarray, queries: list[str], keys: list[str]) -> str:
+    """In words: how sharp the map is and its strongest link."""
+    row, column = np.unravel_index(int(np.argmax(weights)), weights.shape)
+    return (
+        f"The largest weight of a row is {weights.max(1).mean():.2f} on average; the strongest link is "
+        f"{queries[row]} to {keys[column]} ({weights[row, column]:.2f})."
+    )
+
+
+def _overview(book: Book, name: str, title: str, weights: np.ndarray, queries: list[str], keys: list[str]) -> None:
+    """All layers (down) and heads (across) on a sheet as wide as the page; tokens where they fit, else numbered."""
+    layers, heads = weights.shape[:2]
+    n_rows, n_columns = min(len(queries), ON_A_SHEET), min(len(keys), ON_A_SHEET)
+    weights = weights[:, :, :n_rows, :n_columns]
+    rows = [texts.fit(token, LONGEST_TOKEN) for token in queries[:n_rows]]
+    columns = [texts.fit(token, LONGEST_TOKEN) for token in keys[:n_columns]]
+    gap, edge, label = 2.0, 1.0, STEP + 0.6
+    beside = max(texts.width(token) for token in rows) / PT_PER_MM + 0.8
+    panel = (SHEET - 2 * edge - label - beside - (heads - 1) * gap) / heads
+    spelled = panel / max(n_rows, n_columns) >= PITCH
+    key: list[str] = []
+    if not spelled:
+        beside = 2 * texts.width("0") / PT_PER_MM + 0.8
+        panel = (SHEET - 2 * edge - label - beside - (heads - 1) * gap) / heads
+        room = (SHEET - 2 * edge) * PT_PER_MM
+        lists = [("down", rows)] if rows == columns else [("down", rows), ("across", columns)]
+        for side, tokens in lists:
+            side = "tokens" if len(lists) == 1 else side
+            key += texts.wrap(f"{side}: " + " ".join(f"{k}={token}" for k, token in enumerate(tokens, 1)), room)
+    panel_height = panel * min(1.3, max(0.45, n_rows / n_columns))
+    below = max(texts.width(token) for token in columns) / PT_PER_MM + 1.0 if spelled else STEP + 0.4
+    top = HEADER + STEP + 0.6
+    height = top + layers * panel_height + (layers - 1) * gap + below + STEP * (1 + len(key)) + 1.4
+    sheet = book.sheet(SHEET, round(height, 1), f"{title}: every layer and head")
+    x0 = edge + label + beside
+    for layer in range(layers):
+        y = top + layer * (panel_height + gap)
+        sheet.text(edge, y + panel_height / 2, f"layer {layer + 1}", colour=MUTED, rotation=90, valign="center")
+        for head in range(heads):
+            x = x0 + head * (panel + gap)
+            _map(sheet, x, y, panel, panel_height, weights[layer, head])
+            if layer == 0:
+                sheet.text(x + panel / 2, HEADER, f"head {head + 1}", colour=MUTED, align="center")
+            if head == 0:
+                _down(sheet, x, y, panel_height, rows, spelled)
+            if layer == layers - 1:
+                _across(sheet, x, y + panel_height, panel, columns, spelled)
+    y = top + layers * panel_height + (layers - 1) * gap + below + 0.6
+    note = "Each row is a query and sums to one; columns are the keys it looks at; white 0, dark 1."
+    if n_rows < len(queries) or n_columns < len(keys):
+        note += f" Shown: the first {n_rows} of {len(queries)} down, {n_columns} of {len(keys)} across."
+    for line in [note, *key]:
+        sheet.text(edge, y, line, colour=MUTED if line == note else INK)
+        y += STEP
+    sharp = weights.max(-1).mean(-1)
+    where = np.unravel_index(int(sharp.argmax()), sharp.shape)
+    alt = (
+        f"{title} of all {layers} layers and {heads} heads on one sentence of {len(queries)} query and {len(keys)} key "
+        f"tokens. The sharpest head is layer {where[0] + 1}, head {where[1] + 1} (largest weight of a row "
+        f"{sharp.max():.2f} on average), the flattest has {sharp.min():.2f}."
+    )
+    book.add(name, sheet, alt)
+
+
+def _down(sheet: Sheet, x: float, y: float, height: float, tokens: list[str], spelled: bool) -> None:
+    for k, token in enumerate(tokens):
+        if spelled or k % 5 == 4 or k == 0:
+            place = y + (k + 0.5) * height / len(tokens)
+            sheet.text(x - 0.5, place, token if spelled else str(k + 1), align="right", valign="center_baseline")
+
+
+def _across(sheet: Sheet, x: float, y: float, width: float, tokens: list[str], spelled: bool) -> None:
+    for k, token in enumerate(tokens):
+        place = x + (k + 0.5) * width / len(tokens)
+        if spelled:
+            sheet.text(place, y + 0.5, token, align="center", rotation=90)
+        elif k % 5 == 4 or k == 0:
+            sheet.text(place, y + 0.4, str(k + 1), align="center")
+
+
+# --- masks -------------------------------------------------------------------------------------------------------
+
+
+def _masks(book: Book, explain: dict[str, np.ndarray]) -> None:
+    """Padding mask of the source batch, the causal mask, and both combined for the most padded target."""
+    padding, causal = explain["mask_source_padding"], explain["mask_causal"]
+    combined, tokens = explain["mask_target_combined"], explain["mask_target_tokens"]
+    sheet = book.sheet(HALF, HALF, "Masks: dark may be seen")
+    edge, y = 0.8, HEADER
+    sheet.text(edge, y, "padding (source), a sentence a row", colour=MUTED)
+    y += STEP + 0.1
+    cell = 2.0
+    _cells(sheet, edge, y, HALF - 2 * edge, cell * len(padding), padding, ~padding)
+    y += cell * len(padding) + 0.6
+    which = int(np.argmax((tokens == "<pad>").sum(1)))
+    side = (HALF - 2 * edge - 2.4) / 2
+    x = edge + side + 2.4
+    sheet.text(edge, y, "causal", colour=MUTED)
+    sheet.text(x, y, "causal + padding", colour=MUTED)
+    y += STEP + 0.1
+    height = HALF - y - 3 * STEP - 0.7
+    padded = np.broadcast_to(tokens[which] == "<pad>", combined[which].shape)
+    _cells(sheet, edge, y, side, height, causal, np.zeros_like(causal))
+    _cells(sheet, x, y, side, height, combined[which], padded)
+    real = [str(token) for token in tokens[which] if token != "<pad>"]
+    query = min(len(real) - 1, 2)
+    rows = len(combined[which])
+    for left in (edge, x):
+        sheet.bar(left, y + query * height / rows, side, height / rows, "none", edge=INK)
+    y += height + 0.5
+    seen = [str(token) for token, may in zip(tokens[which], combined[which][query], strict=True) if may]
+    later = [token for token, may in zip(real, combined[which][query], strict=False) if not may]
+    pads = int((tokens[which] == "<pad>").sum())
+    lines = [f"{real[query]} (outlined) sees: {' '.join(seen)}"]
+    lines.append(f"not what is later: {' '.join(later) or '(nothing)'}")
+    lines.append(f"not, hatched: {pads} × <pad>")
+    for k, line in enumerate(lines):
+        sheet.text(edge, y + k * STEP, texts.fit(line, (HALF - 2 * edge) * PT_PER_MM))
+    alt = (
+        f"Three masks of a batch of {len(padding)} sentences. Padding: of {padding.shape[1]} source positions "
+        f"{', '.join(str(int(row.sum())) for row in padding)} may be attended to. Causal: each of {len(causal)} target "
+        f"positions sees itself and what stands before. Combined, sentence {which + 1}: {real[query]} sees "
+        f"{' '.join(seen)}, not the later {' '.join(later) or '(none)'} and none of {pads} padding tokens."
+    )
+    book.add("masks_demo", sheet, alt)
+
+
+def _cells(
+    sheet: Sheet, x: float, y: float, width: float, height: float, allowed: np.ndarray, padded: np.ndarray
+) -> None:
+    """A mask as cells: filled may be attended to, pale may not, hatched is padding."""
+    rows, columns = allowed.shape
+    fill = np.where(allowed[..., None], *(np.array(to_rgb(colour)) for colour in (BLUE, "#f4f4f4")))
+    sheet.image(x, y, width, height, (255 * fill).astype(np.uint8))
+    starts = [0] + [i for i in range(1, rows) if not np.array_equal(padded[i], padded[i - 1])]
+    for first, last in zip(starts, starts[1:] + [rows], strict=True):  # rows that are padded alike, at one go
+        edges = np.flatnonzero(np.diff(padded[first].astype(int), prepend=0, append=0))
+        for start, end in zip(edges[::2], edges[1::2], strict=True):
+            place = (x + start * width / columns, y + first * height / rows)
+            sheet.bar(*place, (end - start) * width / columns, (last - first) * height / rows, "none", hatch="//////")
+    sheet.grid(x, y, width, height, rows, columns, colour="white")

@@ -1,0 +1,203 @@
+"""A picture of an exact size, laid out in millimetres from its top left corner, and the folder of pictures of one task.
+
+Each picture is written as PNG (300 dpi, its physical size exact in the file) and PDF, with where it comes from in the
+metadata and no date, so that drawing again from the same inputs gives the same bytes. ``figures.json`` is written last.
+"""
+
+import contextlib
+import hashlib
+import io
+import json
+import re
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from PIL import Image, PngImagePlugin
+
+from onepage.errors import UserError
+from onepage.figures import text as texts
+from onepage.figures.style import DPI, INK, MM_PER_INCH, PT_PER_MM, SIZE_PT, WARNING
+from onepage.files import read_json, sha256_file, write_bytes, write_json
+
+HALF, FULL, SHEET = 45.0, 93.0, 190.0  # widths in mm: half a column, a column, the page
+HEADER = 3.6  # mm at the top for the title and the mark
+GENERATED = "generated data"
+# Names whose number depends on the run: a smaller model leaves pictures of a larger one behind.
+_NUMBERED = re.compile(r"gradcam_\d+|attention_layer\d+_head\d+")
+
+
+class Sheet:
+    """One figure; every place is in mm from the top left corner."""
+
+    def __init__(self, width_mm: float, height_mm: float, title: str, *, generated: bool) -> None:
+        self.width, self.height = width_mm, height_mm
+        self.figure = Figure(figsize=(width_mm / MM_PER_INCH, height_mm / MM_PER_INCH), dpi=DPI)
+        FigureCanvasAgg(self.figure)
+        room = width_mm - 1.2
+        if generated:
+            self.text(width_mm - 0.6, 0.5, GENERATED, colour=WARNING, weight="bold", align="right")
+            room -= texts.width(GENERATED, "bold") / PT_PER_MM + 1.5
+        self.text(0.6, 0.5, texts.fit(title, room * PT_PER_MM, "bold"), weight="bold")
+
+    def axes(self, x: float, y: float, width: float, height: float) -> Axes:
+        """Axes whose plotting area is the given rectangle."""
+        place = (x / self.width, 1 - (y + height) / self.height, width / self.width, height / self.height)
+        return self.figure.add_axes(place)
+
+    def image(self, x: float, y: float, width: float, height: float, pixels: np.ndarray) -> None:
+        """Show ``pixels`` (rows, columns, 3), uint8, in the rectangle, pixel edges sharp."""
+        # One pair of axes in mm carries all pictures of the sheet: axes of their own would cost 15 ms each.
+        picture = AxesImage(self._ground, extent=(x, x + width, y + height, y), interpolation="nearest")
+        picture.set_data(pixels)
+        picture.set_clip_path(self._ground.patch)
+        self._ground.add_image(picture)
+
+    def bar(
+        self, x: float, y: float, width: float, height: float, colour: Any, *, edge: str | None = None, hatch: str = ""
+    ) -> None:
+        """A filled rectangle."""
+        line = {"ec": edge, "lw": 0.5} if edge else {"lw": 0}
+        self._ground.add_patch(Rectangle((x, y), width, height, fc=colour, hatch=hatch or None, **line))
+
+    def grid(self, x: float, y: float, width: float, height: float, rows: int, columns: int, *, colour: str) -> None:
+        """Thin lines between the cells of a table."""
+        across = [[(x, y + i * height / rows), (x + width, y + i * height / rows)] for i in range(1, rows)]
+        down = [[(x + j * width / columns, y), (x + j * width / columns, y + height)] for j in range(1, columns)]
+        lines = LineCollection(across + down, colors=colour, linewidths=0.4, zorder=1)  # in turn with the bars
+        self._ground.add_collection(lines, autolim=False)
+
+    @cached_property
+    def _ground(self) -> Axes:
+        axes = self.axes(0, 0, self.width, self.height)
+        axes.set(xlim=(0, self.width), ylim=(self.height, 0), zorder=-1)
+        axes.set_axis_off()
+        return axes
+
+    def text(
+        self,
+        x: float,
+        y: float,
+        content: str,
+        *,
+        colour: str = INK,
+        weight: str = "normal",
+        align: str = "left",
+        valign: str = "top",
+        rotation: float = 0,
+    ) -> None:
+        """Write clean text with its top (or as ``valign`` says) at y."""
+        # The top of a line is put at a fixed distance above its baseline: letters do not move a line up or down.
+        if valign == "top" and rotation == 0:
+            y, valign = y + 0.74 * SIZE_PT / PT_PER_MM, "baseline"
+        self.figure.text(
+            x / self.width,
+            1 - y / self.height,
+            texts.clean(content),
+            color=colour,
+            fontweight=weight,
+            ha=align,
+            va=valign,
+            rotation=rotation,
+        )
+
+    def line(
+        self, x: Sequence[float], y: Sequence[float], *, colour: str = INK, width: float = 0.5, style: Any = "-"
+    ) -> None:
+        """A line through points in mm."""
+        points = ([value / self.width for value in x], [1 - value / self.height for value in y])
+        self.figure.add_artist(Line2D(*points, color=colour, lw=width, ls=style, transform=self.figure.transFigure))
+
+
+class Book:
+    """The pictures of one task, drawn from one run into one folder."""
+
+    def __init__(self, run: Path, out: Path) -> None:
+        self.run, self.out = Path(run), Path(out)
+        self.metrics: dict[str, Any] = read_json(self.run / "metrics.json")
+        self.generated = bool(self.metrics["generated"])
+        self.digest = sha256_file(self.run / "metrics.json")
+        self.entries: list[dict[str, Any]] = []
+
+    def sheet(self, width_mm: float, height_mm: float, title: str) -> Sheet:
+        """A new sheet, marked where the data is generated."""
+        return Sheet(width_mm, height_mm, title, generated=self.generated)
+
+    def add(self, name: str, sheet: Sheet, alt: str) -> None:
+        """Write NAME.png and NAME.pdf; ``alt`` says in words what the picture shows, with this run's numbers."""
+        if self.generated:
+            alt = f"Generated data. {alt}"
+        alt = " ".join(
+            alt.encode("utf-8", "replace").decode("utf-8").split()
+        )  # half a surrogate pair cannot be written
+        png, pdf = _png(sheet, name, alt, self._origin()), _pdf(sheet, name, alt, self._origin())
+        write_bytes(self.out / f"{name}.png", png)
+        write_bytes(self.out / f"{name}.pdf", pdf)
+        entry = {"name": name, "width_mm": sheet.width, "height_mm": sheet.height}
+        entry |= {"sha256_png": hashlib.sha256(png).hexdigest(), "sha256_pdf": hashlib.sha256(pdf).hexdigest()}
+        self.entries.append(entry | {"alt": alt})
+
+    def close(self) -> None:
+        """Remove pictures of an earlier draw that this one did not make, then write the manifest."""
+        names = {entry["name"] for entry in self.entries}
+        old: set[str] = set()
+        with contextlib.suppress(UserError, KeyError, TypeError):  # no earlier draw, or one that cannot be read
+            old = {str(entry["name"]) for entry in read_json(self.out / "figures.json")["figures"]}
+        for path in sorted(self.out.iterdir()):
+            ours = path.stem in old or _NUMBERED.fullmatch(path.stem)
+            if path.suffix in (".png", ".pdf") and path.stem not in names and ours:
+                path.unlink()
+        manifest = {"task": self.metrics["task"], "run": self.label, "metrics_sha256": self.digest}
+        write_json(self.out / "figures.json", manifest | {"figures": self.entries})
+
+    @property
+    def label(self) -> str:
+        """The run as its path under runs/ names it."""
+        m = self.metrics
+        languages = f"-{m['src']}-{m['tgt']}" if m["task"] == "mt" else ""
+        return f"{m['task']}/{m['set']}{languages}/{m['profile']}/seed{m['seed']}"
+
+    def _origin(self) -> str:
+        m = self.metrics
+        parts = [
+            f"run {self.label}",
+            f"commit {m['commit'] or 'unknown'}{' (with local changes)' if m['dirty'] else ''}",
+            f"recipe {m['recipe_hash'][:12]}",
+            f"data {m['data_digest'][:12]}",
+            f"seed {m['seed']}",
+            f"metrics {self.digest}",
+            f"{m['device']} {m['precision']} {m['threads']} threads",
+            "versions " + json.dumps(m["versions"], sort_keys=True),
+        ]
+        return "; ".join(parts + (["generated data"] if self.generated else []))
+
+
+def _png(sheet: Sheet, name: str, alt: str, origin: str) -> bytes:
+    canvas = sheet.figure.canvas
+    assert isinstance(canvas, FigureCanvasAgg)
+    canvas.draw()
+    image = Image.fromarray(np.asarray(canvas.buffer_rgba())[:, :, :3])
+    info = PngImagePlugin.PngInfo()
+    for key, value in (("Title", name), ("Description", alt), ("Source", origin), ("Software", "onepage, matplotlib")):
+        info.add_itxt(key, value)
+    # Whole pixels seldom make whole millimetres: the resolution is written so that the physical size is the exact one.
+    dpi = (image.width / sheet.width * MM_PER_INCH, image.height / sheet.height * MM_PER_INCH)
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", pnginfo=info, dpi=dpi, compress_level=6)
+    return buffer.getvalue()
+
+
+def _pdf(sheet: Sheet, name: str, alt: str, origin: str) -> bytes:
+    buffer = io.BytesIO()
+    metadata = {"Title": name, "Subject": alt, "Keywords": origin, "Creator": "onepage", "CreationDate": None}
+    sheet.figure.savefig(buffer, format="pdf", metadata=metadata)
+    return buffer.getvalue()

@@ -1,0 +1,66 @@
+"""Colours, type and the rcParams every figure is drawn under.
+
+Colours are Paul Tol's (https://sronpersonalpages.nl/~pault/, "high-contrast", "vibrant", "iridescent" and
+"incandescent"), which keep apart in print and for colour-blind readers; a second cue (line style, marker, underline,
+place) always stands beside them. The style sheet and the fonts lie in the repository's figures/ folder.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import matplotlib
+from matplotlib import font_manager
+from matplotlib.colors import LinearSegmentedColormap
+
+from onepage.errors import UserError
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+STYLE_SHEET = REPOSITORY / "figures" / "onepage.mplstyle"
+FONTS = REPOSITORY / "figures" / "fonts"
+FONT_FILES = {"normal": FONTS / "OnepageSans-Regular.ttf", "bold": FONTS / "OnepageSans-Bold.ttf"}
+
+MM_PER_INCH = 25.4
+PT_PER_MM = 72 / MM_PER_INCH
+DPI = 300
+SIZE_PT = 6.5  # the one text size; nothing is smaller
+LINE_PT = 7.9  # from baseline to baseline
+
+INK = "#222222"
+MUTED = "#5f5f5f"
+FAINT = "#bbbbbb"
+BLUE, RED, YELLOW = "#004488", "#bb5566", "#ddaa33"  # high-contrast
+WARNING = "#cc3311"  # vibrant; kept for "generated data"
+
+# Sequential maps; the first begins at white, so that nothing is nothing.
+_IRIDESCENT = """ffffff fcf7d5 f5f3c1 eaf0b5 ddecbf d0e7ca c2e3d2 b5ddd8 a8d8dc 9bd2e1 8dcbe4 81c4e7
+    7bbce7 7eb2e4 88a5dd 9398d2 9b8ac4 9d7db2 9a709e 906388 805770 684957 46353a"""
+_INCANDESCENT = "a2f49b bbe453 d5ce04 e7b503 f19903 f6790b f94902 e40515 a80003"
+IRIDESCENT, INCANDESCENT = (
+    LinearSegmentedColormap.from_list(name, [f"#{code}" for code in codes.split()])
+    for name, codes in (("iridescent", _IRIDESCENT), ("incandescent", _INCANDESCENT))
+)
+
+
+@contextmanager
+def onepage_style() -> Iterator[None]:
+    """Draw under matplotlib's defaults plus the style sheet, whatever the user's own settings are.
+
+    Raises UserError when the style sheet or a font is missing from the repository.
+    """
+    _register_fonts()
+    if not STYLE_SHEET.is_file():
+        raise UserError(f"{STYLE_SHEET} is missing; restore it with git checkout")
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rc_file(STYLE_SHEET)
+        yield
+
+
+@cache
+def _register_fonts() -> None:
+    for path in FONT_FILES.values():
+        if not path.is_file():
+            raise UserError(f"{path} is missing; restore it with git checkout")
+        font_manager.fontManager.addfont(path)

@@ -1,0 +1,123 @@
+"""Text that comes from data, made fit to stand in a picture: every character visible, every line within its width.
+
+Widths are measured with the very fonts that draw the text, in points at the figures' one size. No hyphenation: a word
+longer than a line is broken where the line ends.
+"""
+
+import unicodedata
+from functools import cache, lru_cache
+
+from matplotlib import font_manager
+from matplotlib.ft2font import FT2Font, LoadFlags
+
+from onepage.figures.style import FONT_FILES, SIZE_PT
+
+INVISIBLE = "\u00b7"  # stands for a control or zero-width character
+MISSING = "\ufffd"  # stands for a character no font has
+ELLIPSIS = "\u2026"
+Word = tuple[str, bool]  # the word, and whether it is marked
+
+
+@cache
+def _fonts(weight: str) -> FT2Font:
+    fallback = font_manager.findfont(font_manager.FontProperties(family="DejaVu Sans", weight=weight))
+    return font_manager.get_font([str(FONT_FILES[weight]), fallback])
+
+
+@cache
+def _drawable() -> frozenset[int]:
+    """Code points that both weights can draw, with the fallback."""
+    sets = []
+    for weight in FONT_FILES:
+        fallback = font_manager.findfont(font_manager.FontProperties(family="DejaVu Sans", weight=weight))
+        own = font_manager.get_font(str(FONT_FILES[weight])).get_charmap()
+        sets.append(frozenset(own) | frozenset(font_manager.get_font(fallback).get_charmap()))
+    return sets[0] & sets[1]
+
+
+@lru_cache(maxsize=4096)
+def clean(text: str) -> str:
+    """``text`` with every character visible: composed (NFC), odd spaces plain, the rest replaced by a mark."""
+    shown = []
+    for character in unicodedata.normalize("NFC", text):
+        category, code = unicodedata.category(character), ord(character)
+        if category == "Zs":
+            shown.append(" ")
+        elif category in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") or 0xFE00 <= code <= 0xFE0F:
+            shown.append(MISSING if category in ("Cs", "Co", "Cn") else INVISIBLE)
+        else:
+            shown.append(character if code in _drawable() else MISSING)
+    return "".join(shown)
+
+
+@lru_cache(maxsize=65536)
+def width(text: str, weight: str = "normal") -> float:
+    """Width of ``text`` (already clean) in points, kerning and outer spaces included."""
+    # The ink box ends at the last visible glyph; a bar on either side makes outer spaces count.
+    return _ink(f"|{text}|", weight) - _ink("||", weight)
+
+
+def _ink(text: str, weight: str) -> float:
+    font = _fonts(weight)
+    font.set_size(SIZE_PT, 72)
+    font.set_text(text, 0.0, flags=LoadFlags.NO_HINTING)
+    return font.get_width_height()[0] / 64
+
+
+def fit(text: str, room: float, weight: str = "normal") -> str:
+    """``text`` cleaned, and cut with an ellipsis where it is wider than ``room`` points."""
+    text = clean(text)
+    if width(text, weight) <= room:
+        return text
+    low, high = 0, len(text)
+    while low < high:  # the longest beginning that fits
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if width(text[:middle] + ELLIPSIS, weight) <= room else (low, middle - 1)
+    return text[:low].rstrip() + ELLIPSIS
+
+
+def wrap(text: str, room: float) -> list[str]:
+    """Lines of ``text``, each at most ``room`` points wide."""
+    return [" ".join(word for word, _ in line) for line in wrap_words([(word, False) for word in words(text)], room)]
+
+
+def words(text: str) -> list[str]:
+    """The words of ``text``, cleaned."""
+    return clean(text).split()
+
+
+def wrap_words(marked: list[Word], room: float, limit: int | None = None) -> list[list[Word]]:
+    """Break words into lines at most ``room`` points wide; past ``limit`` lines the last one ends in an ellipsis."""
+    lines: list[list[Word]] = [[]]
+    for word, mark in marked:
+        rest = word
+        while rest:
+            line = lines[-1]
+            before = " ".join(w for w, _ in line) + " " if line else ""
+            if width(before + rest) <= room:
+                line.append((rest, mark))
+                break
+            if line:
+                lines.append([])
+                continue
+            cut = max(1, len(fit(rest, room)) - 1)  # fit() leaves room for the ellipsis it adds
+            line.append((rest[:cut], mark))
+            rest = rest[cut:]
+            lines.append([])
+    if not lines[-1] and len(lines) > 1:
+        lines.pop()
+    if limit is not None and len(lines) > limit:
+        lines = lines[:limit]
+        last = lines[-1]
+        while len(last) > 1 and width(" ".join(w for w, _ in last) + " " + ELLIPSIS) > room:
+            last.pop()
+        last.append((ELLIPSIS, False))
+    return lines
+
+
+def percent(share: float) -> str:
+    """A share as a percentage that rounds neither up to certainty nor down to impossibility."""
+    value = 100 * float(share)
+    if value >= 99:
+        return f"{min(value, 99.9):.1f} %" if value < 100 else "100 %"
+    return f"{value:.0f} %" if value >= 1 or value == 0 else "<1 %"

@@ -1,0 +1,186 @@
+"""Evaluate the final Transformer: the one place where the test sets are read.
+
+Writes ``predictions.npz`` (sources, references, outputs), ``explain.npz`` (attention weights and masks) and, last,
+``metrics.json``, so that drawing and reporting need no model and no data set.
+"""
+
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from onepage.data.translation import TranslationSet
+from onepage.files import write_json, write_with
+from onepage.mt import explain, scores
+from onepage.mt.search import beam, greedy
+from onepage.mt.tokenizer import PAD, Tokenizer
+from onepage.mt.train import Recipe, mean_loss, validation_batches
+from onepage.mt.transformer import Transformer
+from onepage.training import checkpoint, history, provenance, seeding
+from onepage.training.recipe import from_values
+from onepage.training.session import common_block
+from onepage.training.weights import count_parameters, digest_tensors
+
+
+def load(run: Path) -> tuple[Transformer, Tokenizer, Recipe, dict[str, Any]]:
+    """The trained model in evaluation mode, its tokenizer, its recipe and what run.json says.
+
+    Raises UserError when the weights are missing or damaged.
+    """
+    block = common_block(run)
+    recipe = from_values(Recipe, block["recipe"], str(run / "run.json"))
+    device = seeding.prepare(block["seed"], recipe.threads, block["device"])
+    weights, _ = checkpoint.load_model(run / "model.pt")
+    tokenizer = Tokenizer(weights.pop("tokenizer").numpy().tobytes())
+    model = Transformer(recipe.sizes(len(tokenizer)), PAD)
+    model.load_state_dict(weights)
+    return model.to(device).eval(), tokenizer, recipe, block
+
+
+def evaluate(data: TranslationSet, run: Path, say: Any = print) -> dict[str, Any]:
+    """Score ``run/model.pt`` on validation and every test set; returns what metrics.json holds.
+
+    Raises UserError when the weights are missing or damaged.
+    """
+    started, clock = provenance.now(), time.monotonic()
+    model, tokenizer, recipe, block = load(run)
+    weights, _ = checkpoint.load_model(run / "model.pt")
+
+    def translate(lines: Sequence[str], beam_size: int) -> list[str]:
+        sources = [tokenizer.encode(line) for line in lines]
+        if beam_size == 1:
+            return [tokenizer.decode(ids) for ids in greedy(model, sources)]
+        found = beam(model, sources, beam_size, recipe.length_penalty)
+        return [tokenizer.decode(hypotheses[0].ids) for hypotheses in found]
+
+    val_loss = mean_loss(model, validation_batches(tokenizer, data.splits["val"], 2000), "fp32")
+    val_greedy = translate(data.splits["val"][0], 1)
+    arrays: dict[str, Any] = {}
+    tests: dict[str, Any] = {}
+    for name in data.tests:
+        sources, references = data.splits[name]
+        outputs, greedy_outputs = translate(sources, recipe.beam_size), translate(sources, 1)
+        chrf = scores.sentence_chrf(outputs, references)
+        tok = data.tok_references.get(name)
+        tests[name] = {
+            "n": len(sources),
+            "bleu": scores.bleu(outputs, references),
+            "bleu_greedy": scores.corpus_bleu(greedy_outputs, references),
+            "chrf2": scores.chrf2(outputs, references),
+            "bleu_lc_norm_tok": scores.bleu_lc_norm_tok(outputs, tok, data.tgt) if tok else None,
+            "bleu_by_length": scores.bleu_by_length(sources, outputs, references),
+        }
+        arrays[f"{name}_source"] = np.array(sources)
+        arrays[f"{name}_reference"] = np.array(references)
+        arrays[f"{name}_output"] = np.array(outputs)
+        arrays[f"{name}_greedy"] = np.array(greedy_outputs)
+        arrays[f"{name}_chrf"] = np.array(chrf, dtype=np.float32)
+        interval = tests[name]["bleu"]["interval"]
+        say(
+            f"mt   {name}: BLEU {tests[name]['bleu']['score']:.2f} (95 % {interval[0]:.1f} to {interval[1]:.1f}, "
+            f"n={len(sources):,}), greedy {tests[name]['bleu_greedy']:.2f}"
+            + (" (generated stand-in data)" if block["generated"] else "")
+        )
+
+    head = data.headline
+    last = history.read(run / "history.jsonl")[-1]
+    sizes = model.sizes
+    metrics = {
+        **block,
+        "weights_digest": digest_tensors(weights),
+        "src": data.src,
+        "tgt": data.tgt,
+        "model": {
+            "name": "Transformer",
+            "parameters": count_parameters(model),
+            "encoder_layers": sizes.encoder_layers,
+            "decoder_layers": sizes.decoder_layers,
+            "heads": sizes.heads,
+            "d_model": sizes.d_model,
+            "d_ff": sizes.d_ff,
+            "vocabulary": sizes.vocabulary,
+        },
+        "train": {
+            "n": len(data.splits["train"][0]),
+            "updates": recipe.updates,
+            "epochs": last["epoch"],
+            "loss": last["train_loss"],
+        },
+        "val": {
+            "n": len(data.splits["val"][0]),
+            "loss": val_loss,
+            "perplexity": math.exp(val_loss),
+            "bleu_greedy": scores.corpus_bleu(val_greedy, data.splits["val"][1]),
+        },
+        "decoding": {"beam_size": recipe.beam_size, "length_penalty": recipe.length_penalty},
+        "headline": head,
+        "tests": tests,
+        "examples": examples(arrays, head),
+    }
+    write_with(run / "predictions.npz", lambda file: np.savez_compressed(file, **arrays))
+    explained = explanation(model, tokenizer, arrays, head, data.splits["val"], recipe)
+    write_with(run / "explain.npz", lambda file: np.savez_compressed(file, **explained))
+    provenance.record(
+        run,
+        "evaluate",
+        {
+            "started": started,
+            "finished": provenance.now(),
+            "seconds": round(time.monotonic() - clock, 1),
+            "peak_memory_bytes": provenance.peak_memory_bytes(),
+        },
+    )
+    write_json(run / "metrics.json", metrics)
+    return metrics
+
+
+def examples(arrays: dict[str, Any], head: str) -> list[dict[str, Any]]:
+    """Two best, two median and two worst outputs of the headline set by chrF; exact copies are not the best shown."""
+    chrf = arrays[f"{head}_chrf"]
+    order = np.argsort(-chrf, kind="stable")
+    # a perfect score shows nothing to compare: the best two below it, if there are
+    imperfect = [int(i) for i in order if chrf[i] < 99.9] or [int(i) for i in order]
+    middle = len(order) // 2
+    picks = [("best", i) for i in imperfect[:2]]
+    picks += [("median", int(i)) for i in order[middle : middle + 2]]
+    picks += [("worst", int(i)) for i in order[-2:][::-1]]
+    return [
+        {
+            "kind": kind,
+            "index": i,
+            "chrf": float(chrf[i]),
+            "source": str(arrays[f"{head}_source"][i]),
+            "reference": str(arrays[f"{head}_reference"][i]),
+            "output": str(arrays[f"{head}_output"][i]),
+        }
+        for kind, i in picks
+    ]
+
+
+def explanation(
+    model: Transformer,
+    tokenizer: Tokenizer,
+    arrays: dict[str, Any],
+    head: str,
+    val: tuple[list[str], list[str]],
+    recipe: Recipe,
+) -> dict[str, Any]:
+    """Attention weights of one well-translated sentence of middle length, and the masks of a small real batch."""
+    sources = [tokenizer.encode(str(line)) for line in arrays[f"{head}_source"]]
+    middling = [i for i, ids in enumerate(sources) if 9 <= len(ids) <= 13] or list(range(len(sources)))
+    best = max(middling, key=lambda i: (float(arrays[f"{head}_chrf"][i]), -i))
+    target = beam(model, [sources[best]], recipe.beam_size, recipe.length_penalty)[0][0].ids
+    pairs = [(tokenizer.encode(s), tokenizer.encode(t)) for s, t in zip(*val, strict=True)]
+    by_length = sorted(range(len(pairs)), key=lambda i: (len(pairs[i][1]), i))
+    few = [by_length[0], by_length[len(by_length) // 20], by_length[len(by_length) // 8]]
+    return {
+        "source": arrays[f"{head}_source"][best],
+        "reference": arrays[f"{head}_reference"][best],
+        "output": arrays[f"{head}_output"][best],
+        **explain.tokens(tokenizer, sources[best], target),
+        **explain.attention_weights(model, sources[best], target),
+        **explain.masks(model, tokenizer, [pairs[i] for i in few]),
+    }

@@ -1,0 +1,71 @@
+"""What the Transformer attends to, and the masks it builds: read from the model's own forward pass and functions."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from onepage.mt.batching import make_batch
+from onepage.mt.tokenizer import PAD, START, Tokenizer
+from onepage.mt.transformer import Attention, Transformer, causal_mask, padding_mask
+
+
+@contextlib.contextmanager
+def recorded(modules: list[Attention]) -> Iterator[None]:
+    """Within the block every call of these attention modules keeps its weights in ``module.record``."""
+    for module in modules:
+        module.record = []
+    try:
+        yield
+    finally:
+        for module in modules:
+            module.record = None
+
+
+@torch.no_grad()
+def attention_weights(model: Transformer, source: list[int], target: list[int]) -> dict[str, np.ndarray]:
+    """Weights of every layer and head while ``target`` (ids ended by END) is said for ``source``.
+
+    encoder_self (L, H, S, S), decoder_self (L, H, T, T), cross (L, H, T, S), float32, rows (queries) summing to one.
+    """
+    model.eval()
+    device = next(model.parameters()).device
+    groups = {
+        "encoder_self": [layer.attention for layer in model.encoder_layers()],
+        "decoder_self": [layer.self_attention for layer in model.decoder_layers()],
+        "cross": [layer.cross_attention for layer in model.decoder_layers()],
+    }
+    weights = {}
+    with recorded([module for modules in groups.values() for module in modules]):
+        model(torch.tensor([source], device=device), torch.tensor([[START, *target[:-1]]], device=device))
+        for name, modules in groups.items():
+            stacked = torch.stack([module.record[0][0] for module in modules if module.record])
+            assert torch.allclose(stacked.sum(-1), torch.ones_like(stacked.sum(-1)), atol=1e-5)
+            weights[name] = stacked.float().cpu().numpy()
+    return weights
+
+
+def tokens(tokenizer: Tokenizer, source: list[int], target: list[int]) -> dict[str, Any]:
+    """The pieces on the axes of the attention pictures."""
+    return {
+        "source_tokens": np.array(tokenizer.pieces(source)),
+        "target_input_tokens": np.array(tokenizer.pieces([START, *target[:-1]])),
+        "target_output_tokens": np.array(tokenizer.pieces(target)),
+    }
+
+
+def masks(model: Transformer, tokenizer: Tokenizer, pairs: list[tuple[list[int], list[int]]]) -> dict[str, Any]:
+    """The masks of a real batch, from the functions the model itself calls."""
+    batch = make_batch(pairs)
+    length = batch.target_input.shape[1]
+    return {
+        "mask_source_tokens": np.array([tokenizer.pieces(row) for row in batch.source.tolist()]),
+        "mask_target_tokens": np.array([tokenizer.pieces(row) for row in batch.target_input.tolist()]),
+        "mask_source_padding": padding_mask(batch.source, PAD)[:, 0, 0].numpy(),
+        "mask_causal": causal_mask(length)[0, 0].numpy(),
+        "mask_target_combined": model.target_mask(batch.target_input.to(next(model.parameters()).device))[:, 0]
+        .cpu()
+        .numpy(),
+    }

@@ -1,0 +1,257 @@
+"""Train the Transformer: label-smoothed cross-entropy on length-bucketed batches, averaged weights.
+
+Vaswani et al. 2017, section 5, with AdamW (Loshchilov & Hutter 2019) and a linear decay in place of the inverse square
+root. Nothing is read from the test sets here; the vocabulary is learnt from the training split alone.
+"""
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from onepage.data.translation import TranslationSet
+from onepage.mt.batching import Batch, make_batch, plan_epoch
+from onepage.mt.tokenizer import PAD, Tokenizer, train_tokenizer
+from onepage.mt.transformer import Sizes, Transformer, initialise
+from onepage.training import seeding
+from onepage.training.averaging import WeightAverage
+from onepage.training.progress import Reporter
+from onepage.training.schedules import SCHEDULES
+from onepage.training.session import Session
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """Everything that decides how the Transformer is trained and decoded."""
+
+    updates: int
+    """Optimiser updates."""
+    batch_tokens: int
+    """Target positions an update, padding included."""
+    learning_rate: float
+    """Peak rate."""
+    vocabulary: int
+    """Joint BPE pieces."""
+    validations: int
+    """How often the validation split is read during training, evenly spaced."""
+    d_model: int = 192
+    d_ff: int = 384
+    heads: int = 4
+    encoder_layers: int = 3
+    decoder_layers: int = 3
+    dropout: float = 0.1
+    """After embeddings and sub-layers."""
+    attention_dropout: float = 0.0
+    """On attention weights."""
+    activation_dropout: float = 0.0
+    """Inside the feed-forward layers."""
+    label_smoothing: float = 0.1
+    """Probability mass spread over the vocabulary."""
+    weight_decay: float = 0.01
+    """AdamW's, on matrices only."""
+    beta2: float = 0.98
+    """AdamW's second moment decay (Vaswani et al., section 5.3)."""
+    clip: float = 1.0
+    """Largest norm of the gradient; 0 for none."""
+    schedule: str = "linear"
+    """Shape after the warm-up: "linear" or "cosine" to zero."""
+    warmup: float = 0.15
+    """Share of the updates over which the rate rises."""
+    average_decay: float = 0.98
+    """Decay an update of the moving average of weights that is evaluated and kept; 0 for the last weights."""
+    max_length: int = 100
+    """Training pairs with more pieces than this on a side are left out (and counted in the log)."""
+    beam_size: int = 5
+    length_penalty: float = 1.0
+    """alpha of Wu et al. 2016, equation 14."""
+    precision: str = "auto"
+    """"fp32", "bf16", or "auto": bf16 where a GPU multiplies it natively; resolved before training."""
+    threads: int = 2
+    """CPU threads; part of the recipe because it changes the order of float sums."""
+    causal: bool = True
+    """False trains without the causal mask (ablation)."""
+
+    def check(self) -> str | None:
+        """What is wrong with the values, or None."""
+        counts = (self.updates, self.batch_tokens, self.validations, self.encoder_layers, self.decoder_layers)
+        if min(*counts, self.beam_size, self.threads, self.heads, self.d_ff, self.max_length) < 1:
+            return "updates, batch_tokens, validations, layers, heads, beam_size and threads must be at least 1"
+        if self.d_model % self.heads or self.d_model % 2:
+            return f"d_model ({self.d_model}) must be even and a multiple of heads ({self.heads})"
+        if not 10 <= self.vocabulary <= 100_000:
+            return f"vocabulary: from 10 to 100,000 pieces, got {self.vocabulary}"
+        if self.max_length > 400:
+            return f"max_length: at most 400 pieces, got {self.max_length}"
+        if self.schedule not in SCHEDULES or self.precision not in ("auto", "fp32", "bf16"):
+            return "schedule: 'linear' or 'cosine'; precision: 'auto', 'fp32' or 'bf16'"
+        rates = (
+            self.dropout,
+            self.attention_dropout,
+            self.activation_dropout,
+            self.label_smoothing,
+            self.average_decay,
+        )
+        if not all(0 <= rate < 1 for rate in rates) or not 0 < self.learning_rate < 10:
+            return "dropouts, label_smoothing and average_decay in [0, 1), learning_rate in (0, 10)"
+        return None
+
+    def sizes(self, vocabulary: int) -> Sizes:
+        """The model's numbers for the vocabulary that was learnt."""
+        names = {field.name for field in dataclasses.fields(Sizes)} - {"vocabulary"}
+        return Sizes(vocabulary=vocabulary, **{name: getattr(self, name) for name in names})
+
+
+def train(recipe: Recipe, data: TranslationSet, run: Path, block: dict[str, Any], program: str = "") -> None:
+    """Train from the seed in ``block`` to ``run/model.pt``; goes on from a checkpoint where there is one.
+
+    Raises UserError for a GPU asked for and absent, a checkpoint of another recipe, a full disk; Interrupted (a
+    UserError) after SIGINT or SIGTERM, when a checkpoint has been saved.
+    """
+    seed = block["seed"]
+    device = seeding.prepare(seed, recipe.threads, block["device"])
+    session = Session(run, recipe, block, program)
+    if session.finished():
+        (run / "model.pt").touch()  # newer than what asked for it, so that make does not ask again
+        return
+
+    tokenizer = train_tokenizer([line for side in data.splits["train"] for line in side], recipe.vocabulary)
+    pairs = encode_pairs(tokenizer, data.splits["train"])
+    short = [pair for pair in pairs if max(len(pair[0]), len(pair[1])) <= recipe.max_length]
+    lengths = [(len(source), len(target)) for source, target in short]
+    val_batches = validation_batches(tokenizer, data.splits["val"], recipe.batch_tokens)
+
+    sizes = recipe.sizes(len(tokenizer))
+    model = Transformer(sizes, PAD)
+    initialise(model, seeding.keyed_generator(seed, "initialise"))
+    model = model.to(device)
+    matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    vectors = [parameter for parameter in model.parameters() if parameter.ndim == 1]
+    optimiser = torch.optim.AdamW(
+        [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}],
+        lr=recipe.learning_rate,
+        betas=(0.9, recipe.beta2),
+        eps=1e-9,
+        fused=True,
+    )
+    average = WeightAverage(model, recipe.average_decay)
+    averaged = Transformer(sizes, PAD).to(device)
+    validate_after = {math.ceil(recipe.updates * (i + 1) / recipe.validations) for i in range(recipe.validations)}
+
+    with session:
+        update, epoch, place, tokens = 0, 0, 0, 0
+        sums = [0.0, 0.0]  # since the last validation: loss, target tokens
+        state = session.restore(print)
+        if state is not None:
+            update, epoch, place, tokens = state["update"], state["epoch"], state["place"], state["tokens"]
+            sums = state["sums"]
+            model.load_state_dict(state["model"])
+            average.load_state_dict(state["average"])
+            optimiser.load_state_dict(state["optimiser"])
+            seeding.restore_generators(state["generators"])
+
+        order = plan_epoch(lengths, recipe.batch_tokens, seed, epoch)
+        with Reporter(f"mt  seed {seed}", recipe.updates, "target tokens", run / "train.log", update) as report:
+            left_out = len(pairs) - len(short)
+            report.line(
+                f"{'going on at' if update else 'training from'} update {update} of {recipe.updates}: {len(short):,} "
+                f"pairs ({left_out} longer than {recipe.max_length} pieces left out), {len(tokenizer)} pieces, "
+                f"{block['device']}, {block['precision']}, {recipe.threads} threads"
+            )
+            while update < recipe.updates:
+                batch = make_batch([short[i] for i in order[place]])
+                factor = SCHEDULES[recipe.schedule]((update + 1) / recipe.updates, recipe.warmup)
+                for group in optimiser.param_groups:
+                    group["lr"] = recipe.learning_rate * factor
+                model.train()
+                loss = batch_loss(model, batch, recipe.label_smoothing, block["precision"])
+                loss.backward()
+                if recipe.clip:
+                    torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
+                optimiser.step()
+                optimiser.zero_grad(set_to_none=True)
+                update += 1
+                place += 1
+                tokens += batch.tokens
+                average.update(model, update)
+                sums[0] += loss.item() * batch.tokens
+                sums[1] += batch.tokens
+                if not math.isfinite(sums[0]):
+                    raise FloatingPointError(f"the loss is not finite after update {update}; lower learning_rate")
+                report.advance(batch.tokens, f"loss {sums[0] / sums[1]:.3f}")
+
+                if update in validate_after:
+                    averaged.load_state_dict(average.state_dict())
+                    val_loss = mean_loss(averaged, val_batches, block["precision"])
+                    row = {
+                        "epoch": round(epoch + place / len(order), 3),
+                        "step": update,
+                        "target_tokens": tokens,
+                        "learning_rate": recipe.learning_rate * factor,
+                        "train_loss": sums[0] / sums[1],
+                        "val_loss": val_loss,
+                        "val_perplexity": math.exp(val_loss),
+                    }
+                    session.add_row(row)
+                    report.line(
+                        f"epoch {row['epoch']:.2f}  train loss {row['train_loss']:.3f}  "
+                        f"validation loss {val_loss:.3f}  validation perplexity {row['val_perplexity']:.2f}"
+                    )
+                    sums = [0.0, 0.0]
+                if place == len(order):
+                    epoch, place = epoch + 1, 0
+                    order = plan_epoch(lengths, recipe.batch_tokens, seed, epoch)
+                if session.due():
+                    loop = {"update": update, "epoch": epoch, "place": place, "tokens": tokens, "sums": sums}
+                    loop |= {"model": model.state_dict(), "average": average.state_dict()}
+                    loop |= {"optimiser": optimiser.state_dict(), "generators": seeding.generator_states()}
+                    session.save(update, loop)
+            digest = session.finish({**average.state_dict(), "tokenizer": as_tensor(tokenizer.model)})
+            report.line(f"done in {session.seconds():.0f} s; weights {digest[:12]}")
+
+
+def encode_pairs(tokenizer: Tokenizer, split: tuple[list[str], list[str]]) -> list[tuple[list[int], list[int]]]:
+    """Sentence pairs as piece ids, each side ended by END."""
+    return [(tokenizer.encode(source), tokenizer.encode(target)) for source, target in zip(*split, strict=True)]
+
+
+def validation_batches(tokenizer: Tokenizer, split: tuple[list[str], list[str]], tokens: int) -> list[Batch]:
+    """All pairs of a split in batches, always the same."""
+    pairs = encode_pairs(tokenizer, split)
+    plan = plan_epoch([(len(source), len(target)) for source, target in pairs], tokens, seed=0, epoch=0)
+    return [make_batch([pairs[i] for i in numbers]) for numbers in plan]
+
+
+def batch_loss(model: Transformer, batch: Batch, label_smoothing: float, precision: str) -> Tensor:
+    """Mean cross-entropy over the target tokens of a batch, nats.
+
+    The output layer, the dearest of all, is computed at real tokens only; padding never reaches it.
+    """
+    device = next(model.parameters()).device
+    source, target = batch.source.to(device), batch.target_input.to(device)
+    real = (batch.target_output.reshape(-1) != PAD).nonzero()[:, 0]  # on the CPU: no wait for a GPU
+    labels = batch.target_output.reshape(-1)[real].to(device)
+    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        memory, mask = model.encode(source)
+        hidden = model.decode(target, memory, mask)
+        logits = model.logits(hidden.reshape(-1, hidden.shape[-1]).index_select(0, real.to(device)))
+    return F.cross_entropy(logits.float(), labels, label_smoothing=label_smoothing)
+
+
+@torch.no_grad()
+def mean_loss(model: Transformer, batches: list[Batch], precision: str) -> float:
+    """Mean negative log-likelihood a target token over all batches, nats, without label smoothing."""
+    model.eval()
+    total, tokens = 0.0, 0
+    for batch in batches:
+        total += batch_loss(model, batch, 0.0, precision).item() * batch.tokens
+        tokens += batch.tokens
+    return total / tokens
+
+
+def as_tensor(content: bytes) -> Tensor:
+    """Bytes as a uint8 tensor, so that the tokenizer can travel with the weights."""
+    return torch.frombuffer(bytearray(content), dtype=torch.uint8)

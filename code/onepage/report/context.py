@@ -1,0 +1,262 @@
+"""The page as plain values: everything the three templates print, computed once from JSON, in the order of the page.
+
+``build`` reads metrics.json and provenance.json of both runs, the pictures' figures.json, report/page.toml (prose) and
+report/claims.toml, and returns a dict of texts, whole numbers, lists and dicts. Nothing in it is markup: the templates
+escape whatever they print. No torch, no numpy.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from onepage import verify
+from onepage.errors import UserError
+from onepage.files import read_json, sha256_file
+from onepage.report import facts as words
+from onepage.report import origin
+from onepage.report.origin import Task
+
+# The pictures on the page, row by row: the left column, the right column. Everything else drawn goes to the Markdown.
+ROWS = {
+    "cls": [["curves_cls"], ["confusion_matrix", "gradcam_0"], ["preds_grid", "miscls_grid"]],
+    "mt": [["curves_mt", "bleu_report"], ["attention", "masks_demo"], ["decodes_table"]],
+}
+_NAME = re.compile(r"[A-Za-z0-9_]+")
+
+
+def load_task(task: str, run: Path, out: Path) -> Task:
+    """Read a run and its pictures; raises UserError for a run that is not there and pictures of another run."""
+    path = run / "metrics.json"
+    if not path.is_file():
+        raise UserError(f"{task}: not run: make {task} ({path} is missing)")
+    metrics = read_json(path)
+    if metrics.get("task") != task:
+        raise UserError(f"{path} is of task {metrics.get('task')!r}, not {task!r}; give the {task} run")
+    manifest_path = out / "figures" / task / "figures.json"
+    if not manifest_path.is_file():
+        raise UserError(f"{task}: pictures not drawn: make {task} ({manifest_path} is missing)")
+    manifest = read_json(manifest_path)
+    digest = sha256_file(path)
+    if manifest.get("metrics_sha256") != digest:
+        raise UserError(f"{manifest_path}: drawn from other metrics than {path}; draw again: make {task}")
+    pictures = {str(row["name"]): row for row in manifest["figures"]}
+    for name, row in pictures.items():
+        if not _NAME.fullmatch(name):
+            raise UserError(f"{manifest_path}: {name!r} is no name for a picture; draw again: make {task}")
+        for kind in ("pdf", "png"):
+            picture = manifest_path.parent / f"{name}.{kind}"
+            if not picture.is_file() or sha256_file(picture) != row[f"sha256_{kind}"]:
+                state = "is not the picture that was drawn" if picture.is_file() else "is missing"
+                raise UserError(f"{picture} {state}; delete {manifest_path} and run: make {task}")
+    return Task(task, metrics, read_json(run / "provenance.json"), digest, pictures)
+
+
+def load_page(path: Path) -> dict[str, Any]:
+    """report/page.toml; raises UserError when it is missing or malformed."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; restore it with: git checkout report/page.toml") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: {error}; mend the line or restore the file with git") from None
+
+
+def fill(template: str, names: Mapping[str, str], where: str) -> str:
+    """``template`` with its {names} filled in; raises UserError for a name this run has no figure for."""
+    try:
+        return template.format_map(names)
+    except (KeyError, IndexError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"report/page.toml, {where}: {error} cannot be filled in; names: {', '.join(sorted(names))}"
+        ) from None
+
+
+def build(out: Path, cls_run: Path, mt_run: Path, report: Path) -> dict[str, Any]:
+    """The context of the page, from two runs, ``out``/figures, and the prose and claims in the folder ``report``."""
+    page = load_page(report / "page.toml")
+    claims = verify.load_claims(report / "claims.toml")
+    tasks = [load_task("cls", cls_run, out), load_task("mt", mt_run, out)]
+    try:
+        names = {
+            "cls": words.cls_facts(tasks[0].metrics, tasks[0].provenance, page),
+            "mt": words.mt_facts(tasks[1].metrics, tasks[1].provenance, page),
+        }
+        return _assemble(page, claims, tasks, names)
+    except (KeyError, IndexError, TypeError) as error:
+        what = f"{type(error).__name__} {error}"
+        raise UserError(
+            f"metrics.json, figures.json or page.toml lacks what the page shows ({what}); run make again"
+        ) from error
+
+
+def _assemble(
+    page: Mapping[str, Any],
+    claims: Sequence[verify.Claim],
+    tasks: Sequence[Task],
+    names: Mapping[str, Mapping[str, str]],
+) -> dict[str, Any]:
+    everything = {f"{task}_{name}": text for task, known in names.items() for name, text in known.items()}
+    both = {**names["cls"], **names["mt"], **everything}
+    both["figures"] = words.number(sum(len(task.pictures) for task in tasks))
+    both["recipes"] = "; ".join(
+        f"{task.task}: {words.recipe_words(task.metrics['recipe']) or 'see the recipe'}" for task in tasks
+    )
+    both["command"] = origin.command(tasks)
+    generated = [task for task in tasks if task.metrics["generated"]]
+    results = [verify.status(claim, next(t.metrics for t in tasks if t.task == claim.task)) for claim in claims]
+    sets = " and ".join(f"{task.metrics['set']} ({task.task})" for task in generated)
+    return {
+        "title": page["title"],
+        "subtitle": page["subtitle"],
+        "language": page["language"],
+        "band": fill(page["band"], {"sets": sets}, "band") if generated else "",
+        "run_line": "; ".join(origin.distinct(tasks, lambda t: f"profile {t['profile']}, seed {t['seed']} (n = 1)")),
+        "sections": [_section(page, task, names[task.task], results) for task in tasks],
+        "insights": {"heading": page["insights"]["heading"], "items": _insights(page["insights"], names)},
+        "challenges": {
+            "heading": page["challenges"]["heading"],
+            "columns": page["challenges"]["columns"],
+            "rows": [[fill(cell, both, "challenges") for cell in row] for row in page["challenges"]["rows"]],
+        },
+        "structure": page["structure"],
+        "reproduce": {
+            "heading": page["reproduce"]["heading"],
+            "steps": [[fill(cell, both, "reproduce") for cell in row] for row in page["reproduce"]["steps"]],
+            "note": page["reproduce"]["note"],
+        },
+        "claims": [_claim(page, result) for result in results],
+        "footer": origin.footer(tasks),
+        "more": [{"task": task.task, "figures": _rest(task)} for task in tasks],
+        "tables": _tables(page, tasks),
+        "commit_time": next((t.metrics["commit_time"] for t in tasks if t.metrics["commit_time"] is not None), 0),
+        "subject": origin.subject(tasks),
+    }
+
+
+def _section(
+    page: Mapping[str, Any], task: Task, names: Mapping[str, str], results: Sequence[verify.Result]
+) -> dict[str, Any]:
+    prose, metrics, key = page[task.task], task.metrics, task.task
+    generated = bool(metrics["generated"])
+    result = next((r for r in results if r.claim.task == key), None)
+    if key == "cls":
+        test = metrics["test"]
+        value, unit = words.number(100 * test["accuracy"], 1), "%"
+        low, high = (words.number(100 * bound, 1) for bound in test["accuracy_interval"])
+    else:
+        bleu = metrics["tests"][metrics["headline"]]["bleu"]
+        value, unit = words.number(bleu["score"], 1), "BLEU"
+        low, high = (words.number(bound, 1) for bound in bleu["interval"])
+    objective = prose["objective_generated" if generated and "objective_generated" in prose else "objective"]
+    return {
+        "task": key,
+        "generated": int(generated),
+        "heading": prose["heading"],
+        "objective": fill(objective, names, f"{key}.objective"),
+        "headline": {
+            "value": value,
+            "unit": unit,
+            "label": fill(prose["headline"], names, f"{key}.headline"),
+            "interval": f"95{words.NBSP}% interval {low} to {high}",
+            "n": fill(prose["headline_n"], names, f"{key}.headline_n"),
+            "note": fill(prose["headline_note"], names, f"{key}.headline_note"),
+            "claim": _claim(page, result) if result else None,
+        },
+        "facts": [{"label": label, "value": names[name]} for name, label in prose["facts"].items() if name in names],
+        "rows": [[_figure(page, task, names, name) for name in row] for row in ROWS[key]],
+    }
+
+
+def _figure(page: Mapping[str, Any], task: Task, names: Mapping[str, str], name: str) -> dict[str, Any]:
+    """One picture of the page: its file, size, text alternative and caption."""
+    prose = page[task.task]["captions"][name]
+    real_name = f"attention_layer{names['layer']}_head1" if name == "attention" else name
+    if real_name not in task.pictures:
+        raise UserError(f"{task.task}: the picture {real_name} was not drawn; draw again: make {task.task}")
+    perfect = task.task == "cls" and "confused_true" not in names and "text_perfect" in prose
+    text = fill(prose["text_perfect" if perfect else "text"], names, f"{task.task}.captions.{name}")
+    mark = page["caption_mark"] if task.metrics["generated"] else ""
+    return _picture(task, real_name) | {
+        "title": fill(prose["title"], names, f"{task.task}.captions.{name}"),
+        "text": mark + text,
+    }
+
+
+def _picture(task: Task, name: str) -> dict[str, Any]:
+    row = task.pictures[name]
+    return {
+        "task": task.task,
+        "name": name,
+        "file": f"{task.task}/{name}",
+        "width": f"{float(row['width_mm']):g}",
+        "height": f"{float(row['height_mm']):g}",
+        "alt": str(row["alt"]),
+    }
+
+
+def _rest(task: Task) -> list[dict[str, Any]]:
+    """The pictures that are not on the page, for the Markdown's collapsible part, in the manifest's order."""
+    shown = {name for row in ROWS[task.task] for name in row}
+    if task.task == "mt":
+        shown.add(f"attention_layer{task.metrics['model']['decoder_layers']}_head1")
+    return [_picture(task, name) for name in task.pictures if name not in shown]
+
+
+def _insights(prose: Mapping[str, Any], names: Mapping[str, Mapping[str, str]]) -> list[dict[str, str]]:
+    """The insights whose figures these runs have, in page.toml's order: what was not measured is not said."""
+    both = {**names["cls"], **names["mt"]}
+    items = []
+    for key in prose["order"]:
+        entry = prose[key]
+        needed = set(re.findall(r"{(\w+)}", entry["text"]))
+        if not needed <= both.keys():
+            continue
+        loss = both["gain"][0] != "+" if key == "beam" else False
+        title = entry["title_loss"] if loss else entry["title"]
+        items.append({"title": title, "text": fill(entry["text"], both, f"insights.{key}")})
+    return items[: prose["most"]]
+
+
+def _claim(page: Mapping[str, Any], result: verify.Result) -> dict[str, str]:
+    claim = result.claim
+    digits = "" if result.measured is None else claim.show(result.measured)
+    return {
+        "id": claim.id,
+        "set": page["sets"].get(claim.set, claim.set),
+        "text": claim.text,
+        "bound": "≥ " + claim.show(claim.minimum),
+        "floor": f"{claim.minimum * 100:g}{words.NBSP}%" if claim.measure == "accuracy" else f"{claim.minimum:g} BLEU",
+        "measured": digits or "–",
+        "state": result.state,
+        "reason": result.reason,
+    }
+
+
+def _tables(page: Mapping[str, Any], tasks: Sequence[Task]) -> dict[str, Any]:
+    """Tables for the Markdown alone: what a picture on the page shows, as numbers and text."""
+    cls, mt = tasks[0].metrics, tasks[1].metrics
+    return {
+        "classes": [
+            [row["name"], words.number(row["n"]), words.percent(row["recall"]), words.percent(row["precision"])]
+            for row in cls["test"]["per_class"]
+        ],
+        "tests": [
+            [
+                words.test_name(name, page),
+                words.number(t["n"]),
+                words.number(t["bleu"]["score"], 1),
+                "{} to {}".format(*(words.number(bound, 1) for bound in t["bleu"]["interval"])),
+                words.number(t["bleu_greedy"], 1),
+                words.number(t["chrf2"]["score"], 1),
+                words.number(t["bleu_lc_norm_tok"]["score"], 1) if t.get("bleu_lc_norm_tok") else "–",
+            ]
+            for name, t in mt["tests"].items()
+        ],
+        "signature": mt["tests"][mt["headline"]]["bleu"]["signature"],
+        "examples": [
+            [row["kind"], words.number(row["chrf"], 1), row["source"], row["reference"], row["output"]]
+            for row in mt["examples"]
+        ],
+    }

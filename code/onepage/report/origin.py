@@ -1,0 +1,99 @@
+"""Where a page's numbers come from, in short: its footer, the PDF's metadata, and the command that repeats it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from onepage.report import facts as words
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the page needs to know of one task's run: its numbers, where they come from, and its pictures by name."""
+
+    task: str
+    metrics: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+    metrics_digest: str
+    pictures: Mapping[str, Mapping[str, Any]]
+
+
+def distinct(tasks: Sequence[Task], show: Any) -> list[str]:
+    """``show`` of each task's metrics, with the task's name in front where the two differ."""
+    texts = [str(show(task.metrics)) for task in tasks]
+    if len(set(texts)) == 1:
+        return texts[:1]
+    return [f"{task.task} {text}" for task, text in zip(tasks, texts, strict=True)]
+
+
+def command(tasks: Sequence[Task]) -> str:
+    """The make line that makes these runs again; plain ``make all`` where the two differ in profile or seed."""
+    settings = {(task.metrics["profile"], task.metrics["seed"]) for task in tasks}
+    if len(settings) > 1:
+        return "make all"
+    profile, seed = settings.pop()
+    mt = next(task.metrics for task in tasks if task.task == "mt")
+    pair = "" if (mt["src"], mt["tgt"]) == ("en", "de") else f" SRC={mt['src']} TGT={mt['tgt']}"
+    data = {bool(task.metrics["generated"]) for task in tasks}
+    mode = {frozenset([True]): " DATA=generated", frozenset([False]): " DATA=real"}.get(frozenset(data), "")
+    return f"make all PROFILE={profile} SEED={seed}{mode}{pair}"
+
+
+def footer(tasks: Sequence[Task]) -> list[dict[str, str]]:
+    """Where the numbers come from, in short: [{"label", "value"}]."""
+    seconds = [task.provenance.get("train", {}).get("seconds") for task in tasks]
+    times = [
+        f"{task.task} {'not recorded' if s is None else words.duration(s)}"
+        for task, s in zip(tasks, seconds, strict=True)
+    ]
+    peaks = [task.provenance.get("train", {}).get("peak_memory_bytes") for task in tasks]
+    known = [peak for peak in peaks if peak]
+    if known:
+        times.append(f"peak memory {words.number(max(known) / 2**30, 1)}{words.NBSP}GiB")
+    hosts = list(dict.fromkeys(_host(task) for task in tasks))
+    kept = ("python", "torch", "numpy", "sentencepiece", "sacrebleu")
+    versions = [" ".join((k, str(v))) for k, v in tasks[0].metrics["versions"].items() if k in kept]
+    return [
+        {"label": "Commit", "value": "; ".join(distinct(tasks, _commit))},
+        {"label": "Seed", "value": "; ".join(distinct(tasks, lambda m: f"{m['seed']}, one run"))},
+        {"label": "Recipe", "value": _per_task(tasks, "recipe_hash")},
+        {"label": "Data", "value": _per_task(tasks, "data_digest")},
+        {"label": "Metrics", "value": ", ".join(f"{task.task} {task.metrics_digest[:10]}" for task in tasks)},
+        {"label": "Hardware", "value": "; ".join(hosts)},
+        {"label": "Training", "value": ", ".join(times)},
+        {"label": "Versions", "value": ", ".join(versions)},
+    ]
+
+
+def _per_task(tasks: Sequence[Task], key: str) -> str:
+    return ", ".join(f"{task.task} {str(task.metrics[key])[:10]}" for task in tasks)
+
+
+def _commit(metrics: Mapping[str, Any]) -> str:
+    if not metrics["commit"]:
+        return "none recorded"
+    return str(metrics["commit"])[:10] + (" with local changes" if metrics["dirty"] else "")
+
+
+def _host(task: Task) -> str:
+    host = task.provenance.get("host", {})
+    metrics = task.metrics
+    device = host.get("gpu") if metrics["device"] != "cpu" and host.get("gpu") else host.get("cpu")
+    memory = host.get("memory_bytes")
+    parts = [words.shorten(str(device or "not recorded"), 48)]
+    if host.get("cores"):
+        parts.append(f"{host['cores']} cores")
+    if memory:
+        parts.append(f"{words.number(memory / 2**30)}{words.NBSP}GiB")
+    return ", ".join(parts) + f" ({metrics['device']}, {metrics['precision']}, {metrics['threads']} threads)"
+
+
+def subject(tasks: Sequence[Task]) -> str:
+    """Provenance for the PDF's metadata, digests in full: 16 digits of each name it, the page prints ten."""
+    parts = [
+        f"{t.task}: {t.metrics['set']}, profile {t.metrics['profile']}, seed {t.metrics['seed']}, "
+        f"commit {t.metrics['commit'] or 'none'}, recipe {t.metrics['recipe_hash'][:16]}, "
+        f"data {t.metrics['data_digest'][:16]}, metrics {t.metrics_digest[:16]}"
+        for t in tasks
+    ]
+    return "; ".join(parts)

@@ -1,0 +1,186 @@
+"""PDF from LaTeX or typst: which engine there is, and a compilation that is closed, repeatable and checked.
+
+LaTeX runs under latexmk in a temporary folder with relative names, without shell escape, without the user's own
+configuration, and may read and write nothing outside that folder but the TeX installation. The clock is the commit's
+time, so the same sources give the same bytes. Both engines must put everything on one page, and LaTeX without one
+overfull box: else ``DoesNotFit`` is raised, and the caller tries a smaller size.
+"""
+
+import functools
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from onepage.errors import UserError
+from onepage.files import write_bytes
+
+PACKAGES = (
+    "lmodern.sty",
+    "hyperref.sty",
+    "booktabs.sty",
+    "array.sty",
+    "ragged2e.sty",
+    "microtype.sty",
+    "glyphtounicode.tex",
+)
+TIMEOUT = 180  # seconds for one compilation; it takes about two
+ENGINES = ("auto", "latex", "typst")
+# Fonts of the typst page, the pictures' own: the repository's, and for other scripts the one in matplotlib's wheel.
+_FONTS = Path(__file__).resolve().parents[3] / "figures" / "fonts"
+
+
+class DoesNotFit(Exception):
+    """The page as set has more than one page, or a box that is too full; ``str(error)`` says which."""
+
+
+def resolve_engine(wanted: str) -> str:
+    """The engine, "latex" or "typst", for a wish ("auto" or either); raises UserError, with the remedy, for none."""
+    if wanted not in ENGINES:
+        raise UserError(f"PDF_ENGINE={wanted} is none of {', '.join(ENGINES)}; choose one of these")
+    no_latex, no_typst = _latex_lacks(), _typst_lacks()
+    if wanted != "typst" and not no_latex:
+        return "latex"
+    if wanted != "latex" and not no_typst:
+        return "typst"
+    if wanted == "latex":
+        raise UserError(f"PDF_ENGINE=latex: no {no_latex}; run: make setup-tex, or take PDF_ENGINE=auto")
+    if wanted == "typst":
+        raise UserError(f"PDF_ENGINE=typst: no {no_typst}; run: make setup, or take PDF_ENGINE=auto")
+    raise UserError(f"no PDF engine: LaTeX lacks {no_latex}, typst lacks {no_typst}; run: make setup-tex")
+
+
+def _latex_lacks() -> str:
+    """What LaTeX lacks to set the page, or ""."""
+    missing = [program for program in ("pdflatex", "latexmk", "kpsewhich") if not shutil.which(program)]
+    if missing:
+        return ", ".join(missing)
+    try:
+        found = subprocess.run(
+            ["kpsewhich", *PACKAGES], capture_output=True, text=True, timeout=60, env=_environment(Path(), 0)
+        ).stdout
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"a kpsewhich that runs ({error})"
+    present = {Path(line).name for line in found.splitlines()}
+    return ", ".join(package for package in PACKAGES if package not in present)
+
+
+def _typst_lacks() -> str:
+    missing = [name for name in ("typst", "matplotlib", "fontTools") if importlib.util.find_spec(name) is None]
+    return ", ".join(f"the Python package {name.lower()}" for name in missing)
+
+
+def compile_latex(source: str, pictures: Mapping[str, Path], commit_time: int, log: Path) -> bytes:
+    """The PDF of ``source``, whose pictures are named relative to a figures/ folder ({"cls/a.pdf": file}).
+
+    Raises UserError with LaTeX's first error (its log is then kept at ``log``) and DoesNotFit.
+    """
+    with tempfile.TemporaryDirectory(prefix="onepage-") as name:
+        folder = Path(name)
+        (folder / "report.tex").write_text(source, encoding="utf-8")
+        _copy(pictures, folder / "figures")
+        pdflatex = "pdflatex -no-shell-escape -halt-on-error -interaction=nonstopmode %O %S"
+        command = ["latexmk", "-norc", "-pdf", f"-pdflatex={pdflatex}", "-silent", "report.tex"]
+        try:
+            subprocess.run(
+                command, cwd=folder, env=_environment(folder, commit_time), timeout=TIMEOUT,
+                stdin=subprocess.DEVNULL, capture_output=True,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            raise UserError(f"latexmk did not end within {TIMEOUT} s; try PDF_ENGINE=typst") from None
+        except OSError as error:
+            raise UserError(f"latexmk cannot be run ({error}); run: make setup-tex, or PDF_ENGINE=typst") from None
+        text = _read(folder / "report.log")
+        pdf = folder / "report.pdf"
+        written = re.search(r"^Output written on report\.pdf \((\d+) pages?", text, re.MULTILINE)
+        if written is None or not pdf.is_file():
+            write_bytes(log, text.encode("utf-8"))
+            first = next((line for line in text.splitlines() if line.startswith("!")), "! no log was written")
+            raise UserError(f"LaTeX failed: {first[:200]} (log: {log}); mend it, or take PDF_ENGINE=typst")
+        overfull = re.search(r"^Overfull .*$", text, re.MULTILINE)
+        if overfull:
+            raise DoesNotFit(overfull[0])
+        if written[1] != "1":
+            raise DoesNotFit(f"{written[1]} pages")
+        return pdf.read_bytes()
+
+
+def compile_typst(source: str, pictures: Mapping[str, Path], commit_time: int) -> bytes:
+    """The PDF of ``source`` (pictures in ../figures/), tagged, with no font of the system's.
+
+    The source must end with ``#context [#metadata(counter(page).final().first()) <pages>]``. Raises as above.
+    """
+    import typst
+
+    with tempfile.TemporaryDirectory(prefix="onepage-") as name:
+        folder = Path(name)
+        main = folder / "report" / "report.typ"
+        main.parent.mkdir()
+        main.write_text(source, encoding="utf-8")
+        _copy(pictures, folder / "figures")
+        try:
+            compiler = typst.Compiler(
+                str(main),
+                root=str(folder),
+                font_paths=[str(folder) for folder in font_folders()],
+                ignore_system_fonts=True,
+            )
+            pages = compiler.query("<pages>", field="value", one=True)
+            if pages.strip() != "1":
+                raise DoesNotFit(f"{pages.strip()} pages")
+            content = compiler.compile(format="pdf", timestamp=commit_time)
+        except typst.TypstError as error:
+            raise UserError(f"typst failed: {str(error).splitlines()[0][:200]}; try PDF_ENGINE=latex") from error
+    assert isinstance(content, bytes)
+    return content
+
+
+@functools.cache
+def font_folders() -> tuple[Path, Path]:
+    """Where typst finds its fonts: the repository and matplotlib's wheel, both pinned, and nothing of the system's."""
+    spec = importlib.util.find_spec("matplotlib")  # does not import it
+    if spec is None or spec.origin is None:
+        raise UserError("the Python package matplotlib is missing; run: make setup")
+    return _FONTS, Path(spec.origin).parent / "mpl-data" / "fonts" / "ttf"
+
+
+@functools.cache
+def typst_settable() -> Callable[[str], bool]:
+    """Whether typst's fonts have a character."""
+    from fontTools.ttLib import TTFont  # type: ignore[import-untyped]
+
+    known: set[int] = set()
+    for path in zip(font_folders(), ("OnepageSans-Regular.ttf", "DejaVuSans.ttf"), strict=True):
+        with TTFont(path[0] / path[1], lazy=True) as font:
+            known |= font.getBestCmap().keys()
+    return lambda character: ord(character) in known
+
+
+def _environment(folder: Path, commit_time: int) -> dict[str, str]:
+    """What TeX sees: the PATH, a clock that stands still, no configuration of the user's, no files but its own."""
+    kept = {key: os.environ[key] for key in ("PATH", "HOME", "SYSTEMROOT", "TMPDIR") if key in os.environ}
+    return kept | {
+        "SOURCE_DATE_EPOCH": str(commit_time),
+        "FORCE_SOURCE_DATE": "1",
+        "openin_any": "p",
+        "openout_any": "p",
+        "max_print_line": "10000",  # one log line a message, so that reading the log is safe
+        "TEXMFHOME": str(folder / "no-texmf"),
+        "TZ": "UTC",
+        "LC_ALL": "C",
+    }
+
+
+def _copy(pictures: Mapping[str, Path], folder: Path) -> None:
+    for name, path in pictures.items():
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""

@@ -1,0 +1,110 @@
+"""Render the page: report.md, and report.tex or report.typ with the PDF made from it.
+
+Reads JSON and pictures, never a model or an array: no torch, no numpy. The text is set as large as the page allows and
+never under 6.5 pt; a page that does not fit at that size is an error, not a page that runs over.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from onepage.errors import UserError
+from onepage.files import write_bytes, write_text
+from onepage.report import context, escape, pdf
+
+ROOT = Path(__file__).resolve().parents[3]  # the repository: its report/ holds templates, prose and claims
+# Sizes of the text in points, tried in turn. The pictures' condensed face takes less room than Latin Modern.
+SIZES = {
+    "latex": ("7.8", "7.6", "7.4", "7.2", "7.0", "6.75", "6.5"),
+    "typst": ("8.0", "7.8", "7.6", "7.4", "7.2", "7.0", "6.75", "6.5"),
+}
+
+
+def render(out: Path, cls_run: Path, mt_run: Path, engine: str) -> Path:
+    """Write report.md, the source of ``engine`` ("latex" or "typst") and report.pdf (last) to ``out``/report.
+
+    Returns the PDF's path. Raises UserError for a missing run or picture, and when setting the page fails.
+    """
+    out = Path(out)
+    values = context.build(out, Path(cls_run), Path(mt_run), ROOT / "report")
+    target = out / "report"
+    pictures = {
+        f"{figure['file']}.pdf": out / "figures" / f"{figure['file']}.pdf"
+        for section in values["sections"]
+        for row in section["rows"]
+        for figure in row
+    }
+    clock = values["commit_time"]
+    markdown = _fill("report.md.j2", escape.markdown, values)
+    make: Callable[[str], bytes]
+    if engine == "latex":
+        template, escaper = "report.tex.j2", escape.latex
+        make = lambda source: pdf.compile_latex(source, pictures, clock, target / "report.log")  # noqa: E731
+    elif engine == "typst":
+        template, escaper = "report.typ.j2", _typst
+        make = lambda source: pdf.compile_typst(source, pictures, clock)  # noqa: E731
+    else:
+        raise UserError(f"PDF engine {engine!r} is neither latex nor typst; choose one")
+    source, content = _largest_that_fits(template, escaper, values, SIZES[engine], make)
+    write_text(target / "report.md", markdown)
+    write_text(target / template.removesuffix(".j2"), source)
+    for stale in {"report.tex", "report.typ", "report.log"} - {template.removesuffix(".j2")}:
+        (target / stale).unlink(missing_ok=True)  # the other engine's source, an old failure's log
+    write_bytes(target / "report.pdf", content)
+    return target / "report.pdf"
+
+
+def _largest_that_fits(
+    template: str,
+    escaper: Callable[[str], escape.Safe],
+    values: Mapping[str, Any],
+    sizes: tuple[str, ...],
+    make: Callable[[str], bytes],
+) -> tuple[str, bytes]:
+    """The source and PDF at the largest size that fits, by halving; the smallest is tried last, as the last resort."""
+    fits: tuple[str, bytes] | None = None
+    problem = ""
+    low, high = 0, len(sizes)  # all before low are too large, all from high on need no trying
+    while low < high:
+        middle = (low + high) // 2
+        source = _fill(template, escaper, {**values, "size": sizes[middle]})
+        try:
+            fits, high = (source, make(source)), middle
+        except pdf.DoesNotFit as error:
+            problem, low = str(error), middle + 1
+    if fits is None:
+        raise UserError(f"the page does not fit at {sizes[-1]} pt ({problem}); shorten report/page.toml")
+    return fits
+
+
+def _fill(template: str, escaper: Callable[[str], escape.Safe], values: Mapping[str, Any]) -> str:
+    environment = escape.environment(ROOT / "report" / "templates", escaper)
+    environment.filters["string"] = lambda text: escape.typst_string(str(text), pdf.typst_settable())
+    environment.filters["path"] = _path
+    environment.filters["plain"] = _plain
+    environment.filters["pairs"] = lambda rows: list(zip(rows[: len(rows) // 2], rows[len(rows) // 2 :], strict=True))
+    try:
+        return environment.get_template(template).render(values)
+    except jinja2.TemplateError as error:
+        raise UserError(f"report/templates/{template}: {error}; mend it or restore it with git") from error
+
+
+def _path(text: str) -> escape.Safe:
+    """A picture's path, task/name, which no format reads as markup."""
+    if not re.fullmatch(r"[A-Za-z0-9_]+/[A-Za-z0-9_]+", text):
+        raise UserError(f"{text!r} is no path of a picture; draw again: make cls mt")
+    return escape.Safe(text)
+
+
+def _plain(value: str | int) -> escape.Safe:
+    """A number or a name that stands in a format's code, not in its text."""
+    if not re.fullmatch(r"[A-Za-z0-9.]+", str(value)):
+        raise UserError(f"{value!r} is neither a number nor a name; mend report/templates or report/page.toml")
+    return escape.Safe(value)
+
+
+def _typst(text: str) -> escape.Safe:
+    return escape.typst(text, pdf.typst_settable())

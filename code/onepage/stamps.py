@@ -1,0 +1,125 @@
+"""Stamps: files whose content is a digest of what a stage reads, rewritten only when that changes.
+
+A fresh clone scrambles modification times, so what decides whether a stage runs again is content. Make runs this once
+at its start (standard library alone, tens of milliseconds); each stage's target depends on its stamp. The table says
+what each stage reads besides the output of the stage before it. What only shows progress or records provenance is left
+out: it cannot change a number, and touching it must not retrain anything.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+PACKAGE = Path(__file__).resolve().parent
+REPOSITORY = PACKAGE.parents[1]
+
+# What each stage reads, as patterns below code/onepage/ (or below the repository, with a leading slash).
+SHARED = ["training/seeding.py", "training/schedules.py", "training/averaging.py", "training/weights.py"]
+SHARED += ["training/recipe.py"]
+DRAWN = ["figures/__init__.py", "/figures/onepage.mplstyle", "/env/requirements.txt"]
+STAGES: dict[str, list[str]] = {
+    "train-cls": [*SHARED, "training/muon.py", "data/images.py", "cls/resnet.py", "cls/augment.py", "cls/train.py"],
+    "train-mt": [
+        *SHARED,
+        *["data/translation.py", "mt/transformer.py", "mt/tokenizer.py", "mt/batching.py", "mt/train.py"],
+    ],
+    "evaluate-cls": ["cls/evaluate.py", "cls/scores.py", "cls/gradcam.py"],
+    "evaluate-mt": ["mt/evaluate.py", "mt/scores.py", "mt/explain.py", "mt/search.py"],
+    "draw-cls": [*DRAWN, "figures/*.py"],
+    "draw-mt": [*DRAWN, "figures/*.py"],
+    "render": ["report/*.py", "verify.py", "/report/templates/*", "/report/*.toml", "/env/requirements.txt"],
+}
+# Imported by training or evaluation without deciding any number; a test holds this list against the imports.
+WITHOUT_EFFECT = {
+    "__init__.py",
+    "errors.py",
+    "files.py",
+    "cls/__init__.py",
+    "mt/__init__.py",
+    "data/__init__.py",
+    "training/__init__.py",
+    "training/checkpoint.py",
+    "training/history.py",
+    "training/progress.py",
+    "training/provenance.py",
+    "training/session.py",
+    "data/ready.py",  # the data digest, which the plan carries, says what was loaded
+    "data/sources.py",
+}
+
+
+def files_of(stage: str) -> list[Path]:
+    """The files a stage reads, sorted."""
+    found: set[Path] = set()
+    for pattern in STAGES[stage]:
+        root, local = (REPOSITORY, pattern[1:]) if pattern.startswith("/") else (PACKAGE, pattern)
+        found.update(path for path in root.glob(local) if path.is_file())
+    return sorted(found)
+
+
+def digest_files(paths: list[Path]) -> str:
+    """SHA-256 over names and contents."""
+    digest = hashlib.sha256()
+    for path in paths:
+        name = path.relative_to(REPOSITORY) if path.is_relative_to(REPOSITORY) else path
+        content = path.read_bytes()
+        digest.update(f"{name} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
+
+
+def refresh(target: Path, values: dict[str, Any]) -> None:
+    """Write ``values`` to ``target`` if it does not hold them already."""
+    text = json.dumps(values, indent=1, sort_keys=True) + "\n"
+    try:
+        if target.read_text(encoding="utf-8") == text:
+            return
+    except (OSError, UnicodeDecodeError):
+        pass
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(target)
+
+
+def main(arguments: list[str]) -> int:
+    """Refresh the stamps of the plans given; one line and exit 1 when a plan cannot be read."""
+    parser = argparse.ArgumentParser(description="Refresh the stamps that decide which stage runs.")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--plan", type=Path, action="append", default=[], help="plan of a task (its .mk or .json)")
+    parser.add_argument("--seed", default="0")
+    parser.add_argument("--engine", default="")
+    given = parser.parse_args(arguments)
+    runs = {}
+    for path in given.plan:
+        try:
+            plan = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+            recipe = Path(plan["recipe"])
+            task = plan["task"]
+            run = given.out / "runs" / task / plan["folder"] / plan["profile"] / f"seed{given.seed}"
+            runs[task] = str(run)
+            decided = {key: plan[key] for key in ("set", "src", "tgt", "device", "precision", "threads", "data_digest")}
+            decided |= {"versions": plan["versions"], "seed": given.seed}
+            program = digest_files(files_of(f"train-{task}"))
+            refresh(
+                run / ".stamp" / "train",
+                {**decided, "program": program, "recipe": tomllib.loads(recipe.read_text(encoding="utf-8"))},
+            )
+            refresh(run / ".stamp" / "evaluate", {"program": digest_files(files_of(f"evaluate-{task}"))})
+            figures = {"program": digest_files(files_of(f"draw-{task}")), "run": str(run)}
+            refresh(given.out / "figures" / task / ".stamp", figures)
+        except (OSError, ValueError, KeyError) as error:
+            print(f"{path} cannot be used ({error!r}); delete it and run make again", file=sys.stderr)
+            return 1
+    if len(runs) == 2 and given.engine:
+        page = {"program": digest_files(files_of("render")), "runs": runs, "engine": given.engine}
+        refresh(given.out / "report" / ".stamp", page)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

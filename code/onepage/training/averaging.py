@@ -1,0 +1,39 @@
+"""An exponential moving average of weights (Polyak & Juditsky 1992; Tarvainen & Valpola 2017, section 3).
+
+BatchNorm's running mean and variance are averaged with the weights they belong to: they then describe the averaged
+network to first order, and no extra pass over the data is needed. Integer buffers are copied.
+"""
+
+import torch
+from torch import Tensor, nn
+
+
+class WeightAverage:
+    """Keeps ``average = decay * average + (1 - decay) * weights`` over ``update`` calls."""
+
+    def __init__(self, model: nn.Module, decay: float):
+        self.decay = decay
+        self.average = {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: int) -> None:
+        """Take in the weights after update number ``step`` (from 1); early on the average forgets faster."""
+        decay = min(self.decay, step / (step + 10))
+        floats, news = [], []
+        for name, value in model.state_dict().items():
+            if value.is_floating_point():
+                floats.append(self.average[name])
+                news.append(value)
+            else:
+                self.average[name].copy_(value)
+        torch._foreach_lerp_(floats, news, 1 - decay)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The averaged weights by parameter name."""
+        return self.average
+
+    @torch.no_grad()
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Go on from what ``state_dict`` gave."""
+        for name, value in state.items():
+            self.average[name].copy_(value)

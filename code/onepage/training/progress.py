@@ -1,0 +1,72 @@
+"""What a person sees while a run trains: a bar with rate and time left on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+def clock(seconds: float) -> str:
+    """Seconds as m:ss, or h:mm:ss from one hour."""
+    whole = round(seconds)
+    hours, rest = divmod(whole, 3600)
+    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
+
+
+class Reporter:
+    """Progress of one long stage; use as a context manager.
+
+    ``total`` and ``advance`` count in updates; ``unit`` names what the rate counts (images, target tokens). Lines go to
+    ``log`` as well, appended, so that an interrupted run's log tells the whole story.
+    """
+
+    def __init__(self, name: str, total: int, unit: str, log: Path, done: int = 0):
+        self.name, self.total, self.unit, self.log = name, total, unit, log
+        self.done = done
+        self.first = done
+        self.units = 0
+        self.started = self.spoken = time.monotonic()
+        self.live = sys.stdout.isatty() and console.is_terminal
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.completed}/{task.total}  {task.fields[note]}"),
+            TimeRemainingColumn(compact=True),
+            console=console,
+            disable=not self.live,
+            transient=True,
+        )
+        self.task = self.bar.add_task(name, total=total, completed=done, note="")
+
+    def __enter__(self) -> "Reporter":
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bar.stop()
+
+    def advance(self, units: int, note: str) -> None:
+        """One update over ``units`` images or tokens is done; ``note`` is a short state such as the loss."""
+        self.done += 1
+        self.units += units
+        now = time.monotonic()
+        rate = self.units / max(now - self.started, 1e-9)
+        self.bar.update(self.task, completed=self.done, note=f"{note}  {rate:,.0f} {self.unit}/s")
+        if not self.live and now - self.spoken >= 20:
+            self.spoken = now
+            left = (now - self.started) / max(1, self.done - self.first) * (self.total - self.done)
+            self.line(f"update {self.done}/{self.total}  {note}  {rate:,.0f} {self.unit}/s  {clock(left)} left")
+
+    def line(self, text: str) -> None:
+        """One line to the console and to the log."""
+        stamped = f"{self.name}  {text}"
+        (self.bar.console if self.live else console).print(stamped, markup=False)
+        with open(self.log, "a", encoding="utf-8") as file:
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {stamped}\n")

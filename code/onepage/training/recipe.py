@@ -1,0 +1,106 @@
+"""Recipes: typed, frozen, read from TOML, hashed.
+
+A recipe is a dataclass whose every field has a line of documentation. An unknown key, a missing one or a value of the
+wrong type is refused by name, with the nearest known key, before anything is trained.
+"""
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import tomllib
+import types
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+from onepage.errors import UserError
+
+R = TypeVar("R")
+MAX_BYTES = 1_000_000  # no recipe is larger; a wrong file given as one is refused before it is parsed
+CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+
+
+def built_in(task: str, profile: str, generated: bool) -> Path:
+    """Where the recipe of a task and profile lies; each generated set has its own short one.
+
+    Raises UserError when there is none, naming those there are.
+    """
+    name = f"{profile}-generated" if generated and profile != "smoke" else profile
+    path = CONFIGS / task / f"{name}.toml"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in (CONFIGS / task).glob("*.toml")))
+        raise UserError(f"no recipe {name!r} for {task}; PROFILE is one of: {known}")
+    return path
+
+
+def load(kind: type[R], path: Path, **overrides: Any) -> R:
+    """Read a recipe of dataclass ``kind`` from a TOML file; overrides that are not None replace its values.
+
+    Raises UserError naming the file, the key and what was expected.
+    """
+    try:
+        if Path(path).stat().st_size > MAX_BYTES:
+            raise UserError(f"{path}: too large for a recipe (over {MAX_BYTES:,} bytes)")
+        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UserError(f"{path}: not a readable recipe: {error}") from None
+    values.update({key: value for key, value in overrides.items() if value is not None})
+    return from_values(kind, values, str(path))
+
+
+def from_values(kind: type[R], values: dict[str, Any], where: str) -> R:
+    """Build the dataclass, refusing unknown, missing and wrongly typed keys, and running its own ``check``."""
+    hints = get_type_hints(kind)
+    fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    for key in values:
+        if key not in fields:
+            near = difflib.get_close_matches(key, fields, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; known keys: {', '.join(fields)}"
+            raise UserError(f"{where}: unknown key {key!r}{hint}")
+    for name, field in fields.items():
+        if name not in values and field.default is dataclasses.MISSING:
+            raise UserError(f"{where}: missing key {name!r}")
+    arguments = {key: _typed(hints[key], value, f"{where}: {key}") for key, value in values.items()}
+    recipe = kind(**arguments)
+    check = getattr(recipe, "check", None)
+    problem = check() if check else None
+    if problem:
+        raise UserError(f"{where}: {problem}")
+    return recipe
+
+
+def _typed(hint: Any, value: Any, where: str) -> Any:
+    origin = get_origin(hint)
+    if origin is tuple:  # tuple[item, ...] from a TOML array
+        if not isinstance(value, list | tuple):
+            raise UserError(f"{where}: expected a list, got {value!r:.60}")
+        item = get_args(hint)[0]
+        return tuple(_typed(item, part, f"{where}[{i}]") for i, part in enumerate(value))
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        if not isinstance(value, dict):
+            raise UserError(f"{where}: expected a table, got {value!r:.60}")
+        return from_values(hint, value, where)
+    if origin is types.UnionType:  # X | None
+        return None if value is None else _typed(get_args(hint)[0], value, where)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+        raise UserError(f"{where}: expected {hint.__name__}, got {value!r:.60}")
+    return value
+
+
+def as_dict(recipe: Any) -> dict[str, Any]:
+    """The recipe as plain values for JSON."""
+    return json.loads(json.dumps(dataclasses.asdict(recipe)))
+
+
+def recipe_hash(recipe: Any, **context: Any) -> str:
+    """SHA-256 over the recipe's values and whatever else decides the result (seed, data digest, ...)."""
+    text = json.dumps({"recipe": as_dict(recipe), **context}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def difference(mine: dict[str, Any], other: dict[str, Any]) -> str:
+    """Names and values of the keys that differ between two plain recipes, for a message."""
+    keys = sorted(set(mine) | set(other))
+    return ", ".join(f"{k} {other.get(k)!r} -> {mine.get(k)!r}" for k in keys if mine.get(k) != other.get(k))

@@ -1,0 +1,59 @@
+"""Seeds, threads and deterministic kernels: same seed, machine and thread count give the same bytes.
+
+Random draws of the data path are keyed, not streamed: a generator made from (seed, purpose, epoch, step) gives the same
+numbers however training got there, so a resumed run needs no generator state for them.
+"""
+
+import hashlib
+import os
+
+# Read by cuBLAS when CUDA starts; it must be set before torch is imported to be sure.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+import torch
+
+from onepage.errors import UserError
+
+
+def keyed_seed(*key: int | str) -> int:
+    """A 63-bit seed from any mixture of numbers and words; different keys give unrelated seeds."""
+    digest = hashlib.sha256(repr(key).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def keyed_generator(*key: int | str) -> torch.Generator:
+    """A CPU generator seeded by ``keyed_seed(*key)``."""
+    return torch.Generator().manual_seed(keyed_seed(*key))
+
+
+def prepare(seed: int, threads: int, device: str) -> torch.device:
+    """Fix threads and kernels, seed the default generators, and return the device.
+
+    Raises UserError when CUDA is asked for and absent: falling back would change what the run is.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError(
+            "DEVICE=cuda was asked for, but torch sees no CUDA GPU here; use DEVICE=cpu or see: make doctor"
+        )
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    # every kernel used here writes all of its output; filling fresh memory first would only cost time
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.benchmark = False
+    torch.manual_seed(keyed_seed(seed, "default"))
+    return torch.device(device)
+
+
+def generator_states() -> dict[str, torch.Tensor]:
+    """The default generators' states (uint8 tensors): what dropout draws from."""
+    states = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states["cuda"] = torch.cuda.get_rng_state()
+    return states
+
+
+def restore_generators(states: dict[str, torch.Tensor]) -> None:
+    """Put back what ``generator_states`` gave."""
+    torch.set_rng_state(states["cpu"])
+    if "cuda" in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["cuda"])

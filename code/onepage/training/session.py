@@ -1,0 +1,148 @@
+"""One training run on disk: what it is, where it stands, how it is interrupted and taken up again.
+
+The loops in ``cls/train.py`` and ``mt/train.py`` keep their own order of events; this holds what is the same for both:
+the identity of the run, its checkpoints at intervals, signals, its history and its final files.
+"""
+
+import signal
+import time
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
+
+import torch
+
+from onepage.errors import UserError
+from onepage.files import read_json, write_json
+from onepage.training import checkpoint, history, provenance
+from onepage.training.recipe import as_dict, recipe_hash
+from onepage.training.weights import digest_tensors
+
+SAVE_EVERY_SECONDS = 60.0
+
+
+class Interrupted(UserError):
+    """SIGINT or SIGTERM arrived; a checkpoint was saved and the same command goes on from it."""
+
+
+class Session:
+    """A run folder being trained; use as a context manager around the loop."""
+
+    def __init__(self, run: Path, recipe: Any, block: dict[str, Any], program: str = ""):
+        """``block``: task, set, generated, profile, seed, data_digest, device, precision, threads (see run.json).
+
+        ``program`` is a digest of the code that trains; a checkpoint of other code is another run's.
+        """
+        self.run = Path(run)
+        plain = as_dict(recipe)
+        self.hash = recipe_hash(recipe, **block, torch=torch.__version__)
+        self.identity = {"hash": recipe_hash(recipe, **block, torch=torch.__version__, program=program), **plain}
+        self.identity.update(block, torch=torch.__version__, program=program)
+        self.block = {**block, "recipe_hash": self.hash, "recipe": plain, "versions": provenance.versions()}
+        self.rows: list[dict[str, Any]] = []
+        self.seconds_before = 0.0
+        self.sessions = 0
+        self.peak_before = 0
+        self.started = provenance.now()
+        self._clock = self._saved = time.monotonic()
+        self._stop: str | None = None
+        self._handlers: dict[int, Any] = {}
+
+    def finished(self) -> bool:
+        """Whether the run folder already holds the final weights of exactly this run."""
+        if not (self.run / "model.pt").exists() or not (self.run / "provenance.json").exists():
+            return False
+        try:
+            _, identity = checkpoint.load_model(self.run / "model.pt")
+        except UserError:
+            return False
+        return identity == self.identity
+
+    def __enter__(self) -> "Session":
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._handlers[number] = signal.signal(number, self._note_signal)
+        self.run.mkdir(parents=True, exist_ok=True)
+        self._clock = self._saved = time.monotonic()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
+    def _note_signal(self, number: int, frame: FrameType | None) -> None:
+        self._stop = signal.Signals(number).name
+
+    def restore(self, say: Any) -> dict[str, Any] | None:
+        """The loop's own state from the newest whole checkpoint, or None to start afresh.
+
+        Raises UserError when the checkpoint is of another recipe.
+        """
+        state = checkpoint.latest(self.run, self.identity, say)
+        stale = ("model.pt", "metrics.json", "predictions.npz", "explain.npz", "provenance.json")
+        for name in stale:  # of an earlier run in this folder; they must not outlive their weights
+            (self.run / name).unlink(missing_ok=True)
+        if state is None:
+            write_json(self.run / "run.json", {**self.block, **provenance.commit()})
+            history.write(self.run / "history.jsonl", [])
+            return None
+        self.rows = state["rows"]
+        self.seconds_before = state["seconds"]
+        self.sessions = state["sessions"]
+        self.peak_before = state["peak"]
+        self.started = state["started"]
+        if not (self.run / "run.json").exists():
+            write_json(self.run / "run.json", {**self.block, **provenance.commit()})
+        return state["loop"]
+
+    def seconds(self) -> float:
+        """Training seconds so far, over all sessions of this run."""
+        return self.seconds_before + time.monotonic() - self._clock
+
+    def add_row(self, row: dict[str, Any]) -> None:
+        """Append to the history and write it."""
+        self.rows.append({**row, "seconds": round(self.seconds(), 2)})
+        history.write(self.run / "history.jsonl", self.rows)
+
+    def due(self) -> bool:
+        """Whether a checkpoint should be written now: a minute has passed, or a signal asks to stop."""
+        return self._stop is not None or time.monotonic() - self._saved >= SAVE_EVERY_SECONDS
+
+    def save(self, update: int, loop: dict[str, Any]) -> None:
+        """Write a checkpoint with the loop's state; raises Interrupted afterwards if a signal asked to stop."""
+        state = {
+            "loop": loop,
+            "rows": self.rows,
+            "seconds": self.seconds(),
+            "sessions": self.sessions + 1,
+            "peak": max(self.peak_before, provenance.peak_memory_bytes()),
+            "started": self.started,
+        }
+        checkpoint.save(self.run, update, state, self.identity)
+        self._saved = time.monotonic()
+        if self._stop:
+            raise Interrupted(f"{self._stop}: stopped after update {update}, saved; run the same command to go on")
+
+    def finish(self, weights: dict[str, torch.Tensor]) -> str:
+        """Write provenance and the final weights (last), remove the checkpoints; returns the weights' digest."""
+        provenance.record(
+            self.run,
+            "train",
+            {
+                "started": self.started,
+                "finished": provenance.now(),
+                "seconds": round(self.seconds(), 1),
+                "sessions": self.sessions + 1,
+                "peak_memory_bytes": max(self.peak_before, provenance.peak_memory_bytes()),
+            },
+        )
+        weights = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
+        checkpoint.save_model(self.run / "model.pt", weights, self.identity)
+        checkpoint.remove_all(self.run)
+        return digest_tensors(weights)
+
+
+def common_block(run: Path) -> dict[str, Any]:
+    """The first level of metrics.json: what run.json says of the run."""
+    return read_json(run / "run.json")

@@ -1,0 +1,331 @@
+"""Makes the virtual environment from the pinned, hashed files beside this one, or installs TeX (--tex).
+
+Run by whatever ``python3`` is there, before anything is installed: standard library only, and it must still parse on
+Python 3.6 so that an old Python gets its one clear line instead of a syntax error. What decides whether anything is
+done is the content of the lock files, kept in ``<venv>/stamp.json``, which is written last: a folder without a stamp
+is an interrupted installation and is made again, an environment with an old stamp is set aside until the new one works.
+pip reads its own configuration and PIP_* variables (PIP_FIND_LINKS, PIP_NO_INDEX, PIP_INDEX_URL, proxies), all kept.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+ENV = Path(__file__).resolve().parent
+OLDEST, NEWEST = (3, 11), (3, 14)  # what torch 2.13.0 has wheels for
+SYSTEMS = [("Linux", "x86_64"), ("Linux", "aarch64"), ("Darwin", "arm64")]
+CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+
+# Megabytes to download and on disk. Linux x86_64, CPython 3.11: "cpu" and "rest" measured on an installation, "cuda"
+# added up from the archives on PyPI and what they unpack to. macOS: the download from PyPI, the disk a guess.
+SIZES = {
+    ("Linux", "cpu"): (200, 740),
+    ("Linux", "cuda"): (2740, 4750),
+    ("Darwin", "cpu"): (113, 500),
+    "rest": (140, 490),
+}
+
+# Any of these would send pip's files somewhere else, show it somebody else's, or keep byte code from being written.
+DIVERTING = (
+    "PYTHONDONTWRITEBYTECODE",
+    "PIP_USER",
+    "PIP_TARGET",
+    "PIP_PREFIX",
+    "PIP_ROOT",
+    "PIP_CONSTRAINT",
+    "PYTHONPATH",
+    "PYTHONHOME",
+)
+
+
+class Problem(Exception):
+    """What the user can mend; its text is the one line shown."""
+
+
+def python_problem(version, implementation, system, machine, free_threaded=False):
+    """One line that says why this Python cannot be used and what to do, or None. ``version`` is (major, minor, ...)."""
+    name = "{} {}".format(implementation, ".".join(str(part) for part in version[:3]))
+    wanted = "CPython {}.{} to {}.{}".format(*(OLDEST + NEWEST))
+    if implementation != "CPython" or free_threaded or not OLDEST <= tuple(version[:2]) <= NEWEST:
+        if free_threaded:
+            name += " without the global lock"
+        other = another_python()
+        how = f"make PYTHON={other} ..." if other else "install one and run make PYTHON=python3.11 ..."
+        return f"{name} ({sys.executable}) cannot be used: torch needs {wanted}; {how}"
+    if (system, machine) not in SYSTEMS:
+        return f"{system} on {machine} has no torch wheel; use Linux (x86_64 or aarch64; WSL counts) or macOS (arm64)"
+    return None
+
+
+def another_python():
+    """A supported Python on PATH that really starts (a version manager's shim may not), or None."""
+    for minor in range(OLDEST[1], NEWEST[1] + 1):
+        path = shutil.which(f"python3.{minor}")
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        if path and subprocess.run([path, "-c", ""], **quiet).returncode == 0:
+            return path
+    return None
+
+
+def choose_torch(asked, system, driver):
+    """(flavour, why) for TORCH=``asked``; ``driver`` tells whether an NVIDIA driver is there."""
+    if asked == "cuda" and system != "Linux":
+        raise Problem("TORCH=cuda: there are CUDA builds for Linux only; use TORCH=cpu")
+    if asked != "auto":
+        return asked, "asked for"
+    if system == "Linux" and driver:
+        return "cuda", "an NVIDIA driver is here"
+    return "cpu", "no NVIDIA driver here"
+
+
+def has_nvidia_driver():
+    """True where ``nvidia-smi`` lists a GPU or the kernel's driver shows one."""
+    folder = Path("/proc/driver/nvidia/gpus")
+    if folder.is_dir() and any(folder.iterdir()):
+        return True
+    if not shutil.which("nvidia-smi"):
+        return False
+    try:
+        listing = subprocess.run(["nvidia-smi", "-L"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return listing.returncode == 0 and b"GPU" in listing.stdout
+
+
+def lock_hashes(folder, flavour):
+    """{file name: SHA-256} of the lock files that an environment of this flavour is made from."""
+    names = ["requirements.txt", f"torch-{flavour}.txt"]
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        raise Problem(f"{folder / missing[0]} is missing; take it from the repository again (git checkout -- env)")
+    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
+
+
+def read_stamp(venv):
+    """The stamp of a complete environment whose Python still runs, else None."""
+    try:
+        stamp = json.loads((venv / "stamp.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    # A symbolic link to a Python that the system has replaced or removed does not "exist".
+    return stamp if isinstance(stamp, dict) and (venv / "bin" / "python").exists() else None
+
+
+def up_to_date(venv, locks, asked):
+    """The stamp, if the environment is what ``asked`` ("auto", "cpu", "cuda") and the lock files say, else None.
+
+    TORCH=auto keeps the build that is installed: a run inside a container without the driver changes nothing.
+    """
+    stamp = read_stamp(venv)
+    if stamp is None or (asked != "auto" and stamp.get("torch") != asked):
+        return None
+    flavour = stamp.get("torch")
+    if flavour not in ("cpu", "cuda") or stamp.get("locks") != lock_hashes(locks, flavour):
+        return None
+    return stamp
+
+
+def announce(venv, flavour, why, system):
+    """Say what comes, before it comes; raises Problem when the disk cannot hold it."""
+    torch, rest = SIZES[(system, flavour)], SIZES["rest"]
+    download, disk = torch[0] + rest[0], torch[1] + rest[1]
+    print(f"Environment: {venv}, Python {platform.python_version()}, torch for {flavour} ({why})")
+    if flavour == "cpu" and system == "Linux":
+        print(
+            f"CPU builds of torch are at {CPU_INDEX}; if that cannot be reached, pip warns and asks its other sources"
+        )
+    print(f"To download: about {download:,} MB, less what pip has kept; on disk: about {disk:,} MB", flush=True)
+    place = next(parent for parent in (venv, *venv.parents) if parent.exists())
+    free = shutil.disk_usage(str(place)).free // 10**6
+    if free < disk:
+        raise Problem(f"{place} has {free:,} MB free, {disk:,} MB are needed; free space or set VENV")
+
+
+def remove(folder):
+    """Remove a virtual environment, and nothing that is not one."""
+    if folder.is_symlink() or not folder.exists():
+        return
+    if any(folder.iterdir()) and not (folder / "pyvenv.cfg").exists() and not (folder / "bin" / "python").exists():
+        raise Problem(f"{folder} is there and is not a virtual environment; move it away or set VENV")
+    shutil.rmtree(str(folder))
+
+
+def make_venv(venv):
+    """An empty virtual environment with pip in it."""
+    try:
+        import ensurepip
+        import venv as _venv
+    except ImportError:
+        ensurepip = _venv = None
+    if ensurepip is None or _venv is None:
+        raise Problem(
+            "this Python has no venv module; on Debian and Ubuntu: sudo apt-get install python{}.{}-venv".format(
+                *sys.version_info[:2]
+            )
+        )
+    if subprocess.run([sys.executable, "-m", "venv", str(venv)], env=clean_environment()).returncode:
+        raise Problem(f"python -m venv {venv} failed (its message is above)")
+
+
+def clean_environment():
+    """This process's environment, less what would divert pip."""
+    return {key: value for key, value in os.environ.items() if key not in DIVERTING}
+
+
+def pip_install(venv, arguments, what):
+    """Run the environment's pip; its messages and progress are shown as they come."""
+    command = [str(venv / "bin" / "python"), "-m", "pip", "install", "--require-hashes", "--only-binary", ":all:"]
+    # Byte code for every file would take longer than all the rest; prove() has it written for what is used.
+    command += ["--no-compile", "--no-input", "--disable-pip-version-check", "--no-warn-script-location"]
+    if subprocess.run(command + arguments, env=clean_environment()).returncode:
+        raise Problem(
+            f"{what} could not be installed (pip's message is above); with no network, put the wheels into a folder "
+            "and run again with PIP_NO_INDEX=1 PIP_FIND_LINKS=<folder>"
+        )
+
+
+def torch_arguments(locks, flavour):
+    """pip's arguments for torch: without dependencies, since the lock files name them all.
+
+    The index of CPU builds is tried once and once more, 15 s each: where it cannot be reached, pip goes on to its own
+    sources (PyPI, PIP_FIND_LINKS), and the hashes decide what is taken.
+    """
+    arguments = ["--no-deps", "-r", str(locks / f"torch-{flavour}.txt")]
+    no_index = os.environ.get("PIP_NO_INDEX", "").lower() not in ("", "0", "false", "no", "off")
+    if flavour == "cpu" and platform.system() == "Linux" and not no_index:
+        arguments += ["--extra-index-url", CPU_INDEX, "--retries", "1", "--timeout", "15"]
+    return arguments
+
+
+def prove(venv):
+    """Import what the project uses and return torch's version; raises Problem if a wheel or a library is broken."""
+    python = str(venv / "bin" / "python")
+    check = [python, "-m", "pip", "--disable-pip-version-check", "check"]
+    if subprocess.run(check, env=clean_environment()).returncode:
+        raise Problem("the installed packages do not fit together (pip's message is above); run it again")
+    modules = "torch numpy matplotlib.pyplot seaborn sacrebleu sacremoses sentencepiece PIL typst lxml.etree"
+    modules += " click rich.table rich.progress jinja2 pooch pytest hypothesis markdown_it pypdf"
+    code = "import {}; print(torch.__version__)".format(", ".join(modules.split()))
+    done = subprocess.run([python, "-c", code], env=clean_environment(), stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise Problem("the installed packages cannot be imported (the message is above); run it again")
+    return done.stdout.strip()
+
+
+def write_stamp(venv, locks, flavour, version):
+    """Write stamp.json in one move: from here on the environment counts as complete."""
+    content = {"torch": flavour, "torch_version": version, "python": platform.python_version()}
+    content["locks"] = lock_hashes(locks, flavour)
+    temporary = venv / "stamp.json.tmp"
+    temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    os.replace(str(temporary), str(venv / "stamp.json"))
+
+
+def build(venv, locks, flavour):
+    """Make the environment; the one that was there comes back if that fails."""
+    old = venv.with_name(venv.name + ".old")
+    if old.exists():  # a run was killed between setting aside and finishing
+        remove(venv)
+        old.rename(venv)
+    if read_stamp(venv) is not None:
+        venv.rename(old)
+    else:
+        remove(venv)
+    try:
+        make_venv(venv)
+        # torch first: it is what may not be had, and the rest is then not fetched in vain.
+        pip_install(venv, torch_arguments(locks, flavour), f"env/torch-{flavour}.txt")
+        pip_install(venv, ["--no-deps", "-r", str(locks / "requirements.txt")], "env/requirements.txt")
+        write_stamp(venv, locks, flavour, prove(venv))
+    except BaseException:
+        if old.exists():
+            remove(venv)
+            old.rename(venv)
+        raise
+    remove(old)
+
+
+def setup(venv, asked, locks=ENV):
+    """Bring ``venv`` to what the lock files in ``locks`` say; does nothing where it is that already."""
+    stamp = up_to_date(venv, locks, asked)
+    if stamp is not None:
+        what = "Python {python}, torch {torch_version}".format(**stamp)
+        print(f"Environment: {venv} is up to date ({what})")
+        return
+    free_threaded = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+    implementation, system = platform.python_implementation(), platform.system()
+    problem = python_problem(sys.version_info, implementation, system, platform.machine(), free_threaded)
+    if problem:
+        raise Problem(problem)
+    flavour, why = choose_torch(asked, system, asked == "auto" and has_nvidia_driver())
+    lock_hashes(locks, flavour)
+    announce(venv, flavour, why, system)
+    build(venv, locks, flavour)
+    print(f"Environment: {venv} is ready")
+
+
+def apt_packages(path):
+    """Package names in apt.txt, one a line, without comments."""
+    lines = (line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
+    return [line for line in lines if line]
+
+
+def setup_tex(locks=ENV):
+    """Install the packages of apt.txt, unless they are all there."""
+    packages = apt_packages(locks / "apt.txt")
+    if shutil.which("dpkg-query"):
+        query = ["dpkg-query", "-W", "-f", "${db:Status-Status}\n"]
+        done = subprocess.run(query + packages, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        complete = done.stdout.decode().split() == ["installed"] * len(packages)
+    else:
+        complete = all(shutil.which(tool) for tool in ("pdflatex", "latexmk", "pdftoppm"))
+    if complete:
+        print("TeX: {} are there".format(", ".join(packages)))
+        return
+    if not shutil.which("apt-get"):
+        raise Problem(
+            "there is no apt-get here; install LaTeX with latexmk yourself, or set the page with PDF_ENGINE=typst"
+        )
+    if os.geteuid() != 0:
+        raise Problem("installing {} needs root: sudo apt-get install {}".format(packages[0], " ".join(packages)))
+    print("TeX: installing {}".format(", ".join(packages)), flush=True)
+    environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
+    for command in (["apt-get", "update"], ["apt-get", "install", "-y", "--no-install-recommends"] + packages):
+        if subprocess.run(command, env=environment).returncode:
+            what = " ".join(command[:2])
+            raise Problem(f"{what} failed (its message is above); without TeX, typst sets the page")
+
+
+def main(arguments=None):
+    """Command line; returns the exit status."""
+    parser = argparse.ArgumentParser(description="Make the virtual environment, or install TeX.")
+    parser.add_argument("--venv", type=Path, default=Path(".venv"), help="folder of the environment (default: .venv)")
+    parser.add_argument("--torch", choices=["auto", "cpu", "cuda"], default="auto", help="torch build (default: auto)")
+    parser.add_argument("--tex", action="store_true", help="install the system packages of apt.txt instead (root)")
+    options = parser.parse_args(arguments)
+    try:
+        if options.tex:
+            setup_tex()
+        else:
+            setup(options.venv.absolute(), options.torch)
+    except Problem as problem:
+        print(f"setup: {problem}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"setup: {error}; free space or set VENV to another folder, then run again", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("setup: interrupted; run it again to go on", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

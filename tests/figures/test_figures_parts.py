@@ -1,0 +1,98 @@
+"""What the pictures are made of: text that fits and shows everything, words compared, maps laid over images."""
+
+import tomllib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from onepage.figures import text as texts
+from onepage.figures.cls import ANIMALS, VEHICLES
+from onepage.figures.gradcam import PIXELS, overlay
+from onepage.figures.mt import FLOOR, compare, readable_name
+from onepage.figures.style import REPOSITORY, onepage_style
+from synthetic_run import CIFAR_CLASSES
+
+
+@pytest.fixture(autouse=True)
+def style():
+    with onepage_style():
+        yield
+
+
+def test_every_character_that_cannot_be_seen_gets_a_mark():
+    assert texts.clean("a\u200bb\x00c\ufeff") == "a·b·c·"
+    assert texts.clean("日🙂") == "\ufffd\ufffd"
+    assert texts.clean("a\u00a0b\u2003c") == "a b c"
+    assert texts.clean("\ud800") == "\ufffd"
+    assert texts.clean("Große Öfen: „Straße“ – ▁vor → nach … 5 ≥ 3") == "Große Öfen: „Straße“ – ▁vor → nach … 5 ≥ 3"
+    assert texts.clean("u\u0308") == "ü"
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(max_size=40), st.floats(min_value=20, max_value=120))
+def test_what_was_fitted_fits_and_what_was_wrapped_loses_nothing(text, room):
+    with onepage_style():
+        assert texts.width(texts.fit(text, room)) <= room
+        lines = texts.wrap(text, room)
+        assert all(texts.width(line) <= room for line in lines)
+        assert "".join("".join(lines).split()) == "".join(texts.clean(text).split())
+
+
+def test_wrapping_past_the_limit_ends_in_an_ellipsis_within_the_width():
+    words = [(f"word{i}", i % 2 == 0) for i in range(100)]
+    lines = texts.wrap_words(words, 80, limit=3)
+    assert len(lines) == 3
+    assert lines[-1][-1] == ("…", False)
+    assert all(texts.width(" ".join(word for word, _ in line)) <= 80 for line in lines)
+
+
+def test_wider_letters_and_bold_take_more_room():
+    assert texts.width("WWW") > texts.width("iii") > 0
+    assert texts.width("word", "bold") > texts.width("word")
+    assert texts.width("a b") > texts.width("ab")
+
+
+def test_a_percentage_never_rounds_to_certainty_or_to_nothing():
+    shown = [texts.percent(share) for share in (0.999999, 1.0, 0.954, 0.004, 0.0)]
+    assert shown == ["99.9 %", "100 %", "95 %", "<1 %", "0 %"]
+
+
+def test_words_that_only_one_side_has_are_marked():
+    reference, output = compare("ein roter Hund läuft schnell", "ein Hund läuft sehr schnell")
+    assert [word for word, mark in reference if mark] == ["roter"]
+    assert [word for word, mark in output if mark] == ["sehr"]
+    same, _ = compare("ein Hund", "ein Hund")
+    assert not any(mark for _, mark in same)
+
+
+def test_test_set_names_are_made_readable():
+    assert [readable_name(name) for name in ("test_2016_flickr", "test_2017_mscoco", "test", "other")] == [
+        "2016 Flickr",
+        "2017 MSCOCO",
+        "test",
+        "other",
+    ]
+
+
+def test_overlay_is_grey_without_evidence_and_coloured_where_the_map_is_high():
+    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    nothing = overlay(image, np.zeros((4, 4), np.float32))
+    assert nothing.shape == (PIXELS, PIXELS, 3)
+    assert (nothing == nothing[..., :1]).all()
+    cam = np.zeros((4, 4), np.float32)
+    cam[0, 3] = 1  # top right
+    spread = np.ptp(overlay(image, cam).astype(int), axis=-1)
+    half = PIXELS // 2
+    assert spread[:half, half:].max() > 80
+    assert spread[half:, :half].max() == 0
+
+
+def test_blocks_of_the_confusion_matrix_are_the_ten_classes_of_cifar():
+    assert sorted(VEHICLES + ANIMALS) == sorted(CIFAR_CLASSES)
+
+
+def test_the_floor_that_is_drawn_is_the_one_that_is_claimed():
+    claims = tomllib.loads((REPOSITORY / "report" / "claims.toml").read_text(encoding="utf-8"))["claim"]
+    assert [claim["minimum"] for claim in claims if claim["task"] == "mt"] == [FLOOR]
