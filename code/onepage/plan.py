@@ -1,4 +1,4 @@
-"""What a run will be, decided once before anything is trained: data set, profile, device, precision, threads, PDF engine.
+"""What a run will be, decided once before training: data set, profile, device, precision, threads.
 
 Each task's plan is a makefile fragment that Make includes (and makes first where it is missing) and a JSON beside it
 that stamps.py reads. Once written it stands: a later run with the same settings neither probes nor decides again.

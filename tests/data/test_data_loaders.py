@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import LINES, code_running_pickle, fill, python2_batch, sha256
+from data_fakes import LINES, code_running_pickle, fill, python2_batch, sha256
 
 from onepage import files
 from onepage.data import fetch, images, ready, sources, toy_images, toy_translation

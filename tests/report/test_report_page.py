@@ -10,10 +10,10 @@ from typing import Any
 
 import pypdf
 import pytest
-import synthetic_run
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+import synthetic_run
 from onepage.errors import UserError
 from onepage.files import sha256_file
 from onepage.report import context, escape, facts, pdf, render
@@ -183,9 +183,22 @@ def test_a_page_that_cannot_fit_is_an_error_and_writes_nothing(
     page = context.load_page(render.ROOT / "report" / "page.toml")
     page["cls"]["objective"] = "More words than a page has room for. " * 150
     monkeypatch.setattr(context, "load_page", lambda path: page)
-    with pytest.raises(UserError, match="does not fit at 6.5 pt"):
+    with pytest.raises(UserError, match=r"does not fit at 6\.5 pt"):
         render.render(*fresh, engine)
     assert not (fresh[0] / "report").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(pdf._typst_lacks()), reason="no typst wheel here")
+def test_the_typst_page_carries_each_pictures_alternative_text_and_no_foreign_font(fresh: Case) -> None:
+    reader = pypdf.PdfReader(render.render(*fresh, "typst"))
+    objects = [reader.get_object(number) for number in range(1, int(str(reader.trailer["/Size"])))]
+    dictionaries = [item for item in objects if isinstance(item, dict)]
+    alternatives = {str(item["/Alt"]) for item in dictionaries if "/Alt" in item}
+    shown = {f["alt"] for s in _values(fresh)["sections"] for row in s["rows"] for f in row}
+    assert len(shown) == 10 and shown <= alternatives
+    fonts = {str(item["/BaseFont"]) for item in dictionaries if item.get("/Type") == "/Font"}
+    assert fonts and all("Onepage" in name or "DejaVu" in name for name in fonts)
 
 
 @pytest.mark.slow
@@ -231,6 +244,20 @@ def test_latex_reads_no_file_outside_its_folder_and_runs_no_command(tmp_path: Pa
     source = rf"\documentclass{{article}}\begin{{document}}\immediate\write18{{touch {tmp_path}/made}}a\end{{document}}"
     pdf.compile_latex(source, {}, 0, tmp_path / "log")
     assert not (tmp_path / "made").exists()
+
+
+def test_with_one_task_on_generated_data_only_its_parts_are_marked(real: Case, tmp_path: Path) -> None:
+    case = _case(tmp_path, generated=True)
+    shutil.copytree(real[0] / "figures/cls", tmp_path / "figures/cls", dirs_exist_ok=True)
+    values = _values((tmp_path, real[1], case[2]))
+    assert values["band"] == ("Generated stand-in data: toy-translation (mt). These scores say nothing about Multi30k.")
+    marks = {
+        section["task"]: {figure["text"].startswith("Generated data.") for row in section["rows"] for figure in row}
+        for section in values["sections"]
+    }
+    assert marks == {"cls": {False}, "mt": {True}}
+    insights = {item["title"]: item["text"].startswith("(Generated data.)") for item in values["insights"]["items"]}
+    assert insights["Search helps."] and not insights["Errors cluster."]
 
 
 # --- the engine --------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from onepage.data.toy_words import Noun, Verb
 
 # Case -> endings for masculine, feminine, neuter, plural.
 _DEFINITE = {
-    "nom": ("die", "die", "das", "die"),
+    "nom": ("der", "die", "das", "die"),
     "acc": ("den", "die", "das", "die"),
     "dat": ("dem", "der", "dem", "den"),
 }
@@ -22,7 +22,7 @@ _MIXED = {"nom": ("er", "e", "es", "en"), "acc": ("en", "e", "es", "en"), "dat":
 _STRONG_PLURAL = {"nom": "e", "acc": "e", "dat": "en"}
 _PRONOUNS = {"m": "er", "f": "sie", "n": "es"}
 RELATIVE = {
-    "nom": ("die", "die", "das", "die"),
+    "nom": ("der", "die", "das", "die"),
     "acc": ("den", "die", "das", "die"),
     "dat": ("dem", "der", "dem", "denen"),
 }

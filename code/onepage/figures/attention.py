@@ -230,5 +230,5 @@ def _cells(
         edges = np.flatnonzero(np.diff(padded[first].astype(int), prepend=0, append=0))
         for start, end in zip(edges[::2], edges[1::2], strict=True):
             place = (x + start * width / columns, y + first * height / rows)
-            sheet.bar(*place, (end - start) * width / columns, (last - first) * height / rows, "none", hatch="//////")
+            sheet.hatch(*place, (end - start) * width / columns, (last - first) * height / rows, colour=MUTED)
     sheet.grid(x, y, width, height, rows, columns, colour="white")

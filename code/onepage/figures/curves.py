@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from onepage.errors import UserError
-from onepage.figures.sheet import Sheet
+from onepage.figures.sheet import HEADER, Sheet
 from onepage.figures.style import BLUE, LINE_PT, PT_PER_MM, RED
 
 TRAIN: dict[str, Any] = {"color": RED, "ls": (0, (3, 1.2)), "marker": "o", "mfc": "white", "clip_on": False}
@@ -62,8 +62,8 @@ def label_ends(sheet: Sheet, axes: Axes, x: float, ends: list[tuple[float, str]]
         missing = gap - (centres[lower] - centres[upper])
         if missing > 0:
             centres[upper], centres[lower] = centres[upper] - missing / 2, centres[lower] + missing / 2
-    # Keep the block of labels between a little above the panel and a little below its foot.
-    over = max(0.0, (top - 0.7 * step) - (centres[upper] - heights[upper] / 2))
+    # Keep the block of labels between a little above the panel (under the header) and a little below its foot.
+    over = max(0.0, max(HEADER, top - 0.7 * step) - (centres[upper] - heights[upper] / 2))
     under = max(0.0, centres[lower] + heights[lower] / 2 - (bottom + step))
     centres = {i: y + over - under for i, y in centres.items()}
     for i, (_, colour) in enumerate(ends):

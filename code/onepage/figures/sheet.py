@@ -62,12 +62,17 @@ class Sheet:
         picture.set_clip_path(self._ground.patch)
         self._ground.add_image(picture)
 
-    def bar(
-        self, x: float, y: float, width: float, height: float, colour: Any, *, edge: str | None = None, hatch: str = ""
-    ) -> None:
-        """A filled rectangle."""
-        line = {"ec": edge, "lw": 0.5} if edge else {"lw": 0}
-        self._ground.add_patch(Rectangle((x, y), width, height, fc=colour, hatch=hatch or None, **line))
+    def bar(self, x: float, y: float, width: float, height: float, colour: str, *, edge: str | None = None) -> None:
+        """A filled rectangle ("none": only its edge)."""
+        self._ground.add_patch(Rectangle((x, y), width, height, fc=colour, ec=edge or "none", lw=0.5 if edge else 0))
+
+    def hatch(self, x: float, y: float, width: float, height: float, *, colour: str) -> None:
+        """Diagonal lines over a rectangle; matplotlib's own hatching is drawn thinner in PDF than in PNG."""
+        segments = []
+        for c in np.arange(0.6, width + height, 1.2):  # the diagonal on which x + y is c, from the corner
+            segments.append([(x + max(0, c - height), y + min(c, height)), (x + min(c, width), y + max(0, c - width))])
+        lines = LineCollection(segments, colors=colour, linewidths=0.5, zorder=1)
+        self._ground.add_collection(lines, autolim=False)
 
     def grid(self, x: float, y: float, width: float, height: float, rows: int, columns: int, *, colour: str) -> None:
         """Thin lines between the cells of a table."""

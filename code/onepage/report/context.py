@@ -100,21 +100,26 @@ def _assemble(
     everything = {f"{task}_{name}": text for task, known in names.items() for name, text in known.items()}
     both = {**names["cls"], **names["mt"], **everything}
     both["figures"] = words.number(sum(len(task.pictures) for task in tasks))
-    both["recipes"] = "; ".join(
-        f"{task.task}: {words.recipe_words(task.metrics['recipe']) or 'see the recipe'}" for task in tasks
-    )
+    for task in tasks:
+        both[f"{task.task}_recipe"] = words.recipe_words(task.metrics["recipe"]) or "see the recipe"
     both["command"] = origin.command(tasks)
     generated = [task for task in tasks if task.metrics["generated"]]
     results = [verify.status(claim, next(t.metrics for t in tasks if t.task == claim.task)) for claim in claims]
-    sets = " and ".join(f"{task.metrics['set']} ({task.task})" for task in generated)
+    band = ""
+    if generated:
+        sets = " and ".join(f"{task.metrics['set']} ({task.task})" for task in generated)
+        silent = [page["sets"].get(c.set, c.set) for c in claims if c.task in {task.task for task in generated}]
+        band = fill(page["band"], {"sets": sets, "real": " or ".join(dict.fromkeys(silent))}, "band")
+    insights = page["insights"]
+    heading = insights["heading_generated" if len(generated) == len(tasks) else "heading"]
     return {
         "title": page["title"],
         "subtitle": page["subtitle"],
         "language": page["language"],
-        "band": fill(page["band"], {"sets": sets}, "band") if generated else "",
+        "band": band,
         "run_line": "; ".join(origin.distinct(tasks, lambda t: f"profile {t['profile']}, seed {t['seed']} (n = 1)")),
         "sections": [_section(page, task, names[task.task], results) for task in tasks],
-        "insights": {"heading": page["insights"]["heading"], "items": _insights(page["insights"], names)},
+        "insights": {"heading": heading, "items": _insights(insights, names, tasks)},
         "challenges": {
             "heading": page["challenges"]["heading"],
             "columns": page["challenges"]["columns"],
@@ -204,9 +209,12 @@ def _rest(task: Task) -> list[dict[str, Any]]:
     return [_picture(task, name) for name in task.pictures if name not in shown]
 
 
-def _insights(prose: Mapping[str, Any], names: Mapping[str, Mapping[str, str]]) -> list[dict[str, str]]:
+def _insights(
+    prose: Mapping[str, Any], names: Mapping[str, Mapping[str, str]], tasks: Sequence[Task]
+) -> list[dict[str, str]]:
     """The insights whose figures these runs have, in page.toml's order: what was not measured is not said."""
     both = {**names["cls"], **names["mt"]}
+    mixed = len({bool(task.metrics["generated"]) for task in tasks}) > 1  # else the heading says it for all
     items = []
     for key in prose["order"]:
         entry = prose[key]
@@ -215,7 +223,9 @@ def _insights(prose: Mapping[str, Any], names: Mapping[str, Mapping[str, str]]) 
             continue
         loss = both["gain"][0] != "+" if key == "beam" else False
         title = entry["title_loss"] if loss else entry["title"]
-        items.append({"title": title, "text": fill(entry["text"], both, f"insights.{key}")})
+        marked = mixed and any(task.metrics["generated"] and needed & names[task.task].keys() for task in tasks)
+        text = fill(entry["text"], both, f"insights.{key}")
+        items.append({"title": title, "text": prose["mark"] + text if marked else text})
     return items[: prose["most"]]
 
 

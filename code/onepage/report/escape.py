@@ -120,8 +120,8 @@ def markdown(text: str) -> Safe:
         escaped = (
             character in _MARKDOWN
             or (character.isspace() and (at_edge or shown[i - 1].isspace() or character != " "))
-            or (i == 0 and character in "-+=")  # a list or a heading's underline
-            or (character in ".)" and shown[:i].isascii() and shown[:i].isdigit())  # a numbered list
+            or (i == 0 and character in "-+=")  # a list or a heading's underline; below, a numbered list
+            or (character in ".)" and shown[:i].isascii() and shown[:i].isdigit() and not shown[i + 1 : i + 2].strip())
             or (character == ":" and shown[i + 1 : i + 3] == "//")  # a bare address becomes a link
             or (character == "." and shown[max(0, i - 3) : i].lower() == "www")
         )

@@ -60,7 +60,7 @@ def cls_facts(metrics: Mapping[str, Any], provenance: Mapping[str, Any], page: M
         "classes": number(len(metrics["class_names"])),
         "image_size": number(train["image_sizes"][-1]),
         "sizes": sizes[0] if len(sizes) == 1 else ", ".join(map(str, sizes[:-1])) + f", then {sizes[-1]}",
-        "epochs": number(train["epochs"]),
+        "epochs": f"{train['epochs']:g}",
         "train_accuracy": percent(train["accuracy"]),
         "val_accuracy": percent(val["accuracy"]),
         "test_n": number(test["n"]),
@@ -216,7 +216,7 @@ def recipe_words(recipe: Mapping[str, Any]) -> str:
     for key in ("optimiser", "optimizer", "optimiser.name", "optimizer.name"):
         name = next((v for k, v in leaves.items() if (k == key or k.endswith("." + key)) and isinstance(v, str)), None)
         if name:
-            parts.append({"sgd": "SGD", "adamw": "AdamW", "adam": "Adam"}.get(name.lower(), name))
+            parts.append({"sgd": "SGD", "muon": "Muon", "adamw": "AdamW"}.get(name.lower(), name))
             break
     by_name = {path.rpartition(".")[2]: value for path, value in reversed(leaves.items())}
     rate = next((by_name[name] for name in _RATE if _is_number(by_name.get(name))), None)

@@ -53,7 +53,7 @@ def versions() -> dict[str, str]:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    found["torch"] = torch.__version__
+    found["torch"] = str(torch.__version__)
     return found
 
 

@@ -35,9 +35,9 @@ class Session:
         """
         self.run = Path(run)
         plain = as_dict(recipe)
-        self.hash = recipe_hash(recipe, **block, torch=torch.__version__)
-        self.identity = {"hash": recipe_hash(recipe, **block, torch=torch.__version__, program=program), **plain}
-        self.identity.update(block, torch=torch.__version__, program=program)
+        self.hash = recipe_hash(recipe, **block, torch=str(torch.__version__))
+        self.identity = {"hash": recipe_hash(recipe, **block, torch=str(torch.__version__), program=program), **plain}
+        self.identity.update(block, torch=str(torch.__version__), program=program)
         self.block = {**block, "recipe_hash": self.hash, "recipe": plain, "versions": provenance.versions()}
         self.rows: list[dict[str, Any]] = []
         self.seconds_before = 0.0
