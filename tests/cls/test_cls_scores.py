@@ -1,0 +1,56 @@
+"""Scores against values worked out by hand or published."""
+
+import numpy as np
+import pytest
+
+from onepage.cls import scores
+from onepage.cls.evaluate import interleave, spread
+
+
+def test_wilson_interval_against_a_published_value():
+    # Newcombe 1998, table I, method 3: 81 of 263
+    assert scores.wilson_interval(81, 263) == pytest.approx([0.2553, 0.3662], abs=5e-5)
+
+
+@pytest.mark.parametrize("correct", [0, 10])
+def test_wilson_interval_stays_within_zero_and_one(correct):
+    low, high = scores.wilson_interval(correct, 10)
+    assert 0 <= low < high <= 1
+
+
+def test_calibration_error_by_hand():
+    # ten predictions at confidence 0.8, six of them right: one bin, a gap of 0.2
+    probabilities = np.tile([0.8, 0.2], (10, 1))
+    labels = np.array([0] * 6 + [1] * 4)
+    assert scores.expected_calibration_error(probabilities, labels) == pytest.approx(0.2)
+
+
+def test_negative_log_likelihood_of_a_coin():
+    assert scores.negative_log_likelihood(np.full((4, 2), 0.5), np.array([0, 1, 1, 0])) == pytest.approx(np.log(2))
+
+
+def test_confusion_recall_and_precision():
+    labels, predicted = np.array([0, 0, 0, 1, 2]), np.array([0, 1, 1, 1, 0])
+    confusion = scores.confusion_matrix(labels, predicted, 3)
+    assert confusion.tolist() == [[1, 2, 0], [0, 1, 0], [1, 0, 0]]
+    rows = scores.per_class(confusion, ("a", "b", "c"))
+    assert [row["recall"] for row in rows] == pytest.approx([1 / 3, 1, 0])
+    assert [row["precision"] for row in rows] == pytest.approx([1 / 2, 1 / 3, 0])
+    top = scores.top_confusions(confusion, ("a", "b", "c"))
+    assert (top[0]["true"], top[0]["predicted"], top[0]["count"]) == ("a", "b", 2)
+    assert len(top) == 2
+
+
+def test_softmax_survives_large_logits():
+    probabilities = scores.softmax(np.array([[1000.0, 0.0], [0.0, 0.0]], dtype=np.float32))
+    assert probabilities.tolist() == [[1.0, 0.0], [0.5, 0.5]]
+
+
+def test_spread_takes_each_class_and_keeps_the_order():
+    labels = np.array([0, 0, 0, 0, 1, 2])
+    chosen = spread(np.array([0, 1, 2, 3, 4, 5]), labels, 3)
+    assert sorted(labels[chosen]) == [0, 1, 2] and chosen.tolist() == sorted(chosen.tolist())
+
+
+def test_interleave_ends_with_the_rest_of_the_longer():
+    assert interleave(np.array([1, 2, 3]), np.array([9])).tolist() == [1, 9, 2, 3]

@@ -1,0 +1,88 @@
+"""Tokens, batches and scores."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from onepage.errors import UserError
+from onepage.mt import scores
+from onepage.mt.batching import make_batch, plan_epoch
+from onepage.mt.tokenizer import END, PAD, START, Tokenizer, train_tokenizer
+
+LINES = [f"Zwei Hunde spielen im grünen Gras mit Ball Nummer {i}." for i in range(60)]
+LINES += [f"a man in a blue shirt is standing on ladder {i} ." for i in range(60)]
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return train_tokenizer(LINES, 120)
+
+
+def test_text_comes_back(tokenizer):
+    for line in LINES[::17]:
+        ids = tokenizer.encode(line)
+        assert ids[-1] == END and tokenizer.decode(ids) == line
+
+
+def test_decoding_stops_at_the_end_and_passes_over_padding(tokenizer):
+    ids = tokenizer.encode("Zwei Hunde")
+    assert tokenizer.decode([START, PAD, *ids, *ids]) == "Zwei Hunde"
+
+
+def test_training_twice_gives_the_same_bytes(tokenizer):
+    assert train_tokenizer(LINES, 120).model == tokenizer.model
+    assert Tokenizer(tokenizer.model).encode(LINES[0]) == tokenizer.encode(LINES[0])
+
+
+def test_too_large_a_vocabulary_is_refused():
+    with pytest.raises(UserError, match="lower `vocabulary`"):
+        train_tokenizer(LINES[:2], 5000)
+
+
+def test_targets_are_shifted_by_one():
+    batch = make_batch([([5, 6, END], [7, 8, END]), ([5, END], [9, END])])
+    assert batch.target_input.tolist() == [[START, 7, 8], [START, 9, PAD]]
+    assert batch.target_output.tolist() == [[7, 8, END], [9, END, PAD]]
+    assert batch.tokens == 5
+
+
+def test_an_epoch_holds_each_pair_once_within_its_size():
+    generator = torch.Generator().manual_seed(0)
+    lengths = [tuple(pair) for pair in torch.randint(2, 40, (500, 2), generator=generator).tolist()]
+    plan = plan_epoch(lengths, 200, seed=0, epoch=0)
+    assert sorted(i for batch in plan for i in batch) == list(range(500))
+    assert all(len(batch) * max(lengths[i][1] for i in batch) <= 200 for batch in plan)
+    positions = sum(len(batch) * max(lengths[i][1] for i in batch) for batch in plan)
+    assert sum(target for _, target in lengths) / positions > 0.9  # little padding
+    assert plan != plan_epoch(lengths, 200, seed=0, epoch=1)
+    assert plan == plan_epoch(lengths, 200, seed=0, epoch=0)
+
+
+def test_a_pair_longer_than_a_batch_makes_its_own():
+    assert sorted(plan_epoch([(3, 50), (3, 4)], 20, 0, 0)) == [[0], [1]]
+
+
+def test_bleu_agrees_with_sacrebleus_command(tmp_path):
+    outputs = [line.replace("blue", "red").replace("spielen", "laufen") for line in LINES]
+    (tmp_path / "out").write_text("\n".join(outputs) + "\n", encoding="utf-8")
+    (tmp_path / "ref").write_text("\n".join(LINES) + "\n", encoding="utf-8")
+    command = [sys.executable, "-m", "sacrebleu", "ref", "-i", "out", "-m", "bleu", "-b", "-w", "6"]
+    printed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    ours = scores.bleu(outputs, LINES)
+    assert f"{ours['score']:.6f}" == printed.strip()
+    assert "case:mixed" in ours["signature"] and "tok:13a" in ours["signature"]
+    low, high = ours["interval"]
+    assert low < ours["score"] < high
+
+
+def test_lc_norm_tok_is_the_published_form():
+    assert (
+        scores.lc_norm_tok(["Ein Hund, »groß« & it's."], "de")[0] == "ein hund , &quot; groß &quot; &amp; it &apos; s ."
+    )
+
+
+def test_bins_with_too_few_sentences_are_left_out():
+    rows = scores.bleu_by_length(["a b c"] * 30 + ["x " * 30] * 5, ["u"] * 35, ["u"] * 35)
+    assert [(row["min"], row["n"]) for row in rows] == [(1, 30)]

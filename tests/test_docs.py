@@ -1,0 +1,264 @@
+"""The documentation says what the code does: targets, variables, paths, messages, sizes, citation, licence, CI."""
+
+import ast
+import fnmatch
+import importlib.util
+import os
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import onepage
+from onepage.data import sources
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = ["README.md", "docs/add-a-task.md", "env/README.md"]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+CITATION = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+# Phony targets that are parts of `check` and `test` and not for the user.
+PARTS = {"lint", "types", "unit", "claims"}
+# Settings of the Makefile for those who work on it; `make help` leaves them out.
+UNLISTED = {"VENV", "PYTEST"}
+
+
+def helped_targets() -> set[str]:
+    """The targets that `make help` prints."""
+    return set(re.findall(r"^([a-z-]+):.*## ", MAKEFILE, re.MULTILINE))
+
+
+def helped_variables() -> dict[str, str]:
+    """{variable: default} as `make help` prints them, two on a line included."""
+    heads = re.findall(r'^\t@echo "  ([A-Z_]+=\S*(?: [A-Z_]+=\S*)*) ', MAKEFILE, re.MULTILINE)
+    return dict(pair.split("=") for head in heads for pair in head.split())
+
+
+def code_spans(text: str) -> list[str]:
+    return re.findall(r"`([^`\n]+)`", text)
+
+
+def ignored_by_git(path: str) -> bool:
+    """Whether .gitignore (simple patterns only) names ``path`` or a folder above it: then it is made, not kept."""
+    patterns = [line.strip("/") for line in (ROOT / ".gitignore").read_text(encoding="utf-8").split()]
+    parts = Path(path).parts
+    heads = ["/".join(parts[:n]) for n in range(1, len(parts) + 1)]
+    return any(fnmatch.fnmatch(head, pattern) for head in heads for pattern in patterns)
+
+
+def test_help_lists_every_phony_target_of_the_user() -> None:
+    phony = set(re.search(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)[1].split())  # type: ignore[index]
+    assert helped_targets() == phony - PARTS
+    assert phony >= PARTS
+
+
+def test_help_prints_them() -> None:
+    environment = {key: value for key, value in os.environ.items() if key not in {"MAKEFLAGS", "MFLAGS", "MAKELEVEL"}}
+    for name in re.findall(r"^([A-Z_]+) \?=", MAKEFILE, re.MULTILINE):
+        environment.pop(name, None)
+    done = subprocess.run(["make", "help"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert set(re.findall(r"^  ([a-z-]+)  ", done.stdout, re.MULTILINE)) == helped_targets()
+
+
+def test_help_gives_each_variable_its_default() -> None:
+    defaults = dict(re.findall(r"^([A-Z_]+) \?= *(.*)$", MAKEFILE, re.MULTILINE))
+    assert helped_variables() == {name: value for name, value in defaults.items() if name not in UNLISTED}
+
+
+def test_readme_names_every_target_and_no_other() -> None:
+    section = README.split("## Targets and variables")[1].split("\n## ")[0]
+    rows = "\n".join(line.split("|")[1] for line in section.splitlines() if line.startswith("|"))
+    assert set(re.findall(r"`make ([a-z-]+)`", rows)) == helped_targets()
+    # Everywhere else, `make something` is a target too.
+    for document in DOCUMENTS:
+        for span in code_spans((ROOT / document).read_text(encoding="utf-8")):
+            call = re.fullmatch(r"(?:[A-Z_]+=\S* )*make (.*)", span)
+            words = call[1].split() if call else []
+            assert {word for word in words if "=" not in word and word[0] != "-"} <= helped_targets() | PARTS, span
+
+
+def test_readme_gives_each_variable_its_default() -> None:
+    rows = re.findall(r"^\| `([A-Z_]+)` \| (\S+) \|", README, re.MULTILINE)
+    assert {name: "" if value == "empty" else value.strip("`") for name, value in rows} == helped_variables()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_relative_links_lead_somewhere(document: str) -> None:
+    links = re.findall(r"\[([^\]]+)\]\(([^)\s]+)\)", (ROOT / document).read_text(encoding="utf-8"))
+    for shown, link in links:
+        if not re.match(r"https?:|#", link):
+            assert ((ROOT / document).parent / link.split("#")[0]).exists(), link
+            assert "/" not in shown or shown == link
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/add-a-task.md"])
+def test_paths_named_exist_or_are_made(document: str) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    top = {path.name for path in ROOT.iterdir()} | {"runs", "data", "docs"}
+    # "seg" is the task that docs/add-a-task.md imagines.
+    paths = [span for span in code_spans(text) if re.fullmatch(r"[\w./-]+/[\w./-]*", span) and "seg" not in span]
+    named = [path for path in paths if path.split("/")[0] in top]
+    assert named
+    missing = [path for path in named if not (ROOT / path).exists() and not ignored_by_git(path)]
+    assert not missing
+
+
+def test_task_folders_hold_the_modules_that_the_guide_names() -> None:
+    guide = (ROOT / "docs/add-a-task.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.split("|")] for line in guide.splitlines() if line.startswith("| ")]
+    for task, column in (("cls", 2), ("mt", 3)):
+        named = {name for row in rows[1:] for name in code_spans(row[column])}
+        there = {path.name for path in (ROOT / "code/onepage" / task).glob("*.py")} - {"__init__.py"}
+        assert named == there, task
+
+
+def test_guide_names_what_the_code_calls_by_task() -> None:
+    guide = (ROOT / "docs/add-a-task.md").read_text(encoding="utf-8")
+    code = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "code").rglob("*.py"))) + MAKEFILE
+    words = {span for span in code_spans(guide) if re.fullmatch(r"_?[A-Za-z][A-Za-z_]+(\(\))?", span)}
+    imagined = {"seg", "seg_facts", "write_seg_run", "NEED_SEG", "PLAN_SEG", "RUN_SEG", "CLAIMED_SEG_RUN"}
+    for word in words - imagined:
+        name = word.removesuffix("()")
+        assert re.search(rf"(?<![A-Za-z]){re.escape(name)}(?![A-Za-z])", code), word
+    for word in imagined - {"seg", "write_seg_run"}:
+        name = word.replace("SEG", "MT").replace("seg", "mt")
+        assert name in code, word
+
+
+def test_pictures_named_are_drawn() -> None:
+    source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "code/onepage/figures").glob("*.py"))
+    paragraph = README.split("The pictures: ")[1].split("\n\n")[0]
+    names = code_spans(paragraph)
+    assert len(names) >= 14
+    for name in names:
+        numbered = re.sub(r"(layer|head)\d+", r"\1{\1}", re.sub(r"gradcam_\d+", "gradcam_{k}", name))
+        assert f'"{numbered}"' in source, name
+
+
+def messages() -> list[str]:
+    """Every text in the code, with NUL for what is filled in, and the Makefile's errors."""
+    texts: list[str] = MAKEFILE.splitlines()
+    for path in [*sorted((ROOT / "code").rglob("*.py")), ROOT / "env/setup.py"]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                texts.append(node.value)
+            elif isinstance(node, ast.JoinedStr):
+                parts = [part.value if isinstance(part, ast.Constant) else "\0" for part in node.values]
+                texts.append("".join(map(str, parts)))
+    return texts
+
+
+def test_messages_explained_are_messages_of_the_code() -> None:
+    section = README.split("## When something goes wrong")[1].split("\n## ")[0]
+    quoted = re.findall(r"^\| `([^`]+)` \|", section, re.MULTILINE)
+    assert len(quoted) >= 15
+    known = messages()
+    for message in quoted:
+        pattern = ".*".join(re.escape(part) for part in message.split("..."))
+        assert any(re.search(pattern, text, re.DOTALL) for text in known), message
+
+
+def test_sizes_of_downloads_are_those_of_the_code() -> None:
+    spec = importlib.util.spec_from_file_location("env_setup", ROOT / "env" / "setup.py")
+    assert spec and spec.loader
+    setup = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(setup)
+    download, disk = (a + b for a, b in zip(setup.SIZES["Linux", "cpu"], setup.SIZES["rest"], strict=True))
+    assert f"about {download} MB ({disk / 1000:.1f} GB on disk)" in README
+    images, pairs = sources.cifar10(), sources.multi30k("en", "de")
+    packed = [sum(item.size for item in plan.downloads) / 1e6 for plan in (images, pairs)]
+    assert f"{packed[0]:.0f} MB for CIFAR-10, {packed[1]:.1f} MB for Multi30k" in README
+    assert f"({round((images.size + pairs.size) / 1e6, -1):.0f} MB on disk)" in README
+
+
+def test_floors_and_counts_are_those_of_the_claims() -> None:
+    claims = tomllib.loads((ROOT / "report/claims.toml").read_text(encoding="utf-8"))["claim"]
+    floors = [f"{c['minimum'] * 100:g} %" if c["measure"] == "accuracy" else f"{c['minimum']:g} BLEU" for c in claims]
+    section = README.split("## Results")[1].split("\n## ")[0]
+    rows = [line.rsplit("|", 2)[1].strip() for line in section.splitlines() if line.startswith("| ")][1:]
+    assert [row for row in rows if row != "none"] == floors
+
+
+def test_no_number_is_left_open() -> None:
+    for document in DOCUMENTS:
+        left = re.findall(r"\b(?:TIME|RESULT)_[A-Z0-9_]+", (ROOT / document).read_text(encoding="utf-8"))
+        assert not left, f"{document}: measure and fill in {', '.join(left)}"
+
+
+def test_citation_has_what_the_format_requires() -> None:
+    values = dict(re.findall(r"^([a-z-]+):[ ]*(.*)$", CITATION, re.MULTILINE))
+    assert {"cff-version", "message", "title", "authors"} <= values.keys()
+    assert values["cff-version"] == "1.2.0"
+    assert values["title"] and values["message"]
+    assert re.search(r'^authors:\n  - name: "The onepage authors"$', CITATION, re.MULTILINE)
+    assert "\t" not in CITATION
+    assert len(re.findall(r"^[a-z-]+:", CITATION, re.MULTILINE)) == len(values), "a key stands twice"
+    references = re.split(r"^  - type: ", CITATION.split("\nreferences:\n")[1], flags=re.MULTILINE)[1:]
+    assert len(references) >= 5
+    for reference in references:
+        assert re.match(r"[a-z-]+\n    title: .+\n    authors:\n      - \{family-names: ", reference), reference[:60]
+    for work in ("Deep Residual", "Attention Is All", "Grad-CAM", "Tiny Images", "Multi30K"):
+        assert sum(work in reference.splitlines()[1] for reference in references) == 1, work
+    for doi in re.findall(r"^ *doi: (.*)$", CITATION, re.MULTILINE):
+        assert re.fullmatch(r"10\.\d{4,9}/[A-Za-z0-9./_-]+", doi)
+
+
+def test_version_is_one() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    cited = re.search(r"^version: (\S+)$", CITATION, re.MULTILINE)
+    assert cited and cited[1] == project["version"] == onepage.__version__
+
+
+def test_licence_is_mit() -> None:
+    text = (ROOT / "LICENSE").read_text(encoding="utf-8")
+    assert text.startswith("MIT License\n\nCopyright (c) 2026 The onepage authors\n")
+    assert "Permission is hereby granted, free of charge" in text and 'PROVIDED "AS IS"' in text
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["license"] == "MIT"
+    assert re.search(r"^license: MIT$", CITATION, re.MULTILINE)
+
+
+def test_ci_runs_the_readmes_test_command() -> None:
+    script = ROOT / ".ci" / "run"
+    text = script.read_text(encoding="utf-8")
+    assert os.access(script, os.X_OK)
+    assert text.startswith("#!/usr/bin/env bash\n") and "\nset -euo pipefail\n" in text
+    assert re.search(r"^make test$", text, re.MULTILINE)
+    assert "make test " in README.split("\n## ")[0]
+    assert subprocess.run(["bash", "-n", str(script)], timeout=60).returncode == 0
+
+
+def test_ci_ends_with_the_status_of_its_tests_and_the_time(tmp_path: Path) -> None:
+    """With a make that only records how it was called: order, environment, no stdin, exit status."""
+    clone = tmp_path / "clone"
+    script = clone / ".ci" / "run"
+    script.parent.mkdir(parents=True)
+    script.write_bytes((ROOT / ".ci" / "run").read_bytes())
+    script.chmod(0o755)
+    mirror = re.search(r"DATA_MIRROR=(\S+)", script.read_text(encoding="utf-8"))
+    assert mirror
+    (clone / mirror[1]).mkdir(parents=True)
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    make = programs / "make"
+    make.write_text(
+        '#!/bin/bash\necho "make $* DATA=$DATA MIRROR=$DATA_MIRROR STRICT=$STRICT in $PWD"\n'
+        'read -r line && echo "read $line"\n[[ $1 == setup-tex ]] && exit 1\n[[ $1 == test ]] && exit 3\n',
+        encoding="utf-8",
+    )
+    for name, body in (("apt-get", "exit 1"), ("id", "echo 0")):
+        (programs / name).write_text(f"#!/bin/bash\n{body}\n", encoding="utf-8")
+    for program in programs.iterdir():
+        program.chmod(0o755)
+    environment = {"PATH": f"{programs}:{os.environ['PATH']}"}
+    done = subprocess.run([script], env=environment, input="typed\n", capture_output=True, text=True, timeout=60)
+    lines = done.stdout.splitlines()
+    assert lines[0] == f"make setup-tex DATA= MIRROR= STRICT= in {clone}"
+    assert "typst sets the page" in lines[1]
+    assert lines[2] == f"make test DATA=real MIRROR={mirror[1]} STRICT=1 in {clone}"
+    assert re.fullmatch(r"\.ci/run: exit status 3 after \d+ min \d+ s", lines[3])
+    assert len(lines) == 4
+    assert done.returncode == 3
