@@ -65,7 +65,7 @@ endif
 
 # Decided once, before any training, by the data stage: which set, which profile, which PDF engine
 PLANS := $(OUT)/runs/.plan
-KEY := $(PROFILE)-$(DATA)-$(DEVICE)-$(THREADS)$(if $(RECIPE),-$(notdir $(RECIPE)))
+KEY := $(PROFILE)-$(DATA)-$(DEVICE)-$(THREADS)$(if $(RECIPE),-$(subst /,_,$(RECIPE)))
 PLAN_CLS := $(PLANS)/cls-$(KEY).mk
 PLAN_MT := $(PLANS)/mt-$(KEY)-$(SRC)-$(TGT).mk
 ENGINE_MK := $(PLANS)/engine-$(PDF_ENGINE).mk
@@ -104,7 +104,7 @@ endif
 help: ## what can be made, and the variables that steer it
 	@echo "make TARGET [VARIABLE=value ...]"
 	@echo
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo "  PROFILE=auto        quick (two CPU cores), full (one GPU) or smoke; auto: full where there is a CUDA GPU"
 	@echo "  SEED=0              seed of weights, order and augmentation; each seed is a run of its own"

@@ -77,7 +77,8 @@ def data(task: str, target: Path, **settings: Any) -> None:
 
     made = plan.decide(task, target, **settings)
     what = f"{made['profile']} on {made['set']}" + (" (generated stand-in data)" if made["generated"] else "")
-    click.echo(f"{task:<4} plan: {what}, {made['device']}, {made['precision']}, {made['threads']} threads")
+    _, block = plan.settings_of(made, 0)
+    click.echo(f"{task:<4} plan: {what}, {block['device']}, {block['precision']}, {block['threads']} threads")
 
 
 @main.command()
@@ -92,13 +93,11 @@ def train(task: str, target: Path, run: Path, seed: int, data_dir: Path) -> None
     Interrupt it with Ctrl-C or SIGTERM: it saves and stops, and the same command goes on to the same result.
     """
     from onepage import plan, stamps
-    from onepage.training import recipe as recipes
     from onepage.training.locking import cpu_training_lock
 
     made = plan.read(target)
-    block = plan.block(made, seed)
+    settings, block = plan.settings_of(made, seed)
     program = stamps.digest_files(stamps.files_of(f"train-{task}"))
-    settings = recipes.load(plan.RECIPES[task], Path(made["recipe"]), threads=made["threads"])
     with cpu_training_lock(made["device"], click.echo):
         if task == "cls":
             from onepage.cls.train import train as train_cls

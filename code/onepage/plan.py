@@ -42,13 +42,11 @@ def multiplies_bf16(device: str) -> bool:
     return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
-def resolve_precision(task: str, wanted: str, device: str) -> str:
-    """ "fp32" or "bf16" from a recipe's precision.
+def auto_precision(task: str, device: str) -> str:
+    """What a recipe's precision "auto" means here: "fp32" or "bf16".
 
-    The Transformer's small products gain nothing from bf16 on a CPU: there "auto" is fp32 for it.
+    The Transformer's small products gain nothing from bf16 on a CPU: there it is fp32 for it.
     """
-    if wanted != "auto":
-        return wanted
     if device == "cpu" and task == "mt":
         return "fp32"
     return "bf16" if multiplies_bf16(device) else "fp32"
@@ -85,7 +83,7 @@ def decide(
     generated = name in GENERATED
     if generated:
         src, tgt = "en", "de"
-    settings, path = load_recipe(task, chosen, generated, recipe_file, threads)
+    _, path = load_recipe(task, chosen, generated, recipe_file, threads)
     digest = data_digest(task, data_dir, name, src, tgt)
     values = {
         "task": task,
@@ -97,8 +95,8 @@ def decide(
         "profile": chosen,
         "recipe": str(path),
         "device": where,
-        "precision": resolve_precision(task, settings.precision, where),
-        "threads": settings.threads,
+        "auto_precision": auto_precision(task, where),
+        "threads": threads,
         "data_digest": digest,
         "versions": {k: v for k, v in provenance.versions().items() if k in ("torch", "numpy", "sentencepiece")},
     }
@@ -117,13 +115,18 @@ def data_digest(task: str, data_dir: Path, name: str, src: str, tgt: str) -> str
     return translation.load_translation(data_dir, name, src, tgt).digest
 
 
-def block(plan: dict[str, Any], seed: int) -> dict[str, Any]:
-    """The part of run.json that identifies a run, from its plan and seed."""
-    keys = ("task", "set", "generated", "profile", "data_digest", "device", "precision", "threads")
-    values = {key: plan[key] for key in keys}
+def settings_of(plan: dict[str, Any], seed: int) -> tuple[Any, dict[str, Any]]:
+    """The recipe of a planned run, and the part of run.json that identifies the run.
+
+    Threads and precision come from the recipe as it stands now, unless THREADS was given or the recipe says "auto".
+    """
+    recipe_now, _ = load_recipe(plan["task"], plan["profile"], plan["generated"], plan["recipe"], plan["threads"])
+    keys = ("task", "set", "generated", "profile", "data_digest", "device")
+    block = {key: plan[key] for key in keys} | {"seed": seed, "threads": recipe_now.threads}
+    block["precision"] = plan["auto_precision"] if recipe_now.precision == "auto" else recipe_now.precision
     if plan["task"] == "mt":
-        values |= {"src": plan["src"], "tgt": plan["tgt"]}
-    return {**values, "seed": seed}
+        block |= {"src": plan["src"], "tgt": plan["tgt"]}
+    return recipe_now, block
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -21,7 +21,8 @@ REPOSITORY = PACKAGE.parents[1]
 # What each stage reads, as patterns below code/onepage/ (or below the repository, with a leading slash).
 SHARED = ["training/seeding.py", "training/schedules.py", "training/averaging.py", "training/weights.py"]
 SHARED += ["training/recipe.py"]
-DRAWN = ["figures/__init__.py", "/figures/onepage.mplstyle", "/env/requirements.txt"]
+DRAWN = ["/figures/onepage.mplstyle", "/figures/fonts/*.ttf", "/env/requirements.txt"]
+DRAWN += [f"figures/{name}.py" for name in ("style", "sheet", "text", "curves")]
 STAGES: dict[str, list[str]] = {
     "train-cls": [*SHARED, "training/muon.py", "data/images.py", "cls/resnet.py", "cls/augment.py", "cls/train.py"],
     "train-mt": [
@@ -30,9 +31,12 @@ STAGES: dict[str, list[str]] = {
     ],
     "evaluate-cls": ["cls/evaluate.py", "cls/scores.py", "cls/gradcam.py"],
     "evaluate-mt": ["mt/evaluate.py", "mt/scores.py", "mt/explain.py", "mt/search.py"],
-    "draw-cls": [*DRAWN, "figures/*.py"],
-    "draw-mt": [*DRAWN, "figures/*.py"],
-    "render": ["report/*.py", "verify.py", "/report/templates/*", "/report/*.toml", "/env/requirements.txt"],
+    "draw-cls": [*DRAWN, "figures/cls.py", "figures/gradcam.py"],
+    "draw-mt": [*DRAWN, "figures/mt.py", "figures/attention.py"],
+    "render": [
+        *["report/*.py", "verify.py", "/report/templates/*", "/report/*.toml"],
+        *["/figures/fonts/*.ttf", "/env/requirements.txt"],
+    ],
 }
 # Imported by training or evaluation without deciding any number; a test holds this list against the imports.
 WITHOUT_EFFECT = {
@@ -102,7 +106,9 @@ def main(arguments: list[str]) -> int:
             task = plan["task"]
             run = given.out / "runs" / task / plan["folder"] / plan["profile"] / f"seed{given.seed}"
             runs[task] = str(run)
-            decided = {key: plan[key] for key in ("set", "src", "tgt", "device", "precision", "threads", "data_digest")}
+            decided = {
+                key: plan[key] for key in ("set", "src", "tgt", "device", "auto_precision", "threads", "data_digest")
+            }
             decided |= {"versions": plan["versions"], "seed": given.seed}
             program = digest_files(files_of(f"train-{task}"))
             refresh(

@@ -36,7 +36,7 @@ def test_alternating_flip_shows_each_side_every_other_epoch():
 
 def test_the_same_place_in_training_gives_the_same_batch_and_another_does_not():
     batch, index, coins = images(), torch.tensor([3, 1, 5]), augment.flip_coins(6, 0)
-    one, again, later = (augment.augmented_batch(batch, index, coins, "random", 0, 1, u) for u in (7, 7, 8))
+    one, again, later = (augment.augmented_batch(batch, index, coins, "random", 1, 0, 1, u) for u in (7, 7, 8))
     assert torch.equal(one, again) and not torch.equal(one, later)
 
 

@@ -34,9 +34,9 @@ def normalise(images: Tensor) -> Tensor:
     return ((images.float() - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
-def padding_for(size: int) -> int:
-    """Pixels of padding at this image size: 4 at 32, in proportion at others."""
-    return max(1, round(4 * size / 32))
+def padding_for(size: int, at_32: int) -> int:
+    """Pixels of padding at this image size, in proportion to ``at_32`` at 32 pixels; at least 1 unless that is 0."""
+    return max(1, round(at_32 * size / 32)) if at_32 else 0
 
 
 def random_crop(images: Tensor, padding: int, generator: torch.Generator) -> Tensor:
@@ -68,14 +68,15 @@ def batch_order(n: int, batch_size: int, seed: int, epoch: int) -> list[Tensor]:
 
 
 def augmented_batch(
-    images: Tensor, index: Tensor, coins: Tensor, flip: str, seed: int, epoch: int, update: int
+    images: Tensor, index: Tensor, coins: Tensor, flip: str, padding: int, seed: int, epoch: int, update: int
 ) -> Tensor:
     """The normalised, augmented float32 batch (B, 3, H, W) of ``images[index]`` for this place in training.
 
-    ``flip`` is "random" (a coin each time) or "alternating" (every other epoch, by ``coins`` from ``flip_coins``).
+    ``flip`` is "random" (a coin each time) or "alternating" (every other epoch, by ``coins`` from ``flip_coins``);
+    ``padding`` is in pixels of these images.
     """
     generator = keyed_generator(seed, "augment", epoch, update)
-    batch = random_crop(images[index.to(images.device)], padding_for(images.shape[-1]), generator)
+    batch = random_crop(images[index.to(images.device)], padding, generator)
     if flip == "random":
         which = torch.randint(0, 2, (len(index),), generator=generator).bool()
     else:

@@ -1,0 +1,116 @@
+"""The make graph on a copy of the repository: every stage once, and then only what has to be."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pypdf
+import pytest
+
+from onepage.files import read_json
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+# what a caller's make or shell would otherwise hand down
+OURS = ("PROFILE", "SEED", "DATA", "DATA_MIRROR", "SRC", "TGT", "DEVICE", "THREADS", "RECIPE", "PDF_ENGINE", "OUT")
+OURS += ("DATA_DIR", "VENV", "STRICT", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "GNUMAKEFLAGS")
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory):
+    place = tmp_path_factory.mktemp("artifact")
+    for name in ("code", "env", "figures", "report"):
+        # pictures and pages drawn here stay behind (but not the templates, which are report.*.j2)
+        drawn = {"figures": ("cls", "mt"), "report": ("report.md", "report.tex", "report.pdf", ".stamp")}.get(name, ())
+        shutil.copytree(REPOSITORY / name, place / name, ignore=shutil.ignore_patterns("__pycache__", *drawn))
+    for name in ("Makefile", "pyproject.toml"):
+        shutil.copy2(REPOSITORY / name, place / name)
+    return place
+
+
+def make(place, *arguments, check=True):
+    environment = {key: value for key, value in os.environ.items() if key not in OURS}
+    settings = [f"VENV={Path(sys.prefix)}", f"PYTHON={sys.executable}", "PROFILE=smoke", "DATA=generated"]
+    done = subprocess.run(
+        ["make", *settings, *arguments], cwd=place, env=environment, capture_output=True, text=True, timeout=900
+    )
+    if check:
+        assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def would_run(place, *arguments):
+    """The stages that make all would run now."""
+    lines = make(place, "-n", "all", *arguments).stdout.splitlines()
+    return [" ".join(line.split("-m onepage ")[1].split()[:2]) for line in lines if "-m onepage " in line]
+
+
+def edit(path, old, new):
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def test_report_and_verify_before_any_run_say_so_and_train_nothing(copy):
+    for goal in ("report", "verify"):
+        done = make(copy, goal, f"OUT={copy / 'empty'}", check=False)
+        assert done.returncode != 0 and "not run" in done.stderr and not (copy / "empty" / "runs" / "cls").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"), [("SEED=a", "whole numbers"), ("OUT=a b", "spaces"), ("RECIPE=x.toml", "for one task")]
+)
+def test_make_refuses_settings_it_cannot_use(copy, setting, says):
+    done = make(copy, "all", setting, check=False)
+    assert done.returncode != 0 and says in done.stderr
+
+
+@pytest.mark.slow
+def test_from_nothing_to_the_page_and_then_only_what_has_to_be(copy):
+    said = make(copy, "all").stdout
+    order = ["page will be made by", "cls  plan", "cls  test accuracy", "page report/report.pdf", "NOT CHECKED"]
+    assert [said.find(text) for text in order] == sorted(said.find(text) for text in order)
+    assert all(text in said for text in order)
+    pages = pypdf.PdfReader(copy / "report" / "report.pdf").pages
+    assert len(pages) == 1 and "generated" in pages[0].extract_text().lower()
+    assert (copy / "report" / "report.md").is_file()
+    for task in ("cls", "mt"):
+        manifest = read_json(copy / "figures" / task / "figures.json")
+        for figure in manifest["figures"]:
+            assert (copy / "figures" / task / f"{figure['name']}.pdf").is_file()
+        metrics = read_json(next((copy / "runs" / task).glob("*/smoke/seed0/metrics.json")))
+        assert metrics["generated"] is True
+
+    again = make(copy, "all")
+    assert would_run(copy) == [] and "cls" not in again.stdout
+
+    # a fresh clone's times: everything newer than everything, contents the same
+    for path in [*copy.glob("code/**/*.py"), *copy.glob("report/**/*.j2"), *copy.glob("code/**/*.toml")]:
+        path.touch()
+    assert would_run(copy) == []
+
+    template = next((copy / "report" / "templates").glob("report.tex.j2"))
+    template.write_text(template.read_text(encoding="utf-8") + "% a comment\n", encoding="utf-8")
+    assert would_run(copy) == ["render --out", "verify --out"]
+    make(copy, "report")
+    assert would_run(copy) == []
+
+    drawing = copy / "code" / "onepage" / "figures" / "cls.py"
+    drawing.write_text(drawing.read_text(encoding="utf-8") + "# a comment\n", encoding="utf-8")
+    assert would_run(copy) == ["draw cls", "render --out", "verify --out"]
+
+    edit(copy / "code" / "onepage" / "configs" / "mt" / "smoke.toml", "updates = 60", "updates = 61")
+    stages = would_run(copy)
+    assert "train mt" in stages and "evaluate mt" in stages and "train cls" not in stages
+
+    progress = copy / "code" / "onepage" / "training" / "progress.py"
+    progress.write_text(progress.read_text(encoding="utf-8") + "# a comment\n", encoding="utf-8")
+    assert "train cls" not in would_run(copy)
+    assert "train cls" in would_run(copy, "SEED=7")
+
+
+@pytest.mark.slow
+def test_typst_makes_the_page_where_there_is_no_latex(copy):
+    make(copy, "all", "PDF_ENGINE=typst")
+    assert len(pypdf.PdfReader(copy / "report" / "report.pdf").pages) == 1

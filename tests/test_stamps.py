@@ -1,0 +1,102 @@
+"""Stamps change with what a stage reads, and with nothing else; the table leaves no import out."""
+
+import ast
+import json
+import time
+
+import pytest
+
+from onepage import stamps
+
+ENTRIES = {
+    "train-cls": ["cls/train.py"],
+    "train-mt": ["mt/train.py"],
+    "evaluate-cls": ["cls/evaluate.py"],
+    "evaluate-mt": ["mt/evaluate.py"],
+    "draw-cls": ["figures/cls.py"],
+    "draw-mt": ["figures/mt.py"],
+    "render": ["report/render.py"],
+}
+
+
+def imports(module):
+    """Package files that a package file imports."""
+    found = set()
+    for node in ast.walk(ast.parse((stamps.PACKAGE / module).read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("onepage"):
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names if alias.name.startswith("onepage")]
+        for name in names:
+            path = "/".join(name.split(".")[1:])
+            found.update(p for p in (f"{path}.py", f"{path}/__init__.py") if (stamps.PACKAGE / p).is_file())
+    return found
+
+
+def closure(modules):
+    seen, todo = set(), list(modules)
+    while todo:
+        module = todo.pop()
+        if module not in seen:
+            seen.add(module)
+            todo += imports(module)
+    return seen
+
+
+@pytest.mark.parametrize("stage", sorted(stamps.STAGES))
+def test_the_table_names_all_that_a_stage_imports(stage):
+    listed = {
+        str(path.relative_to(stamps.PACKAGE)) for path in stamps.files_of(stage) if stamps.PACKAGE in path.parents
+    }
+    task = stage.partition("-")[2]
+    before = {f"train-{task}"} if stage.startswith("evaluate") else set()  # weights made by it are an input already
+    for earlier in before:
+        listed |= {str(path.relative_to(stamps.PACKAGE)) for path in stamps.files_of(earlier)}
+    missing = closure(ENTRIES[stage]) - listed - stamps.WITHOUT_EFFECT
+    assert not missing
+
+
+def test_every_pattern_matches_something():
+    for stage, patterns in stamps.STAGES.items():
+        for pattern in patterns:
+            root, local = (stamps.REPOSITORY, pattern[1:]) if pattern.startswith("/") else (stamps.PACKAGE, pattern)
+            assert any(root.glob(local)), (stage, pattern)
+
+
+@pytest.fixture
+def plan(tmp_path):
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text("threads = 2\n", encoding="utf-8")
+    values = {"task": "mt", "folder": "multi30k-en-de", "profile": "quick", "recipe": str(recipe), "set": "multi30k"}
+    values |= {"src": "en", "tgt": "de", "device": "cpu", "auto_precision": "fp32", "threads": 0, "data_digest": "d"}
+    values |= {"versions": {"torch": "2"}}
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps(values), encoding="utf-8")
+    return path, recipe, values
+
+
+def refresh(tmp_path, path, *more):
+    assert stamps.main(["--out", str(tmp_path), "--plan", str(path.with_suffix(".mk")), *more]) == 0
+    run = tmp_path / "runs" / "mt" / "multi30k-en-de" / "quick" / "seed0" / ".stamp"
+    return {file.name: file.stat().st_mtime_ns for file in run.iterdir()}
+
+
+def test_a_stamp_is_rewritten_only_when_content_changes(tmp_path, plan):
+    path, recipe, values = plan
+    first = refresh(tmp_path, path)
+    time.sleep(0.02)
+    recipe.write_text("# a comment\nthreads   = 2\n", encoding="utf-8")
+    assert refresh(tmp_path, path) == first
+    recipe.write_text("threads = 3\n", encoding="utf-8")
+    second = refresh(tmp_path, path)
+    assert second["train"] > first["train"] and second["evaluate"] == first["evaluate"]
+    path.write_text(json.dumps({**values, "data_digest": "other"}), encoding="utf-8")
+    assert refresh(tmp_path, path)["train"] > second["train"]
+
+
+def test_a_broken_plan_gets_one_line(tmp_path, capsys):
+    path = tmp_path / "plan.json"
+    path.write_text("{", encoding="utf-8")
+    assert stamps.main(["--out", str(tmp_path), "--plan", str(path)]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
