@@ -8,17 +8,48 @@ import pytest
 from onepage import verify
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-CLAIMS = verify.load_claims(REPOSITORY / "report" / "claims.toml")
+FILE = REPOSITORY / "report" / "claims.toml"
+
+
+def places():
+    """Where make test says that output, data and the two runs lie."""
+    named = [os.environ.get(f"CLAIMED_{name}") for name in ("OUT", "DATA", "CLS_RUN", "MT_RUN")]
+    if not all(named):
+        pytest.skip("no trained runs named; make test names them")
+    return [Path(name) for name in named]
 
 
 @pytest.mark.claims
-@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)
+@pytest.mark.parametrize("claim", verify.load_claims(FILE), ids=lambda claim: claim.id)
 def test_claim_holds(claim):
-    place = {name: os.environ.get(f"CLAIMED_{name}") for name in ("OUT", "DATA", "CLS_RUN", "MT_RUN")}
-    if not all(place.values()):
-        pytest.skip("no trained runs named; make test names them")
-    out, data, cls_run, mt_run = (Path(place[name]) for name in ("OUT", "DATA", "CLS_RUN", "MT_RUN"))
+    out, data, cls_run, mt_run = places()
     (result,) = verify.check([claim], out, data, cls_run, mt_run)
     if result.state == verify.NOT_CHECKED and os.environ.get("STRICT") != "1":
         pytest.skip(f"NOT CHECKED: {result.reason}")
     assert result.state == verify.PASS, f"{result.state}: {result.reason}"
+
+
+@pytest.mark.claims
+@pytest.mark.parametrize("claim", verify.load_claims(FILE, "stand_in"), ids=lambda claim: claim.id)
+def test_floor_of_a_generated_set_holds_where_it_was_trained_on(claim):
+    out, data, cls_run, mt_run = places()
+    if claim not in verify.stand_ins(FILE, [cls_run, mt_run]):
+        pytest.skip(f"not trained on {claim.set}")
+    (result,) = verify.check([claim], out, data, cls_run, mt_run)
+    assert result.state == verify.PASS, f"{result.state}: {result.reason}"
+
+
+@pytest.mark.claims
+def test_the_normaliser_gives_the_published_tokenised_references():
+    from onepage.data.translation import load_translation
+    from onepage.mt.scores import lc_norm_tok
+
+    _, data, _, mt_run = places()
+    metrics = verify.read_json(mt_run / "metrics.json")
+    if metrics["generated"]:
+        pytest.skip("trained on the generated sentences, which have no published tokenised references")
+    if metrics["tgt"] not in ("de", "en"):
+        pytest.skip("shown for German and English only")
+    pairs = load_translation(data, metrics["set"], metrics["src"], metrics["tgt"])
+    published = pairs.tok_references["test_2016_flickr"]
+    assert lc_norm_tok(pairs.splits["test_2016_flickr"][1], metrics["tgt"]) == list(published)

@@ -59,17 +59,20 @@ class Result:
     reason: str
 
 
-def load_claims(path: Path) -> list[Claim]:
-    """The claims of a claims.toml; raises UserError for a file that is missing, malformed or has unknown keys."""
+def load_claims(path: Path, kind: str = "claim") -> list[Claim]:
+    """The claims of a claims.toml; raises UserError for a file that is missing, malformed or has unknown keys.
+
+    ``kind`` "stand_in" reads the floors of the generated sets instead, which say nothing of the real ones.
+    """
     try:
-        rows = tomllib.loads(Path(path).read_text(encoding="utf-8")).get("claim", [])
+        rows = tomllib.loads(Path(path).read_text(encoding="utf-8")).get(kind, [])
         claims = [Claim(**row) for row in rows]
     except FileNotFoundError:
         raise UserError(f"{path} is missing; restore it with: git checkout report/claims.toml") from None
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"{path}: {error}; mend the claim or restore the file with git") from None
     if not claims:
-        raise UserError(f"{path} holds no [[claim]]; restore it with: git checkout report/claims.toml")
+        raise UserError(f"{path} holds no [[{kind}]]; restore it with: git checkout report/claims.toml")
     for claim in claims:
         if MEASURES.get(claim.task) != claim.measure:
             raise UserError(f"{path}: claim {claim.id}: no measure {claim.measure!r} for task {claim.task!r}")
@@ -85,7 +88,7 @@ def status(claim: Claim, metrics: Mapping[str, Any] | None) -> Result:
     if metrics is None:
         return Result(claim, NOT_CHECKED, None, f"not run: make {claim.task}")
     set_name = str(metrics["set"])
-    if metrics["generated"] or set_name != claim.set:
+    if set_name != claim.set:
         what = "generated data" if metrics["generated"] else "another set"
         return Result(claim, NOT_CHECKED, None, f"trained on {what} ({set_name}); the claim speaks of {claim.set}")
     for key in ("src", "tgt"):
@@ -106,6 +109,13 @@ def check(
     """Recompute every claim from predictions and digest-checked data; files are named relative to ``out``."""
     runs = {"cls": cls_run, "mt": mt_run}
     return [_check(claim, Path(out), Path(data_dir), runs[claim.task]) for claim in claims]
+
+
+def stand_ins(path: Path, runs: Sequence[Path | None]) -> list[Claim]:
+    """The floors of the generated sets that these runs were trained on; none for runs on real data."""
+    present = [run / "metrics.json" for run in runs if run is not None and (run / "metrics.json").is_file()]
+    sets = {str(read_json(metrics).get("set")) for metrics in present}
+    return [claim for claim in load_claims(path, "stand_in") if claim.set in sets]
 
 
 def exit_code(results: Sequence[Result], strict: bool = False) -> int:
