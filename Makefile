@@ -46,17 +46,17 @@ export PYTHONHASHSEED := 0
 export CUBLAS_WORKSPACE_CONFIG := :4096:8
 export LC_ALL := C.UTF-8
 export STRICT
-unexport PYTHONDONTWRITEBYTECODE PYTHONHOME
+unexport PYTHONDONTWRITEBYTECODE PYTHONHOME SACREBLEU_SEED
 PY := $(VENV)/bin/python
 ONEPAGE := $(PY) -m onepage
 READY := $(VENV)/stamp.json
 
 # What the goals asked for need: both tasks, one, or none
 GOALS := $(or $(MAKECMDGOALS),help)
-NEED_CLS := $(filter all cls report verify claims,$(GOALS))
-NEED_MT := $(filter all mt report verify claims,$(GOALS))
+NEED_CLS := $(filter all cls runs report verify claims,$(GOALS))
+NEED_MT := $(filter all mt runs report verify claims,$(GOALS))
 NEED_PAGE := $(filter all report,$(GOALS))
-TRAINS := $(filter all cls mt,$(GOALS))
+TRAINS := $(filter all cls mt runs,$(GOALS))
 ifneq ($(RECIPE),)
 ifneq ($(filter-out cls mt,$(GOALS)),)
 $(error RECIPE=$(RECIPE) is for one task: make cls RECIPE=... or make mt RECIPE=...)
@@ -94,13 +94,14 @@ RUN_CLS = $(OUT)/runs/cls/$(CLS_FOLDER)/$(CLS_PROFILE)/seed$(SEED)
 RUN_MT = $(OUT)/runs/mt/$(MT_FOLDER)/$(MT_PROFILE)/seed$(SEED)
 PLANS_HERE := $(if $(CLS_FOLDER),--plan $(PLAN_CLS)) $(if $(MT_FOLDER),--plan $(PLAN_MT))
 ifneq ($(strip $(PLANS_HERE)),)
-STAMPED := $(shell $(PYTHON) -S -E code/onepage/stamps.py --out $(OUT) --seed $(SEED) $(PLANS_HERE) --engine "$(ENGINE)" 2>&1 || echo failed)
+STAMPED := $(shell $(or $(wildcard $(PY)),$(PYTHON)) -S -E code/onepage/stamps.py --out $(OUT) --seed $(SEED) $(PLANS_HERE) \
+  $(if $(filter all cls mt report,$(GOALS)),--draws) --engine "$(ENGINE)" 2>&1 || echo failed)
 ifneq ($(STAMPED),)
 $(error $(STAMPED))
 endif
 endif
 
-.PHONY: help all setup setup-tex doctor data cls mt report verify claims test check lint types unit clean
+.PHONY: help all setup setup-tex doctor data cls mt report verify runs claims test check lint types unit clean
 help: ## what can be made, and the variables that steer it
 	@echo "make TARGET [VARIABLE=value ...]"
 	@echo
@@ -122,7 +123,8 @@ help: ## what can be made, and the variables that steer it
 	@echo "  STRICT=0            1: a claim that is NOT CHECKED fails make verify"
 
 all: $(OUT)/report/report.pdf ## everything: environment, data, both trainings, figures, the page, the claims
-setup: $(READY) ## the virtual environment, from the pinned and hashed files in env/
+setup: ## the virtual environment, from the pinned and hashed files in env/
+	@$(PYTHON) env/setup.py --venv $(VENV) --torch $(TORCH)
 cls: $(OUT)/figures/cls/figures.json ## train, evaluate and draw ResNet-18
 mt: $(OUT)/figures/mt/figures.json ## train, evaluate and draw the Transformer
 report: $(OUT)/report/report.pdf ## draw and render the page from runs that are there; trains nothing
@@ -142,10 +144,10 @@ data: $(READY) ## fetch and verify the data sets anew, or generate the stand-ins
 DECIDE = --data-dir $(DATA_DIR) --data $(DATA) --mirror "$(DATA_MIRROR)" --src $(SRC) --tgt $(TGT) \
   --profile $(PROFILE) --device $(DEVICE) --threads $(THREADS) --recipe "$(RECIPE)"
 
-$(PLAN_CLS): $(READY)
-	@$(ONEPAGE) data cls --plan $@ $(DECIDE)
-$(PLAN_MT): $(READY)
-	@$(ONEPAGE) data mt --plan $@ $(DECIDE)
+$(PLAN_CLS): $(READY) $(wildcard code/onepage/data/toy_*.py)
+	@$(ONEPAGE) data cls --plan $@ --keep $(DECIDE)
+$(PLAN_MT): $(READY) $(wildcard code/onepage/data/toy_*.py)
+	@$(ONEPAGE) data mt --plan $@ --keep $(DECIDE)
 $(ENGINE_MK): $(READY)
 	@$(ONEPAGE) engine --wanted $(PDF_ENGINE) --write $@
 
@@ -192,10 +194,13 @@ unit: $(READY)
 
 check: lint types unit ## lint, types and the quick tests: under two minutes
 
+# both runs, evaluated, with no picture drawn: make test overwrites nobody's page
+runs: $(RUN_CLS)/metrics.json $(RUN_MT)/metrics.json
+
 # The claims are tested on this machine's runs; where there are none, the quick profile is trained first.
 TESTED = PROFILE=$(if $(filter auto,$(PROFILE)),quick,$(PROFILE))
 test: check ## check, then train quick if there are no runs, then the slow tests, the smoke pipeline and the claims
-	@$(MAKE) cls mt $(TESTED)
+	@$(MAKE) runs $(TESTED)
 	@$(MAKE) claims $(TESTED)
 claims: $(READY)
 	@$(ONEPAGE) verify $(VERIFY)
@@ -203,4 +208,4 @@ claims: $(READY)
 	  $(PY) -m pytest -m "slow or claims" $(PYTEST)
 
 clean: ## remove figures and the rendered page; keeps data and runs
-	@rm -rf $(OUT)/figures/cls $(OUT)/figures/mt $(OUT)/report/report.* $(OUT)/report/.stamp
+	@rm -rf $(OUT)/figures/cls/* $(OUT)/figures/mt/* $(OUT)/report/report.*

@@ -24,7 +24,9 @@ class Program(click.Group):
                 raise
             click.echo(f"onepage: {error}", err=True)
             sys.exit(130 if type(error).__name__ == "Interrupted" else 1)
-        except OSError as error:
+        except (OSError, MemoryError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and type(error).__name__ != "OutOfMemoryError":
+                raise
             if context.params.get("debug"):
                 raise
             click.echo(f"onepage: {error}; see --debug for where", err=True)
@@ -39,6 +41,12 @@ def main(debug: bool) -> None:
     Each command is one stage: it reads files and writes files, the last of them when all is complete. `make help`
     lists the targets that run them in order.
     """
+
+
+def same_data(here: str, expected: str, role: str, remedy: str) -> None:
+    """Raise UserError when the data on disk is not what the run was planned for or trained on."""
+    if here != expected:
+        raise UserError(f"the data (digest {here[:12]}) is not what was {role} (digest {expected[:12]}); {remedy}")
 
 
 data_dir_option = click.option(
@@ -67,6 +75,7 @@ out_option = click.option(
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--threads", default=0, help="CPU threads; 0 takes the recipe's.")
 @click.option("--recipe", "recipe_file", default="", help="A recipe of your own instead of the profile's (RECIPE).")
+@click.option("--keep", is_flag=True, help="Stay with the kind of data, real or generated, of a plan that is there.")
 def data(task: str, target: Path, **settings: Any) -> None:
     """Fetch and verify the data of TASK, or generate its stand-in, and decide what the run will be.
 
@@ -103,12 +112,15 @@ def train(task: str, target: Path, run: Path, seed: int, data_dir: Path) -> None
             from onepage.cls.train import train as train_cls
             from onepage.data.images import load_images
 
-            train_cls(settings, load_images(data_dir, made["set"]), run, block, program)
+            images = load_images(data_dir, made["set"])
+            same_data(images.digest, made["data_digest"], "planned", f"delete {target} and run make again")
+            train_cls(settings, images, run, block, program)
         else:
             from onepage.data.translation import load_translation
             from onepage.mt.train import train as train_mt
 
             pairs = load_translation(data_dir, made["set"], made["src"], made["tgt"])
+            same_data(pairs.digest, made["data_digest"], "planned", f"delete {target} and run make again")
             train_mt(settings, pairs, run, block, program)
 
 
@@ -125,12 +137,16 @@ def evaluate(task: str, run: Path, data_dir: Path) -> None:
         from onepage.cls.evaluate import evaluate as evaluate_cls
         from onepage.data.images import load_images
 
-        evaluate_cls(load_images(data_dir, block["set"]), run, click.echo)
+        images = load_images(data_dir, block["set"])
+        same_data(images.digest, block["data_digest"], "trained on", "put that data back, or move the run away")
+        evaluate_cls(images, run, click.echo)
     else:
         from onepage.data.translation import load_translation
         from onepage.mt.evaluate import evaluate as evaluate_mt
 
-        evaluate_mt(load_translation(data_dir, block["set"], block["src"], block["tgt"]), run, click.echo)
+        pairs = load_translation(data_dir, block["set"], block["src"], block["tgt"])
+        same_data(pairs.digest, block["data_digest"], "trained on", "put that data back, or move the run away")
+        evaluate_mt(pairs, run, click.echo)
 
 
 @main.command()

@@ -4,11 +4,13 @@ Each task's plan is a makefile fragment that Make includes (and makes first wher
 that stamps.py reads. Once written it stands: a later run with the same settings neither probes nor decides again.
 """
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from onepage import stamps
 from onepage.cls.train import Recipe as ClsRecipe
 from onepage.data import fetch, images, translation
 from onepage.errors import UserError
@@ -42,14 +44,14 @@ def multiplies_bf16(device: str) -> bool:
     return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
-def auto_precision(task: str, device: str) -> str:
-    """What a recipe's precision "auto" means here: "fp32" or "bf16".
-
-    The Transformer's small products gain nothing from bf16 on a CPU: there it is fp32 for it.
-    """
-    if device == "cpu" and task == "mt":
-        return "fp32"
+def auto_precision(device: str) -> str:
+    """What a recipe's precision "auto" means here: "bf16" where the hardware multiplies it natively, else "fp32"."""
     return "bf16" if multiplies_bf16(device) else "fp32"
+
+
+def own_profile(path: Path) -> str:
+    """The profile name of a recipe file of the user's: its runs are kept apart from all others."""
+    return f"own-{path.stem}-{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:6]}"
 
 
 def load_recipe(task: str, profile: str, generated: bool, file: str, threads: int) -> tuple[Any, Path]:
@@ -71,12 +73,19 @@ def decide(
     device: str,
     threads: int,
     recipe_file: str,
+    keep: bool = False,
 ) -> dict[str, Any]:
-    """Fetch or generate the data, decide everything else, and write ``target`` (a makefile) last; returns the plan."""
+    """Fetch or generate the data, decide everything else, and write ``target`` (a makefile) last; returns the plan.
+
+    ``keep``: where ``target`` holds a plan already, stay with its kind of data.
+    """
     where = resolve_device(device)
     chosen = ("full" if where == "cuda" else "quick") if profile == "auto" else profile
     if recipe_file:
-        chosen = Path(recipe_file).stem
+        chosen = own_profile(Path(recipe_file))
+    if keep and target.with_suffix(".json").exists():
+        # decided before: a run that began on real data never goes on as one on generated data, or the other way
+        data = "generated" if read(target)["generated"] else "real"
     # refuse a bad recipe before anything is downloaded
     load_recipe(task, chosen, data == "generated", recipe_file, threads)
     name = fetch.ensure(task, data_dir, data, mirror or None, src, tgt)
@@ -93,9 +102,9 @@ def decide(
         "tgt": tgt,
         "folder": name if task == "cls" else f"{name}-{src}-{tgt}",
         "profile": chosen,
-        "recipe": str(path),
+        "recipe": str(path.relative_to(stamps.REPOSITORY) if not recipe_file else path.resolve()),
         "device": where,
-        "auto_precision": auto_precision(task, where),
+        "auto_precision": auto_precision(where),
         "threads": threads,
         "data_digest": digest,
         "versions": {k: v for k, v in provenance.versions().items() if k in ("torch", "numpy", "sentencepiece")},
@@ -120,9 +129,11 @@ def settings_of(plan: dict[str, Any], seed: int) -> tuple[Any, dict[str, Any]]:
 
     Threads and precision come from the recipe as it stands now, unless THREADS was given or the recipe says "auto".
     """
-    recipe_now, _ = load_recipe(plan["task"], plan["profile"], plan["generated"], plan["recipe"], plan["threads"])
+    file = stamps.REPOSITORY / plan["recipe"]  # an absolute path stays as it is
+    recipe_now, _ = load_recipe(plan["task"], plan["profile"], plan["generated"], str(file), plan["threads"])
     keys = ("task", "set", "generated", "profile", "data_digest", "device")
-    block = {key: plan[key] for key in keys} | {"seed": seed, "threads": recipe_now.threads}
+    block = {key: plan[key] for key in keys} | {"libraries": plan["versions"], "seed": seed}
+    block["threads"] = recipe_now.threads
     block["precision"] = plan["auto_precision"] if recipe_now.precision == "auto" else recipe_now.precision
     if plan["task"] == "mt":
         block |= {"src": plan["src"], "tgt": plan["tgt"]}

@@ -29,8 +29,11 @@ STAGES: dict[str, list[str]] = {
         *SHARED,
         *["data/translation.py", "mt/transformer.py", "mt/tokenizer.py", "mt/batching.py", "mt/train.py"],
     ],
-    "evaluate-cls": ["cls/evaluate.py", "cls/scores.py", "cls/gradcam.py"],
-    "evaluate-mt": ["mt/evaluate.py", "mt/scores.py", "mt/explain.py", "mt/search.py"],
+    "evaluate-cls": ["/env/requirements.txt", "cls/evaluate.py", "cls/scores.py", "cls/gradcam.py"],
+    "evaluate-mt": [
+        "/env/requirements.txt",
+        *[f"mt/{name}.py" for name in ("evaluate", "scores", "explain", "search")],
+    ],
     "draw-cls": [*DRAWN, "figures/cls.py", "figures/gradcam.py"],
     "draw-mt": [*DRAWN, "figures/mt.py", "figures/attention.py"],
     "render": [
@@ -96,13 +99,14 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--plan", type=Path, action="append", default=[], help="plan of a task (its .mk or .json)")
     parser.add_argument("--seed", default="0")
-    parser.add_argument("--engine", default="")
+    parser.add_argument("--draws", action="store_true", help="the goals draw: refresh the stamps of pictures too")
+    parser.add_argument("--engine", default="", help="the goals make the page, with this engine")
     given = parser.parse_args(arguments)
     runs = {}
     for path in given.plan:
         try:
             plan = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-            recipe = Path(plan["recipe"])
+            recipe = REPOSITORY / plan["recipe"]  # an absolute path stays as it is
             task = plan["task"]
             run = given.out / "runs" / task / plan["folder"] / plan["profile"] / f"seed{given.seed}"
             runs[task] = str(run)
@@ -116,8 +120,9 @@ def main(arguments: list[str]) -> int:
                 {**decided, "program": program, "recipe": tomllib.loads(recipe.read_text(encoding="utf-8"))},
             )
             refresh(run / ".stamp" / "evaluate", {"program": digest_files(files_of(f"evaluate-{task}"))})
-            figures = {"program": digest_files(files_of(f"draw-{task}")), "run": str(run)}
-            refresh(given.out / "figures" / task / ".stamp", figures)
+            if given.draws:
+                figures = {"program": digest_files(files_of(f"draw-{task}")), "run": str(run)}
+                refresh(given.out / "figures" / task / ".stamp", figures)
         except (OSError, ValueError, KeyError) as error:
             print(f"{path} cannot be used ({error!r}); delete it and run make again", file=sys.stderr)
             return 1

@@ -166,7 +166,9 @@ def _check(claim: Claim, out: Path, data_dir: Path, run: Path | None) -> Result:
     path = run / "predictions.npz"
     where = path.relative_to(out) if path.is_relative_to(out) else path
     if not path.is_file():
-        return Result(claim, FAIL, None, f"{where} is missing; run: make {claim.task}")
+        return Result(
+            claim, FAIL, None, f"{where} is missing; delete metrics.json beside it and run: make {claim.task}"
+        )
     try:
         arrays = _arrays(path)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:

@@ -114,14 +114,14 @@ def evaluate(images: ImageSet, run: Path, say: Any = print) -> dict[str, Any]:
 
 
 def spread(order: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
-    """Up to ``count`` of ``order``, most confident first, taking the classes in turn so that each is seen."""
+    """Up to ``count`` of ``order`` (most confident first): the first of each class, then the second of each, ..."""
     turn: dict[int, int] = {}
     rank = []
     for place, number in enumerate(order):
         label = int(labels[number])
         turn[label] = turn.get(label, 0) + 1
         rank.append((turn[label], place))
-    chosen = sorted(place for _, place in sorted(rank)[:count])
+    chosen = [place for _, place in sorted(rank)[:count]]
     return order[np.array(chosen, dtype=np.int64)]
 
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from onepage.cls import augment
 from onepage.cls.resnet import ResNet18, initialise
 from onepage.data.images import ImageSet, split_indices
+from onepage.errors import UserError
 from onepage.training import seeding
 from onepage.training.averaging import WeightAverage
 from onepage.training.muon import Muon
@@ -96,6 +97,12 @@ class Recipe:
             return f"precision: 'auto', 'fp32' or 'bf16', got {self.precision!r}"
         if min(self.batch_size, self.validations, self.validation_size, self.threads) < 1:
             return "batch_size, validations, validation_size and threads must be at least 1"
+        if not all(s.epochs < 10_000 for s in self.stages) or not 2 <= self.batch_size <= 50_000 or self.threads > 1024:
+            return "epochs under 10,000, batch_size from 2 to 50,000, threads up to 1,024"
+        if not (0 <= self.warmup < 1 and 0 < self.momentum < 1 and 0 <= self.weight_decay < 1):
+            return "warmup and weight_decay in [0, 1), momentum in (0, 1)"
+        if not (0 < self.sgd_learning_rate < 100 and 0 < self.bias_factor <= 1000 and self.train_images >= 0):
+            return "sgd_learning_rate in (0, 100), bias_factor in (0, 1000], train_images from 0"
         if not 0 <= self.crop_padding <= 8:
             return f"crop_padding: from 0 to 8 pixels, got {self.crop_padding}"
         if not (0 < self.learning_rate < 100 and 0 <= self.average_decay < 1 and 0 <= self.label_smoothing < 1):
@@ -206,7 +213,9 @@ def train(recipe: Recipe, images: ImageSet, run: Path, block: dict[str, Any], pr
                 sums[1] += (logits.argmax(1) == labels).sum().item()
                 sums[2] += len(index)
                 if not math.isfinite(sums[0]):
-                    raise FloatingPointError(f"the loss is not finite after update {update}; lower learning_rate")
+                    raise UserError(
+                        f"the loss is not finite after update {update}; lower learning_rate, delete {run}, try again"
+                    )
                 report.advance(len(index), f"{size} px  loss {sums[0] / sums[2]:.3f}  accuracy {sums[1] / sums[2]:.3f}")
 
                 if update in plan.validate_after:

@@ -169,9 +169,9 @@ def _grids(book: Book, arrays: dict[str, np.ndarray]) -> None:
     captions = [[(names[predicted[i]], INK)] for i in index]
     shown = ", ".join(f"{names[predicted[i]]} {percent(confidence[i])}" for i in index)
     # Not "the surest": evaluate takes the classes in turn, so that the grid is not nine of the easiest class.
-    alt = f"{len(index)} correct test predictions in order of confidence, out of {n} images: {shown}."
+    alt = f"{len(index)} correct test predictions, the most confident of each class first, out of {n} images: {shown}."
     empty = f"None of the {n} test images is classified correctly."
-    _grid(book, "preds_grid", "Right, surest first", images, captions, confidence[index], alt, empty)
+    _grid(book, "preds_grid", "Right: surest of each class", images, captions, confidence[index], alt, empty)
 
     index, images, labels = arrays["wrong_index"][:9], arrays["wrong_images"][:9], arrays["labels"]
     captions = [[(names[labels[i]], BLUE), (f"→ {names[predicted[i]]}", RED)] for i in index]

@@ -49,20 +49,22 @@ def evaluate(data: TranslationSet, run: Path, say: Any = print) -> dict[str, Any
     model, tokenizer, recipe, block = load(run)
     weights, _ = checkpoint.load_model(run / "model.pt")
 
-    def translate(lines: Sequence[str], beam_size: int) -> list[str]:
+    def search(lines: Sequence[str], beam_size: int) -> list[list[int]]:
         sources = [tokenizer.encode(line) for line in lines]
         if beam_size == 1:
-            return [tokenizer.decode(ids) for ids in greedy(model, sources)]
-        found = beam(model, sources, beam_size, recipe.length_penalty)
-        return [tokenizer.decode(hypotheses[0].ids) for hypotheses in found]
+            return greedy(model, sources)
+        return [hypotheses[0].ids for hypotheses in beam(model, sources, beam_size, recipe.length_penalty)]
 
     val_loss = mean_loss(model, validation_batches(tokenizer, data.splits["val"], 2000), "fp32")
-    val_greedy = translate(data.splits["val"][0], 1)
+    val_greedy = [tokenizer.decode(ids) for ids in search(data.splits["val"][0], 1)]
+    found: dict[str, list[list[int]]] = {}
     arrays: dict[str, Any] = {}
     tests: dict[str, Any] = {}
     for name in data.tests:
         sources, references = data.splits[name]
-        outputs, greedy_outputs = translate(sources, recipe.beam_size), translate(sources, 1)
+        found[name] = search(sources, recipe.beam_size)
+        outputs = [tokenizer.decode(ids) for ids in found[name]]
+        greedy_outputs = [tokenizer.decode(ids) for ids in search(sources, 1)]
         chrf = scores.sentence_chrf(outputs, references)
         tok = data.tok_references.get(name)
         tests[name] = {
@@ -121,7 +123,7 @@ def evaluate(data: TranslationSet, run: Path, say: Any = print) -> dict[str, Any
         "examples": examples(arrays, head),
     }
     write_with(run / "predictions.npz", lambda file: np.savez_compressed(file, **arrays))
-    explained = explanation(model, tokenizer, arrays, head, data.splits["val"], recipe)
+    explained = explanation(model, tokenizer, arrays, head, data.splits["val"], found[head])
     write_with(run / "explain.npz", lambda file: np.savez_compressed(file, **explained))
     provenance.record(
         run,
@@ -166,13 +168,16 @@ def explanation(
     arrays: dict[str, Any],
     head: str,
     val: tuple[list[str], list[str]],
-    recipe: Recipe,
+    found: list[list[int]],
 ) -> dict[str, Any]:
-    """Attention weights of one well-translated sentence of middle length, and the masks of a small real batch."""
+    """Attention weights of one well-translated sentence of middle length, and the masks of a small real batch.
+
+    ``found``: the piece ids of each output of the headline set.
+    """
     sources = [tokenizer.encode(str(line)) for line in arrays[f"{head}_source"]]
     middling = [i for i, ids in enumerate(sources) if 9 <= len(ids) <= 13] or list(range(len(sources)))
     best = max(middling, key=lambda i: (float(arrays[f"{head}_chrf"][i]), -i))
-    target = beam(model, [sources[best]], recipe.beam_size, recipe.length_penalty)[0][0].ids
+    target = found[best]
     pairs = [(tokenizer.encode(s), tokenizer.encode(t)) for s, t in zip(*val, strict=True)]
     by_length = sorted(range(len(pairs)), key=lambda i: (len(pairs[i][1]), i))
     few = [by_length[0], by_length[len(by_length) // 20], by_length[len(by_length) // 8]]

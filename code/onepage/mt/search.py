@@ -3,7 +3,8 @@
 Beam search keeps the ``beam_size`` best partial outputs of each sentence by summed log-probability; finished ones are
 ranked by the sum divided by the length penalty of Wu et al. 2016 (equation 14): ((5 + length) / 6) ** alpha. Cross-
 attention keys and values are computed once a sentence. A sentence stops when no partial output can overtake its best
-finished one, and then leaves the batch. The result for a sentence does not depend on what it is batched with.
+finished one, and then leaves the batch. What a sentence is
+batched with does not change its result, up to the rounding of float sums.
 """
 
 import dataclasses

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from onepage.data.translation import TranslationSet
+from onepage.errors import UserError
 from onepage.mt.batching import Batch, make_batch, plan_epoch
 from onepage.mt.tokenizer import PAD, Tokenizer, train_tokenizer
 from onepage.mt.transformer import Sizes, Transformer, initialise
@@ -69,7 +70,7 @@ class Recipe:
     length_penalty: float = 1.0
     """alpha of Wu et al. 2016, equation 14."""
     precision: str = "auto"
-    """"fp32", "bf16", or "auto": bf16 where a GPU multiplies it natively; resolved before training."""
+    """"fp32", "bf16", or "auto": bf16 where the hardware multiplies it natively; resolved before training."""
     threads: int = 2
     """CPU threads; part of the recipe because it changes the order of float sums."""
     causal: bool = True
@@ -84,8 +85,10 @@ class Recipe:
             return f"d_model ({self.d_model}) must be even and a multiple of heads ({self.heads})"
         if not 10 <= self.vocabulary <= 100_000:
             return f"vocabulary: from 10 to 100,000 pieces, got {self.vocabulary}"
-        if self.max_length > 400:
-            return f"max_length: at most 400 pieces, got {self.max_length}"
+        if not 10 <= self.max_length <= 400 or self.threads > 1024 or self.beam_size > 100:
+            return "max_length from 10 to 400 pieces, threads up to 1,024, beam_size up to 100"
+        if not (0 <= self.warmup < 1 and 0 <= self.beta2 < 1 and 0 <= self.weight_decay < 10 and self.clip >= 0):
+            return "warmup and beta2 in [0, 1), weight_decay in [0, 10), clip from 0"
         if self.schedule not in SCHEDULES or self.precision not in ("auto", "fp32", "bf16"):
             return "schedule: 'linear' or 'cosine'; precision: 'auto', 'fp32' or 'bf16'"
         rates = (
@@ -95,8 +98,8 @@ class Recipe:
             self.label_smoothing,
             self.average_decay,
         )
-        if not all(0 <= rate < 1 for rate in rates) or not 0 < self.learning_rate < 10:
-            return "dropouts, label_smoothing and average_decay in [0, 1), learning_rate in (0, 10)"
+        if not all(0 <= rate <= 0.999 for rate in rates) or not 0 < self.learning_rate < 10:
+            return "dropouts, label_smoothing and average_decay in [0, 0.999], learning_rate in (0, 10)"
         return None
 
     def sizes(self, vocabulary: int) -> Sizes:
@@ -121,6 +124,8 @@ def train(recipe: Recipe, data: TranslationSet, run: Path, block: dict[str, Any]
     tokenizer = train_tokenizer([line for side in data.splits["train"] for line in side], recipe.vocabulary)
     pairs = encode_pairs(tokenizer, data.splits["train"])
     short = [pair for pair in pairs if max(len(pair[0]), len(pair[1])) <= recipe.max_length]
+    if not short:
+        raise UserError(f"no training pair has at most max_length = {recipe.max_length} pieces on both sides; raise it")
     lengths = [(len(source), len(target)) for source, target in short]
     val_batches = validation_batches(tokenizer, data.splits["val"], recipe.batch_tokens)
 
@@ -180,7 +185,9 @@ def train(recipe: Recipe, data: TranslationSet, run: Path, block: dict[str, Any]
                 sums[0] += loss.item() * batch.tokens
                 sums[1] += batch.tokens
                 if not math.isfinite(sums[0]):
-                    raise FloatingPointError(f"the loss is not finite after update {update}; lower learning_rate")
+                    raise UserError(
+                        f"the loss is not finite after update {update}; lower learning_rate, delete {run}, try again"
+                    )
                 report.advance(batch.tokens, f"loss {sums[0] / sums[1]:.3f}")
 
                 if update in validate_after:

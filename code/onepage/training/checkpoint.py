@@ -52,9 +52,10 @@ def latest(folder: Path, identity: dict[str, Any], say: Any) -> dict[str, Any] |
 
 
 def remove_all(folder: Path) -> None:
-    """Remove the checkpoints of a finished run."""
-    for path in folder.glob("checkpoint-*"):
-        path.unlink(missing_ok=True)
+    """Remove the checkpoints of a finished run, and what a kill in the middle of writing one left."""
+    for pattern in ("checkpoint-*", ".checkpoint-*.tmp"):
+        for path in folder.glob(pattern):
+            path.unlink(missing_ok=True)
 
 
 def save_model(path: Path, weights: dict[str, torch.Tensor], identity: dict[str, Any]) -> None:

@@ -50,7 +50,7 @@ class Session:
 
     def finished(self) -> bool:
         """Whether the run folder already holds the final weights of exactly this run."""
-        if not (self.run / "model.pt").exists() or not (self.run / "provenance.json").exists():
+        if not all((self.run / name).exists() for name in ("model.pt", "run.json", "history.jsonl", "provenance.json")):
             return False
         try:
             _, identity = checkpoint.load_model(self.run / "model.pt")
@@ -79,6 +79,8 @@ class Session:
 
         Raises UserError when the checkpoint is of another recipe.
         """
+        if (self.run / "model.pt").exists():  # written last: checkpoints beside it are leftovers of a finished run
+            checkpoint.remove_all(self.run)
         state = checkpoint.latest(self.run, self.identity, say)
         stale = ("model.pt", "metrics.json", "predictions.npz", "explain.npz", "provenance.json")
         for name in stale:  # of an earlier run in this folder; they must not outlive their weights
