@@ -52,6 +52,16 @@ def test_orthogonalised_matrices_have_singular_values_near_one(shape):
     assert values.min() > 0.6 and values.max() < 1.3
 
 
+def test_orthogonalising_by_the_gram_matrix_equals_the_plain_iteration():
+    torch.manual_seed(0)
+    matrix = torch.randn(12, 40) @ torch.diag(torch.logspace(0, -2, 40))
+    x = matrix / matrix.norm()
+    for _ in range(3):
+        gram = x @ x.T
+        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+    torch.testing.assert_close(orthogonalise(matrix, iterations=3), x, atol=1e-5, rtol=1e-4)
+
+
 def test_muon_lowers_a_loss_and_keeps_the_norm():
     torch.manual_seed(0)
     layer, x, goal = nn.Linear(6, 4, bias=False), torch.randn(64, 6), torch.randn(64, 4)
