@@ -20,7 +20,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 CITATION = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
 # Phony targets that are parts of `check` and `test` and not for the user.
-PARTS = {"lint", "types", "unit", "claims"}
+PARTS = {"lint", "types", "unit", "runs", "claims"}
 # Settings of the Makefile for those who work on it; `make help` leaves them out.
 UNLISTED = {"VENV", "PYTEST"}
 

@@ -146,7 +146,7 @@ def test_missing_and_unreadable_predictions_fail(case: Case, tmp_path: Path) -> 
     (case[1] / "predictions.npz").write_bytes(b"PK\x03\x04 not a zip file")
     results = _check(case, tmp_path)
     assert _states(results) == ["FAIL", "FAIL"]
-    assert results[0].reason == "runs/cls/predictions.npz is missing; run: make cls"
+    assert results[0].reason == "runs/cls/predictions.npz is missing; delete metrics.json there and run: make cls"
     assert "runs/mt/predictions.npz cannot be read" in results[1].reason
 
 

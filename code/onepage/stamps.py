@@ -50,6 +50,8 @@ WITHOUT_EFFECT = {
     "mt/__init__.py",
     "data/__init__.py",
     "training/__init__.py",
+    "figures/__init__.py",
+    "report/__init__.py",
     "training/checkpoint.py",
     "training/history.py",
     "training/progress.py",

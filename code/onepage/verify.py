@@ -21,6 +21,7 @@ from onepage.files import read_json
 if TYPE_CHECKING:
     import numpy as np
 
+GENERATED_SETS = ("toy-images", "toy-translation")
 PASS, FAIL, NOT_CHECKED = "PASS", "FAIL", "NOT CHECKED"
 MEASURES = {"cls": "accuracy", "mt": "bleu"}
 # metrics.json must agree with the recount: exactly for a count of images; for BLEU within the noise of float addition.
@@ -65,8 +66,9 @@ def load_claims(path: Path, kind: str = "claim") -> list[Claim]:
     ``kind`` "stand_in" reads the floors of the generated sets instead, which say nothing of the real ones.
     """
     try:
-        rows = tomllib.loads(Path(path).read_text(encoding="utf-8")).get(kind, [])
-        claims = [Claim(**row) for row in rows]
+        tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        read = {name: [Claim(**row) for row in tables.get(name, [])] for name in ("claim", "stand_in")}
+        claims = read[kind]
     except FileNotFoundError:
         raise UserError(f"{path} is missing; restore it with: git checkout report/claims.toml") from None
     except (OSError, ValueError, TypeError) as error:
@@ -88,7 +90,7 @@ def status(claim: Claim, metrics: Mapping[str, Any] | None) -> Result:
     if metrics is None:
         return Result(claim, NOT_CHECKED, None, f"not run: make {claim.task}")
     set_name = str(metrics["set"])
-    if set_name != claim.set:
+    if set_name != claim.set or bool(metrics["generated"]) != (claim.set in GENERATED_SETS):
         what = "generated data" if metrics["generated"] else "another set"
         return Result(claim, NOT_CHECKED, None, f"trained on {what} ({set_name}); the claim speaks of {claim.set}")
     for key in ("src", "tgt"):
@@ -166,9 +168,7 @@ def _check(claim: Claim, out: Path, data_dir: Path, run: Path | None) -> Result:
     path = run / "predictions.npz"
     where = path.relative_to(out) if path.is_relative_to(out) else path
     if not path.is_file():
-        return Result(
-            claim, FAIL, None, f"{where} is missing; delete metrics.json beside it and run: make {claim.task}"
-        )
+        return Result(claim, FAIL, None, f"{where} is missing; delete metrics.json there and run: make {claim.task}")
     try:
         arrays = _arrays(path)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:

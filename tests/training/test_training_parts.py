@@ -62,18 +62,21 @@ def test_orthogonalising_by_the_gram_matrix_equals_the_plain_iteration():
     torch.testing.assert_close(orthogonalise(matrix, iterations=3), x, atol=1e-5, rtol=1e-4)
 
 
-def test_muon_lowers_a_loss_and_keeps_the_norm():
+def test_muon_learns_a_direction_at_a_fixed_norm():
     torch.manual_seed(0)
-    layer, x, goal = nn.Linear(6, 4, bias=False), torch.randn(64, 6), torch.randn(64, 4)
-    optimiser = Muon(layer.parameters(), lr=0.05)
+    layer, x, teacher = nn.Linear(6, 4, bias=False), torch.randn(64, 6), torch.randn(4, 6)
+    goal = nn.functional.normalize(x @ teacher.T, dim=0)
+    optimiser = Muon(layer.parameters(), lr=0.1)
     losses = []
-    for _ in range(60):
-        loss = nn.functional.mse_loss(layer(x), goal)
+    for step in range(80):
+        optimiser.param_groups[0]["lr"] = 0.1 * (1 - step / 80)
+        loss = (nn.functional.normalize(layer(x), dim=0) - goal).square().sum()
         losses.append(loss.item())
         loss.backward()
         optimiser.step()
         optimiser.zero_grad()
-    assert losses[-1] < 0.8 * losses[0]
+    assert losses[-1] < 0.05 * losses[0]
+    assert layer.weight.norm().item() == pytest.approx(4**0.5, rel=0.2)
 
 
 def test_digests_see_names_types_shapes_and_bits():

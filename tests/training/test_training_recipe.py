@@ -33,7 +33,7 @@ def test_every_profile_has_a_recipe(task, profile, generated):
         (GOOD.replace("batch_size = 256", ""), "missing key 'batch_size'"),
         (GOOD.replace('"muon"', '"adam"'), "optimiser"),
         (GOOD.replace("image_size = 16", "image_size = 17"), "multiple of 4"),
-        ("stages = [1]\n", "stages"),
+        (GOOD.replace("{ epochs = 3.0, image_size = 16 }", "1"), "stages[0]: expected a table"),
         ("not toml", "not a readable recipe"),
         ("x" * 1_100_000, "too large"),
     ],

@@ -28,23 +28,29 @@ class Batch:
     """Target tokens in the batch, padding not counted."""
 
 
-def pad(rows: Sequence[Sequence[int]]) -> Tensor:
-    """Ids of unequal length as one (B, longest) tensor, padded at the end."""
-    longest = max(len(row) for row in rows)
+def pad(rows: Sequence[Sequence[int]], multiple: int = 1) -> Tensor:
+    """Ids of unequal length as one (B, longest) tensor, padded at the end, its length a multiple of ``multiple``."""
+    longest = -(-max(len(row) for row in rows) // multiple) * multiple
     return torch.tensor([[*row, *[PAD] * (longest - len(row))] for row in rows], dtype=torch.long)
 
 
-def make_batch(pairs: Sequence[tuple[list[int], list[int]]]) -> Batch:
-    """A batch of (source ids, target ids), both ended by END."""
+def make_batch(pairs: Sequence[tuple[list[int], list[int]]], multiple: int = 1) -> Batch:
+    """A batch of (source ids, target ids), both ended by END.
+
+    ``multiple``: lengths are padded to a multiple of it. Few distinct shapes spare the CPU library from preparing its
+    kernels anew for every batch, which costs more than the padding.
+    """
     return Batch(
-        source=pad([source for source, _ in pairs]),
-        target_input=pad([[START, *target[:-1]] for _, target in pairs]),
-        target_output=pad([target for _, target in pairs]),
+        source=pad([source for source, _ in pairs], multiple),
+        target_input=pad([[START, *target[:-1]] for _, target in pairs], multiple),
+        target_output=pad([target for _, target in pairs], multiple),
         tokens=sum(len(target) for _, target in pairs),
     )
 
 
-def plan_epoch(lengths: Sequence[tuple[int, int]], tokens: int, seed: int, epoch: int) -> list[list[int]]:
+def plan_epoch(
+    lengths: Sequence[tuple[int, int]], tokens: int, seed: int, epoch: int, multiple: int = 1
+) -> list[list[int]]:
     """The batches of one epoch as lists of pair numbers; each pair stands in exactly one.
 
     ``lengths``: (source, target) length of each pair. ``tokens``: the most target positions, padding included, of a
@@ -58,7 +64,7 @@ def plan_epoch(lengths: Sequence[tuple[int, int]], tokens: int, seed: int, epoch
         pool = sorted(order[start : start + pool_size], key=lambda i: (lengths[i][1], lengths[i][0]))
         current: list[int] = []
         for number in pool:
-            if current and (len(current) + 1) * lengths[number][1] > tokens:
+            if current and (len(current) + 1) * (-(-lengths[number][1] // multiple) * multiple) > tokens:
                 batches.append(current)
                 current = []
             current.append(number)

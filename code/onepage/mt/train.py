@@ -24,6 +24,9 @@ from onepage.training.progress import Reporter
 from onepage.training.schedules import SCHEDULES
 from onepage.training.session import Session
 
+SHAPES = 4  # sentence lengths are padded to multiples of this
+IGNORED = -100  # label of a row that the loss passes over
+
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
@@ -158,7 +161,7 @@ def train(recipe: Recipe, data: TranslationSet, run: Path, block: dict[str, Any]
             optimiser.load_state_dict(state["optimiser"])
             seeding.restore_generators(state["generators"])
 
-        order = plan_epoch(lengths, recipe.batch_tokens, seed, epoch)
+        order = plan_epoch(lengths, recipe.batch_tokens, seed, epoch, SHAPES)
         with Reporter(f"mt  seed {seed}", recipe.updates, "target tokens", run / "train.log", update) as report:
             left_out = len(pairs) - len(short)
             report.line(
@@ -167,7 +170,7 @@ def train(recipe: Recipe, data: TranslationSet, run: Path, block: dict[str, Any]
                 f"{block['device']}, {block['precision']}, {recipe.threads} threads"
             )
             while update < recipe.updates:
-                batch = make_batch([short[i] for i in order[place]])
+                batch = make_batch([short[i] for i in order[place]], SHAPES)
                 factor = SCHEDULES[recipe.schedule]((update + 1) / recipe.updates, recipe.warmup)
                 for group in optimiser.param_groups:
                     group["lr"] = recipe.learning_rate * factor
@@ -210,7 +213,7 @@ def train(recipe: Recipe, data: TranslationSet, run: Path, block: dict[str, Any]
                     sums = [0.0, 0.0]
                 if place == len(order):
                     epoch, place = epoch + 1, 0
-                    order = plan_epoch(lengths, recipe.batch_tokens, seed, epoch)
+                    order = plan_epoch(lengths, recipe.batch_tokens, seed, epoch, SHAPES)
                 if session.due():
                     loop = {"update": update, "epoch": epoch, "place": place, "tokens": tokens, "sums": sums}
                     loop |= {"model": model.state_dict(), "average": average.state_dict()}
@@ -229,7 +232,7 @@ def validation_batches(tokenizer: Tokenizer, split: tuple[list[str], list[str]],
     """All pairs of a split in batches, always the same."""
     pairs = encode_pairs(tokenizer, split)
     plan = plan_epoch([(len(source), len(target)) for source, target in pairs], tokens, seed=0, epoch=0)
-    return [make_batch([pairs[i] for i in numbers]) for numbers in plan]
+    return [make_batch([pairs[i] for i in numbers], SHAPES) for numbers in plan]
 
 
 def batch_loss(model: Transformer, batch: Batch, label_smoothing: float, precision: str) -> Tensor:
@@ -239,13 +242,17 @@ def batch_loss(model: Transformer, batch: Batch, label_smoothing: float, precisi
     """
     device = next(model.parameters()).device
     source, target = batch.source.to(device), batch.target_input.to(device)
-    real = (batch.target_output.reshape(-1) != PAD).nonzero()[:, 0]  # on the CPU: no wait for a GPU
-    labels = batch.target_output.reshape(-1)[real].to(device)
+    flat = batch.target_output.reshape(-1)
+    real = (flat != PAD).nonzero()[:, 0]  # on the CPU: no wait for a GPU
+    # rows up to a multiple of 64, ignored by the loss: few distinct shapes (see make_batch)
+    fill = -len(real) % 64
+    labels = F.pad(flat[real], (0, fill), value=IGNORED).to(device)
+    real = F.pad(real, (0, fill))
     with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
         memory, mask = model.encode(source)
         hidden = model.decode(target, memory, mask)
         logits = model.logits(hidden.reshape(-1, hidden.shape[-1]).index_select(0, real.to(device)))
-    return F.cross_entropy(logits.float(), labels, label_smoothing=label_smoothing)
+    return F.cross_entropy(logits.float(), labels, label_smoothing=label_smoothing, ignore_index=IGNORED)
 
 
 @torch.no_grad()
