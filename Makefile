@@ -79,7 +79,7 @@ endif
 endif
 endif
 
-# the engine is decided first: a machine that cannot make the page says so before anything is trained
+# among these is the engine: a machine that cannot make the page says so before anything is trained
 ifneq ($(NEED_PAGE),)
 include $(ENGINE_MK)
 endif
@@ -148,10 +148,6 @@ $(PLAN_CLS): $(READY) $(wildcard code/onepage/data/toy_*.py)
 	@$(ONEPAGE) data cls --plan $@ --keep $(DECIDE)
 $(PLAN_MT): $(READY) $(wildcard code/onepage/data/toy_*.py)
 	@$(ONEPAGE) data mt --plan $@ --keep $(DECIDE)
-# make remakes what it includes in an order of its own
-ifneq ($(NEED_PAGE),)
-$(PLAN_CLS) $(PLAN_MT): | $(ENGINE_MK)
-endif
 $(ENGINE_MK): $(READY)
 	@$(ONEPAGE) engine --wanted $(PDF_ENGINE) --write $@
 
