@@ -7,10 +7,10 @@ transforms, data sets) work. Where the operators are there, nothing is declared.
 
 from types import ModuleType
 
-import torch
+from torch.library import Library
 
 # kept for the life of the process: the schemas go when their library object goes
-_LIBRARIES: list[torch.library.Library] = []
+_LIBRARIES: list[Library] = []
 
 
 def import_torchvision() -> ModuleType:
@@ -20,7 +20,7 @@ def import_torchvision() -> ModuleType:
     except RuntimeError as error:
         if "torchvision::nms" not in str(error):
             raise
-        library = torch.library.Library("torchvision", "FRAGMENT")
+        library = Library("torchvision", "FRAGMENT")
         library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         _LIBRARIES.append(library)
