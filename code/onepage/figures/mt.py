@@ -103,7 +103,7 @@ def _bleu(book: Book) -> None:
             y = number * row + STEP
             axes.plot([floor, floor], [y, y + row - STEP], color=RED, lw=0.8, ls=(0, (2, 1)), zorder=0)
         x = left + (HALF - left - right) * floor / limit
-        sheet.text(x + 0.5, top + height - 2.2, f"floor {floor:g}", colour=RED)
+        sheet.text(x - 0.7, top + height - 2.2, f"floor {floor:g}", colour=RED, align="right")
     y = top + height + 4.0
     if len(shown) <= 2:  # a toy set stands alone: there is room for what is behind its score
         for line in _behind(tests[headline]):
