@@ -32,6 +32,9 @@ OUT ?= .
 DATA_DIR ?= data
 VENV ?= .venv
 STRICT ?= 0
+REF ?=
+NAME ?=
+FILE ?=
 PYTEST ?=
 
 single = $(if $(word 2,$($1)),$(error $1="$($1)": a value with spaces cannot be used; choose one without))
@@ -53,10 +56,10 @@ READY := $(VENV)/stamp.json
 
 # What the goals asked for need: both tasks, one, or none
 GOALS := $(or $(MAKECMDGOALS),help)
-NEED_CLS := $(filter all cls runs report verify claims,$(GOALS))
-NEED_MT := $(filter all mt runs report verify claims,$(GOALS))
-NEED_PAGE := $(filter all report,$(GOALS))
-TRAINS := $(filter all cls mt runs,$(GOALS))
+NEED_CLS := $(filter all cls runs repro report verify claims reference,$(GOALS))
+NEED_MT := $(filter all mt runs repro report verify claims reference,$(GOALS))
+NEED_PAGE := $(filter all report reference,$(GOALS))
+TRAINS := $(filter all cls mt runs repro,$(GOALS))
 ifneq ($(RECIPE),)
 ifneq ($(filter-out cls mt,$(GOALS)),)
 $(error RECIPE=$(RECIPE) is for one task: make cls RECIPE=... or make mt RECIPE=...)
@@ -70,7 +73,7 @@ PLAN_CLS := $(PLANS)/cls-$(KEY).mk
 PLAN_MT := $(PLANS)/mt-$(KEY)-$(SRC)-$(TGT).mk
 ENGINE_MK := $(PLANS)/engine-$(PDF_ENGINE).mk
 
-# report, verify and claims look at runs that are there: without a plan there is no run, and they decide nothing
+# report, verify, claims and reference look at runs that are there: without a plan there is no run; they decide nothing
 ifeq ($(TRAINS),)
 ifneq ($(NEED_CLS),)
 ifneq ($(words $(wildcard $(PLAN_CLS) $(PLAN_MT))),2)
@@ -95,17 +98,18 @@ RUN_MT = $(OUT)/runs/mt/$(MT_FOLDER)/$(MT_PROFILE)/seed$(SEED)
 PLANS_HERE := $(if $(CLS_FOLDER),--plan $(PLAN_CLS)) $(if $(MT_FOLDER),--plan $(PLAN_MT))
 ifneq ($(strip $(PLANS_HERE)),)
 STAMPED := $(shell $(or $(wildcard $(PY)),$(PYTHON)) -S -E code/onepage/stamps.py --out $(OUT) --seed $(SEED) $(PLANS_HERE) \
-  $(if $(filter all cls mt report,$(GOALS)),--draws) --engine "$(ENGINE)" 2>&1 || echo failed)
+  $(if $(filter all cls mt report reference,$(GOALS)),--draws) --engine "$(ENGINE)" 2>&1 || echo failed)
 ifneq ($(STAMPED),)
 $(error $(STAMPED))
 endif
 endif
 
-.PHONY: help all setup setup-tex doctor data cls mt report verify runs claims test check lint types unit clean
+.PHONY: help all setup setup-tex doctor data cls mt report verify provenance reference runs claims test check lint types
+.PHONY: unit repro clean
 help: ## what can be made, and the variables that steer it
 	@echo "make TARGET [VARIABLE=value ...]"
 	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-11s %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo "  PROFILE=auto        quick (two CPU cores), full (one GPU) or smoke; auto: full where there is a CUDA GPU"
 	@echo "  SEED=0              seed of weights, order and augmentation; each seed is a run of its own"
@@ -121,6 +125,9 @@ help: ## what can be made, and the variables that steer it
 	@echo "  OUT=.               folder that gets runs/, figures/ and report/"
 	@echo "  DATA_DIR=data       folder of the data sets"
 	@echo "  STRICT=0            1: a claim that is NOT CHECKED fails make verify"
+	@echo "  REF=                a folder of report/reference that make verify compares the runs with"
+	@echo "  NAME=               what make reference calls the result: the hardware"
+	@echo "  FILE=               a picture or page that make provenance looks at"
 
 all: $(OUT)/report/report.pdf ## everything: environment, data, both trainings, figures, the page, the claims
 setup: ## the virtual environment, from the pinned and hashed files in env/
@@ -178,8 +185,13 @@ $(OUT)/report/report.pdf: $(OUT)/figures/cls/figures.json $(OUT)/figures/mt/figu
 	@$(ONEPAGE) verify $(VERIFY) || true
 
 VERIFY = --out $(OUT) --data-dir $(DATA_DIR) --cls-run $(RUN_CLS) --mt-run $(RUN_MT)
-verify: $(READY) ## recompute every claim of report/claims.toml from predictions and data
-	@$(ONEPAGE) verify $(VERIFY)
+verify: $(READY) ## recompute every claim of report/claims.toml from predictions and data; trace pictures and page
+	@$(ONEPAGE) verify $(VERIFY) $(if $(REF),--ref '$(REF)')
+
+provenance: $(READY) ## where FILE comes from, and whether its run on disk still says the same
+	@$(ONEPAGE) provenance --out $(OUT) '$(or $(FILE),$(error FILE is not given; make provenance FILE=figures/cls/curves_cls.png))'
+reference: $(OUT)/report/report.pdf ## keep these runs and their page, verified, in report/reference/NAME, for git
+	@$(ONEPAGE) reference $(VERIFY) '$(or $(NAME),$(error NAME is not given; make reference NAME=two-core-epyc))'
 
 doctor: $(READY) ## check this machine: Python, torch, memory, disk, TeX, data sources
 	@$(ONEPAGE) doctor --out $(OUT) --data-dir $(DATA_DIR) --mirror "$(DATA_MIRROR)" --device $(DEVICE) \
@@ -197,13 +209,27 @@ check: lint types unit ## lint, types and the quick tests: under two minutes
 # both runs, evaluated, with no picture drawn: make test overwrites nobody's page
 runs: $(RUN_CLS)/metrics.json $(RUN_MT)/metrics.json
 
+# The second time elsewhere, under another hash seed and locale. A second time that was finished, or that ran with other
+# settings than now, is of no more use and goes first; one that was interrupted goes on.
+AGAIN = $(OUT)/runs/.repro$(1:$(OUT)/runs%=%)
+define again
+	@if [[ -e $(call AGAIN,$3)/metrics.json || $3/.stamp/train -nt $(call AGAIN,$3)/run.json ]]; then rm -rf $(call AGAIN,$3); fi
+	@PYTHONHASHSEED=1 LC_ALL=C $(ONEPAGE) train $1 --plan $2 --run $(call AGAIN,$3) --seed $(SEED) --data-dir $(DATA_DIR)
+	@PYTHONHASHSEED=1 LC_ALL=C $(ONEPAGE) evaluate $1 --run $(call AGAIN,$3) --data-dir $(DATA_DIR)
+endef
+repro: runs ## train and evaluate both tasks a second time, elsewhere, and compare: the same bits?
+	$(call again,cls,$(PLAN_CLS),$(RUN_CLS))
+	$(call again,mt,$(PLAN_MT),$(RUN_MT))
+	@failed=0; for run in $(RUN_CLS) $(RUN_MT); do \
+	  $(ONEPAGE) digest $$run $(OUT)/runs/.repro$${run#$(OUT)/runs} || failed=1; done; exit $$failed
+
 # The claims are tested on this machine's runs; where there are none, the quick profile is trained first.
 TESTED = PROFILE=$(if $(filter auto,$(PROFILE)),quick,$(PROFILE))
 test: check ## check, then train quick if there are no runs, then the slow tests, the smoke pipeline and the claims
 	@$(MAKE) runs $(TESTED)
 	@$(MAKE) claims $(TESTED)
 claims: $(READY)
-	@$(ONEPAGE) verify $(VERIFY)
+	@$(ONEPAGE) verify $(VERIFY) --runs-only
 	@CLAIMED_CLS_RUN=$(RUN_CLS) CLAIMED_MT_RUN=$(RUN_MT) CLAIMED_DATA=$(DATA_DIR) CLAIMED_OUT=$(OUT) \
 	  $(PY) -m pytest -m "slow or claims" $(PYTEST)
 

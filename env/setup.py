@@ -2,8 +2,8 @@
 
 Run by whatever ``python3`` is there, before anything is installed: standard library only, and it must still parse on
 Python 3.6 so that an old Python gets its one clear line instead of a syntax error. What decides whether anything is
-done is the content of the lock files, kept in ``<venv>/stamp.json``, which is written last: a folder without a stamp
-is an interrupted installation and is made again, an environment with an old stamp is set aside until the new one works.
+done is the content of the lock files, kept in ``<venv>/stamp.json``, which is written last: a folder made here without
+a stamp is an interrupted installation and is made again, one with an old stamp is set aside until the new one works.
 pip reads its own configuration and PIP_* variables (PIP_FIND_LINKS, PIP_NO_INDEX, PIP_INDEX_URL, proxies), all kept.
 """
 
@@ -43,6 +43,9 @@ DIVERTING = (
     "PYTHONPATH",
     "PYTHONHOME",
 )
+
+
+MARK = "made-by-onepage"  # a file in every environment made here
 
 
 class Problem(Exception):
@@ -149,12 +152,18 @@ def announce(venv, flavour, why, system):
 
 
 def remove(folder):
-    """Remove a virtual environment, and nothing that is not one."""
+    """Remove an environment that this program made or began, and nothing else: not another one of the user's either."""
     if folder.is_symlink() or not folder.exists():
         return
-    if any(folder.iterdir()) and not (folder / "pyvenv.cfg").exists() and not (folder / "bin" / "python").exists():
-        raise Problem(f"{folder} is there and is not a virtual environment; move it away or set VENV")
+    if any(folder.iterdir()) and not (folder / MARK).exists() and not (folder / "stamp.json").exists():
+        raise Problem(f"{folder} is there and was not made by this program; move it away or set VENV")
     shutil.rmtree(str(folder))
+
+
+def begin(venv):
+    """Make the folder of an environment, marked as this program's: from here on it may be removed and made again."""
+    venv.mkdir(parents=True, exist_ok=True)
+    (venv / MARK).write_text("made by env/setup.py, which may remove this folder and make it again\n", encoding="utf-8")
 
 
 def make_venv(venv):
@@ -239,6 +248,7 @@ def build(venv, locks, flavour):
     else:
         remove(venv)
     try:
+        begin(venv)
         make_venv(venv)
         # torch first: it is what may not be had, and the rest is then not fetched in vain.
         pip_install(venv, torch_arguments(locks, flavour), f"env/torch-{flavour}.txt")

@@ -199,24 +199,32 @@ def _common(task: str, name: str, generated: bool, seed: int) -> dict[str, Any]:
         "commit": _hex("commit")[:40],
         "commit_time": 1_767_225_600,
         "dirty": False,
+        "program": _hex("program", task),
     }
 
 
 def _provenance(seconds: float) -> dict[str, Any]:
+    host = {"cpu": "Example CPU", "cpu_id": "vendor_id Example, model 1, avx2, fma", "cores": 2}
     return {
-        "host": {"cpu": "Example CPU", "cores": 2, "memory_bytes": 8 * 2**30, "gpu": None, "system": "Linux-x86_64"},
+        "host": host | {"memory_bytes": 8 * 2**30, "gpu": None, "system": "Linux-x86_64"},
         "train": {
             "started": "2026-01-01T00:00:00+00:00",
             "finished": "2026-01-01T00:08:00+00:00",
             "seconds": seconds,
             "sessions": 1,
             "peak_memory_bytes": 2 * 2**30,
+            "peak_gpu_memory_bytes": None,
+            "energy_joules": {"RAPL package-0": 36.0 * seconds},
+            "command": "python -m onepage train",
         },
         "evaluate": {
             "started": "2026-01-01T00:08:00+00:00",
             "finished": "2026-01-01T00:08:30+00:00",
             "seconds": 30.0,
             "peak_memory_bytes": 2**30,
+            "peak_gpu_memory_bytes": None,
+            "command": "python -m onepage evaluate",
+            "program": _hex("program", "evaluate"),
         },
     }
 

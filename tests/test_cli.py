@@ -1,5 +1,6 @@
 """The command line: help for every stage, one line for what a user can mend."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from onepage.cli import main
+from onepage.training import session
+from onepage.training.session import Interrupted
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -53,6 +56,34 @@ def test_languages_that_are_not_there_are_refused(tmp_path):
 def test_help_does_not_wait_for_torch():
     code = "import sys; from onepage.cli import main; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": str(REPOSITORY / "code")})
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "says"),
+    [
+        (Interrupted(signal.SIGINT, 7), 130, "SIGINT: stopped after update 7, saved; run the same command to go on"),
+        (Interrupted(signal.SIGTERM, 7), 143, "SIGTERM: stopped after update 7, saved; run the same command to go on"),
+        (KeyboardInterrupt(), 130, "interrupted; run the same command to go on"),  # with nothing to save yet
+    ],
+)
+def test_an_interruption_says_how_to_go_on_and_has_the_status_of_its_signal(error, status, says, tmp_path, monkeypatch):
+    def read(path):
+        raise error
+
+    monkeypatch.setattr("onepage.plan.read", read)
+    result = invoke("train", "cls", "--plan", str(tmp_path / "p.mk"), "--run", str(tmp_path / "run"))
+    assert (result.exit_code, result.output) == (status, f"onepage: {says}\n")
+
+
+def test_the_interval_of_checkpoints_can_be_set(tmp_path, monkeypatch):
+    monkeypatch.setattr(session, "SAVE_EVERY_SECONDS", 60.0)
+    plan = ["train", "cls", "--plan", str(tmp_path / "none.mk"), "--run", str(tmp_path / "run")]
+    monkeypatch.setenv("ONEPAGE_SAVE_EVERY", "3.5")
+    assert invoke(*plan).exit_code == 1 and session.SAVE_EVERY_SECONDS == 3.5
+    assert invoke(*plan, "--save-every", "0").exit_code == 1 and session.SAVE_EVERY_SECONDS == 0
+    monkeypatch.setenv("ONEPAGE_SAVE_EVERY", "often")
+    result = invoke(*plan)
+    assert result.exit_code == 2 and "--save-every" in result.output
 
 
 def test_debug_shows_the_traceback(tmp_path):

@@ -173,7 +173,7 @@ def test_failed_upgrade_keeps_the_environment_that_works(installer: SimpleNamesp
     assert works.exists() and not installer.venv.with_name("venv.old").exists()
     # Killed with no chance to tidy: the old one is beside a half-made one, and comes back before the next try.
     installer.venv.rename(installer.venv.with_name("venv.old"))
-    installer.module.make_venv(installer.venv)
+    installer.module.begin(installer.venv)
     with pytest.raises(installer.module.Problem):
         installer.module.setup(installer.venv, "auto", installer.locks)
     assert works.exists() and not installer.venv.with_name("venv.old").exists()
@@ -189,12 +189,17 @@ def test_python_that_is_gone_makes_it_again(installer: SimpleNamespace) -> None:
     assert "venv" in installer.done
 
 
-def test_somebody_elses_folder_is_not_removed(installer: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
-    installer.venv.mkdir()
-    (installer.venv / "thesis.tex").write_text("years of work", encoding="utf-8")
+@pytest.mark.parametrize("name", ["thesis.tex", "pyvenv.cfg", "bin/python"])
+def test_somebody_elses_folder_is_not_removed(
+    installer: SimpleNamespace, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    """VENV may name a folder of the user's by mistake, or an environment that something else lives in."""
+    theirs = installer.venv / name
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("years of work", encoding="utf-8")
     assert installer.module.main(["--venv", str(installer.venv)]) == 1
-    assert "is not a virtual environment" in capsys.readouterr().err
-    assert (installer.venv / "thesis.tex").read_text(encoding="utf-8") == "years of work"
+    assert "was not made by this program" in capsys.readouterr().err
+    assert theirs.read_text(encoding="utf-8") == "years of work" and not installer.done
 
 
 def test_full_disk_is_said_before_anything_is_done(

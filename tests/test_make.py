@@ -15,6 +15,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 # what a caller's make or shell would otherwise hand down
 OURS = ("PROFILE", "SEED", "DATA", "DATA_MIRROR", "SRC", "TGT", "DEVICE", "THREADS", "RECIPE", "PDF_ENGINE", "OUT")
 OURS += ("DATA_DIR", "VENV", "STRICT", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "GNUMAKEFLAGS")
+OURS += ("REF", "NAME", "FILE")
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +59,13 @@ def test_report_and_verify_before_any_run_say_so_and_train_nothing(copy):
         assert done.returncode != 0 and "not run" in done.stderr and not (copy / "empty" / "runs" / "cls").exists()
 
 
+def test_provenance_asks_for_the_file_and_reference_for_runs(copy):
+    done = make(copy, "provenance", check=False)
+    assert done.returncode != 0 and "make provenance FILE=figures/cls/curves_cls.png" in done.stderr
+    done = make(copy, "reference", "NAME=x", check=False)
+    assert done.returncode != 0 and "not run with these settings" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("setting", "says"), [("SEED=a", "whole numbers"), ("OUT=a b", "spaces"), ("RECIPE=x.toml", "for one task")]
 )
@@ -85,6 +93,14 @@ def test_from_nothing_to_the_page_and_then_only_what_has_to_be(copy):
 
     again = make(copy, "all")
     assert would_run(copy) == [] and "cls" not in again.stdout
+
+    traced = make(copy, "provenance", "FILE=figures/cls/curves_cls.png").stdout
+    assert "matches cls/toy-images/smoke/seed0 on disk" in traced and "generated  data" in traced
+    done = make(copy, "reference", "NAME=smoke", check=False)  # its scores are under the floors of the generated sets
+    assert done.returncode != 0 and "no reference result is written, since toy-" in done.stderr
+    assert not (copy / "report" / "reference" / "smoke").exists()
+    assert "NAME is not given" in make(copy, "reference", check=False).stderr
+    assert "holds no reference result" in make(copy, "verify", "REF=nowhere", check=False).stderr
 
     # a fresh clone's times: everything newer than everything, contents the same
     for path in [*copy.glob("code/**/*.py"), *copy.glob("report/**/*.j2"), *copy.glob("code/**/*.toml")]:

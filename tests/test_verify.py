@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+import synthetic_data
 import synthetic_run
 from onepage import verify
-from onepage.data import images, translation
 from onepage.errors import UserError
 
 CLAIMS_FILE = Path(__file__).resolve().parents[1] / "report" / "claims.toml"
@@ -24,25 +24,7 @@ def case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Case:
     """Two runs that pass, and loaders that give the labels and references these runs were scored on."""
     cls_run = synthetic_run.write_cls_run(tmp_path / "runs/cls")
     mt_run = synthetic_run.write_mt_run(tmp_path / "runs/mt")
-    labels = np.load(cls_run / "predictions.npz")["labels"]
-    none = np.zeros((0, 3, 32, 32), np.uint8)
-    image_set = images.ImageSet(
-        name="cifar10", generated=False, digest=_metrics(cls_run)["data_digest"],
-        class_names=tuple("abcdefghij"), train_images=none, train_labels=labels[:0],
-        test_images=none, test_labels=labels,
-    )  # fmt: skip
-    arrays = np.load(mt_run / "predictions.npz")
-    tests = tuple(_metrics(mt_run)["tests"])
-    splits = {
-        name: ([str(x) for x in arrays[f"{name}_source"]], [str(x) for x in arrays[f"{name}_reference"]])
-        for name in tests
-    }
-    translation_set = translation.TranslationSet(
-        name="multi30k", generated=False, digest=_metrics(mt_run)["data_digest"], src="en", tgt="de",
-        splits=splits, tests=tests, headline=tests[0], tok_references={},
-    )  # fmt: skip
-    monkeypatch.setattr(images, "load_images", lambda data_dir, name: image_set)
-    monkeypatch.setattr(translation, "load_translation", lambda data_dir, name, src, tgt: translation_set)
+    synthetic_data.pretend(monkeypatch, cls_run, mt_run)
     return cls_run, mt_run
 
 

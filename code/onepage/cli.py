@@ -13,6 +13,11 @@ TASK = click.Choice(["cls", "mt"])
 # torch takes a second to import: each command imports what it needs, so that --help and the drawing stages stay quick
 
 
+def one_line(error: BaseException) -> str:
+    """The text of an error as one line: names from files and archives may hold line breaks or terminal controls."""
+    return "".join(character if character.isprintable() else " " for character in str(error))
+
+
 class Program(click.Group):
     """A group that shows a UserError as one line and exits 1; --debug shows the traceback."""
 
@@ -22,14 +27,18 @@ class Program(click.Group):
         except UserError as error:
             if context.params.get("debug"):
                 raise
-            click.echo(f"onepage: {error}", err=True)
-            sys.exit(130 if type(error).__name__ == "Interrupted" else 1)
+            click.echo(f"onepage: {one_line(error)}", err=True)
+            number = getattr(error, "number", None)  # of the signal, when training was interrupted
+            sys.exit(1 if number is None else 128 + number)
+        except KeyboardInterrupt:
+            click.echo("onepage: interrupted; run the same command to go on", err=True)
+            sys.exit(130)
         except (OSError, MemoryError, RuntimeError) as error:
             if isinstance(error, RuntimeError) and type(error).__name__ != "OutOfMemoryError":
                 raise
             if context.params.get("debug"):
                 raise
-            click.echo(f"onepage: {error}; see --debug for where", err=True)
+            click.echo(f"onepage: {one_line(error)}; see --debug for where", err=True)
             sys.exit(1)
 
 
@@ -96,14 +105,25 @@ def data(task: str, target: Path, **settings: Any) -> None:
 @click.option("--run", type=click.Path(path_type=Path), required=True, help="Run folder to train into.")
 @click.option("--seed", default=0, show_default=True, help="Seed of weights, order and augmentation.")
 @data_dir_option
-def train(task: str, target: Path, run: Path, seed: int, data_dir: Path) -> None:
+@click.option(
+    "--save-every",
+    type=click.FloatRange(min=0),
+    default=60.0,
+    show_default=True,
+    envvar="ONEPAGE_SAVE_EVERY",
+    show_envvar=True,
+    help="Seconds between checkpoints; the ends of epochs are saved besides.",
+)
+def train(task: str, target: Path, run: Path, seed: int, data_dir: Path, save_every: float) -> None:
     """Train TASK as its plan says, to RUN/model.pt; goes on from a checkpoint where there is one.
 
     Interrupt it with Ctrl-C or SIGTERM: it saves and stops, and the same command goes on to the same result.
     """
     from onepage import plan, stamps
+    from onepage.training import session
     from onepage.training.locking import cpu_training_lock
 
+    session.SAVE_EVERY_SECONDS = save_every
     made = plan.read(target)
     settings, block = plan.settings_of(made, seed)
     program = stamps.digest_files(stamps.files_of(f"train-{task}"))
@@ -131,8 +151,11 @@ def train(task: str, target: Path, run: Path, seed: int, data_dir: Path) -> None
 def evaluate(task: str, run: Path, data_dir: Path) -> None:
     """Score RUN/model.pt on the test data: metrics.json, predictions.npz, explain.npz."""
     from onepage.files import read_json
+    from onepage.training import checkpoint
 
     block = read_json(run / "run.json")
+    if (run / "model.pt").exists():  # written last: what else training left there is of no more use
+        checkpoint.remove_all(run)
     if task == "cls":
         from onepage.cls.evaluate import evaluate as evaluate_cls
         from onepage.data.images import load_images
@@ -147,6 +170,19 @@ def evaluate(task: str, run: Path, data_dir: Path) -> None:
         pairs = load_translation(data_dir, block["set"], block["src"], block["tgt"])
         same_data(pairs.digest, block["data_digest"], "trained on", "put that data back, or move the run away")
         evaluate_mt(pairs, run, click.echo)
+
+
+@main.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("again", type=click.Path(path_type=Path), required=False)
+def digest(run: Path, again: Path | None) -> None:
+    """Print the SHA-256 of what RUN gave: weights, history, predictions, explanations, metrics.
+
+    With AGAIN, a second run: print both, and whether they are equal to the bit; exits 1, naming what differs, when not.
+    """
+    from onepage import digests
+
+    sys.exit(digests.show(run, again, click.echo))
 
 
 @main.command()
@@ -194,15 +230,76 @@ def engine(wanted: str, target: Path) -> None:
 @click.option("--cls-run", type=click.Path(path_type=Path))
 @click.option("--mt-run", type=click.Path(path_type=Path))
 @click.option("--claims", type=click.Path(path_type=Path, exists=True), default=Path("report/claims.toml"))
+@click.option(
+    "--ref", type=click.Path(path_type=Path), help="Reference result (a folder of report/reference) to compare with."
+)
+@click.option("--runs-only", is_flag=True, help="Leave out pictures and page, which may be of other runs.")
 @click.option("--strict", is_flag=True, default=lambda: os.environ.get("STRICT") == "1", help="NOT CHECKED fails too.")
-def verify(out: Path, data_dir: Path, cls_run: Path | None, mt_run: Path | None, claims: Path, strict: bool) -> None:
-    """Recompute every claim from predictions and data: PASS, FAIL or NOT CHECKED; exits 1 on FAIL."""
+def verify(
+    out: Path,
+    data_dir: Path,
+    cls_run: Path | None,
+    mt_run: Path | None,
+    claims: Path,
+    ref: Path | None,
+    runs_only: bool,
+    strict: bool,
+) -> None:
+    """Recompute every claim from predictions and data: PASS, FAIL or NOT CHECKED; exits 1 on FAIL.
+
+    Also: every accuracy and BLEU of metrics.json is recounted; pictures and page must come from the runs they name;
+    with --ref, each score is set beside that of a reference result.
+    """
+    from onepage import comparison, reference
     from onepage import verify as verification
 
-    held = verification.load_claims(claims) + verification.stand_ins(claims, [cls_run, mt_run])
-    results = verification.check(held, out, data_dir, cls_run, mt_run)
-    verification.print_table(results)
-    sys.exit(verification.exit_code(results, strict))
+    if ref is not None:
+        reference.load(ref)
+    runs = {"cls": cls_run, "mt": mt_run}
+    results, checks = verification.verify_all(claims, out, data_dir, cls_run, mt_run, files=not runs_only)
+    verification.print_table([*results, *checks])
+    rows = [row for task, run in runs.items() for row in comparison.compare(task, run, ref)] if ref is not None else []
+    if rows:
+        columns = ("measure", "reference", "here", "band", "result", "verdict")
+        verification.print_rows(f"Beside {ref}", columns, [row.cells() for row in rows])
+    sys.exit(verification.exit_code([*results, *checks, *rows], strict))
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@out_option
+def provenance(file: Path, out: Path) -> None:
+    """Print where FILE, a picture or page as PNG or PDF, comes from; exits 1 if its run on disk has changed or is gone.
+
+    It matches when the metrics of the run it names have the digest that it carries, and its bytes are those written.
+    """
+    from onepage import tracing
+
+    click.echo("\n".join(tracing.explain(file, out)))
+
+
+@main.command()
+@click.argument("name")
+@out_option
+@data_dir_option
+@click.option("--cls-run", type=click.Path(path_type=Path), required=True)
+@click.option("--mt-run", type=click.Path(path_type=Path), required=True)
+@click.option("--claims", type=click.Path(path_type=Path, exists=True), default=Path("report/claims.toml"))
+def reference(name: str, out: Path, data_dir: Path, cls_run: Path, mt_run: Path, claims: Path) -> None:
+    """Keep two verified runs and their page as a reference result: report/reference/NAME, under 3 MB, for git.
+
+    Name it for the hardware. Verifies first, and writes nothing when anything fails.
+    """
+    from onepage import reference as references
+    from onepage import verify as verification
+
+    results, checks = verification.verify_all(claims, out, data_dir, cls_run, mt_run)
+    verification.print_table([*results, *checks])
+    folder, remarks = references.write(name, out, {"cls": cls_run, "mt": mt_run}, results, checks)
+    click.echo("\n".join([*remarks, f"reference result in {folder}/; report/claims.toml may name it:"]))
+    for result in results:
+        if result.state == verification.PASS:
+            click.echo(f"  {result.claim.id}: {references.toml(result.claim, folder)}")
 
 
 @main.command()

@@ -31,13 +31,23 @@ def write_with(path: Path, write: Callable[[BinaryIO], object]) -> None:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes 0600; a target should look like any written file
         os.replace(temporary, path)
-    except OSError as error:
+    except Exception as error:
+        reason = _disk_error(error)
+        if reason is None:
+            raise
         raise UserError(
-            f"cannot write {path}: {error.strerror or error}; free space or choose another place"
+            f"cannot write {path}: {reason.strerror or reason}; free space or choose another place"
         ) from error
     finally:
         if temporary is not None and os.path.exists(temporary):
             os.unlink(temporary)
+
+
+def _disk_error(error: BaseException | None) -> OSError | None:
+    """The OSError behind ``error``: torch.save, stopped by a full disk, raises a RuntimeError while handling it."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__context__
+    return error
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -61,7 +71,7 @@ def read_json(path: Path) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} is missing; run the stage that writes it (see: make help)") from None
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} cannot be read ({error}); delete it and run make again") from None
 
 

@@ -5,6 +5,8 @@ that stamps.py reads. Once written it stands: a later run with the same settings
 """
 
 import hashlib
+import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +52,12 @@ def auto_precision(device: str) -> str:
 
 
 def own_profile(path: Path) -> str:
-    """The profile name of a recipe file of the user's: its runs are kept apart from all others."""
-    return f"own-{path.stem}-{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:6]}"
+    """The profile name of a recipe file of the user's: its runs are kept apart from all others.
+
+    It names a folder and stands in a makefile, so only letters, digits, "-" and "_" of the file's name are kept.
+    """
+    name = re.sub(r"[^A-Za-z0-9_-]", "_", path.stem)[:40]
+    return f"own-{name}-{hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:6]}"
 
 
 def load_recipe(task: str, profile: str, generated: bool, file: str, threads: int) -> tuple[Any, Path]:

@@ -20,11 +20,14 @@ REPOSITORY = PACKAGE.parents[1]
 
 # What each stage reads, as patterns below code/onepage/ (or below the repository, with a leading slash).
 SHARED = ["training/seeding.py", "training/schedules.py", "training/averaging.py", "training/weights.py"]
-SHARED += ["training/recipe.py"]
-DRAWN = ["/figures/onepage.mplstyle", "/figures/fonts/*.ttf", "/env/requirements.txt"]
+SHARED += ["training/recipe.py", "training/muon.py"]
+DRAWN = ["/figures/onepage.mplstyle", "/figures/fonts/*.ttf", "/env/requirements.txt", "lineage.py"]
 DRAWN += [f"figures/{name}.py" for name in ("style", "sheet", "text", "curves")]
 STAGES: dict[str, list[str]] = {
-    "train-cls": [*SHARED, "training/muon.py", "data/images.py", "cls/resnet.py", "cls/augment.py", "cls/train.py"],
+    "train-cls": [
+        *[*SHARED, "data/images.py"],
+        *[f"cls/{name}.py" for name in ("convolution", "resnet", "augment", "train")],
+    ],
     "train-mt": [
         *SHARED,
         *["data/translation.py", "mt/transformer.py", "mt/tokenizer.py", "mt/batching.py", "mt/train.py"],
@@ -37,7 +40,7 @@ STAGES: dict[str, list[str]] = {
     "draw-cls": [*DRAWN, "figures/cls.py", "figures/gradcam.py"],
     "draw-mt": [*DRAWN, "figures/mt.py", "figures/attention.py"],
     "render": [
-        *["report/*.py", "verify.py", "/report/templates/*", "/report/*.toml"],
+        *["report/*.py", "claims.py", "lineage.py", "/report/templates/*", "/report/*.toml"],
         *["/figures/fonts/*.ttf", "/env/requirements.txt"],
     ],
 }
@@ -46,6 +49,7 @@ WITHOUT_EFFECT = {
     "__init__.py",
     "errors.py",
     "files.py",
+    "stamps.py",
     "cls/__init__.py",
     "mt/__init__.py",
     "data/__init__.py",
@@ -53,6 +57,7 @@ WITHOUT_EFFECT = {
     "figures/__init__.py",
     "report/__init__.py",
     "training/checkpoint.py",
+    "training/energy.py",
     "training/history.py",
     "training/progress.py",
     "training/provenance.py",

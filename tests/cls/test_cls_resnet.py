@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from onepage.cls.resnet import PARAMETERS, ResNet18, initialise
+from onepage.cls.convolution import Conv2d
+from onepage.cls.resnet import PARAMETERS, ResNet18, initialise, whiten_stem
 from onepage.training.seeding import keyed_generator
 from onepage.training.weights import count_parameters
 from onepage.vision import import_torchvision
@@ -15,8 +16,10 @@ def test_parameter_count_is_that_of_the_cifar_form():
 
 
 def test_only_primitive_layers_hold_parameters():
+    primitives = (nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.Linear)
     kinds = {type(m) for m in ResNet18().modules() if not list(m.children())}
-    assert kinds == {nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.Linear}
+    assert kinds == {nn.Conv2d, Conv2d, nn.BatchNorm2d, nn.ReLU, nn.Linear}
+    assert all(issubclass(kind, primitives) for kind in kinds)  # ours is torch's but for its weight gradient
 
 
 @pytest.mark.parametrize("training", [False, True])
@@ -45,9 +48,10 @@ def test_shortcuts_are_projections_only_where_the_shape_changes():
             assert block.downsample[0].kernel_size == (1, 1) and block.downsample[0].stride == (2, 2)
 
 
-def test_a_block_starts_as_its_shortcut():
+def test_a_block_whose_branch_is_silent_is_its_shortcut():
     model = ResNet18().eval()
     initialise(model, keyed_generator(0))
+    nn.init.zeros_(model.layer1[0].bn2.weight)
     x = torch.rand(2, 64, 8, 8)  # not negative: the last ReLU leaves it alone
     torch.testing.assert_close(model.layer1[0](x), x)
 
@@ -56,3 +60,21 @@ def test_without_shortcuts_the_sum_is_gone():
     model = ResNet18(shortcut=False)
     assert count_parameters(model) < PARAMETERS
     assert all(block.downsample is None for block in model.layer2)
+
+
+def test_the_whitened_stem_gives_uncorrelated_features_of_unit_variance_and_is_frozen():
+    generator = torch.Generator().manual_seed(2)
+    images = torch.randn(200, 3, 12, 12, generator=generator)
+    images = torch.nn.functional.avg_pool2d(images, 3, 1, 1)  # neighbouring pixels correlated, as in pictures
+    model = ResNet18()
+    initialise(model, keyed_generator(1))
+    whiten_stem(model, images)
+    assert not model.conv1.weight.requires_grad
+    features = torch.nn.functional.conv2d(images, model.conv1.weight)  # no padding: patches inside the image
+    flat = features.permute(1, 0, 2, 3).flatten(1)
+    assert torch.allclose(flat[:27], -flat[27:54], atol=1e-5)
+    correlation = torch.corrcoef(flat[:27])
+    assert (correlation - torch.eye(27)).abs().max() < 0.02
+    assert torch.allclose(model.conv1.weight.flatten(1).norm(dim=1), torch.ones(64), atol=1e-5)
+    before = torch.corrcoef(torch.nn.functional.conv2d(images, ResNet18().conv1.weight).permute(1, 0, 2, 3).flatten(1))
+    assert (before - torch.eye(64)).abs().max() > 0.5  # random filters do correlate

@@ -53,3 +53,19 @@ def test_spread_takes_the_first_of_each_class_before_the_second_of_any():
 
 def test_interleave_ends_with_the_rest_of_the_longer():
     assert interleave(np.array([1, 2, 3]), np.array([9])).tolist() == [1, 9, 2, 3]
+
+
+def test_brier_score_by_hand():
+    probabilities = np.array([[0.8, 0.2], [0.4, 0.6]])
+    assert scores.brier_score(probabilities, np.array([0, 0])) == pytest.approx((0.08 + 0.72) / 2)
+
+
+@pytest.mark.parametrize("temperature", [0.4, 1.0, 3.0])
+def test_the_temperature_that_made_the_logits_is_found_again(temperature):
+    generator = np.random.default_rng(1)
+    honest = generator.normal(0, 2, (20_000, 10))
+    labels = np.array([generator.choice(10, p=row) for row in scores.softmax(honest)])
+    assert scores.fit_temperature(honest * temperature, labels) == pytest.approx(temperature, rel=0.05)
+    after = scores.calibrated(honest * temperature, labels, temperature)
+    before = scores.calibrated(honest * temperature, labels, 1.0)
+    assert after["ece"] < 0.02 and after["nll"] <= before["nll"] and after["temperature"] == temperature

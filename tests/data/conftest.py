@@ -2,13 +2,14 @@
 
 import contextlib
 import gzip
+import socketserver
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
-from data_fakes import IMAGES_A_BATCH, LINES, Site, python2_batch, sha256, tar_gz
+from data_fakes import IMAGES_A_BATCH, LINES, Reply, Site, python2_batch, sha256, tar_gz
 
 from onepage.data import download, sources, toy_images, toy_translation
 
@@ -86,6 +87,39 @@ def make_site() -> Iterator[Callable[..., Site]]:
         return site
 
     yield make
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def rude_site() -> Iterator[Callable[[Callable[[Reply], None], bytes], str]]:
+    """A function that starts a server answering each connection with a function of its own, and returns its address."""
+    servers, over = [], threading.Event()
+
+    def make(answer: Callable[[Reply], None], body: bytes) -> str:
+        count = iter(range(10**6))
+
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self) -> None:
+                while self.rfile.readline().strip():
+                    pass  # the request: whatever it asks for
+                with contextlib.suppress(OSError):  # the other side has given up
+                    answer(Reply(self.connection, next(count), body, over))
+
+            def finish(self) -> None:
+                with contextlib.suppress(OSError):  # reset by the answer
+                    super().finish()
+
+        server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+        server.daemon_threads = True
+        server.block_on_close = False
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        return f"http://127.0.0.1:{server.server_address[1]}"
+
+    yield make
+    over.set()
     for server in servers:
         server.shutdown()
         server.server_close()

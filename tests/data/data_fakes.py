@@ -2,8 +2,10 @@
 
 import hashlib
 import io
+import socket
 import struct
 import tarfile
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -73,6 +75,38 @@ class Site:
     pages: dict[str, bytes | tuple[int, bytes]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     claimed_length: int | None = None  # a Content-Length that is not true
+
+
+@dataclass
+class Reply:
+    """An answer of a server that does as it likes: bytes onto the wire, and waiting. ``body``: what it should send."""
+
+    connection: socket.socket
+    number: int  # of the connection, from 0
+    body: bytes
+    over: threading.Event  # set when the test ends
+
+    def head(self, *fields: str, status: str = "200 OK", length: int | None = None) -> None:
+        """Send a status line and header fields; by default the true length."""
+        size = len(self.body) if length is None else length
+        lines = [f"HTTP/1.1 {status}", f"Content-Length: {size}", "Connection: close", *fields]
+        self.send("\r\n".join([*lines, "", ""]).encode())
+
+    def send(self, content: bytes) -> None:
+        self.connection.sendall(content)
+
+    def wait(self, seconds: float = 60) -> None:
+        self.over.wait(seconds)
+
+    def drip(self, content: bytes) -> None:
+        """Send a byte every 20 ms, without end."""
+        while not self.over.wait(0.02):
+            self.send(content)
+
+    def reset(self) -> None:
+        """Close so that the other side sees a reset, not an end."""
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()
 
 
 def refused(task, data_dir, **settings):

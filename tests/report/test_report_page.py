@@ -147,8 +147,16 @@ def test_generated_data_is_said_across_the_top_and_in_every_caption(engine: str,
 
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
-def test_rendering_twice_gives_the_same_bytes(engine: str, fresh: Case, tmp_path: Path) -> None:
+def test_rendering_twice_gives_the_same_bytes(
+    engine: str, fresh: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = render.render(*fresh, engine).read_bytes()
+    created = pypdf.PdfReader(fresh[0] / "report" / "report.pdf").metadata.creation_date  # type: ignore[union-attr]
+    assert created is None or created.timestamp() == _values(fresh)["commit_time"]  # no clock but the commit's
+    # in another place, language and zone, under another clock
+    for name, value in (("LC_ALL", "C"), ("TZ", "Asia/Tokyo"), ("SOURCE_DATE_EPOCH", "86400")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
     elsewhere = tmp_path / "another place" / "out"
     shutil.copytree(fresh[0], elsewhere)
     shutil.rmtree(elsewhere / "report")
@@ -432,6 +440,8 @@ def test_recipe_words_find_nested_and_flat_settings() -> None:
     assert facts.recipe_words({"optimizer": "adamw", "peak_lr": 4e-3, "batch_tokens": 1536}) == (
         "AdamW, rate 0.004, 1,536 tokens a batch"
     )
+    muon = {"optimiser": "muon", "learning_rate": 4e-3, "muon_learning_rate": 0.02, "batch_tokens": 1536}
+    assert facts.recipe_words(muon) == "Muon, rate 0.02, 1,536 tokens a batch"
     assert facts.recipe_words({"epochs": 3}) == ""
 
 

@@ -62,6 +62,28 @@ def test_orthogonalising_by_the_gram_matrix_equals_the_plain_iteration():
     torch.testing.assert_close(orthogonalise(matrix, iterations=3), x, atol=1e-5, rtol=1e-4)
 
 
+def test_matrices_in_a_stack_are_made_orthogonal_each_for_itself():
+    torch.manual_seed(0)
+    stack = torch.randn(3, 10, 12) * torch.tensor([1.0, 1e-3, 50.0]).view(3, 1, 1)
+    for matrix, one in zip(stack, orthogonalise(stack, iterations=5), strict=True):
+        torch.testing.assert_close(one, orthogonalise(matrix, iterations=5))
+
+
+def test_muon_with_weight_decay_steps_by_its_rate_times_an_orthogonal_matrix():
+    torch.manual_seed(0)
+    layers = [nn.Linear(5, 5, bias=False), nn.Linear(5, 20, bias=False), nn.Linear(5, 5, bias=False)]
+    before = [layer.weight.detach().clone() for layer in layers]
+    optimiser = Muon([layer.weight for layer in layers], lr=0.1, weight_decay=0.5, iterations=6)
+    for layer in layers:
+        layer.weight.grad = torch.randn_like(layer.weight)
+    optimiser.step()
+    for layer, old, scale in zip(layers, before, (1.0, 2.0, 1.0), strict=True):
+        step = (0.95 * old - layer.weight) / (0.1 * scale)
+        values = torch.linalg.svdvals(step)
+        assert values.min() > 0.6 and values.max() < 1.3
+        assert (step * layer.weight.grad).sum() > 0  # against the gradient
+
+
 def test_muon_learns_a_direction_at_a_fixed_norm():
     torch.manual_seed(0)
     layer, x, teacher = nn.Linear(6, 4, bias=False), torch.randn(64, 6), torch.randn(4, 6)

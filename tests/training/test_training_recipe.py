@@ -1,13 +1,22 @@
 """Recipes: every built-in one loads, and a wrong one is refused by name."""
 
-import pytest
+import json
+import re
+import time
+from dataclasses import fields
 
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from onepage import plan
 from onepage.cls.train import Recipe as ClsRecipe
 from onepage.cls.train import lay_out
 from onepage.errors import UserError
 from onepage.mt.train import Recipe as MtRecipe
-from onepage.training.recipe import CONFIGS, built_in, load, recipe_hash
+from onepage.training.recipe import CONFIGS, MAX_BYTES, as_dict, built_in, from_values, load, recipe_hash
 
+fault = pytest.mark.fault
 GOOD = (CONFIGS / "cls" / "quick.toml").read_text(encoding="utf-8")
 
 
@@ -32,8 +41,8 @@ def test_every_profile_has_a_recipe(task, profile, generated):
         (GOOD.replace("batch_size = 256", "batch_size = 0"), "at least 1"),
         (GOOD.replace("batch_size = 256", ""), "missing key 'batch_size'"),
         (GOOD.replace('"muon"', '"adam"'), "optimiser"),
-        (GOOD.replace("image_size = 16", "image_size = 17"), "multiple of 4"),
-        (GOOD.replace("{ epochs = 3.0, image_size = 16 }", "1"), "stages[0]: expected a table"),
+        (re.sub(r"image_size = \d+", "image_size = 17", GOOD, count=1), "multiple of 4"),
+        (re.sub(r"\{ epochs[^}]*\}", "1", GOOD, count=1), "stages[0]: expected a table"),
         ("not toml", "not a readable recipe"),
         ("x" * 1_100_000, "too large"),
     ],
@@ -68,3 +77,133 @@ def test_a_plan_covers_its_updates_and_validates_at_the_end():
     assert plan.updates in plan.validate_after and len(plan.validate_after) == recipe.validations
     assert plan.size_at(0) == recipe.stages[0].image_size
     assert plan.size_at(plan.updates - 1) == recipe.stages[-1].image_size
+
+
+# --- recipes that nobody would write by mistake -------------------------------------------------------------------
+
+
+def refusal(path):
+    """The message about a recipe: one line that a terminal shows as it stands, and soon."""
+    started = time.monotonic()
+    with pytest.raises(UserError) as caught:
+        load(MtRecipe, path)
+    assert time.monotonic() - started < 10
+    message = str(caught.value)
+    assert message.startswith(str(path)) and message.isprintable() and len(message) < 1000
+    return message
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        pytest.param(
+            '"a\\nb\\u001b[31m" = 1',
+            r"unknown key 'a\nb\x1b[31m'",
+            id="controls",
+            marks=fault("a recipe's key with line breaks and terminal controls", "`...: unknown key ...`, escaped"),
+        ),
+        pytest.param(
+            "updates = " + "[" * 50_000,
+            "recursion depth",
+            id="nested",
+            marks=fault("a recipe nested without end", "`...: not a readable recipe: ...`"),
+        ),
+        pytest.param(
+            "updates = " + "9" * 50_000,
+            "4300 digits",
+            id="digits",
+            marks=fault("a recipe with a number of 50,000 digits", "`...: not a readable recipe: ...`"),
+        ),
+        pytest.param(
+            "updates" + ".a" * 3000 + " = 1",
+            "dots in a line",
+            id="dots",
+            marks=fault("a recipe that TOML's reader takes minutes for", "`...: not a readable recipe: over ... dots`"),
+        ),
+        pytest.param("updates = 1\0", "not a readable recipe", id="nul", marks=fault("NUL in a recipe", "refused")),
+        pytest.param(
+            "updates = 2026-11-23",
+            "updates: expected int, got datetime.date",
+            id="date",
+            marks=fault("a date for a number", "`...: expected ..., got ...`"),
+        ),
+    ],
+)
+def test_a_hostile_recipe_is_refused(tmp_path, text, says):
+    path = tmp_path / "mine.toml"
+    good = "batch_tokens = 9\nlearning_rate = 1\nvocabulary = 90\nvalidations = 1\n"
+    path.write_text(f"{good}{text}\n", encoding="utf-8")
+    assert says in refusal(path)
+
+
+@fault(
+    "a recipe of 100 MB, a device, a folder, bytes that are no text",
+    "`...: too large for a recipe (...`, `...: not a readable recipe: ...`",
+)
+def test_what_is_no_recipe_is_not_read_to_its_end(tmp_path):
+    large, other = tmp_path / "large.toml", tmp_path / "other.toml"
+    with open(large, "wb") as file:
+        file.truncate(100_000_000)
+    other.write_bytes(b"\xff\xfe")
+    for path in (large, "/dev/zero"):
+        assert f"over {MAX_BYTES:,} bytes" in refusal(path)
+    for path in (other, tmp_path, tmp_path / "none.toml"):
+        assert "not a readable recipe" in refusal(path)
+
+
+@fault("nan, inf, 1e308, -1e308, whole numbers of 10^30 for any number of a recipe", "refused by the key's name")
+@pytest.mark.parametrize(("task", "kind"), [("cls", ClsRecipe), ("mt", MtRecipe)])
+def test_absurd_numbers_are_refused_for_every_key(task, kind):
+    values = as_dict(load(kind, built_in(task, "quick", False)))
+    for field in fields(kind):
+        if field.type in (int, float):
+            absurd = [float("nan"), float("inf"), -float("inf"), 1e308, -1e308] if field.type is float else []
+            for value in (*absurd, 10**30, -(10**30), True, "1", None, [], {}):
+                with pytest.raises(UserError, match=rf"^here: .*\b{field.name}\b"):
+                    from_values(kind, {**values, field.name: value}, "here")
+
+
+toml_values = st.recursive(
+    st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
+)
+
+
+@fault("any value for any key of a recipe (fuzzed)", "refused in one line, or taken as it stands")
+@pytest.mark.parametrize(("task", "kind"), [("cls", ClsRecipe), ("mt", MtRecipe)])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_value_for_any_key(task, kind, data):
+    values = as_dict(load(kind, built_in(task, "quick", False)))
+    key = data.draw(st.sampled_from([field.name for field in fields(kind)]) | st.text(max_size=9))
+    value = data.draw(toml_values)
+    try:
+        recipe = from_values(kind, {**values, key: value}, "here")
+    except UserError as error:
+        assert str(error).isprintable() and len(str(error)) < 1000
+    else:
+        taken = as_dict(recipe)
+        assert json.dumps(taken, allow_nan=False)
+        assert taken[key] == value or taken[key] == [dict(item) for item in value]
+        assert {name: taken[name] for name in taken if name != key} == {n: values[n] for n in values if n != key}
+
+
+@fault("any bytes as a recipe (fuzzed)", "refused in one line")
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode) | toml_values.map(repr).map(str.encode))
+def test_any_bytes_as_a_recipe(tmp_path, content):
+    path = tmp_path / "mine.toml"
+    path.write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        load(MtRecipe, path)
+    assert str(caught.value).isprintable()
+
+
+@fault("a recipe's file name aimed at make, the shell or LaTeX", "its run's name keeps letters, digits, - and _")
+@pytest.mark.parametrize(
+    "name", ["$(shell touch x)", "a;touch x", "\\write18{x}", "..", "<b>", "é ü", "\udcff", "a" * 99]
+)
+def test_the_name_of_a_recipe_of_ones_own_is_plain(tmp_path, name):
+    profile = plan.own_profile(tmp_path / f"{name}.toml")
+    assert profile.startswith("own-") and profile.replace("-", "").replace("_", "").isalnum() and profile.isascii()
+    assert len(profile) < 60 and profile != plan.own_profile(tmp_path / f"{name}x.toml")

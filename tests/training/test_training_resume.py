@@ -1,6 +1,9 @@
 """Same seed, same bytes; stopped and resumed, the same bytes; a damaged checkpoint costs no run."""
 
+import dataclasses
+import json
 import os
+import re
 import signal
 
 import numpy as np
@@ -13,6 +16,7 @@ from onepage.cls.train import train as train_cls
 from onepage.data.images import ImageSet
 from onepage.data.translation import TranslationSet
 from onepage.errors import UserError
+from onepage.files import sha256_file
 from onepage.mt.train import Recipe as MtRecipe
 from onepage.mt.train import train as train_mt
 from onepage.training import checkpoint, history, seeding, session
@@ -63,11 +67,12 @@ def sentences():
 TASKS = {"cls": (train_cls, CLS, image_set), "mt": (train_mt, MT, sentences)}
 
 
-def run(task, folder, seed=0, precision="fp32"):
+def run(task, folder, seed=0, precision="fp32", program="", **changes):
     train, recipe, data = TASKS[task]
+    recipe = dataclasses.replace(recipe, **changes)
     block = {"task": task, "set": "toy", "generated": True, "profile": "test", "seed": seed, "data_digest": "d" * 64}
     block |= {"device": "cpu", "precision": precision, "threads": 1}
-    train(recipe, data(), folder, block)
+    train(recipe, data(), folder, block, program)
     weights, _ = checkpoint.load_model(folder / "model.pt")
     return digest_tensors(weights)
 
@@ -77,7 +82,7 @@ def one_thread():
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(False)
+    torch.set_deterministic_debug_mode("default")
 
 
 def stop_after(monkeypatch, updates):
@@ -116,43 +121,167 @@ def test_stopped_and_resumed_ends_with_the_same_bytes(task, updates, tmp_path, m
     assert not list((tmp_path / "stopped").glob("checkpoint-*"))
 
 
-def test_without_the_generators_a_resumed_run_differs(tmp_path, monkeypatch):
-    straight = run("mt", tmp_path / "straight")  # its dropout draws from the default generator
-    undo = stop_after(monkeypatch, 3)
+def stopped(monkeypatch, folder, updates=3, **settings):
+    """A Transformer's run that was told to stop after so many updates."""
+    undo = stop_after(monkeypatch, updates)
     with pytest.raises(session.Interrupted):
-        run("mt", tmp_path / "stopped")
+        run("mt", folder, **settings)
     undo()
-    monkeypatch.setattr(seeding, "restore_generators", lambda states: None)
-    assert run("mt", tmp_path / "stopped") != straight
 
 
-def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, monkeypatch, capsys):
+def whole_checkpoints(folder):
+    """The checkpoints of a run, newest last, each with its digest beside it."""
+    found = sorted(folder.glob("checkpoint-*.pt"))
+    assert [sha256_file(path) for path in found] == [
+        json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["sha256"] for path in found
+    ]
+    return found
+
+
+def test_checkpoints_come_at_the_end_of_epochs_and_at_intervals_and_two_are_kept(tmp_path, monkeypatch):
+    saved = []
+    real = checkpoint.save
+
+    def save(folder, update, state, identity):
+        real(folder, update, state, identity)
+        saved.append((update, state["loop"]["place"], len(whole_checkpoints(folder))))
+
+    monkeypatch.setattr(checkpoint, "save", save)
+    monkeypatch.setattr(session, "EPOCH_SECONDS", 0.0)
+    straight = run("mt", tmp_path / "epochs", updates=32)
+    assert len(saved) >= 2 and all(place == 0 for _, place, _ in saved)  # nowhere but between two epochs
+    assert saved[-1][0] < 32 and [kept for _, _, kept in saved][:2] == [1, 2]
+    epoch, saved[:] = saved[0][0], []
+    monkeypatch.setattr(session, "SAVE_EVERY_SECONDS", 0.0)
+    assert run("mt", tmp_path / "intervals", updates=32) == straight
+    assert [update for update, _, _ in saved] == list(range(1, 33)) and saved[epoch - 2][1] == epoch - 1
+    assert [kept for _, _, kept in saved] == [1] + [2] * 31
+
+
+def left_out(part, loop):
+    """What a checkpoint would hold if it left this part out: what a run that starts has there."""
+    if part == "optimisers":
+        return {**loop, "optimisers": [{**state, "state": {}} for state in loop["optimisers"]]}
+    return {**loop, **{"average": {"average": loop["model"]}, "place": {"place": 0}}.get(part, {})}
+
+
+@pytest.mark.parametrize("part", ["nothing", "generators", "average", "optimisers", "place"])
+def test_without_a_part_of_the_checkpoint_a_resumed_run_differs(part, tmp_path, monkeypatch):
+    straight = run("mt", tmp_path / "straight")
+    stopped(monkeypatch, tmp_path / "stopped")
+    real = checkpoint.latest
+
+    def latest(folder, identity, say):
+        state = real(folder, identity, say)
+        assert state["loop"]["place"] == 3  # in mid-epoch
+        return {**state, "loop": left_out(part, state["loop"])}
+
+    monkeypatch.setattr(checkpoint, "latest", latest)
+    if part == "generators":  # dropout draws from the default one
+        monkeypatch.setattr(seeding, "restore_generators", lambda states: None)
+    assert (run("mt", tmp_path / "stopped") == straight) == (part == "nothing")
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-50])
+
+
+def flip_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def remove(path):
+    path.unlink()
+
+
+def make_hostile(path):
+    """Code to run, under a digest that fits."""
+    pwned = path.with_name("pwned")
+
+    class Evil:
+        def __reduce__(self):
+            return (os.mkdir, (str(pwned),))
+
+    torch.save({"loop": Evil()}, path)
+    meta = path.with_suffix(".json")
+    values = json.loads(meta.read_text(encoding="utf-8")) | {"sha256": sha256_file(path)}
+    meta.write_text(json.dumps(values), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("damage", "suffix"),
+    [(truncate, ".pt"), (flip_a_bit, ".pt"), (remove, ".pt"), (truncate, ".json"), (make_hostile, ".pt")],
+)
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(damage, suffix, tmp_path, monkeypatch, capsys):
     straight = run("mt", tmp_path / "straight")
     monkeypatch.setattr(session, "SAVE_EVERY_SECONDS", 0.0)  # a checkpoint after every update
-    undo = stop_after(monkeypatch, 5)
-    with pytest.raises(session.Interrupted):
-        run("mt", tmp_path / "stopped")
-    undo()
-    files = sorted((tmp_path / "stopped").glob("checkpoint-*.pt"))
-    assert len(files) == 2
-    files[-1].write_bytes(files[-1].read_bytes()[:-50])
+    stopped(monkeypatch, tmp_path / "stopped", updates=5)
+    before, last = whole_checkpoints(tmp_path / "stopped")
+    damage(last.with_suffix(suffix))
+    capsys.readouterr()
+    monkeypatch.setattr(session, "SAVE_EVERY_SECONDS", 60.0)
+    stopped(monkeypatch, tmp_path / "stopped", updates=7)
+    said = capsys.readouterr().out
+    assert f"{last.name} is damaged; going on from the one before" in said and "going on at update 4 of 8" in said
+    # the damaged one does not take the place of a whole one
+    assert [path.name for path in whole_checkpoints(tmp_path / "stopped")] == [before.name, "checkpoint-00000007.pt"]
     assert run("mt", tmp_path / "stopped") == straight
-    assert f"{files[-1].name} is damaged; going on from the one before" in capsys.readouterr().out
+    assert not (tmp_path / "stopped" / "pwned").exists()
 
 
-def test_a_checkpoint_of_another_recipe_is_refused_by_its_keys(tmp_path, monkeypatch):
-    undo = stop_after(monkeypatch, 3)
-    with pytest.raises(session.Interrupted):
-        run("mt", tmp_path)
-    undo()
-    with pytest.raises(UserError, match=r"another recipe.*seed 0 -> 1"):
-        run("mt", tmp_path, seed=1)
+def test_with_no_whole_checkpoint_left_training_starts_anew(tmp_path, monkeypatch, capsys):
+    straight = run("mt", tmp_path / "straight")
+    stopped(monkeypatch, tmp_path / "stopped")
+    truncate(whole_checkpoints(tmp_path / "stopped")[0])
+    assert run("mt", tmp_path / "stopped") == straight
+    assert "checkpoint-00000003.pt is damaged; none is left, training starts anew" in capsys.readouterr().out
+
+
+def test_what_a_kill_left_half_written_goes_when_the_run_goes_on(tmp_path, monkeypatch):
+    stopped(monkeypatch, tmp_path)
+    for name in (".checkpoint-00000004.pt.x1.tmp", ".history.jsonl.x2.tmp", "checkpoint-00000004.pt"):
+        (tmp_path / name).write_bytes(b"half")
+    stopped(monkeypatch, tmp_path, updates=5)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert not {name for name in names if name.endswith(".tmp")} and "checkpoint-00000004.pt" not in names
+    assert len(whole_checkpoints(tmp_path)) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"seed": 1}, r"\(seed 0 -> 1\)"),
+        ({"dropout": 0.1, "heads": 1}, r"\(dropout 0.2 -> 0.1, heads 2 -> 1\)"),
+        ({"program": "b" * 64}, r"\(the code that trains has changed\)"),
+    ],
+)
+def test_a_checkpoint_of_another_recipe_is_refused_by_its_keys(change, says, tmp_path, monkeypatch):
+    stopped(monkeypatch, tmp_path / "stopped")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "stopped").iterdir()}
+    with pytest.raises(UserError, match=r"checkpoint-00000003\.pt is of another recipe " + says):
+        run("mt", tmp_path / "stopped", **change)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "stopped").iterdir()} == before
+    assert run("mt", tmp_path / "stopped") == run("mt", tmp_path / "straight")  # put back, it goes on
+
+
+def test_finished_weights_of_another_recipe_are_replaced_and_that_is_said(tmp_path, capsys):
+    run("mt", tmp_path / "there")
+    assert "training anew" not in capsys.readouterr().out
+    (tmp_path / "there" / "metrics.json").write_text("{}", encoding="utf-8")
+    assert run("mt", tmp_path / "there", dropout=0.1) == run("mt", tmp_path / "straight", dropout=0.1)
+    said = capsys.readouterr().out
+    assert re.search(r"weights in \S+there are of another recipe \(dropout 0.2 -> 0.1\); training anew", said)
+    assert not (tmp_path / "there" / "metrics.json").exists()
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path, monkeypatch):
     run("mt", tmp_path)
+    (tmp_path / "checkpoint-00000008.pt").write_bytes(b"of a run killed before it could remove it")
     monkeypatch.setattr(Reporter, "__init__", lambda *a, **k: pytest.fail("trained again"))
     run("mt", tmp_path)
+    assert not list(tmp_path.glob("checkpoint-*"))
 
 
 def test_a_hostile_checkpoint_runs_no_code(tmp_path):

@@ -4,7 +4,6 @@ Writes ``predictions.npz`` (labels, logits, the pictures of the grids), ``explai
 ``metrics.json``, so that drawing and reporting need no model and no data set.
 """
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ def evaluate(images: ImageSet, run: Path, say: Any = print) -> dict[str, Any]:
 
     Raises UserError when the weights are missing or damaged, or the data is not what the run was trained on.
     """
-    started, clock = provenance.now(), time.monotonic()
+    stopwatch = provenance.Stopwatch()
     block = common_block(run)
     recipe = from_values(Recipe, block["recipe"], str(run / "run.json"))
     device = seeding.prepare(block["seed"], recipe.threads, block["device"])
@@ -53,9 +52,10 @@ def evaluate(images: ImageSet, run: Path, say: Any = print) -> dict[str, Any]:
     }
     _, val_index = split_indices(len(images.train_images), recipe.validation_size, recipe.split_seed)
     val = augment.resize(torch.from_numpy(images.train_images[val_index]), size).to(device)
-    val_scores = scores.summary(
-        predict(model, val, block["precision"]).numpy(), images.train_labels[val_index], images.class_names
-    )
+    val_logits = predict(model, val, block["precision"]).numpy()
+    val_scores = scores.summary(val_logits, images.train_labels[val_index], images.class_names)
+    temperature = scores.fit_temperature(val_logits, images.train_labels[val_index])
+    test_scores["calibrated"] = scores.calibrated(logits.numpy(), images.test_labels, temperature)
     last = history.read(run / "history.jsonl")[-1]
     metrics = {
         **block,
@@ -95,16 +95,7 @@ def evaluate(images: ImageSet, run: Path, say: Any = print) -> dict[str, Any]:
     }
     write_with(run / "predictions.npz", lambda file: np.savez_compressed(file, **arrays))  # type: ignore[arg-type]
     write_with(run / "explain.npz", lambda file: np.savez_compressed(file, **explain))  # type: ignore[arg-type]
-    provenance.record(
-        run,
-        "evaluate",
-        {
-            "started": started,
-            "finished": provenance.now(),
-            "seconds": round(time.monotonic() - clock, 1),
-            "peak_memory_bytes": provenance.peak_memory_bytes(),
-        },
-    )
+    stopwatch.record(run, "evaluate")
     write_json(run / "metrics.json", metrics)
     low, high = test_scores["accuracy_interval"]
     generated = " (generated stand-in data)" if block["generated"] else ""

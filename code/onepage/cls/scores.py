@@ -45,6 +45,48 @@ def expected_calibration_error(probabilities: Array, labels: Array, bins: int = 
     return float(gap)
 
 
+def brier_score(probabilities: Array, labels: Array) -> float:
+    """Mean squared distance of the probabilities from the one-hot truth, from 0 to 2 (Brier 1950)."""
+    truth = np.eye(probabilities.shape[1])[labels]
+    return float(np.square(probabilities - truth).sum(axis=1).mean())
+
+
+def fit_temperature(logits: Array, labels: Array) -> float:
+    """The T > 0 with the least NLL of softmax(logits / T) (Guo et al. 2017, section 4.2), from 0.05 to 20.
+
+    NLL is convex in 1/T and so has one minimum, which golden-section search finds.
+    """
+    low, high = math.log(0.05), math.log(20.0)
+    ratio = (math.sqrt(5) - 1) / 2
+
+    def loss(exponent: float) -> float:
+        return negative_log_likelihood(softmax(logits.astype(np.float64) / math.exp(exponent)), labels)
+
+    inner = [high - ratio * (high - low), low + ratio * (high - low)]
+    values = [loss(inner[0]), loss(inner[1])]
+    while high - low > 1e-4:
+        if values[0] <= values[1]:
+            high, inner[1], values[1] = inner[1], inner[0], values[0]
+            inner[0] = high - ratio * (high - low)
+            values[0] = loss(inner[0])
+        else:
+            low, inner[0], values[0] = inner[0], inner[1], values[1]
+            inner[1] = low + ratio * (high - low)
+            values[1] = loss(inner[1])
+    return math.exp((low + high) / 2)
+
+
+def calibrated(logits: Array, labels: Array, temperature: float) -> dict[str, Any]:
+    """NLL, Brier score and ECE of the logits divided by a temperature that was fitted on other images."""
+    probabilities = softmax(logits.astype(np.float64) / temperature)
+    return {
+        "temperature": temperature,
+        "nll": negative_log_likelihood(probabilities, labels),
+        "brier": brier_score(probabilities, labels),
+        "ece": expected_calibration_error(probabilities, labels),
+    }
+
+
 def confusion_matrix(labels: Array, predicted: Array, classes: int) -> Array:
     """Counts (classes, classes): rows true, columns predicted."""
     return np.bincount(labels * classes + predicted, minlength=classes * classes).reshape(classes, classes)
@@ -84,6 +126,7 @@ def summary(logits: Array, labels: Array, names: tuple[str, ...]) -> dict[str, A
         "accuracy": correct / n,
         "accuracy_interval": wilson_interval(correct, n),
         "nll": negative_log_likelihood(probabilities, labels),
+        "brier": brier_score(probabilities, labels),
         "ece": expected_calibration_error(probabilities, labels),
         "per_class": per_class(confusion, names),
         "confusion": confusion.tolist(),

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from onepage.cls import augment
-from onepage.cls.resnet import ResNet18, initialise
+from onepage.cls.resnet import ResNet18, initialise, whiten_stem
 from onepage.data.images import ImageSet, split_indices
 from onepage.errors import UserError
 from onepage.training import seeding
@@ -24,6 +24,8 @@ from onepage.training.muon import Muon
 from onepage.training.progress import Reporter
 from onepage.training.schedules import SCHEDULES
 from onepage.training.session import Session
+
+WHITENED = 5000  # training images whose patches give the whitening filters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +60,8 @@ class Recipe:
     """With "muon": the peak rate of everything that is no convolution."""
     bias_factor: float = 1.0
     """With "muon": biases learn this many times faster (Page 2018, "How to train your ResNet 8")."""
+    whiten: bool = False
+    """Set the first convolution to whitening filters of training patches and keep it there (``whiten_stem``)."""
     schedule: str = "linear"
     """Shape after the warm-up: "linear" or "cosine" to zero."""
     warmup: float = 0.2
@@ -159,6 +163,9 @@ def train(recipe: Recipe, images: ImageSet, run: Path, block: dict[str, Any], pr
 
     model = ResNet18(len(images.class_names), shortcut=recipe.shortcut)
     initialise(model, seeding.keyed_generator(seed, "initialise"))
+    if recipe.whiten:
+        first = augment.resize(train_images[:WHITENED].cpu(), plan.size_at(0))
+        whiten_stem(model, augment.normalise(first))
     model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimisers = make_optimisers(model, recipe, block["precision"])
     peaks = [[group["lr"] for group in optimiser.param_groups] for optimiser in optimisers]
@@ -238,7 +245,7 @@ def train(recipe: Recipe, images: ImageSet, run: Path, block: dict[str, Any], pr
                         f"validation loss {row['val_loss']:.3f}  validation accuracy {row['val_accuracy']:.2%}"
                     )
                     sums = [0.0, 0.0, 0.0]
-                if session.due():
+                if session.due(update % plan.updates_an_epoch == 0):
                     loop = {"update": update, "sums": sums, "model": model.state_dict()}
                     loop["average"] = average.state_dict()
                     loop["optimisers"] = [optimiser.state_dict() for optimiser in optimisers]
@@ -250,7 +257,7 @@ def train(recipe: Recipe, images: ImageSet, run: Path, block: dict[str, Any], pr
 
 def make_optimisers(model: nn.Module, recipe: Recipe, precision: str) -> list[torch.optim.Optimizer]:
     """SGD with Nesterov momentum for all, or Muon for the convolutions beside SGD for the rest."""
-    matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1 and parameter.requires_grad]
     vectors = [parameter for parameter in model.parameters() if parameter.ndim == 1]
     if recipe.optimiser == "sgd":
         groups: list[dict[str, Any]] = [{"params": matrices, "weight_decay": recipe.weight_decay}]

@@ -17,9 +17,10 @@ from typing import BinaryIO, cast
 
 from onepage import files
 from onepage.data.sources import Download, Member
+from onepage.errors import UserError
 
 _GZIP = b"\x1f\x8b"
-_UNREADABLE = (EOFError, OSError, zlib.error, tarfile.TarError, ValueError)
+_UNREADABLE = (EOFError, OSError, zlib.error)
 
 
 class SourceError(Exception):
@@ -94,6 +95,8 @@ def _unpack_tar(file: BinaryIO, download: Download, wanted: Sequence[Member], fo
             limited = cast(BinaryIO, _Limited(cast(BinaryIO, unpacked), limit))
             with tarfile.open(fileobj=limited, mode="r|") as tar:
                 for info in tar:
+                    if tar.offset > limit:  # what this entry says it holds; tarfile would count its way through it
+                        raise SourceError("unpacks to far more than it should")
                     member = open_members.get(info.name.removeprefix("./"))
                     if member is None:
                         continue
@@ -104,7 +107,9 @@ def _unpack_tar(file: BinaryIO, download: Download, wanted: Sequence[Member], fo
                     del open_members[f"{download.folder}/{member.name}"]
                     if not open_members:
                         return
-    except _UNREADABLE as error:
+    except (SourceError, UserError):
+        raise
+    except Exception as error:  # for headers made to break it, tarfile raises RecursionError, OverflowError and others
         raise SourceError(f"{download.path} is truncated or damaged") from error
     raise SourceError(f"{download.path} lacks {', '.join(member.name for member in open_members.values())}")
 

@@ -1,15 +1,15 @@
 """One file from one address, and whether an address answers at all.
 
-pooch does the downloading (temporary file, move, retries); this module adds what it lacks: time limits, an upper
-limit on size, giving up on a source that crawls, a progress bar that is quiet where there is no terminal, and errors
-of one line. No digest is checked here: archive.py checks the members.
+pooch keeps the file (temporary file, move, retries) and requests speaks HTTP; this module adds what they lack: time
+limits, an upper limit on size, giving up on a source that crawls, a progress bar that is quiet where there is no
+terminal, and errors of one line. No digest is checked here: archive.py checks the members.
 """
 
 import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
@@ -24,8 +24,9 @@ RETRIES = 2
 SLOWEST = 10_000  # bytes a second; below it, after SLOWEST_AFTER seconds, a source is given up
 SLOWEST_AFTER = 60.0
 SHOW_ABOVE = 5_000_000  # bytes; smaller downloads are over before a progress bar is read
+WATCH_EVERY = 0.2  # seconds between two looks at a download
 PLAIN_EVERY = 30.0  # seconds between progress lines where there is no terminal
-CHUNK = 8192
+CHUNK = 1 << 16
 HEADERS = {"User-Agent": "onepage (reproducibility artifact; python-requests)"}
 
 
@@ -46,30 +47,49 @@ def fetch_url(url: str, folder: Path, item: Download, console: Console) -> Path:
     pooch.get_logger().setLevel("ERROR")
     name = "download"
     registry = pooch.create(path=folder, base_url="", registry={name: None}, urls={name: url}, retry_if_failed=RETRIES)
+    meter = _Meter(item.size, console)
+    outcome: list[Path | Exception] = []
 
-    def downloader(address: str, output: str, pup: Any) -> None:
-        meter = _Meter(item.size, console)
-        http = pooch.HTTPDownloader(
-            progressbar=meter, chunk_size=CHUNK, timeout=(CONNECT_SECONDS, READ_SECONDS), headers=HEADERS
-        )
+    def transfer(address: str, output: str, pup: Any) -> None:
+        meter.begin()
         try:
-            http(address, output, pup)
-        except requests.HTTPError as error:
-            if error.response is not None and 400 <= error.response.status_code < 500:
-                # The server means it: raised as something that pooch does not retry.
-                raise SourceError(f"answers {error.response.status_code} for {item.path}") from error
-            raise
+            with requests.get(
+                address, stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS), headers=HEADERS
+            ) as response:
+                if 400 <= response.status_code < 500:  # the server means it; pooch does not retry a SourceError
+                    raise SourceError(f"answers {response.status_code} for {item.path}")
+                response.raise_for_status()
+                with open(output, "wb") as file:
+                    for chunk in response.iter_content(CHUNK):
+                        file.write(chunk)
+                        meter.count(len(chunk))
         finally:
-            meter.stop()
+            meter.pause()
 
-    try:
-        return Path(registry.fetch(name, downloader=downloader))
-    except requests.HTTPError as error:
-        raise SourceError(f"answers {getattr(error.response, 'status_code', 'an error')}", lost=True) from error
-    except requests.RequestException as error:
-        raise SourceError(_short(error), lost=True) from error
-    except OSError as error:
-        raise UserError(f"cannot write {folder}: {error.strerror or error}; free space or set DATA_DIR") from error
+    def work() -> None:
+        try:
+            outcome.append(Path(registry.fetch(name, downloader=transfer)))
+        except Exception as error:
+            outcome.append(error)
+
+    # In a thread of its own, watched from here: a source that sends one byte now and then never reaches the time limit
+    # of a read, nor the end of a chunk. When it is given up, the thread ends at its next chunk, or with the program.
+    thread = threading.Thread(target=work, daemon=True)
+    with meter:
+        thread.start()
+        while thread.is_alive():
+            thread.join(WATCH_EVERY)
+            meter.watch()
+    result = outcome[0]
+    if isinstance(result, Path):
+        return result
+    if isinstance(result, requests.HTTPError):
+        raise SourceError(f"answers {getattr(result.response, 'status_code', 'an error')}", lost=True) from result
+    if isinstance(result, requests.RequestException | ValueError):  # ValueError: an address or header that is none
+        raise SourceError(_short(result), lost=True) from result
+    if isinstance(result, OSError):
+        raise UserError(f"cannot write {folder}: {result.strerror or result}; free space or set DATA_DIR") from result
+    raise result
 
 
 def probe(urls: Mapping[str, str], timeout: float) -> dict[str, str]:
@@ -123,14 +143,18 @@ def _short(error: Exception) -> str:
     import requests
 
     text = str(error)
-    if isinstance(error, requests.Timeout):
+    if isinstance(error, requests.Timeout) or "timed out" in text:  # a read in the middle is no Timeout to requests
         return "timed out"
+    if isinstance(error, requests.TooManyRedirects):
+        return "redirects without end"
     if any(word in text for word in ("NameResolutionError", "Name or service", "getaddrinfo", "name resolution")):
         return "name not found (no network?)"
     if "refused" in text:
         return "connection refused"
     if isinstance(error, requests.exceptions.SSLError):
         return "no trusted certificate"
+    if isinstance(error, requests.exceptions.ContentDecodingError):
+        return "sends what cannot be unpacked"
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
         return "connection broken"
     if isinstance(error, requests.ConnectionError):
@@ -139,44 +163,57 @@ def _short(error: Exception) -> str:
 
 
 class _Meter:
-    """Follows one download: pooch calls ``update`` for each chunk. Also where size and speed are limited."""
+    """Follows one download, which another thread makes: its progress for a person, its limits of size and speed."""
 
     def __init__(self, size: int, console: Console) -> None:
-        self.total = size  # pooch overwrites it with the server's figure; 0 when the server gives none
         self._published = size
         self._done = 0
-        self._started = self._said = time.monotonic()
+        self._started: float | None = None  # None before the first attempt and between two
+        self._ended = False
+        self._said = time.monotonic()
         self._console = console
         self._bar: Progress | None = None
         if size > SHOW_ABOVE and console.is_terminal:
             columns = (TextColumn("  {task.fields[what]}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
             self._bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
             self._task = self._bar.add_task("", total=size, what="downloading")
-            self._bar.start()
 
-    def update(self, chunk: int) -> None:
-        """Count ``chunk`` bytes. Raises SourceError when the file is far too long or comes far too slowly."""
-        self._done += chunk
-        now = time.monotonic()
-        if self._done > 2 * self._published + (1 << 20):
-            raise SourceError("sends far more than the file should have")
-        if now - self._started > SLOWEST_AFTER and self._done < SLOWEST * (now - self._started):
-            raise SourceError(f"slower than {SLOWEST // 1000} kB/s", lost=True)
+    def __enter__(self) -> Self:
         if self._bar:
-            self._bar.update(self._task, completed=self._done, total=self.total or self._published)
-        elif now - self._said > PLAIN_EVERY:
-            self._said = now
-            rate = megabytes(self._done / (now - self._started))
-            self._console.print(f"  {megabytes(self._done)} of {megabytes(self._published)}, {rate}/s", markup=False)
+            self._bar.start()
+        return self
 
-    def reset(self) -> None:
-        """Called by pooch at the end, before it reports the whole as one last update."""
-        self._done = 0
-
-    def close(self) -> None:
-        """Called by pooch after a complete download."""
-
-    def stop(self) -> None:
-        """Take the bar off the screen, whether the download succeeded or not."""
+    def __exit__(self, *error: object) -> None:
+        self._ended = True
         if self._bar:
             self._bar.stop()
+
+    def begin(self) -> None:
+        """An attempt begins."""
+        self._done, self._started = 0, time.monotonic()
+
+    def pause(self) -> None:
+        """An attempt has ended, well or not."""
+        self._started = None
+
+    def count(self, size: int) -> None:
+        """``size`` bytes have come. Raises SourceError when the file is far too long, or is no longer wanted."""
+        self._done += size
+        if self._ended:
+            raise SourceError("given up")
+        if self._done > 2 * self._published + (1 << 20):
+            raise SourceError("sends far more than the file should have")
+
+    def watch(self) -> None:
+        """Show where the download stands. Raises SourceError when it comes far too slowly."""
+        started, now = self._started, time.monotonic()
+        if started is None:
+            return
+        if now - started > SLOWEST_AFTER and self._done < SLOWEST * (now - started):
+            raise SourceError(f"slower than {SLOWEST // 1000} kB/s", lost=True)
+        if self._bar:
+            self._bar.update(self._task, completed=self._done)
+        elif now - self._said > PLAIN_EVERY:
+            self._said = now
+            rate = megabytes(self._done / (now - started))
+            self._console.print(f"  {megabytes(self._done)} of {megabytes(self._published)}, {rate}/s", markup=False)

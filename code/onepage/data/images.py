@@ -18,6 +18,13 @@ from onepage.data import ready, sources
 from onepage.errors import UserError
 
 TRAIN_BATCHES = tuple(f"data_batch_{k}" for k in range(1, 6))
+MOST_UNPACKED = 1 << 30  # bytes; the generated set unpacks to far less
+_SHAPES: dict[str, tuple[type, tuple[int, ...]]] = {  # of the generated set: dtype, and shape after the first axis
+    "train_images": (np.uint8, (3, 32, 32)),
+    "train_labels": (np.int64, ()),
+    "test_images": (np.uint8, (3, 32, 32)),
+    "test_labels": (np.int64, ()),
+}
 
 
 @dataclass(frozen=True)
@@ -64,14 +71,16 @@ def split_indices(n: int, val_size: int, split_seed: int) -> tuple[NDArray[np.in
 
 def _load_cifar10(folder: Path, record: ready.Ready) -> ImageSet:
     batches = {batch: _unpickle(folder, batch, record.files[batch]) for batch in (*TRAIN_BATCHES, "test_batch")}
-    meta = _unpickle(folder, "batches.meta", record.files["batches.meta"])
+    names = _unpickle(folder, "batches.meta", record.files["batches.meta"]).get("label_names")
+    if not isinstance(names, list) or len(names) != 10:
+        raise UserError(f"{folder / 'batches.meta'} does not name ten classes; {ready.REMEDY}")
     parts = {batch: _batch(folder / batch, value) for batch, value in batches.items()}
     test_images, test_labels = parts.pop("test_batch")
     return ImageSet(
         name=record.name,
         generated=False,
         digest=record.digest,
-        class_names=tuple(str(label) for label in meta["label_names"]),
+        class_names=tuple(str(name) for name in names),
         train_images=np.concatenate([images for images, _ in parts.values()]),
         train_labels=np.concatenate([labels for _, labels in parts.values()]),
         test_images=test_images,
@@ -81,34 +90,39 @@ def _load_cifar10(folder: Path, record: ready.Ready) -> ImageSet:
 
 def _batch(path: Path, value: dict[str, Any]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Images and labels of one batch, their shapes checked."""
-    images, labels = value.get("data"), np.asarray(value.get("labels"))
+    images, labels = value.get("data"), value.get("labels")
     if (
         not isinstance(images, np.ndarray)
         or images.dtype != np.uint8
+        or not isinstance(labels, list)
         or images.shape != (len(labels), 3 * 32 * 32)
-        or not np.isin(labels, range(10)).all()
+        or not all(type(label) is int and 0 <= label < 10 for label in labels)
     ):
         raise UserError(f"{path} is not a CIFAR-10 batch; {ready.REMEDY}")
-    return np.ascontiguousarray(images).reshape(-1, 3, 32, 32), labels.astype(np.int64)
+    return np.ascontiguousarray(images).reshape(-1, 3, 32, 32), np.array(labels, dtype=np.int64)
 
 
 def _load_generated(folder: Path, record: ready.Ready) -> ImageSet:
-    (name,) = record.files
-    content = ready.read_verified(folder, name, record.files[name])
+    name = next(iter(record.files), "")
+    content = ready.read_verified(folder, name, record.files.get(name, ""))
     try:
+        with zipfile.ZipFile(io.BytesIO(content)) as members:  # read_verified knows the file, not what it unpacks to
+            if sum(member.file_size for member in members.infolist()) > MOST_UNPACKED:
+                raise ValueError("unpacks to far more than it should")
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            return ImageSet(
-                name=record.name,
-                generated=True,
-                digest=record.digest,
-                class_names=tuple(str(label) for label in arrays["class_names"]),
-                train_images=arrays["train_images"],
-                train_labels=arrays["train_labels"],
-                test_images=arrays["test_images"],
-                test_labels=arrays["test_labels"],
-            )
-    except (KeyError, ValueError, OSError, zipfile.BadZipFile):
-        raise UserError(f"{folder / name} is not a generated image set; {ready.REMEDY}") from None
+            loaded = {key: arrays[key] for key in ("class_names", *_SHAPES)}
+        classes = [str(label) for label in loaded["class_names"]]
+        for key, (dtype, shape) in _SHAPES.items():
+            if loaded[key].dtype != dtype or loaded[key].shape[1:] != shape:
+                raise ValueError(f"{key} is {loaded[key].dtype} {loaded[key].shape}")
+        for part in ("train", "test"):
+            labels = loaded[f"{part}_labels"]
+            if len(labels) != len(loaded[f"{part}_images"]) or not np.isin(labels, range(len(classes))).all():
+                raise ValueError(f"{part}_labels do not fit")
+    except Exception as error:  # damaged zip and npy files raise many kinds
+        raise UserError(f"{folder / name} is not a generated image set; {ready.REMEDY}") from error
+    arrays_only = {key: loaded[key] for key in _SHAPES}
+    return ImageSet(name=record.name, generated=True, digest=record.digest, class_names=tuple(classes), **arrays_only)
 
 
 class _BatchUnpickler(pickle.Unpickler):
@@ -132,7 +146,7 @@ def _unpickle(folder: Path, name: str, sha256: str) -> dict[str, Any]:
     try:
         value = _BatchUnpickler(io.BytesIO(content), encoding="latin1").load()
     except Exception as error:  # unpickling damaged bytes can raise nearly anything
-        raise UserError(f"{folder / name} cannot be read ({error}); {ready.REMEDY}") from error
+        raise UserError(f"{folder / name} cannot be read ({str(error)!r:.100}); {ready.REMEDY}") from error
     if not isinstance(value, dict):
         raise UserError(f"{folder / name} is not a CIFAR-10 file; {ready.REMEDY}")
     return value

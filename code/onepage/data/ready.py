@@ -10,6 +10,7 @@ file hashes the very bytes it uses, so nothing is parsed before its digest has b
 
 import contextlib
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from onepage import files
 from onepage.errors import UserError
 
 REMEDY = "delete that file and run: make data"
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
 
 
 @dataclass(frozen=True)
@@ -57,13 +59,15 @@ def read(path: Path) -> Ready:
         raise UserError(f"the data set in {path.parent} is missing or incomplete (no {path.name}); run: make data")
     value = files.read_json(path)
     try:
+        if not value["files"] or not all(_NAME.fullmatch(file) and ".." not in file for file in value["files"]):
+            raise ValueError("no files, or a name that is not one below the folder")
         sha256 = {str(file): str(entry["sha256"]) for file, entry in value["files"].items()}
         stats = {str(file): (int(entry["size"]), int(entry["mtime_ns"])) for file, entry in value["files"].items()}
         version = int(value["version"]) if "version" in value else None
         ready = Ready(
             str(value["set"]), bool(value["generated"]), str(value["source"]), version, sha256, stats, value["digest"]
         )
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise UserError(f"{path} is damaged; {REMEDY}") from None
     if ready.digest != digest_of(sha256):
         raise UserError(f"{path} disagrees with its own digest; {REMEDY}")

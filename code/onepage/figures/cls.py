@@ -73,12 +73,12 @@ def _image_sizes(
     sheet: Any, axes: Any, history: list[dict[str, Any]], left: float, top: float, panel: float, height: float
 ) -> None:
     """Mark where training went on at another image size: a thin line, and each size above its stretch if it fits."""
-    stretches: list[list[float]] = []  # [size, first epoch - 1, last epoch]
+    stretches: list[list[float]] = []  # [size, first epoch, last epoch]
     for row in history:
         if stretches and stretches[-1][0] == row["image_size"]:
             stretches[-1][2] = row["epoch"]
         else:
-            stretches.append([row["image_size"], row["epoch"] - 1, row["epoch"]])
+            stretches.append([row["image_size"], stretches[-1][2] if stretches else 0.0, row["epoch"]])
     scale = panel / max(1, history[-1]["epoch"])
     free_from = left - 3.0
     for number, (size, start, end) in enumerate(stretches):

@@ -7,7 +7,6 @@ metadata and no date, so that drawing again from the same inputs gives the same 
 import contextlib
 import hashlib
 import io
-import json
 import re
 from collections.abc import Sequence
 from functools import cached_property
@@ -24,6 +23,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from PIL import Image, PngImagePlugin
 
+from onepage import lineage
 from onepage.errors import UserError
 from onepage.figures import text as texts
 from onepage.figures.style import DPI, INK, MM_PER_INCH, PT_PER_MM, SIZE_PT, WARNING
@@ -131,6 +131,8 @@ class Book:
         self.metrics: dict[str, Any] = read_json(self.run / "metrics.json")
         self.generated = bool(self.metrics["generated"])
         self.digest = sha256_file(self.run / "metrics.json")
+        host = read_json(self.run / "provenance.json") if (self.run / "provenance.json").is_file() else {}
+        self.origin = lineage.short_form(self.metrics, self.digest, host)
         self.entries: list[dict[str, Any]] = []
 
     def sheet(self, width_mm: float, height_mm: float, title: str) -> Sheet:
@@ -144,7 +146,7 @@ class Book:
         alt = " ".join(
             alt.encode("utf-8", "replace").decode("utf-8").split()
         )  # half a surrogate pair cannot be written
-        png, pdf = _png(sheet, name, alt, self._origin()), _pdf(sheet, name, alt, self._origin())
+        png, pdf = _png(sheet, name, alt, self.origin), _pdf(sheet, name, alt, self.origin)
         write_bytes(self.out / f"{name}.png", png)
         write_bytes(self.out / f"{name}.pdf", pdf)
         entry = {"name": name, "width_mm": sheet.width, "height_mm": sheet.height}
@@ -161,29 +163,8 @@ class Book:
             ours = path.stem in old or _NUMBERED.fullmatch(path.stem)
             if path.suffix in (".png", ".pdf") and path.stem not in names and ours:
                 path.unlink()
-        manifest = {"task": self.metrics["task"], "run": self.label, "metrics_sha256": self.digest}
+        manifest = {"task": self.metrics["task"], "run": lineage.label(self.metrics), "metrics_sha256": self.digest}
         write_json(self.out / "figures.json", manifest | {"figures": self.entries})
-
-    @property
-    def label(self) -> str:
-        """The run as its path under runs/ names it."""
-        m = self.metrics
-        languages = f"-{m['src']}-{m['tgt']}" if m["task"] == "mt" else ""
-        return f"{m['task']}/{m['set']}{languages}/{m['profile']}/seed{m['seed']}"
-
-    def _origin(self) -> str:
-        m = self.metrics
-        parts = [
-            f"run {self.label}",
-            f"commit {m['commit'] or 'unknown'}{' (with local changes)' if m['dirty'] else ''}",
-            f"recipe {m['recipe_hash'][:12]}",
-            f"data {m['data_digest'][:12]}",
-            f"seed {m['seed']}",
-            f"metrics {self.digest}",
-            f"{m['device']} {m['precision']} {m['threads']} threads",
-            "versions " + json.dumps(m["versions"], sort_keys=True),
-        ]
-        return "; ".join(parts + (["generated data"] if self.generated else []))
 
 
 def _png(sheet: Sheet, name: str, alt: str, origin: str) -> bytes:

@@ -5,7 +5,6 @@ Writes ``predictions.npz`` (sources, references, outputs), ``explain.npz`` (atte
 """
 
 import math
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -45,7 +44,7 @@ def evaluate(data: TranslationSet, run: Path, say: Any = print) -> dict[str, Any
 
     Raises UserError when the weights are missing or damaged.
     """
-    started, clock = provenance.now(), time.monotonic()
+    stopwatch = provenance.Stopwatch()
     model, tokenizer, recipe, block = load(run)
     weights, _ = checkpoint.load_model(run / "model.pt")
 
@@ -125,16 +124,7 @@ def evaluate(data: TranslationSet, run: Path, say: Any = print) -> dict[str, Any
     write_with(run / "predictions.npz", lambda file: np.savez_compressed(file, **arrays))
     explained = explanation(model, tokenizer, arrays, head, data.splits["val"], found[head])
     write_with(run / "explain.npz", lambda file: np.savez_compressed(file, **explained))
-    provenance.record(
-        run,
-        "evaluate",
-        {
-            "started": started,
-            "finished": provenance.now(),
-            "seconds": round(time.monotonic() - clock, 1),
-            "peak_memory_bytes": provenance.peak_memory_bytes(),
-        },
-    )
+    stopwatch.record(run, "evaluate")
     write_json(run / "metrics.json", metrics)
     return metrics
 

@@ -20,6 +20,7 @@ from onepage.mt.tokenizer import PAD, Tokenizer, train_tokenizer
 from onepage.mt.transformer import Sizes, Transformer, initialise
 from onepage.training import seeding
 from onepage.training.averaging import WeightAverage
+from onepage.training.muon import Muon
 from onepage.training.progress import Reporter
 from onepage.training.schedules import SCHEDULES
 from onepage.training.session import Session
@@ -37,7 +38,7 @@ class Recipe:
     batch_tokens: int
     """Target positions an update, padding included."""
     learning_rate: float
-    """Peak rate."""
+    """Peak rate of AdamW."""
     vocabulary: int
     """Joint BPE pieces."""
     validations: int
@@ -55,8 +56,14 @@ class Recipe:
     """Inside the feed-forward layers."""
     label_smoothing: float = 0.1
     """Probability mass spread over the vocabulary."""
+    optimiser: str = "adamw"
+    """"adamw" for all, or "muon" for the matrices inside the layers and AdamW for embedding, biases and gains."""
+    muon_learning_rate: float = 0.02
+    """With "muon": its peak rate."""
+    momentum: float = 0.95
+    """With "muon": its momentum."""
     weight_decay: float = 0.01
-    """AdamW's, on matrices only."""
+    """Decoupled, on matrices only."""
     beta2: float = 0.98
     """AdamW's second moment decay (Vaswani et al., section 5.3)."""
     clip: float = 1.0
@@ -92,6 +99,10 @@ class Recipe:
             return "max_length from 10 to 400 pieces, threads up to 1,024, beam_size up to 100"
         if not (0 <= self.warmup < 1 and 0 <= self.beta2 < 1 and 0 <= self.weight_decay < 10 and self.clip >= 0):
             return "warmup and beta2 in [0, 1), weight_decay in [0, 10), clip from 0"
+        if self.optimiser not in ("adamw", "muon"):
+            return f"optimiser: 'adamw' or 'muon', got {self.optimiser!r}"
+        if not (0 < self.muon_learning_rate < 10 and 0 < self.momentum < 1):
+            return "muon_learning_rate in (0, 10), momentum in (0, 1)"
         if self.schedule not in SCHEDULES or self.precision not in ("auto", "fp32", "bf16"):
             return "schedule: 'linear' or 'cosine'; precision: 'auto', 'fp32' or 'bf16'"
         rates = (
@@ -136,15 +147,8 @@ def train(recipe: Recipe, data: TranslationSet, run: Path, block: dict[str, Any]
     model = Transformer(sizes, PAD)
     initialise(model, seeding.keyed_generator(seed, "initialise"))
     model = model.to(device)
-    matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
-    vectors = [parameter for parameter in model.parameters() if parameter.ndim == 1]
-    optimiser = torch.optim.AdamW(
-        [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}],
-        lr=recipe.learning_rate,
-        betas=(0.9, recipe.beta2),
-        eps=1e-9,
-        fused=True,
-    )
+    optimisers = make_optimisers(model, recipe, block["precision"])
+    peaks = [optimiser.param_groups[0]["lr"] for optimiser in optimisers]
     average = WeightAverage(model, recipe.average_decay)
     averaged = Transformer(sizes, PAD).to(device)
     validate_after = {math.ceil(recipe.updates * (i + 1) / recipe.validations) for i in range(recipe.validations)}
@@ -158,7 +162,8 @@ def train(recipe: Recipe, data: TranslationSet, run: Path, block: dict[str, Any]
             sums = state["sums"]
             model.load_state_dict(state["model"])
             average.load_state_dict(state["average"])
-            optimiser.load_state_dict(state["optimiser"])
+            for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
+                optimiser.load_state_dict(saved)
             seeding.restore_generators(state["generators"])
 
         order = plan_epoch(lengths, recipe.batch_tokens, seed, epoch, SHAPES)
@@ -172,15 +177,17 @@ def train(recipe: Recipe, data: TranslationSet, run: Path, block: dict[str, Any]
             while update < recipe.updates:
                 batch = make_batch([short[i] for i in order[place]], SHAPES)
                 factor = SCHEDULES[recipe.schedule]((update + 1) / recipe.updates, recipe.warmup)
-                for group in optimiser.param_groups:
-                    group["lr"] = recipe.learning_rate * factor
+                for optimiser, peak in zip(optimisers, peaks, strict=True):
+                    for group in optimiser.param_groups:
+                        group["lr"] = peak * factor
                 model.train()
                 loss = batch_loss(model, batch, recipe.label_smoothing, block["precision"])
                 loss.backward()
                 if recipe.clip:
                     torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
-                optimiser.step()
-                optimiser.zero_grad(set_to_none=True)
+                for optimiser in optimisers:
+                    optimiser.step()
+                    optimiser.zero_grad(set_to_none=True)
                 update += 1
                 place += 1
                 tokens += batch.tokens
@@ -214,13 +221,35 @@ def train(recipe: Recipe, data: TranslationSet, run: Path, block: dict[str, Any]
                 if place == len(order):
                     epoch, place = epoch + 1, 0
                     order = plan_epoch(lengths, recipe.batch_tokens, seed, epoch, SHAPES)
-                if session.due():
+                if session.due(place == 0):
                     loop = {"update": update, "epoch": epoch, "place": place, "tokens": tokens, "sums": sums}
                     loop |= {"model": model.state_dict(), "average": average.state_dict()}
-                    loop |= {"optimiser": optimiser.state_dict(), "generators": seeding.generator_states()}
+                    loop |= {"optimisers": [optimiser.state_dict() for optimiser in optimisers]}
+                    loop |= {"generators": seeding.generator_states()}
                     session.save(update, loop)
             digest = session.finish({**average.state_dict(), "tokenizer": as_tensor(tokenizer.model)})
             report.line(f"done in {session.seconds():.0f} s; weights {digest[:12]}")
+
+
+def make_optimisers(model: Transformer, recipe: Recipe, precision: str) -> list[torch.optim.Optimizer]:
+    """AdamW for everything, or Muon for the matrices inside the layers beside AdamW for the rest."""
+    vectors = [parameter for parameter in model.parameters() if parameter.ndim == 1]
+    matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    optimisers: list[torch.optim.Optimizer] = []
+    if recipe.optimiser == "muon":
+        inner = [parameter for parameter in matrices if parameter is not model.embedding.weight]
+        matrices = [parameter for parameter in matrices if parameter is model.embedding.weight]
+        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        rate, decay = recipe.muon_learning_rate, recipe.weight_decay
+        optimisers.append(Muon(inner, rate, recipe.momentum, iterations=5, weight_decay=decay, dtype=dtype))
+    adamw = torch.optim.AdamW(
+        [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}],
+        lr=recipe.learning_rate,
+        betas=(0.9, recipe.beta2),
+        eps=1e-9,
+        fused=True,
+    )
+    return [adamw, *optimisers]
 
 
 def encode_pairs(tokenizer: Tokenizer, split: tuple[list[str], list[str]]) -> list[tuple[list[int], list[int]]]:

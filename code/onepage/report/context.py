@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from onepage import verify
+from onepage import claims as held
+from onepage import lineage
 from onepage.errors import UserError
 from onepage.files import read_json, sha256_file
 from onepage.report import facts as words
@@ -76,7 +77,7 @@ def fill(template: str, names: Mapping[str, str], where: str) -> str:
 def build(out: Path, cls_run: Path, mt_run: Path, report: Path) -> dict[str, Any]:
     """The context of the page, from two runs, ``out``/figures, and the prose and claims in the folder ``report``."""
     page = load_page(report / "page.toml")
-    claims = verify.load_claims(report / "claims.toml")
+    claims = held.load_claims(report / "claims.toml")
     tasks = [load_task("cls", cls_run, out), load_task("mt", mt_run, out)]
     try:
         names = {
@@ -93,7 +94,7 @@ def build(out: Path, cls_run: Path, mt_run: Path, report: Path) -> dict[str, Any
 
 def _assemble(
     page: Mapping[str, Any],
-    claims: Sequence[verify.Claim],
+    claims: Sequence[held.Claim],
     tasks: Sequence[Task],
     names: Mapping[str, Mapping[str, str]],
 ) -> dict[str, Any]:
@@ -104,7 +105,7 @@ def _assemble(
         both[f"{task.task}_recipe"] = words.recipe_words(task.metrics["recipe"]) or "see the recipe"
     both["command"] = origin.command(tasks)
     generated = [task for task in tasks if task.metrics["generated"]]
-    results = [verify.status(claim, next(t.metrics for t in tasks if t.task == claim.task)) for claim in claims]
+    results = [held.status(claim, next(t.metrics for t in tasks if t.task == claim.task)) for claim in claims]
     band = ""
     if generated:
         sets = " and ".join(f"{task.metrics['set']} ({task.task})" for task in generated)
@@ -137,11 +138,12 @@ def _assemble(
         "tables": _tables(page, tasks),
         "commit_time": next((t.metrics["commit_time"] for t in tasks if t.metrics["commit_time"] is not None), 0),
         "subject": origin.subject(tasks),
+        "runs": {t.task: {"run": lineage.label(t.metrics), "metrics_sha256": t.metrics_digest} for t in tasks},
     }
 
 
 def _section(
-    page: Mapping[str, Any], task: Task, names: Mapping[str, str], results: Sequence[verify.Result]
+    page: Mapping[str, Any], task: Task, names: Mapping[str, str], results: Sequence[held.Result]
 ) -> dict[str, Any]:
     prose, metrics, key = page[task.task], task.metrics, task.task
     generated = bool(metrics["generated"])
@@ -229,7 +231,7 @@ def _insights(
     return items[: prose["most"]]
 
 
-def _claim(page: Mapping[str, Any], result: verify.Result) -> dict[str, str]:
+def _claim(page: Mapping[str, Any], result: held.Result) -> dict[str, str]:
     claim = result.claim
     digits = "" if result.measured is None else claim.show(result.measured)
     return {

@@ -70,6 +70,8 @@ def cls_facts(metrics: Mapping[str, Any], provenance: Mapping[str, Any], page: M
         "gap": signed(100 * (test["accuracy"] - val["accuracy"])),
         "nll": number(test["nll"], 2),
         "ece": percent(test["ece"]),
+        "temperature": number(test["calibrated"]["temperature"], 2),
+        "calibrated_ece": percent(test["calibrated"]["ece"]),
         "tta_accuracy": percent(test["tta"]["accuracy"]),
         "tta_gain": signed(100 * (test["tta"]["accuracy"] - test["accuracy"])),
         "best_class": shorten(classes[-1]["name"]),
@@ -219,7 +221,8 @@ def recipe_words(recipe: Mapping[str, Any]) -> str:
             parts.append({"sgd": "SGD", "muon": "Muon", "adamw": "AdamW"}.get(name.lower(), name))
             break
     by_name = {path.rpartition(".")[2]: value for path, value in reversed(leaves.items())}
-    rate = next((by_name[name] for name in _RATE if _is_number(by_name.get(name))), None)
+    own = [f"{part.lower()}_learning_rate" for part in parts]  # of the optimiser named, before that of its companion
+    rate = next((by_name[name] for name in (*own, *_RATE) if _is_number(by_name.get(name))), None)
     if rate is not None:
         parts.append(f"rate {rate:g}")
     for name, unit in _BATCH:

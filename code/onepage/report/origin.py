@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from onepage import lineage
 from onepage.report import facts as words
 
 
@@ -50,6 +51,7 @@ def footer(tasks: Sequence[Task]) -> list[dict[str, str]]:
     known = [peak for peak in peaks if peak]
     if known:
         times.append(f"peak memory {words.number(max(known) / 2**30, 1)}{words.NBSP}GiB")
+    times.append(_energy(tasks))
     hosts = list(dict.fromkeys(_host(task) for task in tasks))
     kept = ("python", "torch", "numpy", "sentencepiece", "sacrebleu")
     versions = [" ".join((k, str(v))) for k, v in tasks[0].metrics["versions"].items() if k in kept]
@@ -75,6 +77,16 @@ def _commit(metrics: Mapping[str, Any]) -> str:
     return str(metrics["commit"])[:10] + (" with local changes" if metrics["dirty"] else "")
 
 
+def _energy(tasks: Sequence[Task]) -> str:
+    """Energy of all trainings by the counters that told it for each of them: ``energy 41.2 Wh (RAPL package-0)``."""
+    told = [task.provenance.get("train", {}).get("energy_joules") or {} for task in tasks]
+    names = sorted(set.intersection(*(set(joules) for joules in told)))
+    if not names:
+        return "energy not told by this machine"
+    hours = sum(joules[name] for joules in told for name in names) / 3600
+    return f"energy {words.number(hours, 1)}{words.NBSP}Wh ({', '.join(names)})"
+
+
 def _host(task: Task) -> str:
     host = task.provenance.get("host", {})
     metrics = task.metrics
@@ -89,11 +101,5 @@ def _host(task: Task) -> str:
 
 
 def subject(tasks: Sequence[Task]) -> str:
-    """Provenance for the PDF's metadata, digests in full: 16 digits of each name it, the page prints ten."""
-    parts = [
-        f"{t.task}: {t.metrics['set']}, profile {t.metrics['profile']}, seed {t.metrics['seed']}, "
-        f"commit {t.metrics['commit'] or 'none'}, recipe {t.metrics['recipe_hash'][:16]}, "
-        f"data {t.metrics['data_digest'][:16]}, metrics {t.metrics_digest[:16]}"
-        for t in tasks
-    ]
-    return "; ".join(parts)
+    """Where both runs come from, for the PDF's metadata, in the form of the pictures'."""
+    return "; ".join(lineage.short_form(task.metrics, task.metrics_digest, task.provenance) for task in tasks)

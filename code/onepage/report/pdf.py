@@ -139,6 +139,23 @@ def compile_typst(source: str, pictures: Mapping[str, Path], commit_time: int) -
     return content
 
 
+def typst_image(source: Path, dpi: int) -> bytes | None:
+    """The page of report.typ where it stands, beside ../figures/, as PNG; None where typst is not or fails."""
+    if _typst_lacks():
+        return None
+    import typst
+
+    fonts = [str(folder) for folder in font_folders()]
+    try:
+        compiler = typst.Compiler(
+            str(source), root=str(source.parent.parent), font_paths=fonts, ignore_system_fonts=True
+        )
+        content = compiler.compile(format="png", ppi=dpi)
+    except typst.TypstError:
+        return None
+    return content if isinstance(content, bytes) else None
+
+
 @functools.cache
 def font_folders() -> tuple[Path, Path]:
     """Where typst finds its fonts: the repository and matplotlib's wheel, both pinned, and nothing of the system's."""

@@ -4,6 +4,7 @@ Reads JSON and pictures, never a model or an array: no torch, no numpy. The text
 never under 6.5 pt; a page that does not fit at that size is an error, not a page that runs over.
 """
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import jinja2
 
 from onepage.errors import UserError
-from onepage.files import write_bytes, write_text
+from onepage.files import write_bytes, write_json, write_text
 from onepage.report import context, escape, pdf
 
 ROOT = Path(__file__).resolve().parents[3]  # the repository: its report/ holds templates, prose and claims
@@ -24,9 +25,11 @@ SIZES = {
 
 
 def render(out: Path, cls_run: Path, mt_run: Path, engine: str) -> Path:
-    """Write report.md, the source of ``engine`` ("latex" or "typst") and report.pdf (last) to ``out``/report.
+    """Write report.md, the source of ``engine`` ("latex" or "typst"), report.json and report.pdf to ``out``/report.
 
-    Returns the PDF's path. Raises UserError for a missing run or picture, and when setting the page fails.
+    report.json holds the engine, the runs and the digests of the others, by which ``make verify`` knows them again;
+    report.pdf is written last. Returns the PDF's path. Raises UserError for a missing run or picture, and when setting
+    the page fails.
     """
     out = Path(out)
     values = context.build(out, Path(cls_run), Path(mt_run), ROOT / "report")
@@ -49,10 +52,13 @@ def render(out: Path, cls_run: Path, mt_run: Path, engine: str) -> Path:
     else:
         raise UserError(f"PDF engine {engine!r} is neither latex nor typst; choose one")
     source, content = _largest_that_fits(template, escaper, values, SIZES[engine], make)
+    files = {"report.md": markdown.encode(), template.removesuffix(".j2"): source.encode(), "report.pdf": content}
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     write_text(target / "report.md", markdown)
     write_text(target / template.removesuffix(".j2"), source)
     for stale in {"report.tex", "report.typ", "report.log"} - {template.removesuffix(".j2")}:
         (target / stale).unlink(missing_ok=True)  # the other engine's source, an old failure's log
+    write_json(target / "report.json", {"engine": engine, "runs": values["runs"], "files": digests})
     write_bytes(target / "report.pdf", content)
     return target / "report.pdf"
 

@@ -24,38 +24,83 @@ def save(folder: Path, update: int, state: dict[str, Any], identity: dict[str, A
     write_with(path, lambda file: torch.save(state, file))
     write_json(path.with_suffix(".json"), {"sha256": sha256_file(path), "update": update, **identity})
     for old in sorted(folder.glob("checkpoint-*.json"))[:-KEEP]:
-        old.unlink(missing_ok=True)
-        old.with_suffix(".pt").unlink(missing_ok=True)
+        _remove(old)
 
 
 def latest(folder: Path, identity: dict[str, Any], say: Any) -> dict[str, Any] | None:
     """The newest checkpoint that is whole, or None when there is none to go on from.
 
-    A damaged one is passed over with a line through ``say``. Raises UserError when it belongs to another recipe, naming
-    what differs: going on from it would give a run that no recipe describes.
+    A damaged one is passed over with a line through ``say`` and removed, so that it does not count among those kept;
+    what a kill in the middle of writing left goes with it. Raises UserError, and removes nothing, when the newest whole
+    one belongs to another recipe, naming what differs: going on from it would give a run that no recipe describes.
     """
-    for meta_path in sorted(folder.glob("checkpoint-*.json"), reverse=True):
+    found = sorted(folder.glob("checkpoint-*.json"), reverse=True)
+    state, damaged = None, []
+    for number, meta_path in enumerate(found, start=1):
         path = meta_path.with_suffix(".pt")
-        try:
-            meta = json.loads(meta_path.read_text(encoding="utf-8"))
-            whole = sha256_file(path) == meta["sha256"]
-        except (OSError, ValueError, KeyError):
-            whole = False
-        if not whole:
-            say(f"{path.name} is damaged; going on from the one before")
-            continue
-        if meta.get("hash") != identity["hash"]:
-            what = difference(identity, {key: meta.get(key) for key in identity})
+        meta = _meta_of_whole(path)
+        if meta is not None and meta.get("hash") != identity["hash"]:
+            what = what_differs(identity, meta)
             raise UserError(f"{path} is of another recipe ({what}); move the folder away or run that recipe")
-        return torch.load(path, map_location="cpu", weights_only=True)
-    return None
+        state = _content(path) if meta is not None else None
+        if state is not None:
+            break
+        damaged.append(meta_path)
+        rest = "going on from the one before" if number < len(found) else "none is left, training starts anew"
+        say(f"{path.name} is damaged; {rest}")
+    for meta_path in damaged:
+        _remove(meta_path)
+    for path in folder.glob("checkpoint-*.pt"):
+        if not path.with_suffix(".json").exists():
+            path.unlink()
+    remove_temporaries(folder)
+    return state
+
+
+def what_differs(mine: dict[str, Any], other: dict[str, Any]) -> str:
+    """How the identity ``other``, found on disk, differs from ``mine``, for a message: keys with both values."""
+    apart = {"hash", "program", "sha256", "update"}
+    plain = [{key: value for key, value in one.items() if key not in apart} for one in (mine, other)]
+    parts = [difference(*plain)] if plain[0] != plain[1] else []
+    if mine.get("program") != other.get("program"):
+        parts.append("the code that trains has changed")
+    return ", ".join(parts)
+
+
+def _meta_of_whole(path: Path) -> dict[str, Any] | None:
+    """What the .json beside a checkpoint says, or None when it or the checkpoint is damaged."""
+    try:
+        meta = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        return meta if sha256_file(path) == meta["sha256"] else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _content(path: Path) -> dict[str, Any] | None:
+    """The state in a checkpoint, or None when it is no checkpoint of this program, whatever its digest."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception:  # torch raises many kinds for a damaged file
+        return None
+    return state if isinstance(state, dict) and "loop" in state else None
+
+
+def _remove(meta_path: Path) -> None:
+    meta_path.unlink(missing_ok=True)  # first: without it the other is no checkpoint
+    meta_path.with_suffix(".pt").unlink(missing_ok=True)
 
 
 def remove_all(folder: Path) -> None:
     """Remove the checkpoints of a finished run, and what a kill in the middle of writing one left."""
-    for pattern in ("checkpoint-*", ".checkpoint-*.tmp"):
-        for path in folder.glob(pattern):
-            path.unlink(missing_ok=True)
+    for path in folder.glob("checkpoint-*"):
+        path.unlink(missing_ok=True)
+    remove_temporaries(folder)
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Remove what a kill in the middle of writing a file of this run left (see onepage.files)."""
+    for path in folder.glob(".*.tmp"):
+        path.unlink(missing_ok=True)
 
 
 def save_model(path: Path, weights: dict[str, torch.Tensor], identity: dict[str, Any]) -> None:
@@ -67,7 +112,10 @@ def load_model(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Read (weights, identity); raises UserError when the file is missing or damaged."""
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        return content["weights"], content["identity"]
+        weights, identity = content["weights"], content["identity"]
+        if not (isinstance(weights, dict) and isinstance(identity, dict)):
+            raise TypeError("no weights by name")
+        return weights, identity
     except FileNotFoundError:
         raise UserError(f"{path} is missing; train first (make cls, make mt)") from None
     except Exception as error:  # torch raises many kinds for a damaged file

@@ -23,10 +23,20 @@ def cpu_training_lock(device: str, say: Callable[[str], None]) -> Iterator[None]
         return
     user = os.getuid() if hasattr(os, "getuid") else 0
     path = Path(tempfile.gettempdir()) / f"onepage-cpu-training-{user}.lock"
-    with open(path, "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            say("another training is on this CPU; waiting for it to end (side by side both would crawl)")
-            fcntl.flock(file, fcntl.LOCK_EX)
+    try:
+        # neither followed nor emptied: in a folder open to all, this name may be somebody's link to another file
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        say(f"{path} cannot be locked ({error.strerror}); training without a look for other trainings")
+        descriptor = None
+    try:
+        if descriptor is not None:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                say("another training is on this CPU; waiting for it to end (side by side both would crawl)")
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)

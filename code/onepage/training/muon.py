@@ -1,11 +1,12 @@
-"""Muon: momentum whose update is made orthogonal, for the filters of the convolutions.
+"""Muon: momentum whose update is made orthogonal, for the matrices inside a network.
 
 Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks": the Nesterov momentum of a weight matrix
-is replaced by the nearest semi-orthogonal matrix, found by a quintic Newton-Schulz iteration. As in its CIFAR-10
-speed-run form every filter bank is first scaled to a fixed norm, which BatchNorm makes free of effect on the
-function and which takes the place of weight decay. Left out: distribution over devices.
+is replaced by the nearest semi-orthogonal matrix, found by a quintic Newton-Schulz iteration. Embeddings, biases and
+gains stay with another optimiser. Left out: distribution over devices.
 """
 
+import math
+from collections import defaultdict
 from collections.abc import Iterable
 
 import torch
@@ -14,29 +15,37 @@ from torch import Tensor
 _A, _B, _C = 3.4445, -4.7750, 2.0315  # maximise the slope at zero (Jordan et al., "the coefficients")
 
 
-def orthogonalise(matrix: Tensor, iterations: int, dtype: torch.dtype = torch.float32) -> Tensor:
-    """The matrix (m, n) with its singular values moved close to one, by Newton-Schulz.
+def orthogonalise(matrices: Tensor, iterations: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Matrices (..., m, n), each with its singular values moved close to one, by Newton-Schulz.
 
-    X' = (a + b G + c G^2) X with G = X X^T. All iterations but the last product work on the Gram matrix alone
-    (G' = P G P for the polynomial P), in float32: for wide matrices that is half the work. The two products with
-    the matrix itself are done in ``dtype``.
+    X' = (a + b G + c G^2) X with G = X X^T. Where the matrices are much wider than high, all iterations work on the
+    Gram matrix alone (G' = P G P for the polynomial P), in float32, and only the first and the last product, in
+    ``dtype``, have the long side: a fraction of the work.
     """
-    x = matrix.to(dtype)
-    x = x / (x.norm() + 1e-7)
-    tall = x.shape[0] > x.shape[1]
+    x = matrices.to(dtype)
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    tall = x.shape[-2] > x.shape[-1]
     if tall:
-        x = x.T
-    gram = (x @ x.T).float()
+        x = x.mT
+    if x.shape[-1] > 2 * x.shape[-2]:
+        x = _through_gram(x, iterations, dtype)
+    else:
+        for _ in range(iterations):
+            gram = x @ x.mT
+            x = _A * x + (_B * gram + _C * (gram @ gram)) @ x
+    return (x.mT if tall else x).to(matrices.dtype)
+
+
+def _through_gram(x: Tensor, iterations: int, dtype: torch.dtype) -> Tensor:
+    gram = (x @ x.mT).float()
     product: Tensor | None = None
     for number in range(iterations):
         polynomial = _B * gram + _C * (gram @ gram)
-        polynomial.diagonal().add_(_A)
+        polynomial.diagonal(dim1=-2, dim2=-1).add_(_A)
         product = polynomial if product is None else polynomial @ product
         if number + 1 < iterations:
             gram = polynomial @ gram @ polynomial
-    if product is not None:
-        x = product.to(dtype) @ x
-    return (x.T if tall else x).to(matrix.dtype)
+    return x if product is None else product.to(dtype) @ x
 
 
 class Muon(torch.optim.Optimizer):
@@ -48,16 +57,23 @@ class Muon(torch.optim.Optimizer):
         lr: float,
         momentum: float = 0.6,
         iterations: int = 3,
+        weight_decay: float | None = None,
         dtype: torch.dtype = torch.float32,
     ):
+        """``weight_decay`` None: every matrix is scaled to a fixed norm before its update instead.
+
+        That is the form of the CIFAR-10 speed run: before BatchNorm the norm has no effect on the function. Elsewhere
+        the decay is AdamW's (decoupled), and the update of a tall matrix is scaled by sqrt(m / n).
+        """
         self.iterations = iterations
         self.dtype = dtype
-        super().__init__(parameters, {"lr": lr, "momentum": momentum})
+        super().__init__(parameters, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """One update of every parameter that has a gradient."""
+        """One update of every parameter that has a gradient; matrices of one shape are made orthogonal together."""
         for group in self.param_groups:
+            of_shape: dict[tuple[int, int], list[tuple[torch.nn.Parameter, Tensor]]] = defaultdict(list)
             for parameter in group["params"]:
                 if parameter.grad is None:
                     continue
@@ -67,7 +83,19 @@ class Muon(torch.optim.Optimizer):
                 buffer = state["momentum"]
                 buffer.mul_(group["momentum"]).add_(parameter.grad)
                 update = parameter.grad.add(buffer, alpha=group["momentum"])
-                rows = parameter.shape[0]
-                flat = orthogonalise(update.reshape(rows, -1), self.iterations, self.dtype)
-                parameter.mul_(rows**0.5 / parameter.norm())
-                parameter.add_(flat.view_as(parameter), alpha=-group["lr"])
+                matrix = update.reshape(parameter.shape[0], -1)
+                of_shape[(matrix.shape[0], matrix.shape[1])].append((parameter, matrix))
+            for (rows, columns), members in of_shape.items():
+                # wide filter banks are large enough to be worth a product each; stacking would only copy them
+                packs = [[member] for member in members] if columns > 2 * rows else [members]
+                for pack in packs:
+                    matrices = torch.stack([matrix for _, matrix in pack])
+                    updates = orthogonalise(matrices, self.iterations, self.dtype)
+                    for (parameter, _), direction in zip(pack, updates, strict=True):
+                        scale = group["lr"]
+                        if group["weight_decay"] is None:
+                            parameter.mul_(math.sqrt(rows) / parameter.norm())
+                        else:
+                            parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                            scale *= math.sqrt(max(1.0, rows / columns))
+                        parameter.add_(direction.view_as(parameter), alpha=-scale)

@@ -8,6 +8,8 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from onepage.errors import UserError
+
 console = Console(highlight=False, soft_wrap=True)
 
 
@@ -68,5 +70,9 @@ class Reporter:
         """One line to the console and to the log."""
         stamped = f"{self.name}  {text}"
         (self.bar.console if self.live else console).print(stamped, markup=False)
-        with open(self.log, "a", encoding="utf-8") as file:
-            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {stamped}\n")
+        try:
+            with open(self.log, "a", encoding="utf-8") as file:
+                file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {stamped}\n")
+        except OSError as error:
+            why = error.strerror or error
+            raise UserError(f"cannot write {self.log}: {why}; free space and run the same command to go on") from error

@@ -1,6 +1,7 @@
-"""Where a result comes from: commit, library versions, host, times, peak memory.
+"""Where a result comes from: commit, library versions, command, host, times, peak memory, energy.
 
-``identity_block`` is deterministic and goes into run.json and metrics.json; times and host go to provenance.json.
+What is deterministic goes into run.json and from there into metrics.json: commit, recipe, data, seed, threads,
+versions. What differs from one repetition to the next goes to provenance.json: command, host, times, memory, energy.
 """
 
 import datetime
@@ -8,16 +9,25 @@ import json
 import os
 import platform
 import resource
+import shlex
 import subprocess
+import sys
+import time
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from onepage.files import write_json
+from onepage import stamps
+from onepage.files import read_json, write_json
+from onepage.training.energy import EnergyMeter, counters
 
 PACKAGES = ("torch", "numpy", "sentencepiece", "sacrebleu", "matplotlib")
+# of /proc/cpuinfo, x86 and ARM: which processor this is, and the instructions that decide which kernels torch takes
+_CPU_FIELDS = ("vendor_id", "cpu family", "model", "stepping", "CPU implementer", "CPU part", "CPU variant")
+_INSTRUCTIONS = ["avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "amx_int8"]
+_INSTRUCTIONS += ["asimd", "asimddp", "sve", "sve2", "bf16", "i8mm"]
 
 
 def repository() -> Path:
@@ -57,15 +67,30 @@ def versions() -> dict[str, str]:
     return found
 
 
+def _cpuinfo() -> dict[str, str]:
+    """The first processor of /proc/cpuinfo, {field: value}; {} where there is no such file."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return {}
+    fields: dict[str, str] = {}
+    for line in lines:
+        name, _, value = line.partition(":")
+        fields.setdefault(name.strip(), " ".join(value.split()))
+    return fields
+
+
 def cpu_model() -> str:
     """The processor's name as the system gives it."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return " ".join(line.split(":", 1)[1].split())
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
+    return _cpuinfo().get("model name") or platform.processor() or platform.machine()
+
+
+def cpu_id() -> str | None:
+    """What tells one kind of processor from another where names do not; None where the system does not say."""
+    fields = _cpuinfo()
+    known = [f"{name} {fields[name]}" for name in _CPU_FIELDS if name in fields]
+    flags = set((fields.get("flags") or fields.get("Features") or "").split())
+    return ", ".join(known + [flag for flag in _INSTRUCTIONS if flag in flags]) or None
 
 
 def cores() -> int:
@@ -74,11 +99,12 @@ def cores() -> int:
 
 
 def host() -> dict[str, Any]:
-    """CPU, cores, memory, GPU and system of this machine."""
+    """CPU (its name, and what identifies its kind), cores, memory, GPU and system of this machine."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
     return {
         "cpu": cpu_model(),
+        "cpu_id": cpu_id(),
         "cores": cores(),
         "memory_bytes": memory,
         "gpu": gpu,
@@ -92,18 +118,75 @@ def peak_memory_bytes() -> int:
     return peak if platform.system() == "Darwin" else peak * 1024
 
 
+def peak_gpu_memory_bytes() -> int | None:
+    """Peak memory that this process held on its GPU so far; None where it used none."""
+    return torch.cuda.max_memory_allocated() if torch.cuda.is_initialized() else None
+
+
 def now() -> str:
     """The time as ISO 8601 in UTC, to the second."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
+def command() -> str:
+    """This process's command line. A path outside the repository is shortened: a result names nobody's folders."""
+    program = Path(sys.argv[0])
+    ours = program.name == "__main__.py" and program.parent.name == "onepage"
+    words = ["python", "-m", "onepage"] if ours else [program.name]
+    return shlex.join(words + [_shortened(argument) for argument in sys.argv[1:]])
+
+
+def _shortened(argument: str) -> str:
+    path = Path(argument)
+    if not path.is_absolute():
+        return argument
+    return str(path.relative_to(repository())) if path.is_relative_to(repository()) else f".../{path.name}"
+
+
+def energy_meter(device: str) -> EnergyMeter:
+    """A meter, started, of the processors that ``device`` ("cpu" or "cuda") makes work."""
+    uuid = None
+    if device == "cuda":
+        uuid = getattr(torch.cuda.get_device_properties(torch.cuda.current_device()), "uuid", None)
+    return EnergyMeter(counters(f"GPU-{uuid}" if uuid else None))
+
+
+class Stopwatch:
+    """Start, end, duration, peak memory and command of one stage, for its part of provenance.json."""
+
+    def __init__(self) -> None:
+        self.started = now()
+        self._clock = time.monotonic()
+
+    def record(self, run: Path, stage: str) -> None:
+        """Write what was measured since the start, and a digest of the stage's code."""
+        task = read_json(run / "run.json")["task"]
+        values = {
+            "started": self.started,
+            "finished": now(),
+            "seconds": round(time.monotonic() - self._clock, 1),
+            "peak_memory_bytes": peak_memory_bytes(),
+            "peak_gpu_memory_bytes": peak_gpu_memory_bytes(),
+            "command": command(),
+            "program": stamps.digest_files(stamps.files_of(f"{stage}-{task}")),
+        }
+        record(run, stage, values)
+
+
 def record(run: Path, stage: str, values: dict[str, Any]) -> None:
-    """Set the ``stage`` part of the run's provenance.json and refresh its host part."""
+    """Set the ``stage`` part of the run's provenance.json.
+
+    ``host`` is the machine that trained; a stage that ran on another one has a ``host`` of its own.
+    """
     path = run / "provenance.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         content = {}
-    content["host"] = host()
+    here = host()
+    if stage == "train" or "host" not in content:
+        content["host"] = here
+    elif content["host"] != here:
+        values = values | {"host": here}
     content[stage] = values
     write_json(path, content)

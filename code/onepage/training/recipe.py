@@ -16,7 +16,9 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from onepage.errors import UserError
 
 R = TypeVar("R")
-MAX_BYTES = 1_000_000  # no recipe is larger; a wrong file given as one is refused before it is parsed
+MAX_BYTES = 100_000  # no recipe is larger; a wrong file given as one is refused before it is parsed
+MAX_DOTS = 200  # a line; tomllib takes minutes for a key of thousands of dots
+LARGEST = 1e12  # no number in a recipe is larger; nan and inf are refused with it
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 
 
@@ -39,11 +41,15 @@ def load(kind: type[R], path: Path, **overrides: Any) -> R:
     Raises UserError naming the file, the key and what was expected.
     """
     try:
-        if Path(path).stat().st_size > MAX_BYTES:
+        with open(path, "rb") as file:
+            content = file.read(MAX_BYTES + 1)  # no more, whatever the system says of its size: it may be a device
+        if len(content) > MAX_BYTES:
             raise UserError(f"{path}: too large for a recipe (over {MAX_BYTES:,} bytes)")
-        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UserError(f"{path}: not a readable recipe: {error}") from None
+        if any(line.count(b".") > MAX_DOTS for line in content.splitlines()):
+            raise UserError(f"{path}: not a readable recipe: over {MAX_DOTS} dots in a line")
+        values = tomllib.loads(content.decode("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not a readable recipe: {error!s:.200}") from None
     values.update({key: value for key, value in overrides.items() if value is not None})
     return from_values(kind, values, str(path))
 
@@ -54,9 +60,9 @@ def from_values(kind: type[R], values: dict[str, Any], where: str) -> R:
     fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     for key in values:
         if key not in fields:
-            near = difflib.get_close_matches(key, fields, n=1)
+            near = difflib.get_close_matches(key[:60], fields, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else f"; known keys: {', '.join(fields)}"
-            raise UserError(f"{where}: unknown key {key!r}{hint}")
+            raise UserError(f"{where}: unknown key {key!r:.60}{hint}")
     for name, field in fields.items():
         if name not in values and field.default is dataclasses.MISSING:
             raise UserError(f"{where}: missing key {name!r}")
@@ -82,11 +88,12 @@ def _typed(hint: Any, value: Any, where: str) -> Any:
         return from_values(hint, value, where)
     if origin is types.UnionType:  # X | None
         return None if value is None else _typed(get_args(hint)[0], value, where)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not (isinstance(value, hint) or (hint is float and whole)) or (isinstance(value, bool) and hint is not bool):
         raise UserError(f"{where}: expected {hint.__name__}, got {value!r:.60}")
-    return value
+    if hint in (int, float) and not abs(value) <= LARGEST:  # nan is not either
+        raise UserError(f"{where}: expected a number up to {LARGEST:.0e}, got {value!r:.60}")
+    return float(value) if hint is float else value
 
 
 def as_dict(recipe: Any) -> dict[str, Any]:

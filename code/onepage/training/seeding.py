@@ -36,7 +36,7 @@ def prepare(seed: int, threads: int, device: str) -> torch.device:
             "DEVICE=cuda was asked for, but torch sees no CUDA GPU here; use DEVICE=cpu or see: make doctor"
         )
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms(True), but imports no compiler: seconds
     # every kernel used here writes all of its output; filling fresh memory first would only cost time
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False

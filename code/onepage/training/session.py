@@ -14,15 +14,22 @@ import torch
 
 from onepage.errors import UserError
 from onepage.files import read_json, write_json
-from onepage.training import checkpoint, history, provenance
+from onepage.training import checkpoint, energy, history, provenance
+from onepage.training.energy import EnergyMeter
 from onepage.training.recipe import as_dict, recipe_hash
 from onepage.training.weights import digest_tensors
 
-SAVE_EVERY_SECONDS = 60.0
+SAVE_EVERY_SECONDS = 60.0  # `train --save-every` sets it; the tests' training is over sooner
+EPOCH_SECONDS = 5.0  # the end of an epoch is saved when the last checkpoint is this old: tiny epochs would only save
 
 
 class Interrupted(UserError):
-    """SIGINT or SIGTERM arrived; a checkpoint was saved and the same command goes on from it."""
+    """SIGINT or SIGTERM (``number``) arrived; a checkpoint was saved and the same command goes on from it."""
+
+    def __init__(self, number: int, update: int):
+        self.number = number
+        name = signal.Signals(number).name
+        super().__init__(f"{name}: stopped after update {update}, saved; run the same command to go on")
 
 
 class Session:
@@ -39,13 +46,16 @@ class Session:
         self.identity = {"hash": recipe_hash(recipe, **block, torch=str(torch.__version__), program=program), **plain}
         self.identity.update(block, torch=str(torch.__version__), program=program)
         self.block = {**block, "recipe_hash": self.hash, "recipe": plain, "versions": provenance.versions()}
+        self.block["program"] = program
         self.rows: list[dict[str, Any]] = []
         self.seconds_before = 0.0
         self.sessions = 0
         self.peak_before = 0
+        self.energy_before: dict[str, float] = {}
+        self._meter: EnergyMeter | None = None  # counts from when the loop is entered
         self.started = provenance.now()
         self._clock = self._saved = time.monotonic()
-        self._stop: str | None = None
+        self._stop: int | None = None
         self._handlers: dict[int, Any] = {}
 
     def finished(self) -> bool:
@@ -56,12 +66,16 @@ class Session:
             _, identity = checkpoint.load_model(self.run / "model.pt")
         except UserError:
             return False
-        return identity == self.identity
+        if identity != self.identity:
+            return False
+        checkpoint.remove_all(self.run)  # a kill after the weights were written can have left some
+        return True
 
     def __enter__(self) -> "Session":
         for number in (signal.SIGINT, signal.SIGTERM):
             self._handlers[number] = signal.signal(number, self._note_signal)
         self.run.mkdir(parents=True, exist_ok=True)
+        self._meter = provenance.energy_meter(self.block["device"])
         self._clock = self._saved = time.monotonic()
         return self
 
@@ -72,7 +86,7 @@ class Session:
             signal.signal(number, handler)
 
     def _note_signal(self, number: int, frame: FrameType | None) -> None:
-        self._stop = signal.Signals(number).name
+        self._stop = number
 
     def restore(self, say: Any) -> dict[str, Any] | None:
         """The loop's own state from the newest whole checkpoint, or None to start afresh.
@@ -80,6 +94,7 @@ class Session:
         Raises UserError when the checkpoint is of another recipe.
         """
         if (self.run / "model.pt").exists():  # written last: checkpoints beside it are leftovers of a finished run
+            say(self._why_anew())
             checkpoint.remove_all(self.run)
         state = checkpoint.latest(self.run, self.identity, say)
         stale = ("model.pt", "metrics.json", "predictions.npz", "explain.npz", "provenance.json")
@@ -93,23 +108,42 @@ class Session:
         self.seconds_before = state["seconds"]
         self.sessions = state["sessions"]
         self.peak_before = state["peak"]
+        self.energy_before = state.get("energy", {})  # a checkpoint of an earlier version has none
         self.started = state["started"]
+        history.write(self.run / "history.jsonl", self.rows)  # on disk it may be ahead of the checkpoint
         if not (self.run / "run.json").exists():
             write_json(self.run / "run.json", {**self.block, **provenance.commit()})
         return state["loop"]
 
+    def _why_anew(self) -> str:
+        """Why weights that are there are replaced, for a message."""
+        try:
+            _, identity = checkpoint.load_model(self.run / "model.pt")
+            what = f"are of another recipe ({checkpoint.what_differs(self.identity, identity)})"
+        except UserError:
+            what = "are damaged"
+        return f"the weights in {self.run} {what}; training anew"
+
     def seconds(self) -> float:
         """Training seconds so far, over all sessions of this run."""
         return self.seconds_before + time.monotonic() - self._clock
+
+    def energy_joules(self) -> dict[str, float]:
+        """Energy of the training so far by counter, over all sessions of this run; {} where the machine tells none."""
+        now = self._meter.joules() if self._meter is not None else {}
+        return energy.add(self.energy_before, now, self.sessions)
 
     def add_row(self, row: dict[str, Any]) -> None:
         """Append to the history and write it."""
         self.rows.append({**row, "seconds": round(self.seconds(), 2)})
         history.write(self.run / "history.jsonl", self.rows)
 
-    def due(self) -> bool:
-        """Whether a checkpoint should be written now: a minute has passed, or a signal asks to stop."""
-        return self._stop is not None or time.monotonic() - self._saved >= SAVE_EVERY_SECONDS
+    def due(self, epoch_ended: bool = False) -> bool:
+        """Whether a checkpoint should be written now: an epoch ended, a minute has passed, or a signal asks to stop."""
+        if self._meter is not None:
+            self._meter.sample()  # asked after every update: often enough that no counter wraps twice
+        age = time.monotonic() - self._saved
+        return self._stop is not None or age >= SAVE_EVERY_SECONDS or (epoch_ended and age >= EPOCH_SECONDS)
 
     def save(self, update: int, loop: dict[str, Any]) -> None:
         """Write a checkpoint with the loop's state; raises Interrupted afterwards if a signal asked to stop."""
@@ -119,12 +153,16 @@ class Session:
             "seconds": self.seconds(),
             "sessions": self.sessions + 1,
             "peak": max(self.peak_before, provenance.peak_memory_bytes()),
+            "energy": self.energy_joules(),
             "started": self.started,
         }
-        checkpoint.save(self.run, update, state, self.identity)
+        try:
+            checkpoint.save(self.run, update, state, self.identity)
+        except UserError as error:  # a full disk
+            raise UserError(f"{error}; the checkpoint before stays, and the same command goes on from it") from error
         self._saved = time.monotonic()
-        if self._stop:
-            raise Interrupted(f"{self._stop}: stopped after update {update}, saved; run the same command to go on")
+        if self._stop is not None:
+            raise Interrupted(self._stop, update)
 
     def finish(self, weights: dict[str, torch.Tensor]) -> str:
         """Write provenance and the final weights (last), remove the checkpoints; returns the weights' digest."""
@@ -137,6 +175,9 @@ class Session:
                 "seconds": round(self.seconds(), 1),
                 "sessions": self.sessions + 1,
                 "peak_memory_bytes": max(self.peak_before, provenance.peak_memory_bytes()),
+                "peak_gpu_memory_bytes": provenance.peak_gpu_memory_bytes(),
+                "energy_joules": {name: round(joules, 1) for name, joules in self.energy_joules().items()},
+                "command": provenance.command(),
             },
         )
         weights = {name: value.detach().cpu().contiguous() for name, value in weights.items()}

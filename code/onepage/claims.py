@@ -1,0 +1,153 @@
+"""The claims of report/claims.toml: what each says, and its state from metrics.json alone, as the page shows it.
+
+``onepage.verify`` recomputes them. A claim about a set the run was not trained on is NOT CHECKED, never PASS. Standard
+library only.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from onepage.errors import UserError
+
+GENERATED_SETS = ("toy-images", "toy-translation")
+PASS, FAIL, NOT_CHECKED = "PASS", "FAIL", "NOT CHECKED"
+MEASURES = {"cls": "accuracy", "mt": "bleu"}
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What a reference result reached: the folder ``report/reference/<result>``, its value, and the band around it.
+
+    On the machine, software and settings of that result the value must come out exactly; elsewhere it must not fall
+    below the band, [low, high], in the measure's own unit.
+    """
+
+    result: str
+    value: float
+    band: list[float]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One line of claims.toml: on ``set`` (and src-tgt), the number at ``metric`` in metrics.json is >= ``minimum``."""
+
+    id: str
+    text: str
+    task: str
+    set: str
+    metric: str
+    minimum: float
+    measure: str  # "accuracy" (a share, 0 to 1) or "bleu" (0 to 100)
+    recomputed_from: str
+    src: str = ""
+    tgt: str = ""
+    test: str = ""  # the test set scored, for BLEU
+    reference: Reference | None = None
+
+    def show(self, value: float) -> str:
+        """``value`` in the measure's own unit, cut and not rounded: 79.996 % must not read as 80.00 %."""
+        digits = f"{value * 100:.6f}" if self.measure == "accuracy" else f"{value:.6f}"
+        return digits[:-4] + (" %" if self.measure == "accuracy" else "")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a claim: ``measured`` is the recomputed value, None where nothing was measured."""
+
+    claim: Claim
+    state: str
+    measured: float | None
+    reason: str
+
+
+def load_claims(path: Path, kind: str = "claim") -> list[Claim]:
+    """The claims of a claims.toml; raises UserError for a file that is missing, malformed or has unknown keys.
+
+    ``kind`` "stand_in" reads the floors of the generated sets instead, which say nothing of the real ones.
+    """
+    try:
+        tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        read = {name: [_claim(row) for row in tables.get(name, [])] for name in ("claim", "stand_in")}
+        claims = read[kind]
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; restore it with: git checkout report/claims.toml") from None
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{path}: {error}; mend the claim or restore the file with git") from None
+    if not claims:
+        raise UserError(f"{path} holds no [[{kind}]]; restore it with: git checkout report/claims.toml")
+    for claim in claims:
+        problem = _problem(claim)
+        if problem:
+            raise UserError(f"{path}: claim {claim.id}: {problem}")
+    if len({claim.id for claim in claims}) < len(claims):
+        raise UserError(f"{path}: two claims share an id; give each its own")
+    return claims
+
+
+def _claim(row: Mapping[str, Any]) -> Claim:
+    """A claim of its table, with the table ``reference`` inside it where there is one."""
+    values = dict(row)
+    if "reference" in values:
+        values["reference"] = Reference(**values["reference"])
+    return Claim(**values)
+
+
+def _problem(claim: Claim) -> str:
+    """What is wrong with a claim's values, or ""."""
+    if MEASURES.get(claim.task) != claim.measure:
+        return f"no measure {claim.measure!r} for task {claim.task!r}"
+    if not is_number(claim.minimum):
+        return f"minimum must be a number, not {claim.minimum!r}"
+    reference = claim.reference
+    if reference is None:
+        return ""
+    band = reference.band
+    if not isinstance(reference.result, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", reference.result):
+        return f"reference.result must name a folder of report/reference, not {reference.result!r}"
+    if not is_number(reference.value) or not isinstance(band, list) or len(band) != 2 or not all(map(is_number, band)):
+        return "reference.value must be a number and reference.band two numbers"
+    if not band[0] <= reference.value <= band[1]:
+        return f"reference.value {reference.value} lies outside reference.band {band}"
+    return ""
+
+
+def is_number(value: object) -> bool:
+    """Whether ``value`` is a number, and not true or false."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def at(metrics: Mapping[str, Any], path: str) -> Any:
+    """The value at a dotted path of metrics.json, or None."""
+    value: Any = metrics
+    for part in path.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def status(claim: Claim, metrics: Mapping[str, Any] | None) -> Result:
+    """The state of a claim from metrics.json alone, without recomputing: what the page shows."""
+    if metrics is None:
+        return Result(claim, NOT_CHECKED, None, f"not run: make {claim.task}")
+    set_name = str(metrics["set"])
+    if set_name != claim.set or bool(metrics["generated"]) != (claim.set in GENERATED_SETS):
+        what = "generated data" if metrics["generated"] else "another set"
+        return Result(claim, NOT_CHECKED, None, f"trained on {what} ({set_name}); the claim speaks of {claim.set}")
+    for key in ("src", "tgt"):
+        if getattr(claim, key) and metrics.get(key) != getattr(claim, key):
+            pair = f"{metrics.get('src')}-{metrics.get('tgt')}"
+            return Result(claim, NOT_CHECKED, None, f"trained on {pair}; the claim speaks of {claim.src}-{claim.tgt}")
+    value = at(metrics, claim.metric)
+    if not is_number(value):
+        return Result(claim, FAIL, None, f"metrics.json has no number at {claim.metric}")
+    return against_bound(claim, float(value), "as metrics.json has it")
+
+
+def against_bound(claim: Claim, value: float, how: str) -> Result:
+    """PASS or FAIL of a value by the claim's bound; ``how`` says where the value is from."""
+    if value >= claim.minimum:
+        return Result(claim, PASS, value, how)
+    return Result(claim, FAIL, value, f"below {claim.show(claim.minimum)}; {how}")

@@ -1,0 +1,219 @@
+"""A run beside a reference result: the same to the last digit where it must be, within a band elsewhere.
+
+Exact is asked of a run with the recipe, data, seed and code of the reference on a machine with its fingerprint.
+Anywhere else the band is statistical: where the reference holds three seeds or more, the 95 % prediction interval of
+one more seed (Student's t); with fewer, the 95 % interval of the score itself over test examples (Wilson's for
+accuracy, the bootstrap's for BLEU and chrF2). Standard library only.
+"""
+
+import hashlib
+import json
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from onepage.claims import FAIL, NOT_CHECKED, PASS, Claim, Reference, at, is_number
+from onepage.errors import UserError
+from onepage.files import read_json
+from onepage.training.recipe import difference
+
+# 97.5 % quantiles of Student's t by degrees of freedom; beyond the table its last, which is a little too wide
+STUDENT = {2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262, 10: 2.228}
+FEWEST_SEEDS = 3
+# float addition in another order is no other result
+NOISE = 1e-6
+COMMIT = ("commit", "commit_time", "dirty")
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A score of a run: its value, its 95 % interval over test examples, and how it is shown."""
+
+    value: float
+    interval: tuple[float, float]
+    percent: bool
+
+    def show(self, value: float) -> str:
+        """``value`` in the measure's unit, four digits."""
+        return f"{100 * value:.2f} %" if self.percent else f"{value:.2f}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the comparison, as it is printed; ``state`` decides the exit code."""
+
+    measure: str
+    reference: str
+    here: str
+    band: str
+    verdict: str
+    state: str
+
+    def cells(self) -> tuple[str, str, str, str, str, str]:
+        """What is printed, in the columns measure, reference, here, band, result, verdict."""
+        return self.measure, self.reference, self.here, self.band, self.state, self.verdict
+
+
+def measures(metrics: Mapping[str, Any]) -> dict[str, Measure]:
+    """The scores that are compared, by name; each has an interval in metrics.json."""
+    found: dict[str, Measure] = {}
+    if metrics["task"] == "cls":
+        test = metrics["test"]
+        for name, part in (("test accuracy", test), ("test accuracy with mirror image", test["tta"])):
+            low, high = part["accuracy_interval"]
+            found[name] = Measure(part["accuracy"], (low, high), True)
+        return found
+    for test, part in metrics["tests"].items():
+        for name, key in (("BLEU", "bleu"), ("chrF2", "chrf2"), ("BLEU lc.norm.tok", "bleu_lc_norm_tok")):
+            if part.get(key):
+                low, high = part[key]["interval"]
+                found[f"{test} {name}"] = Measure(part[key]["score"], (low, high), False)
+    return found
+
+
+def fingerprint(metrics: Mapping[str, Any], provenance: Mapping[str, Any]) -> str | None:
+    """A digest of all that decides the bits besides recipe, data and seed: processor, software, threads, code.
+
+    None where the run does not record enough to say.
+    """
+    host, evaluate = provenance.get("host") or {}, provenance.get("evaluate") or {}
+    elsewhere = evaluate.get("host") or host
+    gpu = metrics["device"] != "cpu"
+    parts = {
+        "processors": [[h.get("cpu"), h.get("cpu_id"), h.get("system"), h.get("gpu") if gpu else None]
+                       for h in (host, elsewhere)],
+        "software": metrics["versions"],
+        "arithmetic": [metrics["device"], metrics["precision"], metrics["threads"]],
+        "code": [metrics.get("program"), evaluate.get("program")],
+    }  # fmt: skip
+    if not all([host.get("cpu_id"), elsewhere.get("cpu_id"), *parts["code"]]):
+        return None
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def obstacle(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
+    """Why two runs cannot be compared, or "": another set or language pair, other data, another recipe."""
+    for key, name in (("task", "task"), ("set", "set"), ("src", "source language"), ("tgt", "target language")):
+        if mine.get(key) != theirs.get(key):
+            return f"other {name} ({theirs.get(key)} there, {mine.get(key)} here)"
+    if mine["data_digest"] != theirs["data_digest"]:
+        return "other data (digests differ)"
+    # the number of threads decides last digits, not the experiment
+    recipes = [{key: value for key, value in run["recipe"].items() if key != "threads"} for run in (mine, theirs)]
+    differs = difference(*recipes)
+    return f"other recipe ({differs if len(differs) <= 160 else differs[:159] + '…'})" if differs else ""
+
+
+def must_be_exact(
+    mine: Mapping[str, Any], theirs: Mapping[str, Any], here: Mapping[str, Any], there: Mapping[str, Any]
+) -> bool:
+    """Whether two runs, given as metrics.json and provenance.json, must agree to the last digit."""
+    same = all(mine[key] == theirs[key] for key in ("recipe", "data_digest", "seed"))
+    prints = fingerprint(mine, here), fingerprint(theirs, there)
+    return same and prints[0] is not None and prints[0] == prints[1]
+
+
+def band(name: str, reference: Measure, seeds: Sequence[Mapping[str, Any]]) -> tuple[float, float, str]:
+    """(low, high, what it rests on) of a score, from the reference's seeds or from its own interval.
+
+    ``seeds``: rows of seeds.json, each with ``measures`` {name: value}.
+    """
+    values = [row["measures"][name] for row in seeds if name in row["measures"]]
+    if len(values) >= FEWEST_SEEDS:
+        quantile = STUDENT.get(len(values) - 1, STUDENT[max(STUDENT)])
+        half = quantile * statistics.stdev(values) * math.sqrt(1 + 1 / len(values))
+        mean = statistics.fmean(values)
+        return mean - half, mean + half, f"{len(values)} seeds"
+    return *reference.interval, "binomial" if reference.percent else "bootstrap"
+
+
+def beside_reference(claim: Claim, reference: Reference, value: float, run: Path, references: Path) -> tuple[str, str]:
+    """(PASS or FAIL, why) of a claim's recomputed value beside the reference result that the claim names.
+
+    Raises UserError when the reference result is not in ``references``.
+    """
+    folder = references / reference.result / claim.task
+    if not (folder / "metrics.json").is_file():
+        raise UserError(f"{folder} is missing, which claim {claim.id} names; restore it with git")
+    mine, theirs = read_json(run / "metrics.json"), read_json(folder / "metrics.json")
+    where = f"reference {reference.result} ({claim.show(reference.value)})"
+    why = obstacle(mine, theirs)
+    if why:
+        return PASS, f"not compared with {where}: {why}"
+    if must_be_exact(mine, theirs, read_json(run / "provenance.json"), read_json(folder / "provenance.json")):
+        if abs(value - reference.value) <= NOISE:
+            return PASS, f"as {where}, exactly"
+        return FAIL, f"not {where}, though machine, software and settings are the same"
+    low, high = reference.band
+    shown = f"band {claim.show(low)} to {claim.show(high)} of {where}"
+    if value < low:
+        return FAIL, f"below the {shown}"
+    return PASS, f"within the {shown}" if value <= high else f"above the {shown}"
+
+
+def compare(task: str, run: Path | None, reference: Path) -> list[Row]:
+    """A row for each score of a task; ``reference`` is a folder of report/reference, already found to be whole."""
+    folder = reference / task
+    theirs = read_json(folder / "metrics.json")
+    if run is None or not (run / "metrics.json").is_file():
+        return [Row(task, "", "", "", f"not compared: not run: make {task}", NOT_CHECKED)]
+    mine = read_json(run / "metrics.json")
+    try:
+        why = obstacle(mine, theirs)
+        if why:
+            return [Row(task, "", "", "", f"not compared: {why}", NOT_CHECKED)]
+        here, there = read_json(run / "provenance.json"), read_json(folder / "provenance.json")
+        if must_be_exact(mine, theirs, here, there):
+            return _exact(task, mine, theirs)
+        return _within(task, mine, theirs, read_json(folder / "seeds.json"))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{run / 'metrics.json'} lacks what is compared ({error!r}); run make again") from error
+
+
+def _exact(task: str, mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[Row]:
+    rows = []
+    found, expected = measures(mine), measures(theirs)
+    for name, measure in expected.items():
+        value = found[name].value if name in found else math.nan
+        rows.append((name, repr(measure.value), repr(value), value == measure.value))
+    digests = [str(metrics["weights_digest"]) for metrics in (theirs, mine)]
+    rows.append(("weights, SHA-256", digests[0][:12], digests[1][:12], digests[0] == digests[1]))
+    kept = [{key: value for key, value in metrics.items() if key not in COMMIT} for metrics in (theirs, mine)]
+    digests = [hashlib.sha256(json.dumps(part, sort_keys=True).encode()).hexdigest() for part in kept]
+    rows.append(("metrics.json but its commit, SHA-256", digests[0][:12], digests[1][:12], digests[0] == digests[1]))
+    return [
+        Row(f"{task} {name}", reference, here, "exact", "same" if same else "differs", PASS if same else FAIL)
+        for name, reference, here, same in rows
+    ]
+
+
+def _within(
+    task: str, mine: Mapping[str, Any], theirs: Mapping[str, Any], seeds: Sequence[Mapping[str, Any]]
+) -> list[Row]:
+    rows = []
+    found = measures(mine)
+    for name, expected in measures(theirs).items():
+        low, high, basis = band(name, expected, seeds)
+        shown = f"{expected.show(low)} to {expected.show(high)} ({basis})"
+        value = found[name].value if name in found else None
+        if not is_number(value) or value is None:
+            rows.append(Row(f"{task} {name}", expected.show(expected.value), "-", shown, "missing", FAIL))
+            continue
+        verdict = "within" if low <= value <= high else "above" if value > high else "below"
+        state = PASS if value >= low else FAIL  # "not <": NaN must fail
+        cells = (f"{task} {name}", expected.show(expected.value), expected.show(value), shown)
+        rows.append(Row(*cells, verdict if state == PASS else "below", state))
+    return rows
+
+
+def claimed(claim: Claim, metrics: Mapping[str, Any], seeds: Sequence[Mapping[str, Any]]) -> tuple[float, list[float]]:
+    """(value, [low, high]) that a claim's table ``reference`` holds of a reference result with these metrics."""
+    value = at(metrics, claim.metric)
+    for name, measure in measures(metrics).items():
+        if name == ("test accuracy" if claim.measure == "accuracy" else f"{claim.test} BLEU"):
+            low, high, _ = band(name, measure, seeds)
+            return float(value), [low, high]
+    raise UserError(f"claim {claim.id}: {claim.metric} is no score that reference results are compared by")

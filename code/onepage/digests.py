@@ -1,0 +1,123 @@
+"""What a run gave, hashed, and whether two runs agree to the bit.
+
+Content is hashed, not files: archives carry names and times of their own. A tensor or an array is its name, type, shape
+and bytes. What a repetition may change is left out: seconds of training, and the commit the run was started at.
+"""
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from onepage.errors import UserError
+from onepage.files import read_json
+from onepage.training import checkpoint, history
+from onepage.training.weights import digest_tensors
+
+APART = ("commit", "commit_time", "dirty")  # of metrics.json: a later commit can give the same results
+SHOWN = 4  # differences named for each part
+
+
+def results(run: Path) -> dict[str, dict[str, Any]]:
+    """What an evaluated run gave, {part: {name: tensor, array or number}}.
+
+    Raises UserError when a file is missing or damaged.
+    """
+    run = Path(run)
+    weights, _ = checkpoint.load_model(run / "model.pt")
+    metrics = read_json(run / "metrics.json")
+    try:
+        rows = history.read(run / "history.jsonl")
+        return {
+            "weights": dict(weights),
+            "history": _flat([{key: value for key, value in row.items() if key != "seconds"} for row in rows]),
+            "predictions": _arrays(run / "predictions.npz"),
+            "explanations": _arrays(run / "explain.npz"),
+            "metrics": _flat({key: value for key, value in metrics.items() if key not in APART}),
+        }
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        raise UserError(f"{run} is not a whole run ({error}); train and evaluate it again: make cls mt") from None
+
+
+def digests(found: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """SHA-256 (64 hex digits) of each part of what ``results`` gave."""
+    return {part: _digest(values) for part, values in found.items()}
+
+
+def differences(mine: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """What differs in one part of two runs: names, with the values or by how much."""
+    said = []
+    for name in sorted(set(mine) | set(other)):
+        if name not in mine or name not in other:
+            said.append(f"{name} only in the {'second' if name in other else 'first'}")
+        elif _digest({name: mine[name]}) != _digest({name: other[name]}):
+            said.append(f"{name} {_how(mine[name], other[name])}")
+    return said
+
+
+def show(run: Path, again: Path | None, say: Callable[[str], object]) -> int:
+    """Say the digests of one run, or of two with what differs; returns the exit status, 1 when anything differs."""
+    first = results(run)
+    if again is None:
+        for part, digest in digests(first).items():
+            say(f"{digest}  {part:<12}  {run}")
+        return 0
+    second = results(again)
+    mine, other = digests(first), digests(second)
+    differing = [part for part in first if mine[part] != other[part]]
+    for part in first:
+        say(f"{mine[part]}  {part:<12}  {run}")
+        say(f"{other[part]}  {part:<12}  {again}  {'DIFFERS' if part in differing else 'equal'}")
+        if part in differing:
+            found = differences(first[part], second[part])
+            more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+            say(f"  {len(found)} of {len(first[part] | second[part])}: {'; '.join(found[:SHOWN])}{more}")
+    what = f"differ in {', '.join(differing)}" if differing else "are equal to the bit"
+    say(f"{run} and {again} {what}")
+    return int(bool(differing))
+
+
+def _digest(values: Mapping[str, Any]) -> str:
+    if all(isinstance(value, Tensor) for value in values.values()):
+        return digest_tensors(values)  # what metrics.json calls weights_digest
+    digest = hashlib.sha256()
+    for name in sorted(values):
+        value = values[name]
+        if isinstance(value, np.ndarray):
+            digest.update(f"{name} {value.dtype} {value.shape}\n".encode())
+            digest.update(np.ascontiguousarray(value).tobytes())
+        else:
+            digest.update(f"{name} {json.dumps(value)}\n".encode())
+    return digest.hexdigest()
+
+
+def _how(mine: Any, other: Any) -> str:
+    """How two values of one name differ."""
+    if not (hasattr(mine, "shape") and hasattr(other, "shape")):
+        return f"{mine!r:.60} | {other!r:.60}"
+    a, b = np.asarray(mine), np.asarray(other)
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return f"{a.dtype} {a.shape} | {b.dtype} {b.shape}"
+    bits = [np.ascontiguousarray(one).view(f"V{one.dtype.itemsize}") for one in (a, b)]  # -0.0 is not 0.0 here
+    changed = f"in {int((bits[0] != bits[1]).sum()):,} of {a.size:,}"
+    if a.dtype.kind not in "iuf":
+        return changed
+    return f"{changed}, by {np.abs(a.astype(np.float64) - b.astype(np.float64)).max():.3g} at most"
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
+def _flat(value: Any, name: str = "") -> dict[str, Any]:
+    """{"a.0.b": number} of nested dicts and lists."""
+    if not isinstance(value, dict | list) or not value:
+        return {name: value}
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    return {key: leaf for k, v in items for key, leaf in _flat(v, f"{name}.{k}" if name else str(k)).items()}

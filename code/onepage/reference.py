@@ -1,0 +1,296 @@
+"""Reference results: a verified pair of runs and its page, small enough for git, in ``report/reference/<name>``.
+
+Written whole, aside, and then moved into place; never edited by hand: manifest.json lists the digest of every file, and
+``problems`` finds whatever does not agree with it, with the metrics, or with report/claims.toml. Weights, predictions
+and pictures stay out: what can be made again from the run is not kept.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from onepage import comparison, lineage
+from onepage.claims import FAIL, PASS, Claim, Result, at, is_number
+from onepage.errors import UserError
+from onepage.files import read_json, sha256_file, write_bytes, write_json, write_text
+from onepage.report.pdf import typst_image
+from onepage.tracing import mismatches, read_origin
+
+FORM = 1  # of the folder; raised when what it holds changes
+MAX_BYTES = 3_000_000  # of the whole folder
+RUN_FILES = ("metrics.json", "history.jsonl", "run.json", "provenance.json")
+PAGE_DPI = 150
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+# Pictures in Markdown: ![alternative text](path), the text with its escapes; and in HTML.
+_PICTURE = re.compile(r"!\[((?:\\.|[^\]\\])*)\]\(([^)\s]+)\)")
+_IMG = re.compile(r"<img\b[^>]*>", re.IGNORECASE)
+
+
+def write(
+    name: str, out: Path, runs: Mapping[str, Path], results: Sequence[Result], checks: Sequence[Any]
+) -> tuple[Path, list[str]]:
+    """Write ``out``/report/reference/``name`` from the page and the runs that are there; returns it and remarks on it.
+
+    runs: {task: run folder}. results, checks: what ``onepage.verify`` found of these runs, all of which must not fail.
+    An older result of that name is replaced. Raises UserError, and leaves everything as it was, for a bad name, runs
+    or a page that do not verify, and a result over 3 MB.
+    """
+    if not _NAME.fullmatch(name):
+        raise UserError(f"NAME={name!r} is no name for a folder; use letters, digits, dots and dashes: two-core-epyc")
+    failed = [result.claim.id for result in results if result.state == FAIL]
+    failed += [check.id for check in checks if check.state == FAIL]
+    if failed:
+        raise UserError(f"no reference result is written, since {', '.join(failed)} failed; see: make verify")
+    page = out / "report"
+    _is_of(page / "report.pdf", out, runs)
+    remarks = [f"{result.claim.id}: {result.state}: {result.reason}" for result in results if result.state != PASS]
+    target = out / "report" / "reference" / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for left in target.parent.glob(f".{name}.*.tmp"):  # by a writing that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=".tmp", dir=target.parent))
+    try:
+        folder = aside / name
+        folder.mkdir()
+        for task, run in runs.items():
+            remarks += _copy_run(task, run, folder / task)
+        shutil.copyfile(page / "report.pdf", folder / "report.pdf")
+        image = page_image(page)
+        if image is None:
+            remarks.append("page.png is left out: neither pdftoppm nor the source of a typst page is there")
+        else:
+            write_bytes(folder / "page.png", image)
+        text = (page / "report.md").read_text(encoding="utf-8")
+        write_text(folder / "report.md", standing_alone(text, name, image is not None))
+        write_json(folder / "claims.json", [_claim_row(result) for result in results])
+        _write_manifest(name, folder, read_json(page / "report.json").get("engine"))
+        wrong = problems(folder, [])
+        if wrong:
+            raise UserError(f"{name}: {wrong[0]}; nothing was written")
+        _swap(folder, target, aside / "old")
+    except OSError as error:
+        raise UserError(f"{target} cannot be written ({error}); free space or choose another place") from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return target, remarks
+
+
+def _is_of(pdf: Path, out: Path, runs: Mapping[str, Path]) -> None:
+    """Raise UserError unless the page is there and shows exactly these runs."""
+    if not pdf.is_file():
+        raise UserError(f"{pdf} is missing; run: make report")
+    shown = {fields["metrics"] for fields in read_origin(pdf)}
+    if shown != {sha256_file(run / "metrics.json") for run in runs.values()} or mismatches(pdf, [], out):
+        raise UserError(f"{pdf} is not the page of these runs; run: make report")
+
+
+def _copy_run(task: str, run: Path, folder: Path) -> list[str]:
+    """Copy what is kept of a run, and list the seeds of its recipe that lie beside it; returns remarks."""
+    folder.mkdir()
+    for name in RUN_FILES:
+        if not (run / name).is_file():
+            raise UserError(f"{run / name} is missing; run: make {task}")
+        shutil.copyfile(run / name, folder / name)
+    rows = seeds(run)
+    write_json(folder / "seeds.json", rows)
+    metrics = read_json(run / "metrics.json")
+    remarks = [f"{task}: {len(rows)} seed{'s' if len(rows) > 1 else ''} (n = {len(rows)})"]
+    if metrics["commit"] is None or metrics["dirty"]:
+        remarks.append(f"{task}: trained {'outside git' if metrics['commit'] is None else 'with local changes'}")
+    return remarks
+
+
+def seeds(run: Path) -> list[dict[str, Any]]:
+    """A row for each evaluated seed beside ``run``, itself included, of the same recipe, data and arithmetic."""
+    keys = ("set", "recipe", "data_digest", "device", "precision", "threads", "versions", "program", "src", "tgt")
+    own = read_json(run / "metrics.json")
+    rows = []
+    for path in (
+        sorted(run.parent.glob("seed*/metrics.json")) if run.name.startswith("seed") else [run / "metrics.json"]
+    ):
+        metrics = own if path.parent == run else read_json(path)
+        if any(metrics.get(key) != own.get(key) for key in keys):
+            continue
+        rows.append(
+            {
+                "seed": metrics["seed"],
+                "metrics_sha256": sha256_file(path),
+                "weights_digest": metrics["weights_digest"],
+                "measures": {name: measure.value for name, measure in comparison.measures(metrics).items()},
+            }
+        )
+    return sorted(rows, key=lambda row: row["seed"])
+
+
+def page_image(page: Path) -> bytes | None:
+    """The page as PNG, 150 dpi, by pdftoppm or, of a typst page, by typst; None where neither can."""
+    if shutil.which("pdftoppm"):
+        with tempfile.TemporaryDirectory(prefix="onepage-") as folder:
+            prefix = Path(folder) / "page"
+            command = ["pdftoppm", "-png", "-r", str(PAGE_DPI), "-singlefile", str(page / "report.pdf"), str(prefix)]
+            done = subprocess.run(command, capture_output=True, timeout=120)
+            if done.returncode == 0:
+                return prefix.with_suffix(".png").read_bytes()
+    return typst_image(page / "report.typ", PAGE_DPI) if (page / "report.typ").is_file() else None
+
+
+def standing_alone(markdown: str, name: str, image: bool) -> str:
+    """The Markdown page without its pictures, which are not kept: each gives way to its alternative text.
+
+    image: whether page.png lies beside it; it then stands at the top.
+    """
+    text = _PICTURE.sub(lambda found: f"Picture, left out here: {found[1]}", markdown)
+    text = _IMG.sub(lambda found: f"Picture, left out here: {_attribute(found[0], 'alt')}", text)
+    head, line, rest = text.partition("\n")
+    note = f"A reference result, written by `make reference NAME={name}` and not edited. [The page as PDF](report.pdf)."
+    shown = "\n\n![The page](page.png)" if image else ""
+    return f"{head}{line}\n{note}{shown}\n{rest}"
+
+
+def _attribute(tag: str, name: str) -> str:
+    found = re.search(rf"{name}\s*=\s*\"([^\"]*)\"", tag)
+    return found[1] if found else "no description"
+
+
+def _claim_row(result: Result) -> dict[str, Any]:
+    claim = result.claim
+    said = {key: getattr(claim, key) for key in ("id", "text", "task", "set", "metric", "minimum")}
+    return said | {"measured": result.measured, "state": result.state, "reason": result.reason}
+
+
+def _write_manifest(name: str, folder: Path, engine: str | None) -> None:
+    tasks = {}
+    for task in ("cls", "mt"):
+        metrics, provenance = (read_json(folder / task / file) for file in ("metrics.json", "provenance.json"))
+        tasks[task] = {
+            "run": lineage.label(metrics),
+            "commit": metrics["commit"],
+            "hardware": lineage.processor(metrics, provenance),
+            "fingerprint": comparison.fingerprint(metrics, provenance),
+        }
+    files = {str(path.relative_to(folder)): sha256_file(path) for path in _files(folder)}
+    write_json(folder / "manifest.json", {"name": name, "form": FORM, "engine": engine, "tasks": tasks, "files": files})
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != "manifest.json"]
+
+
+def _swap(new: Path, target: Path, old: Path) -> None:
+    """Put ``new`` in the place of ``target``, which goes to ``old``, or comes back when that fails."""
+    if target.exists():
+        target.rename(old)
+    try:
+        new.rename(target)
+    except OSError:
+        if old.exists():
+            old.rename(target)
+        raise
+
+
+# --- checking a result that is there ---------------------------------------------------------------------------------
+
+
+def load(folder: Path, claims: Sequence[Claim] = ()) -> Path:
+    """``folder`` if it holds a whole reference result; raises UserError naming the first thing that is wrong."""
+    if not (folder / "manifest.json").is_file():
+        raise UserError(f"{folder} holds no reference result (manifest.json is missing); see report/reference")
+    wrong = problems(folder, claims)
+    if wrong:
+        raise UserError(f"{folder}: {wrong[0]}; restore it with git")
+    return folder
+
+
+def problems(folder: Path, claims: Sequence[Claim]) -> list[str]:
+    """What is wrong with a reference result; [] for one that is whole, small, and holds what every claim says.
+
+    claims: those that must stand in it as PASS; [] to look at the result alone.
+    """
+    try:
+        manifest = read_json(folder / "manifest.json")
+        listed = dict(manifest["files"])
+        wrong = [] if manifest["form"] == FORM else [f"its form is {manifest['form']}, this program reads {FORM}"]
+        there = {str(path.relative_to(folder)): path for path in _files(folder)}
+        wrong += [f"{name} is missing" for name in sorted(listed.keys() - there.keys())]
+        wrong += [f"{name} is not in its manifest" for name in sorted(there.keys() - listed.keys())]
+        wrong += [
+            f"{name} was edited" for name in sorted(there.keys() & listed) if sha256_file(there[name]) != listed[name]
+        ]
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        if size > MAX_BYTES:
+            wrong.append(f"it takes {size:,} bytes, more than {MAX_BYTES:,}")
+        needed = {"report.md", "report.pdf", "claims.json"}
+        needed |= {f"{task}/{file}" for task in ("cls", "mt") for file in (*RUN_FILES, "seeds.json")}
+        wrong += [f"{name} is not part of it" for name in sorted(needed - listed.keys())]
+        if wrong:
+            return wrong
+        return [*_inconsistent(folder, manifest), *_unclaimed(folder, claims)]
+    except (UserError, KeyError, TypeError, ValueError, AttributeError, OSError) as error:
+        return [f"it is not a reference result of this program ({error})"]
+
+
+def _inconsistent(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
+    """Where the files of a result contradict each other."""
+    wrong = []
+    shown = {fields["run"]: fields["metrics"] for fields in read_origin(folder / "report.pdf")}
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    for task in ("cls", "mt"):
+        metrics, run = (read_json(folder / task / name) for name in ("metrics.json", "run.json"))
+        provenance, rows = (read_json(folder / task / name) for name in ("provenance.json", "seeds.json"))
+        digest, label = sha256_file(folder / task / "metrics.json"), lineage.label(metrics)
+        if shown.get(label) != digest:
+            wrong.append(f"report.pdf does not show {task}/metrics.json")
+        differing = [key for key, value in run.items() if metrics.get(key) != value]
+        if differing:
+            wrong.append(f"{task}/run.json and {task}/metrics.json differ in {', '.join(differing)}")
+        own = [row for row in rows if row["metrics_sha256"] == digest]
+        values = {name: measure.value for name, measure in comparison.measures(metrics).items()}
+        if len(own) != 1 or own[0]["measures"] != values:
+            wrong.append(f"{task}/seeds.json does not hold {task}/metrics.json")
+        if manifest["tasks"][task]["run"] != label:
+            wrong.append(f"manifest.json names another {task} run")
+        if manifest["tasks"][task]["fingerprint"] != comparison.fingerprint(metrics, provenance):
+            wrong.append(f"manifest.json has another fingerprint of the {task} run")
+        for line in (folder / task / "history.jsonl").read_text(encoding="utf-8").splitlines():
+            json.loads(line)
+    links = [link for _, link in _PICTURE.findall(text)] + re.findall(r"\]\(([^)\s]+)\)", text)
+    wrong += [f"report.md points to {link}, which is not there" for link in links if not _resolves(folder, link)]
+    return wrong
+
+
+def _resolves(folder: Path, link: str) -> bool:
+    return re.match(r"https?:|#", link) is not None or (folder / link).is_file()
+
+
+def _unclaimed(folder: Path, claims: Sequence[Claim]) -> list[str]:
+    """Where a result does not bear out a claim, or a claim's table ``reference`` says other than the result does."""
+    wrong = []
+    rows = {row["id"]: row for row in read_json(folder / "claims.json")}
+    for claim in claims:
+        row, metrics = rows.get(claim.id), read_json(folder / claim.task / "metrics.json")
+        value = at(metrics, claim.metric)
+        if row is None or row["state"] != PASS:
+            wrong.append(f"claim {claim.id} is not PASS in claims.json")
+        elif not is_number(value) or not abs(value - row["measured"]) <= comparison.NOISE:
+            wrong.append(f"claims.json and metrics.json differ in {claim.id}")
+        elif not value >= claim.minimum:
+            wrong.append(f"{claim.id} is below what is claimed: {claim.show(value)}")
+        elif row["minimum"] != claim.minimum or row["text"] != claim.text:
+            wrong.append(f"claims.json has an older form of {claim.id}; write the result anew: make reference")
+        if claim.reference is not None and claim.reference.result == folder.name:
+            expected = comparison.claimed(claim, metrics, read_json(folder / claim.task / "seeds.json"))
+            if (claim.reference.value, claim.reference.band) != expected:
+                wrong.append(f"claim {claim.id} has another reference than this: {toml(claim, folder)}")
+    return wrong
+
+
+def toml(claim: Claim, folder: Path) -> str:
+    """The table that report/claims.toml holds of this result, for the claim: one line."""
+    metrics, rows = (read_json(folder / claim.task / name) for name in ("metrics.json", "seeds.json"))
+    value, (low, high) = comparison.claimed(claim, metrics, rows)
+    return f'reference = {{ result = "{folder.name}", value = {value!r}, band = [{low!r}, {high!r}] }}'

@@ -1,0 +1,71 @@
+"""The convolution with its own weight gradient against the library's, at every shape that takes that path."""
+
+import pytest
+import torch
+from torch import nn
+
+from onepage.cls.convolution import Conv2d, weight_gradient
+
+SHAPES = [(1, 1), (2, 1), (3, 1), (4, 1), (4, 2), (5, 2), (6, 2), (16, 2)]  # (height and width, stride)
+
+
+def pair(stride: int, dtype: torch.dtype = torch.float32) -> tuple[Conv2d, nn.Conv2d]:
+    torch.manual_seed(3)
+    own = Conv2d(128, 16, 3, stride, padding=1).to(dtype=dtype, memory_format=torch.channels_last)
+    theirs = nn.Conv2d(128, 16, 3, stride, padding=1, bias=False).to(dtype=dtype, memory_format=torch.channels_last)
+    theirs.load_state_dict(own.state_dict())
+    return own, theirs
+
+
+@pytest.mark.parametrize(("size", "stride"), SHAPES)
+def test_values_and_gradients_are_the_library_s(size: int, stride: int) -> None:
+    own, theirs = pair(stride, torch.float64)
+    x = torch.randn(3, 128, size, size + 1 if size < 4 else size, dtype=torch.float64)
+    x = x.contiguous(memory_format=torch.channels_last)
+    inputs = [x.clone().requires_grad_() for _ in range(2)]
+    assert own.has_small_map(x)
+    outputs = [own(inputs[0]), theirs(inputs[1])]
+    assert torch.equal(*outputs)
+    direction = torch.randn_like(outputs[0])
+    for output in outputs:
+        output.backward(direction)
+    torch.testing.assert_close(own.weight.grad, theirs.weight.grad, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(inputs[0].grad, inputs[1].grad, rtol=1e-10, atol=1e-10)
+
+
+def test_a_tap_that_meets_only_padding_has_no_gradient() -> None:
+    gradient = weight_gradient(torch.ones(2, 4, 1, 1), torch.ones(2, 5, 1, 1), 3, 1, 1)
+    assert gradient[:, :, 1, 1].eq(2).all()
+    gradient[:, :, 1, 1] = 0
+    assert gradient.eq(0).all()
+
+
+def test_under_autocast_it_rounds_no_more_than_the_library() -> None:
+    own, theirs = pair(1)
+    x = torch.randn(32, 128, 2, 2).contiguous(memory_format=torch.channels_last)
+    exact = theirs(x).square().sum().backward() or theirs.weight.grad.clone()
+    theirs.weight.grad = None
+    with torch.autocast("cpu", torch.bfloat16):
+        outputs = [own(x), theirs(x)]
+    for output in outputs:
+        assert output.dtype == torch.bfloat16
+        output.float().square().sum().backward()
+    errors = [(grad - exact).norm() / exact.norm() for grad in (own.weight.grad, theirs.weight.grad)]
+    assert own.weight.grad.dtype == torch.float32
+    assert errors[0] <= 1.1 * errors[1] + 1e-6 and errors[1] < 0.02
+
+
+def test_a_frozen_weight_and_an_input_without_gradient_are_left_alone() -> None:
+    own, _ = pair(1)
+    own.weight.requires_grad_(False)
+    x = torch.randn(2, 128, 2, 2, requires_grad=True)
+    own(x).sum().backward()
+    assert own.weight.grad is None and x.grad is not None
+    own.weight.requires_grad_(True)
+    own(torch.randn(2, 128, 2, 2)).sum().backward()
+    assert own.weight.grad is not None
+
+
+@pytest.mark.parametrize(("width", "size", "stride"), [(64, 2, 1), (128, 5, 1), (128, 17, 2)])
+def test_larger_maps_and_narrower_layers_go_to_the_library(width: int, size: int, stride: int) -> None:
+    assert not Conv2d(width, 8, 3, stride, padding=1).has_small_map(torch.zeros(1, width, size, size))

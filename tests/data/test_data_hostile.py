@@ -1,0 +1,408 @@
+"""Files made to do harm, or damaged at random: the loaders refuse them in one line, run nothing, write nowhere else."""
+
+import contextlib
+import gzip
+import io
+import json
+import os
+import pickle
+import tarfile
+import tempfile
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from data_fakes import code_running_pickle, fill, refused, sha256, tar_gz
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from onepage.data import archive, fetch, images, ready, sources, toy_images, toy_translation
+from onepage.data.images import load_images
+from onepage.data.translation import load_translation
+from onepage.errors import UserError
+
+fault = pytest.mark.fault
+ARCHIVE = sources.CIFAR10_ARCHIVE
+MEMBERS = {name: bytes(np.random.default_rng(k).bytes(700)) for k, name in enumerate(("data_batch_1", "data_batch_2"))}
+WANTED = tuple(sources.Member(name, len(content), sha256(content)) for name, content in MEMBERS.items())
+DOWNLOAD = sources.Download(ARCHIVE, (), "tar", 10_000, WANTED, sources.CIFAR10_FOLDER)
+PLAIN_TAR = gzip.decompress(tar_gz(MEMBERS))[:4096]  # two headers, two contents, the end
+
+# bytes that mean something where they land: entry types, sizes octal and binary, magic, ends of text
+TELLING = [
+    b"L",
+    b"K",
+    b"x",
+    b"g",
+    b"S",
+    b"1",
+    b"2",
+    b"3",
+    b"\0",
+    b"77777777777\0",
+    b"\x80" + bytes(10) + b"\1",
+    b"\xff" * 12,
+]
+TELLING += [b"../", b"/", b"ustar  \0", b"PK\x05\x06", b"{", b"]", b"\n"]
+edits = st.lists(st.tuples(st.integers(0, 4095), st.sampled_from(TELLING) | st.binary(max_size=12)), max_size=6)
+in_headers = st.lists(
+    st.tuples(st.sampled_from([0, 1536]), st.integers(0, 511), st.sampled_from(TELLING) | st.binary(max_size=12)),
+    max_size=6,
+)
+
+
+def edited(content: bytes, changes) -> bytes:
+    """``content`` with bytes replaced at places (counted round)."""
+    result = bytearray(content)
+    for at, new in changes:
+        at %= max(1, len(result))
+        result[at : at + len(new)] = new
+    return bytes(result)
+
+
+def header(kind: bytes, size: bytes) -> bytes:
+    """One tar header of a type and a size field, its checksum right."""
+    block = bytearray(tarfile.TarInfo("x").tobuf(tarfile.GNU_FORMAT))
+    block[156:157], block[124:136] = kind, size.ljust(12, b"\0")
+    return with_checksums(bytes(block))
+
+
+def with_checksums(content: bytes) -> bytes:
+    """A tar whose headers, wherever there is the magic of one, have the right checksum."""
+    result = bytearray(content)
+    for at in range(0, len(result) - 511, 512):
+        if result[at + 257 : at + 262] == b"ustar":
+            result[at + 148 : at + 156] = b" " * 8
+            result[at + 148 : at + 156] = b"%06o\0 " % sum(result[at : at + 512])
+    return bytes(result)
+
+
+def one_line(error: BaseException) -> str:
+    assert str(error).isprintable() and len(str(error)) < 500
+    return str(error)
+
+
+# --- archives --------------------------------------------------------------------------------------------------------
+
+
+@fault("an archive damaged at any place (fuzzed)", "one line, or the published files; nothing else is written")
+@settings(max_examples=150)
+@given(in_headers, edits, st.booleans())
+def test_data_damaged_archive(headers, anywhere, repaired):
+    content = edited(PLAIN_TAR, [*((base + at, new) for base, at, new in headers), *anywhere])
+    content = with_checksums(content) if repaired else content
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "data/set"
+        try:
+            archive.unpack(io.BytesIO(gzip.compress(content, 1)), DOWNLOAD, WANTED, folder)
+        except archive.SourceError as error:
+            one_line(error)
+        written = {p.relative_to(place).as_posix(): p.read_bytes() for p in Path(place).rglob("*") if not p.is_dir()}
+        assert written.items() <= {f"data/set/{name}": content for name, content in MEMBERS.items()}.items()
+
+
+@pytest.mark.parametrize(
+    ("blocks", "why"),
+    [
+        pytest.param(
+            header(b"L", b"00000000001") * 3000,
+            "truncated or damaged",
+            id="names-in-names",
+            marks=fault("an archive of names of names of names", "`... is truncated or damaged`"),
+        ),
+        pytest.param(
+            header(b"0", b"\x80" + bytes(3) + b"\x7f" + b"\xff" * 7),
+            "far more",
+            id="larger-than-any-disk",
+            marks=fault("an archive member of 2^63 bytes", "`unpacks to far more than it should`, at once"),
+        ),
+        pytest.param(
+            header(b"x", b"00000000031") + b"99999999999999999999 size=1\n".ljust(512, b"\0") + header(b"0", b"0"),
+            "truncated or damaged",
+            id="length-no-machine-counts",
+            marks=fault("an archive header of a length no machine counts", "`... is truncated or damaged`"),
+        ),
+        pytest.param(
+            header(b"0", b"\xff" * 12) * 3,
+            "lacks",
+            id="negative",
+            marks=fault("an archive member of negative size", "`... lacks ...`"),
+        ),
+        pytest.param(
+            header(b"3", b"0") + header(b"4", b"0") + header(b"6", b"0") + header(b"1", b"0") + header(b"2", b"0"),
+            "lacks",
+            id="devices",
+            marks=fault("an archive of devices, a pipe and links", "`... lacks ...`; none of them is made"),
+        ),
+    ],
+)
+def test_data_archive_made_to_break_its_reader(tmp_path, blocks, why):
+    with pytest.raises(archive.SourceError, match=why) as caught:
+        archive.unpack(io.BytesIO(gzip.compress(blocks + bytes(1024))), DOWNLOAD, WANTED, tmp_path)
+    one_line(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@fault("a compressed text that swells to 100 MB", "`... does not have the published digest`; it is never unpacked")
+def test_data_bomb_in_place_of_a_text_is_not_unpacked(tmp_path, multi30k_files):
+    bomb = gzip.compress(bytes(100_000_000), 1)
+    mirror = fill(tmp_path / "mirror", {**multi30k_files, "multi30k/val.de.gz": bomb})
+    tracemalloc.start()
+    try:
+        assert "val.de does not have the published digest" in refused("mt", tmp_path / "data", mirror=str(mirror))
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    finally:
+        tracemalloc.stop()
+
+
+# --- what lies in data/ ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def small_sets(tmp_path_factory):
+    """A data folder with both stand-ins, a few images and sentences."""
+    data = tmp_path_factory.mktemp("data")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(toy_images, "TRAIN", 10)
+        patch.setattr(toy_images, "TEST", 10)
+        patch.setattr(toy_translation, "SIZES", {"train": 3, "val": 2, "test": 2})
+        fetch.ensure("cls", data, "generated")
+        fetch.ensure("mt", data, "generated")
+    return data
+
+
+def trusted(folder: Path, name: str, content: bytes) -> None:
+    """Put ``content`` in place of a file, and into the ready file: as if it had been verified."""
+    path = next(folder.glob("ready*.json"))
+    record = json.loads(path.read_text())
+    sha = {file: entry["sha256"] for file, entry in record["files"].items()} | {name: sha256(content)}
+    (folder / name).write_bytes(content)
+    ready.write(path, record["set"], "test", sha, record["version"])
+
+
+@fault("a changed byte in any data file (fuzzed)", "`... is corrupt (its digest is not the recorded one); ...`, unread")
+@settings(max_examples=40)
+@given(st.integers(0, 10**6), st.integers(1, 255))
+def test_data_changed_byte_is_noticed(small_sets, at, change):
+    for load, file in (
+        (lambda: load_images(small_sets, "toy-images"), small_sets / "toy-images" / toy_images.FILE),
+        (lambda: load_translation(small_sets, "toy-translation", "en", "de"), small_sets / "toy-translation/train.de"),
+    ):
+        good = file.read_bytes()
+        bad = bytearray(good)
+        bad[at % len(bad)] ^= change
+        file.write_bytes(bad)
+        try:
+            with pytest.raises(UserError, match=r"is corrupt .*run: make data") as caught:
+                load()
+            one_line(caught.value)
+        finally:
+            file.write_bytes(good)
+        load()
+
+
+@fault("a generated image set damaged at any place (fuzzed)", "`... is not a generated image set; ...`")
+@settings(max_examples=100)
+@given(edits)
+def test_data_damaged_image_file(small_sets, changes):
+    folder = small_sets / "toy-images"
+    good = (folder / toy_images.FILE).read_bytes()
+    content = edited(good, [(at - 2048, new) for at, new in changes])  # the two ends, where a zip has its tables
+    try:
+        trusted(folder, toy_images.FILE, content)
+        loaded = load_images(small_sets, "toy-images")
+        assert loaded.train_images.dtype == np.uint8 and loaded.train_images.shape[1:] == (3, 32, 32)
+        assert len(loaded.train_labels) == len(loaded.train_images) and len(loaded.test_labels) == len(
+            loaded.test_images
+        )
+    except UserError as error:
+        assert "not a generated image set" in one_line(error)
+    finally:
+        trusted(folder, toy_images.FILE, good)
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        pytest.param(
+            "code",
+            id="code",
+            marks=fault("code in a generated image set", "`... is not a generated image set`, not run"),
+        ),
+        pytest.param(
+            "bomb", id="bomb", marks=fault("a generated image set that swells", "`... is not a generated image set`")
+        ),
+        pytest.param(
+            "shapes", id="shapes", marks=fault("image arrays that do not fit", "`... is not a generated image set`")
+        ),
+    ],
+)
+def test_data_image_file_made_to_do_harm(small_sets, tmp_path, monkeypatch, what):
+    class Evil:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "ran"),)
+
+    folder = small_sets / "toy-images"
+    good = (folder / toy_images.FILE).read_bytes()
+    with np.load(io.BytesIO(good)) as arrays:
+        content = dict(arrays)
+    if what == "code":
+        content["class_names"] = np.array([Evil()] * 10, dtype=object)
+    if what == "shapes":
+        content["test_labels"] = content["test_labels"][:-1]
+    if what == "bomb":
+        monkeypatch.setattr(images, "MOST_UNPACKED", sum(array.nbytes for array in content.values()) - 1)
+    buffer = io.BytesIO()
+    np.savez(buffer, **content)
+    try:
+        trusted(folder, toy_images.FILE, buffer.getvalue())
+        with pytest.raises(UserError, match="not a generated image set"):
+            load_images(small_sets, "toy-images")
+    finally:
+        trusted(folder, toy_images.FILE, good)
+    assert not (tmp_path / "ran").exists()
+
+
+names = st.text(st.characters(blacklist_categories=["Cs"]), max_size=20)
+
+
+@fault("any name looked up in a pickle (fuzzed)", "`... has no place in a CIFAR-10 batch`, not looked up")
+@given(st.sampled_from(["os", "builtins", "subprocess", "numpy", "numpy.core.multiarray", "posix"]) | names, names)
+def test_data_unpickler_looks_nothing_up(module, name):
+    known = {("numpy.core.multiarray", "_reconstruct"), ("numpy", "ndarray"), ("numpy", "dtype")}
+    if (module, name) not in known:
+        with pytest.raises(pickle.UnpicklingError, match="has no place"):
+            images._BatchUnpickler(io.BytesIO()).find_class(module, name)
+
+
+@fault("a pickle that runs code, with the right digest", "`... cannot be read (...has no place in a CIFAR-10 batch...`")
+@pytest.mark.parametrize("protocol", range(6))
+def test_data_code_in_a_pickle_is_not_run(tmp_path, protocol):
+    class Evil:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "ran"),)
+
+    for content in (pickle.dumps({"data": Evil()}, protocol), code_running_pickle(tmp_path / "ran", 0)):
+        (tmp_path / "batch").write_bytes(content)
+        with pytest.raises(UserError, match="has no place") as caught:
+            images._unpickle(tmp_path, "batch", sha256(content))
+        one_line(caught.value)
+        assert not (tmp_path / "ran").exists()
+
+
+texts = st.text(max_size=12)
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | texts
+
+
+@st.composite
+def ready_files(draw):
+    """Bytes of a ready file with one thing in it replaced by anything; its digest over names and digests agrees."""
+    one = {"sha256": "0" * 64, "size": 5, "mtime_ns": 5}
+    value = {"set": "toy", "generated": True, "source": "nowhere", "version": 1, "files": {}}
+    field = draw(st.sampled_from([*value, *one, "name", "entry", "none"]))
+    anything = draw(scalars | st.lists(scalars, max_size=2) | st.just(float("inf")))
+    name = draw(st.sampled_from(["../a", "/etc/passwd", "a\0", "\ud800", "a" * 300, ""]) | texts)
+    if field in one:
+        one[field] = anything
+    value["files"] = {name if field == "name" else "train.en": anything if field == "entry" else one}
+    with contextlib.suppress(AttributeError, TypeError, UnicodeEncodeError):
+        value["digest"] = ready.digest_of({file: entry["sha256"] for file, entry in value["files"].items()})
+    if field in value:
+        value[field] = anything
+    return json.dumps(value).encode()
+
+
+@fault("a ready file that says anything (fuzzed)", "`... is damaged; ...`, `... cannot be read (...`; fetched again")
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(ready_files() | st.binary(max_size=60))
+def test_data_ready_file_that_says_anything(tmp_path, content):
+    path = tmp_path / "ready.json"
+    path.write_bytes(content)
+    try:
+        record = ready.read(path)
+        assert all((tmp_path / name).resolve().is_relative_to(tmp_path.resolve()) for name in record.files)
+    except UserError as error:
+        one_line(error)
+    assert not ready.is_complete(path)  # there is no other file
+
+
+@fault("a ready file nested without end", "`... cannot be read (...`")
+def test_data_nested_ready_file(tmp_path):
+    (tmp_path / "ready.json").write_text("[" * 200_000)
+    assert not ready.is_complete(tmp_path / "ready.json")
+    with pytest.raises(UserError, match="cannot be read"):
+        ready.read(tmp_path / "ready.json")
+
+
+# --- sentences -------------------------------------------------------------------------------------------------------
+
+
+@fault(
+    "any bytes as a text file (fuzzed)", "`... is not UTF-8 at byte ...`, `... has ... and ... lines`, or every line"
+)
+@settings(max_examples=100)
+@given(st.binary(max_size=40) | st.text(max_size=40).map(lambda text: text.encode("utf-8", "surrogatepass")))
+def test_data_any_bytes_as_text(small_sets, content):
+    folder = small_sets / "toy-translation"
+    good = (folder / "train.de").read_bytes()
+    try:
+        trusted(folder, "train.de", content)
+        source, target = load_translation(small_sets, "toy-translation", "en", "de").splits["train"]
+        assert len(source) == len(target) == 3
+        assert [line.rstrip("\r") for line in target] == [
+            line.rstrip("\r") for line in content.decode().removesuffix("\n").split("\n")
+        ]
+    except UserError as error:
+        message = one_line(error)
+        assert "is not UTF-8 at byte" in message or "train has 3 and" in message
+    finally:
+        trusted(folder, "train.de", good)
+
+
+@pytest.mark.parametrize(
+    ("content", "lines"),
+    [
+        pytest.param(
+            b"eins\n\n\n",
+            ["eins", "", ""],
+            id="empty-lines",
+            marks=fault("empty lines", "kept: the pairs stay aligned"),
+        ),
+        pytest.param(
+            b"eins\r\nzwei\r\ndrei\r\n",
+            ["eins", "zwei", "drei"],
+            id="crlf",
+            marks=fault("lines ended by CR LF", "the CR is dropped"),
+        ),
+        pytest.param(
+            b"eins\n" + b"wort " * 200_000 + b"\ndrei",
+            ["eins", "wort " * 200_000, "drei"],
+            id="1-MB-line",
+            marks=fault("a line of 1 MB", "loaded; training leaves the pair out"),
+        ),
+        pytest.param(
+            "\ufeffeins\n\u2028zwei\x85\x0c\n\0".encode(),
+            ["\ufeffeins", "\u2028zwei\x85\x0c", "\0"],
+            id="separators",
+            marks=fault("other line separators, a byte order mark, NUL", "kept: lines end at LF alone"),
+        ),
+    ],
+)
+def test_data_odd_lines_keep_their_place(small_sets, content, lines):
+    folder = small_sets / "toy-translation"
+    good = (folder / "train.de").read_bytes()
+    try:
+        trusted(folder, "train.de", content)
+        source, target = load_translation(small_sets, "toy-translation", "en", "de").splits["train"]
+        assert target == lines and len(source) == 3
+    finally:
+        trusted(folder, "train.de", good)
+
+
+def test_data_edits_start_from_files_that_are_good():
+    """Unedited, the archive unpacks: what the fuzzing above sees refused was good before."""
+    with tempfile.TemporaryDirectory() as place:
+        archive.unpack(io.BytesIO(gzip.compress(with_checksums(PLAIN_TAR))), DOWNLOAD, WANTED, Path(place))
+        assert {p.name: p.read_bytes() for p in Path(place).iterdir()} == MEMBERS
+    assert [PLAIN_TAR[at + 257 : at + 262] for at in (0, 1536)] == [b"ustar"] * 2

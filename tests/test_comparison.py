@@ -1,0 +1,239 @@
+"""A run beside a reference: exact where machine, software and settings are the same, a band elsewhere."""
+
+import json
+import math
+import shutil
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import synthetic_data
+import synthetic_run
+from onepage import comparison, verify
+from onepage.claims import Claim, Reference
+from onepage.errors import UserError
+from onepage.reference import seeds
+
+CLAIMS = verify.load_claims(Path(__file__).resolve().parents[1] / "report" / "claims.toml")
+Pair = tuple[Path, Path]  # run folder here, reference folder (with cls/ and mt/ inside)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("made")
+    synthetic_run.write_cls_run(place / "cls")
+    synthetic_run.write_mt_run(place / "mt")
+    return place
+
+
+@pytest.fixture
+def pair(made: Path, tmp_path: Path) -> Pair:
+    """The same two runs here and in a reference result."""
+    for place in ("here", "reference"):
+        shutil.copytree(made, tmp_path / place)
+    for task in ("cls", "mt"):
+        rows = seeds(tmp_path / "reference" / task)
+        (tmp_path / "reference" / task / "seeds.json").write_text(json.dumps(rows))
+    return tmp_path / "here", tmp_path / "reference"
+
+
+def edit(path: Path, change: Callable[[Any], object]) -> None:
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def compare(pair: Pair, task: str = "cls") -> dict[str, comparison.Row]:
+    return {row.measure: row for row in comparison.compare(task, pair[0] / task, pair[1])}
+
+
+def elsewhere(pair: Pair, task: str = "cls") -> None:
+    """Let the run here be of another machine."""
+    edit(pair[0] / task / "provenance.json", lambda p: p["host"].update(cpu="Another CPU"))
+
+
+def test_the_same_run_is_the_same_to_the_last_digit(pair: Pair) -> None:
+    for task in ("cls", "mt"):
+        rows = compare(pair, task).values()
+        assert {(row.state, row.verdict, row.band) for row in rows} == {("PASS", "same", "exact")}
+    assert {"mt test_2016_flickr BLEU", "mt test_2017_mscoco chrF2", "mt weights, SHA-256"} <= compare(
+        pair, "mt"
+    ).keys()
+
+
+def test_on_the_same_machine_the_smallest_difference_fails(pair: Pair) -> None:
+    edit(pair[0] / "cls/metrics.json", lambda m: m["test"].update(accuracy=math.nextafter(m["test"]["accuracy"], 1)))
+    row = compare(pair)["cls test accuracy"]
+    assert (row.state, row.verdict, row.band) == ("FAIL", "differs", "exact")
+    assert compare(pair)["cls metrics.json but its commit, SHA-256"].state == "FAIL"
+    assert compare(pair)["cls weights, SHA-256"].state == "PASS"
+
+
+def test_another_commit_is_no_difference(pair: Pair) -> None:
+    edit(pair[0] / "cls/metrics.json", lambda m: m.update(commit="0" * 40, dirty=True))
+    assert {row.state for row in compare(pair).values()} == {"PASS"}
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("provenance.json", lambda p: p["host"].update(cpu="Another CPU")),
+        ("provenance.json", lambda p: p["host"].update(cpu_id="model 2")),
+        ("provenance.json", lambda p: p["evaluate"].update(program="other code")),
+        ("provenance.json", lambda p: p["evaluate"].update(host=p["host"] | {"cpu": "Another CPU"})),
+        ("metrics.json", lambda m: m["versions"].update(torch="2.14.0")),
+        ("metrics.json", lambda m: m.update(threads=4)),
+        ("metrics.json", lambda m: m.update(precision="bf16")),
+        ("metrics.json", lambda m: m.update(program="other code")),
+        ("metrics.json", lambda m: m.update(seed=1)),
+    ],
+)
+def test_elsewhere_the_band_is_statistical(file: str, change: Callable[[Any], object], pair: Pair) -> None:
+    edit(pair[0] / "cls" / file, change)
+    rows = compare(pair)
+    assert {row.verdict for row in rows.values()} == {"within"}
+    assert all("binomial" in row.band for row in rows.values()) and "cls weights, SHA-256" not in rows
+
+
+def test_a_machine_that_says_too_little_is_never_held_to_the_bit(pair: Pair) -> None:
+    for place in pair:
+        edit(place / "cls/provenance.json", lambda p: p["host"].update(cpu_id=None))
+    assert "exact" not in {row.band for row in compare(pair).values()}
+
+
+def test_the_gpu_counts_only_where_it_trained(pair: Pair) -> None:
+    edit(pair[0] / "cls/provenance.json", lambda p: p["host"].update(gpu="a card that stands idle"))
+    assert {row.band for row in compare(pair).values()} == {"exact"}
+    for place in pair:
+        edit(place / "cls/metrics.json", lambda m: m.update(device="cuda"))
+    assert "exact" not in {row.band for row in compare(pair).values()}
+
+
+@pytest.mark.parametrize(("step", "verdict", "state"), [(-1, "below", "FAIL"), (1, "above", "PASS")])
+def test_a_score_outside_the_band_is_below_or_above_it(step: int, verdict: str, state: str, pair: Pair) -> None:
+    elsewhere(pair)
+    low, high = json.loads((pair[1] / "cls/metrics.json").read_text())["test"]["accuracy_interval"]
+    for bound, value, expected in ((low if step < 0 else high, 0.0, ("within", "PASS")), (0.0, step * 1e-9, None)):
+        edge = (low if step < 0 else high) + value
+        edit(pair[0] / "cls/metrics.json", lambda m, edge=edge: m["test"].update(accuracy=edge))
+        row = compare(pair)["cls test accuracy"]
+        assert (row.verdict, row.state) == (expected or (verdict, state)), bound
+
+
+def test_bleu_is_held_to_the_bootstrap_interval(pair: Pair) -> None:
+    elsewhere(pair, "mt")
+    bleu = json.loads((pair[1] / "mt/metrics.json").read_text())["tests"]["test_2016_flickr"]["bleu"]
+    row = compare(pair, "mt")["mt test_2016_flickr BLEU"]
+    assert row.band == f"{bleu['interval'][0]:.2f} to {bleu['interval'][1]:.2f} (bootstrap)" and row.verdict == "within"
+    edit(pair[0] / "mt/metrics.json", lambda m: m["tests"]["test_2016_flickr"]["bleu"].update(score=float("nan")))
+    assert compare(pair, "mt")["mt test_2016_flickr BLEU"].state == "FAIL"
+    edit(pair[0] / "mt/metrics.json", lambda m: m["tests"].pop("test_2017_mscoco"))
+    assert compare(pair, "mt")["mt test_2017_mscoco BLEU"].verdict == "missing"
+
+
+def test_three_seeds_give_the_prediction_interval_of_a_fourth() -> None:
+    measure = comparison.Measure(0.9, (0.8, 1.0), True)
+    values = [0.90, 0.91, 0.92]
+    rows = [{"measures": {"x": value}} for value in values]
+    low, high, basis = comparison.band("x", measure, rows)
+    half = 4.3027 * statistics.stdev(values) * math.sqrt(4 / 3)
+    assert (low, high) == (pytest.approx(0.91 - half, abs=1e-5), pytest.approx(0.91 + half, abs=1e-5))
+    assert basis == "3 seeds"
+    assert comparison.band("x", measure, rows[:2]) == (0.8, 1.0, "binomial")
+    assert comparison.band("x", measure, rows * 10)[2] == "30 seeds"
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda m: m.update(set="toy-images"), "other set (cifar10 there, toy-images here)"),
+        (lambda m: m.update(data_digest="0" * 64), "other data"),
+        (lambda m: m["recipe"].update(epochs=9), "other recipe (epochs 6 -> 9)"),
+    ],
+)
+def test_runs_of_other_data_or_recipe_are_not_compared(change: Callable[[Any], object], says: str, pair: Pair) -> None:
+    edit(pair[0] / "cls/metrics.json", change)
+    (row,) = compare(pair).values()
+    assert row.state == "NOT CHECKED" and says in row.verdict
+
+
+def test_another_number_of_threads_is_compared_and_a_missing_run_is_not(pair: Pair) -> None:
+    edit(pair[0] / "cls/metrics.json", lambda m: (m.update(threads=4), m["recipe"].update(threads=4)))
+    assert {row.verdict for row in compare(pair).values()} == {"within"}
+    (row,) = comparison.compare("mt", None, pair[1])
+    assert (row.state, row.verdict) == ("NOT CHECKED", "not compared: not run: make mt")
+
+
+def test_metrics_that_lack_a_score_are_one_clear_error(pair: Pair) -> None:
+    edit(pair[0] / "cls/metrics.json", lambda m: m["test"].pop("tta"))
+    with pytest.raises(UserError, match="lacks what is compared"):
+        compare(pair)
+
+
+# --- claims that name a reference ----------------------------------------------------------------------------------
+
+
+def check(pair: Pair, monkeypatch: pytest.MonkeyPatch, **change: Any) -> verify.Result:
+    """The accuracy claim with a reference, checked on the run here."""
+    synthetic_data.pretend(monkeypatch, pair[0] / "cls", pair[0] / "mt")
+    value, band = comparison.claimed(CLAIMS[0], json.loads((pair[1] / "cls/metrics.json").read_text()), [])
+    said = {"result": "reference", "value": value, "band": band} | change
+    fields = {key: getattr(CLAIMS[0], key) for key in CLAIMS[0].__dataclass_fields__}
+    claim = Claim(**fields | {"reference": Reference(**said)})
+    evidence = verify.gather(pair[0], pair[0] / "data", pair[0] / "cls", pair[0] / "mt")
+    return verify.check_claims([claim], evidence, pair[1].parent)[0]
+
+
+def test_a_claim_with_a_reference_holds_exactly_on_its_machine(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = check(pair, monkeypatch)
+    assert (
+        result.state == "PASS"
+        and result.reason.startswith("as reference reference (86.")
+        and "exactly" in result.reason
+    )
+    result = check(pair, monkeypatch, value=0.86, band=[0.85, 0.9])
+    assert result.state == "FAIL" and "machine, software and settings are the same" in result.reason
+
+
+def test_a_claim_with_a_reference_holds_within_its_band_elsewhere(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere(pair)
+    assert check(pair, monkeypatch).reason.startswith("within the band 8")
+    result = check(pair, monkeypatch, value=0.99, band=[0.98, 0.995])
+    assert result.state == "FAIL" and result.reason.startswith("below the band 98.00 % to 99.50 %")
+    result = check(pair, monkeypatch, value=0.81, band=[0.80, 0.82])
+    assert result.state == "PASS" and result.reason.startswith("above the band")
+
+
+def test_a_claim_is_not_held_to_a_reference_of_another_recipe(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    edit(pair[0] / "cls/metrics.json", lambda m: m["recipe"].update(epochs=9))
+    result = check(pair, monkeypatch, value=0.99, band=[0.98, 0.995])
+    assert (
+        result.state == "PASS" and "not compared with reference" in result.reason and "epochs 6 -> 9" in result.reason
+    )
+
+
+def test_a_reference_that_is_not_there_is_one_clear_error(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match="which claim cls-accuracy names; restore it with git"):
+        check(pair, monkeypatch, result="nowhere")
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ('result = "../x", value = 0.9, band = [0.8, 1.0]', "must name a folder"),
+        ('result = "x", value = true, band = [0.8, 1.0]', "must be a number"),
+        ('result = "x", value = 0.9, band = [0.8]', "two numbers"),
+        ('result = "x", value = 0.9, band = [0.95, 1.0]', "outside reference.band"),
+        ('result = "x", value = 0.9', "band"),
+        ('result = "x", value = 0.9, band = [0.8, 1.0], more = 1', "more"),
+    ],
+)
+def test_a_malformed_reference_in_claims_is_one_clear_error(table: str, says: str, tmp_path: Path) -> None:
+    text = (Path(__file__).resolve().parents[1] / "report" / "claims.toml").read_text()
+    added = text.replace("minimum = 0.80\n", f"minimum = 0.80\nreference = {{ {table} }}\n", 1)
+    (tmp_path / "claims.toml").write_text(added)
+    with pytest.raises(UserError, match=says):
+        verify.load_claims(tmp_path / "claims.toml")

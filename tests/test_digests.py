@@ -1,0 +1,127 @@
+"""The digests of a run: the same for the same results, another for any bit, and what differs is named."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from onepage import digests
+from onepage.cli import main
+from onepage.errors import UserError
+from onepage.training import checkpoint
+from onepage.training.weights import digest_tensors
+from synthetic_run import write_cls_run, write_mt_run
+
+WEIGHTS = {"a.weight": torch.tensor([[1.0, 0.0], [2.0, 3.0]]), "a.steps": torch.tensor(7)}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    for task, write in (("cls", write_cls_run), ("mt", write_mt_run)):
+        write(folder / task)
+        checkpoint.save_model(folder / task / "model.pt", WEIGHTS, {"hash": "h"})
+    return folder
+
+
+@pytest.fixture
+def pair(made, tmp_path):
+    """A run and its copy to change."""
+    shutil.copytree(made / "cls", tmp_path / "again")
+    return made / "cls", tmp_path / "again"
+
+
+def change_json(path, change):
+    values = json.loads(path.read_text(encoding="utf-8"))
+    change(values)
+    path.write_text(json.dumps(values), encoding="utf-8")
+
+
+def change_arrays(path, change):
+    with np.load(path) as file:
+        arrays = {name: file[name].copy() for name in file.files}
+    change(arrays)
+    np.savez(path, **arrays)
+
+
+def change_weights(run, change):
+    weights = {name: value.clone() for name, value in WEIGHTS.items()}
+    change(weights)
+    checkpoint.save_model(run / "model.pt", weights, {"hash": "other"})
+
+
+def compare(*runs):
+    result = CliRunner().invoke(main, ["digest", *map(str, runs)])
+    return result.exit_code, result.output
+
+
+@pytest.mark.parametrize("task", ["cls", "mt"])
+def test_one_run_gets_a_digest_for_each_part(made, task):
+    status, said = compare(made / task)
+    rows = [line.split() for line in said.splitlines()]
+    assert status == 0 and [row[1] for row in rows] == ["weights", "history", "predictions", "explanations", "metrics"]
+    assert len({row[0] for row in rows}) == 5 and all(len(row[0]) == 64 for row in rows)
+    assert rows[0][0] == digest_tensors(WEIGHTS)
+
+
+def test_what_a_repetition_may_change_does_not_count(pair):
+    _, again = pair
+    change_json(again / "metrics.json", lambda metrics: metrics.update(commit="f" * 40, commit_time=1, dirty=True))
+    rows = [json.loads(line) for line in (again / "history.jsonl").read_text(encoding="utf-8").splitlines()]
+    text = "".join(json.dumps({**row, "seconds": 1e9}) + "\n" for row in rows)
+    (again / "history.jsonl").write_text(text, encoding="utf-8")
+    change_arrays(again / "predictions.npz", lambda arrays: None)  # another file, of the same arrays
+    change_weights(again, lambda weights: None)
+    status, said = compare(*pair)
+    assert status == 0 and said.count("  equal") == 5 and said.endswith("are equal to the bit\n")
+
+
+CHANGES = {
+    "weights": [
+        (lambda run: change_weights(run, lambda w: w["a.weight"][1].add_(0.5)), "a.weight in 2 of 4, by 0.5 at most"),
+        (lambda run: change_weights(run, lambda w: w["a.weight"][0, 1].neg_()), "a.weight in 1 of 4, by 0 at most"),
+        (lambda run: change_weights(run, lambda w: w.update(b=torch.ones(1))), "b only in the second"),
+        (lambda run: change_weights(run, lambda w: w.update({"a.steps": torch.tensor(7.0)})), "int64 () | float32 ()"),
+    ],
+    "history": [
+        (lambda run: (run / "history.jsonl").write_text('{"epoch": 2}\n', encoding="utf-8"), "0.epoch 1 | 2"),
+    ],
+    "predictions": [
+        (
+            lambda run: change_arrays(run / "predictions.npz", lambda a: a["logits"][3].__iadd__(np.float32(1))),
+            "logits in 10 of 20,000, by 1 at most",
+        ),
+        (lambda run: change_arrays(run / "predictions.npz", lambda a: a.pop("labels")), "labels only in the first"),
+    ],
+    "explanations": [
+        (lambda run: change_arrays(run / "explain.npz", lambda a: a["layers"].__setitem__(0, "layerX")), "layers in 1"),
+    ],
+    "metrics": [
+        (lambda run: change_json(run / "metrics.json", lambda m: m["test"].update(nll=9.5)), "test.nll 0."),
+        (lambda run: change_json(run / "metrics.json", lambda m: m.update(seed=1)), "seed 0 | 1"),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "says"), [(part, *rest) for part, cases in CHANGES.items() for rest in cases]
+)
+def test_any_change_differs_and_is_named(part, change, says, pair):
+    run, again = pair
+    change(again)
+    status, said = compare(run, again)
+    assert status == 1 and says in said
+    assert said.count("  DIFFERS") == 1 and said.endswith(f"differ in {part}\n")
+
+
+def test_a_run_that_is_not_whole_is_refused(pair):
+    run, again = pair
+    (again / "predictions.npz").write_bytes(b"PK damaged")
+    status, said = compare(run, again)
+    assert status == 1 and f"{again} is not a whole run" in said and said.count("\n") == 1
+    (again / "model.pt").unlink()
+    with pytest.raises(UserError, match=r"model\.pt is missing"):
+        digests.results(again)

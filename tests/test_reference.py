@@ -1,0 +1,374 @@
+"""Reference results: written whole or not at all, found out when edited; those kept in git hold what is claimed."""
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+import synthetic_data
+import synthetic_page
+import synthetic_run
+from onepage import reference, verify
+from onepage.cli import main
+from onepage.errors import UserError
+from onepage.figures.cls import draw as draw_cls
+from onepage.figures.mt import draw as draw_mt
+from onepage.report import pdf
+from onepage.report.render import render
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+CLAIMS_FILE = REPOSITORY / "report" / "claims.toml"
+CLAIMS = verify.load_claims(CLAIMS_FILE)
+KEPT = sorted(path for path in (REPOSITORY / "report" / "reference").glob("[!.]*") if path.is_dir())
+ENGINES = [
+    pytest.param("latex", marks=pytest.mark.skipif(bool(pdf._latex_lacks()), reason="no LaTeX here: make setup-tex")),
+    pytest.param("typst", marks=pytest.mark.skipif(bool(pdf._typst_lacks()), reason="no typst wheel here")),
+]
+Case = tuple[Path, Path, Path]  # out, cls run, mt run
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    return synthetic_page.write(tmp_path_factory.mktemp("made"))
+
+
+@pytest.fixture
+def case(made: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Case:
+    """A copy to work on, and data that fits its runs."""
+    out = tmp_path / "out"
+    shutil.copytree(made[0], out)
+    runs = [out / run.relative_to(made[0]) for run in made[1:]]
+    synthetic_data.pretend(monkeypatch, *runs)
+    monkeypatch.setattr(reference, "PAGE_DPI", 20)
+    return out, runs[0], runs[1]
+
+
+def run(command: str, case: Case, *more: str) -> Result:
+    places = ["--out", case[0], "--cls-run", case[1], "--mt-run", case[2], "--claims", CLAIMS_FILE]
+    return CliRunner().invoke(main, [command, *map(str, places), *more])
+
+
+def written(case: Case, name: str = "two-cores") -> Path:
+    result = run("reference", case, name)
+    assert result.exit_code == 0, result.output
+    return case[0] / "report/reference" / name
+
+
+def edit(path: Path, change: Callable[[Any], object]) -> None:
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def resign(folder: Path) -> None:
+    """Make the manifest fit the files, as somebody would who edits by hand and knows of it."""
+    files = {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in reference._files(folder)}
+    edit(folder / "manifest.json", lambda m: m.update(files=files))
+
+
+# --- those in git ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("folder", KEPT, ids=lambda path: path.name)
+def test_every_reference_result_in_git_is_whole_small_and_bears_out_every_claim(folder: Path) -> None:
+    assert reference.problems(folder, CLAIMS) == []
+
+
+def test_every_reference_that_a_claim_names_is_in_git() -> None:
+    named = {claim.reference.result for claim in CLAIMS if claim.reference is not None}
+    assert named <= {path.name for path in KEPT}
+
+
+# --- writing -----------------------------------------------------------------------------------------------------
+
+
+def test_a_result_holds_page_runs_claims_and_a_manifest(case: Case) -> None:
+    folder = written(case)
+    names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    runs = {"metrics.json", "history.jsonl", "run.json", "provenance.json", "seeds.json"}
+    expected = {"report.md", "report.pdf", "claims.json", "manifest.json"}
+    assert names - {"page.png"} == expected | {f"{task}/{name}" for task in ("cls", "mt") for name in runs}
+    assert ("page.png" in names) == (shutil.which("pdftoppm") is not None)
+    for task, source in (("cls", case[1]), ("mt", case[2])):
+        for name in runs - {"seeds.json"}:
+            assert (folder / task / name).read_bytes() == (source / name).read_bytes()
+    assert (folder / "report.pdf").read_bytes() == (case[0] / "report/report.pdf").read_bytes()
+    assert [(row["id"], row["state"]) for row in json.loads((folder / "claims.json").read_text())] == [
+        ("cls-accuracy", "PASS"),
+        ("mt-bleu", "PASS"),
+    ]
+    assert reference.problems(folder, CLAIMS) == []
+    assert [path.name for path in folder.parent.iterdir()] == ["two-cores"]  # nothing left beside it
+
+
+def test_writing_again_gives_the_same_bytes_and_replaces_what_was_there(case: Case) -> None:
+    folder = written(case)
+    first = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    (folder / "stray.txt").write_text("old")
+    (folder.parent / ".two-cores.killed.tmp" / "two-cores").mkdir(parents=True)  # of a writing that was killed
+    assert written(case) == folder
+    assert [path.name for path in folder.parent.iterdir()] == ["two-cores"]
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == first
+
+
+def test_its_markdown_stands_alone(case: Case) -> None:
+    text = (written(case) / "report.md").read_text()
+    assert text.startswith("# A page\n\nA reference result, written by `make reference NAME=two-cores` and not edited.")
+    assert "../" not in text
+    assert r"Picture, left out here: one, of a \[bracket\] and \| more" in text
+    assert "[link](https://example.org)" in text
+    pictures = re.findall(r"!\[[^\]]*\]\(([^)]*)\)", text)
+    assert pictures == (["page.png"] if shutil.which("pdftoppm") else [])
+    html = reference.standing_alone('# T\n<p><img src="../figures/a.png" alt="a curve"></p>\n', "x", False)
+    assert "<p>Picture, left out here: a curve</p>" in html and "page.png" not in html
+
+
+def test_all_seeds_of_the_recipe_are_listed_and_no_other(case: Case) -> None:
+    seed1 = synthetic_run.write_cls_run(case[1].parent / "seed1", seed=1)
+    seed2 = synthetic_run.write_cls_run(case[1].parent / "seed2", seed=2)
+    edit(seed2 / "metrics.json", lambda m: m["recipe"].update(epochs=9))
+    rows = json.loads((written(case) / "cls/seeds.json").read_text())
+    assert [row["seed"] for row in rows] == [0, 1]
+    accuracy = json.loads((seed1 / "metrics.json").read_text())["test"]["accuracy"]
+    assert rows[1]["measures"]["test accuracy"] == accuracy
+
+
+def test_the_table_for_the_claims_is_printed_and_is_what_the_test_asks_for(case: Case, tmp_path: Path) -> None:
+    result = run("reference", case, "two-cores")
+    line = next(line for line in result.output.splitlines() if line.startswith("  cls-accuracy: reference = "))
+    text = CLAIMS_FILE.read_text().replace("minimum = 0.80\n", f"minimum = 0.80\n{line.partition(': ')[2]}\n", 1)
+    (tmp_path / "claims.toml").write_text(text)
+    folder = case[0] / "report/reference/two-cores"
+    assert reference.problems(folder, verify.load_claims(tmp_path / "claims.toml")) == []
+    (tmp_path / "claims.toml").write_text(text.replace("band = [0.8", "band = [0.7"))
+    (problem,) = reference.problems(folder, verify.load_claims(tmp_path / "claims.toml"))
+    assert "cls-accuracy has another reference than this" in problem
+
+
+def page_of_other_runs(case: Case) -> None:
+    other = synthetic_run.write_cls_run(case[0] / "runs/cls/cifar10/quick/seed1", seed=1)
+    synthetic_page.page(case[0], other, case[2])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda case: edit(case[1] / "metrics.json", lambda m: m["test"].update(accuracy=0.99)), "cls-accuracy"),
+        (lambda case: (case[0] / "report/report.pdf").unlink(), "report.pdf: is missing|page failed"),
+        (lambda case: (case[0] / "figures/cls/one.png").unlink(), "cls-figures failed"),
+        (page_of_other_runs, "is not the page of these runs; run: make report"),
+        (lambda case: (case[1] / "history.jsonl").unlink(), r"history\.jsonl is missing; run: make cls"),
+        (lambda case: (case[1] / "history.jsonl").write_text("{}\n" * 1_100_000), "more than 3,000,000"),
+    ],
+)
+def test_what_does_not_verify_or_fit_is_not_written(spoil: Callable[[Case], object], says: str, case: Case) -> None:
+    folder = written(case)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    spoil(case)
+    result = run("reference", case, "two-cores")
+    assert result.exit_code == 1 and re.search(says, result.output), result.output
+    assert {path: path.read_bytes() for path in folder.parent.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("name", ["../x", "", ".hidden", "a b", "a/b", "-x" * 40])
+def test_a_bad_name_is_refused(name: str, case: Case) -> None:
+    result = CliRunner().invoke(
+        main,
+        ["reference", *map(str, ["--out", case[0], "--cls-run", case[1], "--mt-run", case[2]]), "--", name],
+    )
+    assert result.exit_code == 1 and "is no name for a folder" in result.output
+    assert not (case[0] / "report/reference").exists()
+
+
+def test_a_failed_move_brings_the_old_one_back(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = written(case)
+    rename = Path.rename
+
+    def fails(path: Path, target: Path) -> Path:
+        if target == folder and path.name == folder.name:
+            raise OSError("no space")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fails)
+    result = run("reference", case, "two-cores")
+    assert result.exit_code == 1 and "cannot be written (no space)" in result.output
+    assert reference.problems(folder, CLAIMS) == []
+    assert [path.name for path in folder.parent.iterdir()] == ["two-cores"]
+
+
+# --- found out ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda f: (f / "report.md").write_text("edited"), "report.md was edited"),
+        (lambda f: (f / "cls/run.json").unlink(), "cls/run.json is missing"),
+        (lambda f: (f / "notes.txt").write_text("x"), "notes.txt is not in its manifest"),
+        (lambda f: (f / "manifest.json").write_text("[]"), "not a reference result of this program"),
+        (lambda f: edit(f / "manifest.json", lambda m: m.update(form=99)), "its form is 99"),
+    ],
+)
+def test_a_result_that_was_touched_is_found_out(spoil: Callable[[Path], object], says: str, case: Case) -> None:
+    folder = written(case)
+    spoil(folder)
+    assert says in " ".join(reference.problems(folder, CLAIMS))
+    result = run("verify", case, "--ref", str(folder))
+    assert result.exit_code == 1 and "restore it with git" in result.output
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (
+            lambda f: edit(f / "cls/metrics.json", lambda m: m["test"].update(accuracy=0.95)),
+            "report.pdf does not show cls/metrics.json",
+        ),
+        (
+            lambda f: edit(f / "mt/run.json", lambda m: m.update(seed=5)),
+            "mt/run.json and mt/metrics.json differ in seed",
+        ),
+        (lambda f: edit(f / "mt/seeds.json", lambda m: m.clear()), "mt/seeds.json does not hold mt/metrics.json"),
+        (
+            lambda f: edit(f / "cls/provenance.json", lambda p: p["host"].update(cpu_id="x")),
+            "another fingerprint of the cls run",
+        ),
+        (lambda f: edit(f / "claims.json", lambda rows: rows[0].update(state="FAIL")), "cls-accuracy is not PASS"),
+        (lambda f: edit(f / "claims.json", lambda rows: rows[1].update(measured=99.0)), "differ in mt-bleu"),
+        (lambda f: edit(f / "claims.json", lambda rows: rows.pop()), "mt-bleu is not PASS"),
+        (lambda f: edit(f / "claims.json", lambda rows: rows[0].update(minimum=0.5)), "older form of cls-accuracy"),
+        (
+            lambda f: (f / "report.md").write_text("[x](nowhere.png)"),
+            "report.md points to nowhere.png, which is not there",
+        ),
+        (lambda f: (f / "report.pdf").unlink(), "report.pdf is not part of it"),
+        (lambda f: (f / "cls/history.jsonl").write_text("{"), "not a reference result of this program"),
+    ],
+)
+def test_a_contradiction_is_found_out_even_with_a_manifest_made_to_fit(
+    spoil: Callable[[Path], object], says: str, case: Case
+) -> None:
+    folder = written(case)
+    spoil(folder)
+    resign(folder)
+    assert says in " ".join(reference.problems(folder, CLAIMS))
+
+
+def test_a_raised_floor_is_held_against_results_in_git(case: Case, tmp_path: Path) -> None:
+    folder = written(case)
+    (tmp_path / "claims.toml").write_text(CLAIMS_FILE.read_text().replace("minimum = 0.80", "minimum = 0.99"))
+    problems = reference.problems(folder, verify.load_claims(tmp_path / "claims.toml"))
+    assert len(problems) == 1 and problems[0].startswith("cls-accuracy is below what is claimed: 8")
+
+
+# --- make verify REF= --------------------------------------------------------------------------------------------
+
+
+def test_verify_prints_a_row_for_each_score_and_passes_the_run_itself(case: Case) -> None:
+    folder = written(case)
+    result = run("verify", case, "--ref", str(folder))
+    assert result.exit_code == 0, result.output
+    accuracy = json.loads((case[1] / "metrics.json").read_text())["test"]["accuracy"]
+    assert f"cls test accuracy  {accuracy!r}  {accuracy!r}  exact  PASS  same" in result.output
+    assert "mt test_2017_flickr chrF2" in result.output
+
+
+def test_verify_fails_a_run_that_is_below_the_reference(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = written(case)
+    worse = synthetic_run.write_cls_run(case[0] / "runs/cls/cifar10/quick/seed3", seed=3, error_rate=0.18)
+    synthetic_data.pretend(monkeypatch, worse, case[2])
+    result = run("verify", (case[0], worse, case[2]), "--ref", str(folder))
+    assert result.exit_code == 1
+    assert re.search(r"cls test accuracy  8\d\.\d\d %  8\d\.\d\d %  .* \(binomial\)  FAIL  below", result.output)
+    assert re.search(r"cls-accuracy  .*  PASS", result.output)  # the claim itself holds
+
+
+def test_verify_says_what_is_not_compared(case: Case) -> None:
+    folder = written(case)
+    edit(case[1] / "metrics.json", lambda m: m["recipe"].update(epochs=9))
+    arguments = ["--ref", str(folder), "--runs-only"]
+    result = run("verify", case, *arguments)
+    assert result.exit_code == 0 and "cls  NOT CHECKED  not compared: other recipe (epochs 6 -> 9)" in result.output
+    assert run("verify", case, *arguments, "--strict").exit_code == 1
+
+
+def test_a_folder_that_is_no_reference_is_one_clear_error(case: Case) -> None:
+    result = run("verify", case, "--ref", str(case[0]))
+    assert result.exit_code == 1 and result.output.count("\n") == 1 and "holds no reference result" in result.output
+    with pytest.raises(UserError, match="see report/reference"):
+        reference.load(case[0])
+
+
+# --- make verify -------------------------------------------------------------------------------------------------
+
+
+def test_verify_fails_pictures_that_do_not_come_from_the_run_they_claim(case: Case) -> None:
+    assert "cls-figures" in run("verify", case).output and run("verify", case).exit_code == 0
+    path = case[1] / "metrics.json"
+    path.write_text(path.read_text() + "\n")
+    result = run("verify", case)
+    assert result.exit_code == 1 and "cls/cifar10/quick/seed0 has other numbers now" in result.output
+    assert run("verify", case, "--runs-only").exit_code == 0
+
+
+def test_verify_recounts_every_test_set_whether_claimed_or_not(case: Case) -> None:
+    edit(case[2] / "metrics.json", lambda m: m["tests"]["test_2017_mscoco"]["bleu"].update(score=55.0))
+    result = run("verify", case, "--runs-only")
+    assert result.exit_code == 1 and re.search(r"mt-recount  .*  FAIL  metrics.json says 55.0", result.output)
+    assert re.search(r"mt-bleu  .*  PASS", result.output)
+    assert re.search(r"cls-recount  .*  PASS  1 recomputed", result.output)
+
+
+# --- the whole way: drawn, rendered, verified, kept ----------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    """Two runs with all their pictures."""
+    out = tmp_path_factory.mktemp("drawn")
+    cls_run = synthetic_run.write_cls_run(out / "runs" / synthetic_page.LABELS["cls"])
+    mt_run = synthetic_run.write_mt_run(out / "runs" / synthetic_page.LABELS["mt"], layers=1, heads=2)
+    draw_cls(cls_run, out / "figures/cls")
+    draw_mt(mt_run, out / "figures/mt")
+    return out, cls_run, mt_run
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("poppler", [True, False])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_real_page_is_traced_kept_and_shown(
+    engine: str, poppler: bool, drawn: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if poppler and not shutil.which("pdftoppm"):
+        pytest.skip("no pdftoppm here: make setup-tex")
+    synthetic_data.pretend(monkeypatch, *drawn[1:])
+    render(*drawn, engine)
+    if not poppler:
+        monkeypatch.setattr(reference.shutil, "which", lambda program: None)
+    result = run("reference", drawn, f"{engine}-page")
+    assert result.exit_code == 0, result.output
+    for name in ("cls-figures", "mt-figures", "page"):
+        assert re.search(rf"^{name}  .*  PASS  ", result.output, re.MULTILINE)
+    folder = drawn[0] / "report/reference" / f"{engine}-page"
+    assert reference.problems(folder, CLAIMS) == []
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    assert size < 3_000_000
+    made = poppler or engine == "typst"
+    assert (folder / "page.png").is_file() == made and ("page.png is left out" in result.output) == (not made)
+    if made:
+        with Image.open(folder / "page.png") as page:
+            assert page.size == pytest.approx((1240, 1754), abs=2)  # A4 at 150 dpi
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    assert text.count("Picture, left out here: ") == sum(
+        len(json.loads((drawn[0] / "figures" / task / "figures.json").read_text())["figures"]) for task in ("cls", "mt")
+    )
+    page = CliRunner().invoke(main, ["provenance", str(drawn[0] / "report/report.pdf"), "--out", str(drawn[0])])
+    assert page.exit_code == 0 and "versions   matplotlib 3.11.2, numpy 2.4.6, python 3.11.7" in page.output
+    assert json.loads((folder / "manifest.json").read_text())["engine"] == engine
