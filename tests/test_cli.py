@@ -26,11 +26,15 @@ def test_every_command_explains_itself(command):
     assert len(result.output.split("Options:")[0].splitlines()) > 3
 
 
+@pytest.mark.fault("a run folder that is not there", "`... is missing; ...`")
 def test_a_missing_run_gets_one_line(tmp_path):
     result = invoke("evaluate", "cls", "--run", str(tmp_path / "none"))
     assert result.exit_code == 1 and "run.json is missing" in result.output and result.output.count("\n") == 1
 
 
+@pytest.mark.fault(
+    "an unknown PROFILE, DEVICE, DATA or RECIPE", "one line that names what is known; no plan is written"
+)
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -58,6 +62,7 @@ def test_help_does_not_wait_for_torch():
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": str(REPOSITORY / "code")})
 
 
+@pytest.mark.fault("Ctrl-C, SIGTERM", "how to go on; exit status 130, 143")
 @pytest.mark.parametrize(
     ("error", "status", "says"),
     [

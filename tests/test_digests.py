@@ -106,6 +106,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.fault("any change in a repeated run", "named")
 @pytest.mark.parametrize(
     ("part", "change", "says"), [(part, *rest) for part, cases in CHANGES.items() for rest in cases]
 )

@@ -108,6 +108,7 @@ def test_unknown_language_is_a_row(machine: SimpleNamespace, tmp_path: Path, mon
     assert row.state == "missing" and "SRC=xx" in row.found and row.remedy
 
 
+@pytest.mark.fault("neither LaTeX nor typst", "make doctor: missing, with the remedy")
 def test_no_pdf_engine(machine: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     machine.engine = UserError("neither LaTeX nor typst works")
     assert run(tmp_path) == 1

@@ -56,6 +56,7 @@ def test_parses_on_an_old_python() -> None:
     ast.parse((ENV / "setup.py").read_text(encoding="utf-8"), feature_version=(3, 6))
 
 
+@pytest.mark.fault("a Python or system that torch has no wheels for", "`... cannot be used: torch needs ...`")
 @pytest.mark.parametrize(
     ("version", "implementation", "system", "machine", "free_threaded", "said"),
     [
@@ -150,6 +151,7 @@ def test_auto_keeps_an_installed_build_and_a_wish_changes_it(installer: SimpleNa
     assert "env/torch-cpu.txt" in installer.done
 
 
+@pytest.mark.fault("an interrupted installation", "made again")
 def test_interrupted_installation_is_made_again(installer: SimpleNamespace) -> None:
     installer.fail = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
@@ -162,6 +164,7 @@ def test_interrupted_installation_is_made_again(installer: SimpleNamespace) -> N
     assert (installer.venv / "stamp.json").exists() and not half.exists()
 
 
+@pytest.mark.fault("an upgrade of the environment that fails", "the one that works is kept")
 def test_failed_upgrade_keeps_the_environment_that_works(installer: SimpleNamespace) -> None:
     installer.module.setup(installer.venv, "auto", installer.locks)
     works = installer.venv / "works"
@@ -189,6 +192,9 @@ def test_python_that_is_gone_makes_it_again(installer: SimpleNamespace) -> None:
     assert "venv" in installer.done
 
 
+@pytest.mark.fault(
+    "VENV names a folder or environment of the user's", "`... was not made by this program; ...`; untouched"
+)
 @pytest.mark.parametrize("name", ["thesis.tex", "pyvenv.cfg", "bin/python"])
 def test_somebody_elses_folder_is_not_removed(
     installer: SimpleNamespace, capsys: pytest.CaptureFixture[str], name: str
@@ -202,6 +208,9 @@ def test_somebody_elses_folder_is_not_removed(
     assert theirs.read_text(encoding="utf-8") == "years of work" and not installer.done
 
 
+@pytest.mark.fault(
+    "too little disk for the environment", "`... MB free, ... MB are needed; ...`, before anything is done"
+)
 def test_full_disk_is_said_before_anything_is_done(
     installer: SimpleNamespace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,6 +220,7 @@ def test_full_disk_is_said_before_anything_is_done(
     assert not installer.done
 
 
+@pytest.mark.fault("no network for pip", "`... could not be installed (pip's message is above); ...`")
 def test_no_network_names_the_way_round(
     setup: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -245,6 +255,7 @@ def test_pip_is_not_diverted(setup: ModuleType, monkeypatch: pytest.MonkeyPatch)
     assert "PIP_USER" not in environment and environment["PIP_FIND_LINKS"] == "wheels"
 
 
+@pytest.mark.fault("make setup-tex without root or apt", "`... needs root: ...`, `there is no apt-get here; ...`")
 def test_tex_without_root_or_apt(
     setup: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

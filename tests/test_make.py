@@ -53,6 +53,7 @@ def edit(path, old, new):
     path.write_text(text.replace(old, new), encoding="utf-8")
 
 
+@pytest.mark.fault("report or verify before any run", "`not run with these settings; run: make all`")
 def test_report_and_verify_before_any_run_say_so_and_train_nothing(copy):
     for goal in ("report", "verify"):
         done = make(copy, goal, f"OUT={copy / 'empty'}", check=False)
@@ -66,6 +67,10 @@ def test_provenance_asks_for_the_file_and_reference_for_runs(copy):
     assert done.returncode != 0 and "not run with these settings" in done.stderr
 
 
+@pytest.mark.fault(
+    "a setting with spaces, or no number where one must be",
+    "`a value with spaces cannot be used`, `both must be whole numbers`, `is for one task`",
+)
 @pytest.mark.parametrize(
     ("setting", "says"), [("SEED=a", "whole numbers"), ("OUT=a b", "spaces"), ("RECIPE=x.toml", "for one task")]
 )

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -187,6 +188,20 @@ def test_a_bad_name_is_refused(name: str, case: Case) -> None:
     assert not (case[0] / "report/reference").exists()
 
 
+def test_a_program_that_cannot_show_the_page_leaves_its_picture_out(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hangs(command: list[str], **options: Any) -> None:
+        raise subprocess.TimeoutExpired(command, options["timeout"])
+
+    monkeypatch.setattr(reference.shutil, "which", lambda program: f"/usr/bin/{program}")
+    monkeypatch.setattr(reference.subprocess, "run", hangs)
+    result = run("reference", case, "two-cores")
+    assert result.exit_code == 0 and "page.png is left out" in result.output
+    assert "page.png" not in (case[0] / "report/reference/two-cores/report.md").read_text()
+
+
+@pytest.mark.fault("writing a reference result fails at the last step", "the old one is back")
 def test_a_failed_move_brings_the_old_one_back(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = written(case)
     rename = Path.rename
@@ -206,6 +221,7 @@ def test_a_failed_move_brings_the_old_one_back(case: Case, monkeypatch: pytest.M
 # --- found out ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("a reference result that was touched", "named")
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [

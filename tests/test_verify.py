@@ -80,6 +80,7 @@ def test_a_score_below_its_bound_fails(case: Case, tmp_path: Path) -> None:
     assert verify.exit_code(results) == 1
 
 
+@pytest.mark.fault("metrics.json edited", "FAIL: scores are recomputed from the predictions")
 def test_edited_metrics_fail(case: Case, tmp_path: Path) -> None:
     _edit(case[0], lambda m: m["test"].update(accuracy=m["test"]["accuracy"] + 1e-4))
     _edit(case[1], lambda m: m["tests"]["test_2016_flickr"]["bleu"].update(score=41.0))
@@ -94,6 +95,7 @@ def test_a_score_that_is_not_a_number_fails(case: Case, tmp_path: Path) -> None:
     assert _states(_check(case, tmp_path)) == ["FAIL", "FAIL"]
 
 
+@pytest.mark.fault("predictions edited", "FAIL")
 def test_tampered_predictions_fail(case: Case, tmp_path: Path) -> None:
     _edit_predictions(case[0], logits=lambda x: -x)
     _edit_predictions(case[1], test_2016_flickr_output=lambda x: x[::-1])
@@ -102,6 +104,7 @@ def test_tampered_predictions_fail(case: Case, tmp_path: Path) -> None:
     assert all("the predictions give" in result.reason for result in results)
 
 
+@pytest.mark.fault("predictions made on other labels or references", "FAIL")
 def test_predictions_scored_on_other_labels_or_references_fail(case: Case, tmp_path: Path) -> None:
     """Labels moved to agree with the predictions, and references replaced by the outputs, do not help."""
     _edit_predictions(case[0], labels=lambda x: (x + 1) % 10)
@@ -123,6 +126,7 @@ def test_predictions_that_are_not_one_for_each_example_fail(
     assert _states(results) == ["FAIL", "FAIL"] and all("not one" in result.reason for result in results)
 
 
+@pytest.mark.fault("predictions missing or unreadable", "FAIL, saying which")
 def test_missing_and_unreadable_predictions_fail(case: Case, tmp_path: Path) -> None:
     (case[0] / "predictions.npz").unlink()
     (case[1] / "predictions.npz").write_bytes(b"PK\x03\x04 not a zip file")
@@ -132,11 +136,13 @@ def test_missing_and_unreadable_predictions_fail(case: Case, tmp_path: Path) -> 
     assert "runs/mt/predictions.npz cannot be read" in results[1].reason
 
 
+@pytest.mark.fault("predictions that would run code", "FAIL; nothing is run")
 def test_predictions_that_need_pickle_are_not_loaded(case: Case, tmp_path: Path) -> None:
     _edit_predictions(case[0], logits=lambda x: np.array([{"a": 1}], dtype=object))
     assert "cannot be read" in _check(case, tmp_path)[0].reason
 
 
+@pytest.mark.fault("a run of other data than is on disk", "FAIL")
 def test_a_run_trained_on_other_bytes_fails(case: Case, tmp_path: Path) -> None:
     _edit(case[0], lambda m: m.update(data_digest="0" * 64))
     result = _check(case, tmp_path)[0]
@@ -204,6 +210,7 @@ def test_the_table_on_a_terminal_prints_brackets_in_a_reason(
     assert "[bold]" in out and "FAIL" in out and "50.00 %" in out and "Claims" in out
 
 
+@pytest.mark.fault("a malformed report/claims.toml", "one line that names the claim and the key")
 @pytest.mark.parametrize(
     ("text", "says"),
     [

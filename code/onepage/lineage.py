@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 NOT_RECORDED = "not recorded"
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_RUN = re.compile(r"(cls|mt)/(?!\.)[^/\0]+/(?!\.)[^/\0]+/seed\d+")  # what ``label`` gives: no part begins with a dot
 
 
 def label(metrics: Mapping[str, Any]) -> str:
@@ -48,7 +50,8 @@ def short_form(metrics: Mapping[str, Any], digest: str, provenance: Mapping[str,
 def parse(text: str) -> list[dict[str, str]]:
     """The fields of each short form in ``text``, {name: value}; [] where there is none.
 
-    A page holds one for each task, joined by "; ": each begins with its field ``run``.
+    A page holds one for each task, joined by "; ": each begins with its field ``run``. One whose run or digest does not
+    have the form of ours is none: a name out of a file becomes a path below runs/, and must not lead elsewhere.
     """
     found: list[dict[str, str]] = []
     for field in text.split("; "):
@@ -57,4 +60,6 @@ def parse(text: str) -> list[dict[str, str]]:
             found.append({})
         if found:
             found[-1][name] = value
-    return [fields for fields in found if re.fullmatch(r"[0-9a-f]{64}", fields.get("metrics", ""))]
+    return [
+        fields for fields in found if _RUN.fullmatch(fields["run"]) and _DIGEST.fullmatch(fields.get("metrics", ""))
+    ]

@@ -5,6 +5,7 @@ Written whole, aside, and then moved into place; never edited by hand: manifest.
 and pictures stay out: what can be made again from the run is not kept.
 """
 
+import contextlib
 import json
 import re
 import shutil
@@ -62,7 +63,7 @@ def write(
         shutil.copyfile(page / "report.pdf", folder / "report.pdf")
         image = page_image(page)
         if image is None:
-            remarks.append("page.png is left out: neither pdftoppm nor the source of a typst page is there")
+            remarks.append("page.png is left out: neither pdftoppm nor typst gave a picture of the page")
         else:
             write_bytes(folder / "page.png", image)
         text = (page / "report.md").read_text(encoding="utf-8")
@@ -133,8 +134,8 @@ def page_image(page: Path) -> bytes | None:
         with tempfile.TemporaryDirectory(prefix="onepage-") as folder:
             prefix = Path(folder) / "page"
             command = ["pdftoppm", "-png", "-r", str(PAGE_DPI), "-singlefile", str(page / "report.pdf"), str(prefix)]
-            done = subprocess.run(command, capture_output=True, timeout=120)
-            if done.returncode == 0:
+            with contextlib.suppress(OSError, subprocess.SubprocessError):  # it fails, or takes too long
+                subprocess.run(command, capture_output=True, timeout=300, check=True)
                 return prefix.with_suffix(".png").read_bytes()
     return typst_image(page / "report.typ", PAGE_DPI) if (page / "report.typ").is_file() else None
 

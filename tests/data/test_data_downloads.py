@@ -39,8 +39,6 @@ def drips(reply: Reply) -> None:
 
 
 def drips_headers(reply: Reply) -> None:
-    if reply.number == 0:
-        serves(reply)  # the probe, which has a time limit of its own
     reply.send(b"HTTP/1.1 200 OK\r\n")
     reply.drip(b"a")
 
@@ -93,10 +91,6 @@ def serves(reply: Reply) -> None:
     reply.send(reply.body)
 
 
-def case(answer, why, marks):
-    return pytest.param(answer, why, marks=marks, id=answer.__name__.replace("_", "-"))
-
-
 @pytest.fixture
 def short_limits(monkeypatch):
     """Limits of a second or less where they are half a minute and a minute."""
@@ -112,48 +106,83 @@ def short_limits(monkeypatch):
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
-        case(stalls, "timed out", fault("a server stalls halfway", "`timed out`; the next source serves")),
-        case(
+        pytest.param(
+            stalls,
+            "timed out",
+            id="stalls",
+            marks=fault("a server stalls halfway", "`timed out`; the next source serves"),
+        ),
+        pytest.param(
             answers_nothing,
-            "no answer|timed out",  # whichever of the two limits of the same length comes first
-            fault("a server never answers", "`no answer` or `timed out`; the next source serves"),
+            "no answer|timed out",
+            id="answers-nothing",
+            marks=fault("a server never answers", "`no answer` or `timed out`; the next source serves"),
         ),
-        case(
-            drips, "slower than", fault("a byte comes now and then", "`slower than ... kB/s`; the next source serves")
+        pytest.param(
+            drips,
+            "slower than",
+            id="drips",
+            marks=fault("a byte comes now and then", "`slower than ... kB/s`; the next source serves"),
         ),
-        case(
+        pytest.param(
             drips_headers,
             "slower than",
-            fault("headers come a byte now and then", "`slower than ... kB/s`; the next source serves"),
+            id="drips-headers",
+            marks=fault("headers come a byte now and then", "`slower than ... kB/s`; the next source serves"),
         ),
-        case(resets, "connection broken", fault("reset halfway", "`connection broken`; the next source serves")),
-        case(breaks_off, "connection broken", fault("truncated", "`connection broken`; the next source serves")),
-        case(
+        pytest.param(
+            resets,
+            "connection broken",
+            id="resets",
+            marks=fault("reset halfway", "`connection broken`; the next source serves"),
+        ),
+        pytest.param(
+            breaks_off,
+            "connection broken",
+            id="breaks-off",
+            marks=fault("truncated", "`connection broken`; the next source serves"),
+        ),
+        pytest.param(
             redirects_to_itself,
             "redirects without end",
-            fault("a redirect loop", "`redirects without end`; the next source serves"),
+            id="redirects-to-itself",
+            marks=fault("a redirect loop", "`redirects without end`; the next source serves"),
         ),
-        case(
+        pytest.param(
             redirects_to_a_file,
             "file:///etc/passwd",
-            fault("a redirect to a file of this machine", "refused, unread; the next source serves"),
+            id="redirects-to-a-file",
+            marks=fault("a redirect to a file of this machine", "refused, unread; the next source serves"),
         ),
-        case(redirects_nowhere, "URL", fault("a redirect to no address", "refused; the next source serves")),
-        case(speaks_no_http, "no connection", fault("not HTTP", "`no connection`; the next source serves")),
-        case(
+        pytest.param(
+            redirects_nowhere,
+            "URL",
+            id="redirects-nowhere",
+            marks=fault("a redirect to no address", "refused; the next source serves"),
+        ),
+        pytest.param(
+            speaks_no_http,
+            "no connection",
+            id="speaks-no-http",
+            marks=fault("not HTTP", "`no connection`; the next source serves"),
+        ),
+        pytest.param(
             damages_its_chunks,
             "connection broken",
-            fault("damaged transfer encoding", "`connection broken`; the next source serves"),
+            id="damages-its-chunks",
+            marks=fault("damaged transfer encoding", "`connection broken`; the next source serves"),
         ),
-        case(
+        pytest.param(
             packs_what_is_not_packed,
             "sends what cannot be unpacked",
-            fault("damaged content encoding", "`sends what cannot be unpacked`; the next source serves"),
+            id="packs-what-is-not-packed",
+            marks=fault("damaged content encoding", "`sends what cannot be unpacked`; the next source serves"),
         ),
-        case(
+        pytest.param(
             packs_a_bomb,
             "far more than the file should have",
-            fault(
+            id="packs-a-bomb",
+            marks=fault(
                 "a content encoding that swells", "`sends far more than the file should have`; the next source serves"
             ),
         ),
@@ -161,7 +190,8 @@ def short_limits(monkeypatch):
 )
 def test_data_rude_server_is_passed_over(tmp_path, cifar_archive, rude_site, short_limits, monkeypatch, answer, why):
     monkeypatch.setattr(sources, "CIFAR10_ARCHIVE_SIZE", len(cifar_archive))
-    rude = rude_site(answer, cifar_archive)
+    # the probe is answered well: the download has to find out by itself
+    rude = rude_site(lambda reply: (serves if reply.number == 0 else answer)(reply), cifar_archive)
     started = time.monotonic()
     message = refused("cls", tmp_path, mirror=rude)
     assert re.search(why, message) and "DATA=generated" in message
@@ -170,6 +200,25 @@ def test_data_rude_server_is_passed_over(tmp_path, cifar_archive, rude_site, sho
     monkeypatch.setattr(sources, "CIFAR10_URLS", (f"{rude_site(serves, cifar_archive)}/{ARCHIVE}",))
     assert fetch.ensure("cls", tmp_path, "real", rude) == "cifar10"
     assert len(load_images(tmp_path, "cifar10").test_labels) == 20
+
+
+@fault("a server that does any of this from the start", "the probe says so, in the same words; nothing is downloaded")
+def test_data_rude_server_is_found_out_by_the_probe(cifar_archive, rude_site):
+    expected = {
+        answers_nothing: "no answer|timed out",
+        drips_headers: "no answer|timed out",
+        breaks_off: "^$",  # its first bytes are good
+        redirects_to_itself: "redirects without end",
+        redirects_to_a_file: "file:///etc/passwd",
+        redirects_nowhere: "URL",
+        speaks_no_http: "no connection",
+        damages_its_chunks: "connection broken",
+        packs_what_is_not_packed: "sends what cannot be unpacked",
+    }
+    urls = {answer.__name__: f"{rude_site(answer, cifar_archive)}/{ARCHIVE}" for answer in expected}
+    answers = download.probe(urls, 1.0)
+    for answer, why in expected.items():
+        assert re.search(why, answers[answer.__name__]), answer.__name__
 
 
 @fault("a server fails once halfway", "the same source is asked again, and serves")

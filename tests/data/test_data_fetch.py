@@ -47,6 +47,7 @@ def test_data_complete_set_is_trusted_by_size_and_time_then_by_content(tmp_path,
     assert hashed == ["data_batch_2"]
 
 
+@pytest.mark.fault("a damaged file in data/", "`... damaged in ...; fetched again`, it alone")
 def test_data_damaged_file_alone_is_replaced(tmp_path, cifar_archive, cifar_members, capsys):
     mirror = fill(tmp_path / "mirror", {ARCHIVE: cifar_archive})
     data = tmp_path / "data"
@@ -85,6 +86,7 @@ def test_data_server_that_unpacks_gzip_on_the_way_serves(tmp_path, multi30k_file
     assert fetch.ensure("mt", tmp_path, "real", make_site(pages).url) == "multi30k"
 
 
+@pytest.mark.fault("no source answers", "`*** GENERATED STAND-IN: ...`")
 @pytest.mark.parametrize("task", ["cls", "mt"])
 def test_data_auto_without_a_source_takes_the_stand_in_and_says_so(
     tmp_path, task, cifar_members, multi30k_files, capsys, dead_url, monkeypatch
@@ -98,6 +100,7 @@ def test_data_auto_without_a_source_takes_the_stand_in_and_says_so(
     assert not (tmp_path / sources.REAL_SET[task]).exists()
 
 
+@pytest.mark.fault("sources answer, but serve something else", "`*** GENERATED STAND-IN: ...`")
 def test_data_auto_when_every_download_fails(tmp_path, cifar_members, make_site, monkeypatch, capsys):
     """The source answers the probe, but what it serves is not the archive."""
     monkeypatch.setattr(sources, "CIFAR10_URLS", (f"{make_site({ARCHIVE: b'nothing of use'}).url}/{ARCHIVE}",))
@@ -130,6 +133,7 @@ def test_data_generated_again_when_version_or_content_differ(tmp_path, monkeypat
     assert ready.read(ready_file).digest == before.digest  # same content, same digest
 
 
+@pytest.mark.fault("Ctrl-C in the middle of a fetch", "what was verified stays, nothing else; the next run goes on")
 def test_data_interrupted_fetch_leaves_nothing_trusted_and_goes_on(
     tmp_path, cifar_archive, cifar_members, make_site, monkeypatch
 ):
@@ -160,6 +164,7 @@ def test_data_interrupted_fetch_leaves_nothing_trusted_and_goes_on(
     assert {p.name for p in folder.iterdir()} == {*cifar_members, "ready.json"}
 
 
+@pytest.mark.fault("three fetches at once in one process", "one downloads, the others find the set complete")
 def test_data_two_fetches_at_once(tmp_path, cifar_archive, monkeypatch):
     mirror = fill(tmp_path / "mirror", {ARCHIVE: cifar_archive})
     started, calls, original = threading.Event(), [], archive.unpack
@@ -181,6 +186,7 @@ def test_data_two_fetches_at_once(tmp_path, cifar_archive, monkeypatch):
     assert len(load_images(tmp_path / "data", "cifar10").test_labels) == 20
 
 
+@pytest.mark.fault("too little disk for a set", "`... needs ..., ... are free; free space or set DATA_DIR`")
 def test_data_full_disk_is_said_before_anything_is_fetched(tmp_path, cifar_archive, monkeypatch):
     mirror = fill(tmp_path / "mirror", {ARCHIVE: cifar_archive})
     full = type("usage", (), {"free": 10})
@@ -190,6 +196,7 @@ def test_data_full_disk_is_said_before_anything_is_fetched(tmp_path, cifar_archi
             fetch.ensure("cls", tmp_path / "data", mode, str(mirror))
 
 
+@pytest.mark.fault("DATA_DIR is no folder", "`cannot write ...; free space or set DATA_DIR to another folder`")
 def test_data_folder_that_cannot_be_written(tmp_path, cifar_archive):
     mirror = fill(tmp_path / "mirror", {ARCHIVE: cifar_archive})
     (tmp_path / "data").write_text("a file where the folder should be")
@@ -197,6 +204,7 @@ def test_data_folder_that_cannot_be_written(tmp_path, cifar_archive):
         fetch.ensure("cls", tmp_path / "data", "real", str(mirror))
 
 
+@pytest.mark.fault("an unknown DATA, task or language", "`... is not known; ...`, `... is not a language of Multi30k; ...`, `SRC and TGT are both ...`")
 def test_data_settings_that_make_no_sense(tmp_path):
     for settings, what in (
         (("cls", tmp_path, "perhaps"), "DATA=perhaps"),
@@ -225,6 +233,7 @@ def test_data_source_status(tmp_path, cifar_archive, multi30k_files, make_site, 
     assert lacking.state == "not reachable" and lacking.detail == "lacks multi30k/train.en.gz and 12 more"
 
 
+@pytest.mark.fault("a mirror that lacks files", "the public source serves those")
 def test_data_incomplete_mirror_folder_serves_what_it_holds(tmp_path, multi30k_files, make_site, monkeypatch):
     held = {path: body for path, body in multi30k_files.items() if "/tok/" not in path}
     mirror = fill(tmp_path / "mirror", held)

@@ -276,7 +276,7 @@ def test_data_unpickler_looks_nothing_up(module, name):
             images._BatchUnpickler(io.BytesIO()).find_class(module, name)
 
 
-@fault("a pickle that runs code, with the right digest", "`... cannot be read (...has no place in a CIFAR-10 batch...`")
+@fault("a pickle that runs code, with the right digest", "`... cannot be read (...`, `... has no place in a CIFAR-10 batch`")
 @pytest.mark.parametrize("protocol", range(6))
 def test_data_code_in_a_pickle_is_not_run(tmp_path, protocol):
     class Evil:
@@ -379,7 +379,7 @@ def test_data_any_bytes_as_text(small_sets, content):
             b"eins\n" + b"wort " * 200_000 + b"\ndrei",
             ["eins", "wort " * 200_000, "drei"],
             id="1-MB-line",
-            marks=fault("a line of 1 MB", "loaded; training leaves the pair out"),
+            marks=fault("a line of 1 MB", "kept as it is"),
         ),
         pytest.param(
             "\ufeffeins\n\u2028zwei\x85\x0c\n\0".encode(),

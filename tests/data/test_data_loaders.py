@@ -57,6 +57,7 @@ def test_data_cifar_arrays(cifar):
     assert loaded.digest == ready.digest_of(sources.cifar10().digests)
 
 
+@pytest.mark.fault("a pickle that runs code, of the same size and time", "`... is corrupt (its digest is not the recorded one); ...`; not run")
 def test_data_digest_is_checked_before_unpickling(cifar, tmp_path):
     """Same size, same time, so the ready file still trusts it: the loader must not."""
     marker = tmp_path / "ran"
@@ -71,6 +72,7 @@ def test_data_digest_is_checked_before_unpickling(cifar, tmp_path):
     assert marker.exists()
 
 
+@pytest.mark.fault("a pickle that runs code, published as CIFAR-10", "`... has no place in a CIFAR-10 batch`; not run")
 def test_data_unpickler_knows_only_what_cifar_needs(cifar, tmp_path, monkeypatch):
     """Even with a digest that agrees, no name outside the list is looked up."""
     marker = tmp_path / "ran"
@@ -80,6 +82,7 @@ def test_data_unpickler_knows_only_what_cifar_needs(cifar, tmp_path, monkeypatch
     assert not marker.exists()
 
 
+@pytest.mark.fault("a batch with other labels, counts or kinds", "`... is not a CIFAR-10 batch; ...`")
 @pytest.mark.parametrize("what", ["label", "count", "list", "cut"])
 def test_data_batch_that_is_no_batch(cifar, monkeypatch, what):
     pixels = np.zeros((20, 3072), np.uint8)
@@ -94,6 +97,7 @@ def test_data_batch_that_is_no_batch(cifar, monkeypatch, what):
         load_images(cifar, "cifar10")
 
 
+@pytest.mark.fault("a ready file that lists other digests than the published", "`... does not list the published files; ...`")
 def test_data_ready_file_must_list_the_published_files(cifar):
     path = cifar / "cifar10/ready.json"
     evil = b"\x80\x02}."
@@ -103,6 +107,7 @@ def test_data_ready_file_must_list_the_published_files(cifar):
         load_images(cifar, "cifar10")
 
 
+@pytest.mark.fault("a damaged ready file", "`... is damaged; ...`; the set counts as not there")
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"files": {"a": 1}}', '{"set": "cifar10"}'])
 def test_data_damaged_ready_file(cifar, content):
     (cifar / "cifar10/ready.json").write_text(content)
@@ -111,6 +116,7 @@ def test_data_damaged_ready_file(cifar, content):
     assert not ready.is_complete(cifar / "cifar10/ready.json")
 
 
+@pytest.mark.fault("a ready file edited by hand", "`... disagrees with its own digest; ...`")
 def test_data_ready_file_edited_by_hand(cifar):
     value = files.read_json(cifar / "cifar10/ready.json")
     value["digest"] = "0" * 64
@@ -119,6 +125,7 @@ def test_data_ready_file_edited_by_hand(cifar):
         load_images(cifar, "cifar10")
 
 
+@pytest.mark.fault("a set or file that is missing", "`... is missing or incomplete (no ...); run: make data`")
 def test_data_missing_sets_and_files(tmp_path, cifar):
     with pytest.raises(UserError, match="run: make data"):
         load_images(tmp_path / "nowhere", "cifar10")
@@ -160,6 +167,7 @@ def test_data_corrupt_text_file(multi30k):
         load_translation(multi30k, "multi30k", "en", "de")
 
 
+@pytest.mark.fault("unequal line counts, invalid UTF-8, an empty file", "`... has ... and ... lines; ...`, `... is not UTF-8 at byte ...`")
 @pytest.mark.parametrize(
     ("content", "message"),
     [(b"one\ntwo\n", "train has 20 and 2 lines"), (b"\xff\xfe\n" * 20, "not UTF-8 at byte 0"), (b"", "20 and 0 lines")],

@@ -206,6 +206,7 @@ def _edit(run, change):
     (run / "metrics.json").write_text(json.dumps(metrics, ensure_ascii=True), encoding="utf-8")
 
 
+@pytest.mark.fault("hostile class names in pictures", "drawn as themselves, no formula")
 @pytest.mark.filterwarnings("error")
 def test_no_wrong_prediction_one_epoch_and_hostile_class_names_are_drawn(tmp_path):
     run = write_cls_run(tmp_path / "run", error_rate=0.0)
@@ -234,6 +235,7 @@ def test_nothing_explained_and_nothing_right_are_drawn(tmp_path):
     assert names == {"curves_cls", "confusion_matrix", "preds_grid", "miscls_grid"}
 
 
+@pytest.mark.fault("hostile sentences in pictures", "drawn as themselves, or with a sign for what no font has")
 @pytest.mark.filterwarnings("error")
 def test_one_test_set_one_validation_and_hostile_sentences_are_drawn(tmp_path):
     run = write_mt_run(tmp_path / "run", generated=True, layers=1, heads=1)

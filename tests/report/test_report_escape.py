@@ -40,6 +40,7 @@ _LATEX_ALLOWED = re.compile(
 )
 
 
+@pytest.mark.fault("any text in the LaTeX page (fuzzed)", "no command of LaTeX is left in it")
 @given(any_text)
 def test_latex_output_contains_no_active_control(text: str) -> None:
     left = _LATEX_ALLOWED.sub("", escape.latex(text))
@@ -47,6 +48,7 @@ def test_latex_output_contains_no_active_control(text: str) -> None:
     assert all(c.isprintable() for c in left)
 
 
+@pytest.mark.fault("any character in the LaTeX page (fuzzed)", "set, or shown as [U+XXXX]")
 @given(any_text)
 def test_latex_output_is_only_what_t1_can_set(text: str) -> None:
     settable = escape._LATEX_LETTERS | escape._LATEX_SIGNS
@@ -72,6 +74,7 @@ def _shown(tokens: list[Token]) -> str:
     return "".join(child.content for token in inline for child in token.children or [])
 
 
+@pytest.mark.fault("any text in the Markdown page (fuzzed)", "it prints as itself: no markup, no HTML")
 @given(any_text.filter(bool))
 def test_markdown_parsed_gives_back_the_text(text: str) -> None:
     tokens = MarkdownIt("commonmark").enable("table").parse(escape.markdown(text))
@@ -79,6 +82,7 @@ def test_markdown_parsed_gives_back_the_text(text: str) -> None:
     assert _shown(tokens) == escape.visible(text)
 
 
+@pytest.mark.fault("any text in a table of the Markdown page (fuzzed)", "it stays in its cell")
 @given(any_text.filter(bool), any_text.filter(bool))
 def test_markdown_in_a_table_stays_in_its_cell(left: str, right: str) -> None:
     source = f"| a | b |\n|---|---|\n| {escape.markdown(left)} | {escape.markdown(right)} |\n"
@@ -88,6 +92,7 @@ def test_markdown_in_a_table_stays_in_its_cell(left: str, right: str) -> None:
     assert [_shown([cell]) for cell in cells[2:]] == [escape.visible(left), escape.visible(right)]
 
 
+@pytest.mark.fault("any text as a picture's alternative (fuzzed)", "it prints as itself")
 @given(any_text)
 def test_markdown_in_an_image_is_its_alternative_text(text: str) -> None:
     (paragraph,) = [t for t in MarkdownIt("commonmark").parse(f"![{escape.markdown(text)}](a.png)") if t.children]
@@ -110,6 +115,7 @@ def test_a_joiner_is_kept_between_emoji_and_shown_between_letters() -> None:
     assert escape.visible("a\u200db") == "a[U+200D]b"
 
 
+@pytest.mark.fault("invisible and direction-changing characters (fuzzed)", "shown as [U+XXXX]")
 @given(any_text)
 def test_visible_leaves_nothing_shapeless_but_joiners(text: str) -> None:
     assert all(unicodedata.category(c) not in escape._SHAPELESS or c == "\u200d" for c in escape.visible(text))
@@ -123,6 +129,7 @@ def _render(folder: Path, template: str, **values: object) -> str:
     return escape.environment(folder, escape.latex).get_template("t").render(values)
 
 
+@pytest.mark.fault("a template that forgets to escape", "escaped all the same")
 def test_a_template_cannot_forget_to_escape(tmp_path: Path) -> None:
     assert _render(tmp_path, "<< x >> <% for y in z %><< y >><% endfor %>", x="%", z=["_"]) == r"\% \_"
     assert _render(tmp_path, "<< x + '%' >>", x=escape.Safe("\\")) == r"\textbackslash{}\%"
@@ -140,6 +147,7 @@ def test_a_template_refuses_what_is_missing_or_not_formatted(tmp_path: Path) -> 
 # --- the engines themselves --------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("hostile text through pdflatex", "it prints as itself")
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("latexmk"), reason="no LaTeX here: make setup-tex")
 def test_pdflatex_prints_hostile_text_as_itself(tmp_path: Path) -> None:
@@ -157,6 +165,7 @@ def test_pdflatex_prints_hostile_text_as_itself(tmp_path: Path) -> None:
         assert _squeeze(expected) in read, text
 
 
+@pytest.mark.fault("hostile text through typst", "it prints as itself")
 @pytest.mark.slow
 def test_typst_prints_hostile_text_as_itself(tmp_path: Path) -> None:
     pytest.importorskip("typst", reason="no typst wheel here")

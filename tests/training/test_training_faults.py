@@ -1,11 +1,13 @@
 """A disk that fills while a run trains, a lock file that is a link: the run says so, and what was saved stays."""
 
 import contextlib
+import dataclasses
 import errno
 import os
 import resource
 
 import pytest
+import test_training_resume
 import torch
 from test_training_resume import one_thread, run, whole_checkpoints  # noqa: F401 (one_thread: a fixture for every test)
 
@@ -43,7 +45,7 @@ def at_update(monkeypatch, number, act):
 
 @fault(
     "the disk fills while a checkpoint is written",
-    "`cannot write ...; the checkpoint before stays, and the same command goes on from it`",
+    "`cannot write ...`, `...; the checkpoint before stays, and the same command goes on from it`",
 )
 def test_disk_full_while_a_checkpoint_is_written(tmp_path, monkeypatch):
     """torch writes the file in many pieces and meets the error in the middle of one."""
@@ -59,7 +61,7 @@ def test_disk_full_while_a_checkpoint_is_written(tmp_path, monkeypatch):
 
 @fault(
     "the disk is full at the end of a write",
-    "`cannot write ...; the checkpoint before stays, and the same command goes on from it`",
+    "`cannot write ...`, `...; the checkpoint before stays, and the same command goes on from it`",
 )
 def test_disk_full_when_a_checkpoint_is_flushed(tmp_path, monkeypatch):
     straight = run("mt", tmp_path / "straight")
@@ -132,3 +134,16 @@ def test_training_goes_on_where_nothing_can_be_locked(tmp_path, monkeypatch):
     with locking.cpu_training_lock("cpu", said.append):
         pass
     assert len(said) == 1 and "No such file" in said[0]
+
+
+@pytest.mark.fault(
+    "a line of 1 MB, empty lines, control characters among the sentences", "trained on; what is too long is left out"
+)
+def test_training_passes_over_what_is_too_long(tmp_path, monkeypatch, capsys):
+    good = test_training_resume.sentences()
+    odd = ["", "wort " * 200_000, "\x00\x07\u200b", " "]
+    source, target = good.splits["train"]
+    data = dataclasses.replace(good, splits={**good.splits, "train": (source + odd, target + odd[::-1])})
+    monkeypatch.setitem(test_training_resume.TASKS, "mt", (*test_training_resume.TASKS["mt"][:2], lambda: data))
+    run("mt", tmp_path)
+    assert f"{len(source) + 2} pairs (2 longer than 100 pieces left out)" in capsys.readouterr().out

@@ -18,6 +18,9 @@ def without_seconds(path):
     return [{**row, "seconds": 0} for row in history.read(path)]
 
 
+@pytest.mark.fault(
+    "kill -9 at 20 moments, in the middle of writing too", "the same command goes on; the same bytes as without"
+)
 @pytest.mark.slow
 def test_killed_at_twenty_moments_it_ends_with_the_same_bytes(tmp_path):
     paths = [HERE, HERE.parent, HERE.parents[1] / "code"]

@@ -32,6 +32,10 @@ def test_every_profile_has_a_recipe(task, profile, generated):
     assert built_in(task, profile, generated).is_file()
 
 
+@pytest.mark.fault(
+    "unknown, missing, wrongly typed and impossible values in a recipe",
+    "`...: unknown key ...`, `; did you mean ...?`, `...: missing key ...`, `...: expected ..., got ...`",
+)
 @pytest.mark.parametrize(
     ("text", "says"),
     [

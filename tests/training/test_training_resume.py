@@ -106,6 +106,10 @@ def test_same_seed_same_bytes_and_another_seed_others(task, tmp_path):
     assert len(rows) == 2 and all(np.isfinite(row["val_loss"]) for row in rows)
 
 
+@pytest.mark.fault(
+    "SIGTERM after any update",
+    "`...: stopped after update ..., saved; run the same command to go on`; the same bytes as without",
+)
 @pytest.mark.parametrize("task", ["cls", "mt"])
 @pytest.mark.parametrize("updates", [1, 3])
 def test_stopped_and_resumed_ends_with_the_same_bytes(task, updates, tmp_path, monkeypatch):
@@ -165,6 +169,7 @@ def left_out(part, loop):
     return {**loop, **{"average": {"average": loop["model"]}, "place": {"place": 0}}.get(part, {})}
 
 
+@pytest.mark.fault("a checkpoint that leaves a part out", "other weights: each part that is saved is needed")
 @pytest.mark.parametrize("part", ["nothing", "generators", "average", "optimisers", "place"])
 def test_without_a_part_of_the_checkpoint_a_resumed_run_differs(part, tmp_path, monkeypatch):
     straight = run("mt", tmp_path / "straight")
@@ -210,6 +215,10 @@ def make_hostile(path):
     meta.write_text(json.dumps(values), encoding="utf-8")
 
 
+@pytest.mark.fault(
+    "the last checkpoint truncated, changed in one bit, gone, hostile",
+    "`... is damaged; ...`, `going on from the one before`; the same bytes",
+)
 @pytest.mark.parametrize(
     ("damage", "suffix"),
     [(truncate, ".pt"), (flip_a_bit, ".pt"), (remove, ".pt"), (truncate, ".json"), (make_hostile, ".pt")],
@@ -231,6 +240,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(damage, suffix, tmp_p
     assert not (tmp_path / "stopped" / "pwned").exists()
 
 
+@pytest.mark.fault("every checkpoint damaged", "`none is left, training starts anew`")
 def test_with_no_whole_checkpoint_left_training_starts_anew(tmp_path, monkeypatch, capsys):
     straight = run("mt", tmp_path / "straight")
     stopped(monkeypatch, tmp_path / "stopped")
@@ -239,6 +249,7 @@ def test_with_no_whole_checkpoint_left_training_starts_anew(tmp_path, monkeypatc
     assert "checkpoint-00000003.pt is damaged; none is left, training starts anew" in capsys.readouterr().out
 
 
+@pytest.mark.fault("half-written files that a kill left", "removed; the run goes on")
 def test_what_a_kill_left_half_written_goes_when_the_run_goes_on(tmp_path, monkeypatch):
     stopped(monkeypatch, tmp_path)
     for name in (".checkpoint-00000004.pt.x1.tmp", ".history.jsonl.x2.tmp", "checkpoint-00000004.pt"):
@@ -249,6 +260,9 @@ def test_what_a_kill_left_half_written_goes_when_the_run_goes_on(tmp_path, monke
     assert len(whole_checkpoints(tmp_path)) == 2
 
 
+@pytest.mark.fault(
+    "a checkpoint of another recipe", "`... is of another recipe (...); ...`, naming the keys that differ"
+)
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -266,6 +280,7 @@ def test_a_checkpoint_of_another_recipe_is_refused_by_its_keys(change, says, tmp
     assert run("mt", tmp_path / "stopped") == run("mt", tmp_path / "straight")  # put back, it goes on
 
 
+@pytest.mark.fault("final weights of another recipe", "`the weights in ...; training anew`")
 def test_finished_weights_of_another_recipe_are_replaced_and_that_is_said(tmp_path, capsys):
     run("mt", tmp_path / "there")
     assert "training anew" not in capsys.readouterr().out
@@ -284,6 +299,7 @@ def test_a_finished_run_is_not_trained_again(tmp_path, monkeypatch):
     assert not list(tmp_path.glob("checkpoint-*"))
 
 
+@pytest.mark.fault("a checkpoint that would run code", "`... is damaged (...`; nothing is run")
 def test_a_hostile_checkpoint_runs_no_code(tmp_path):
     class Evil:
         def __reduce__(self):
@@ -295,6 +311,9 @@ def test_a_hostile_checkpoint_runs_no_code(tmp_path):
     assert not (tmp_path / "pwned").exists()
 
 
+@pytest.mark.fault(
+    "CUDA asked for and absent, in training", "`DEVICE=cuda was asked for, but torch sees no CUDA GPU here; ...`"
+)
 def test_cuda_asked_for_and_absent_is_refused():
     if torch.cuda.is_available():
         pytest.skip("this machine has a CUDA GPU")

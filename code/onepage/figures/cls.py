@@ -55,31 +55,30 @@ def _curves(book: Book, history: list[dict[str, Any]]) -> None:
         ]
         label_ends(sheet, axes, left + panel + 1.6, ends, labels)
         sheet.text(left + panel / 2, 33.2, "epoch", colour=MUTED, align="center")
-        _image_sizes(sheet, axes, history, left, top, panel, height)
+        _image_sizes(book, sheet, axes, history[-1]["epoch"], left, top, panel, height)
     sheet.text(47.6, 0.5, "Accuracy (%)", weight="bold")
     note = "train: as trained, on augmented images against smoothed labels; validation: held out, neither"
     sheet.text(FULL / 2, 36.6, note, colour=MUTED, align="center")
     last = history[-1]
     sizes = ", then ".join(f"{size} px" for size in dict.fromkeys(row["image_size"] for row in history))
     alt = (
-        f"Two line charts over {len(history)} epoch{'s' if len(history) > 1 else ''} (images of {sizes}). Loss ends at "
-        f"{last['train_loss']:.2f} nats in training (augmented images, smoothed labels) and {last['val_loss']:.2f} on "
-        f"validation; accuracy ends at {last['train_accuracy']:.1%} and {last['val_accuracy']:.1%}."
+        f"Two line charts over {last['epoch']:.3g} epoch{'' if last['epoch'] == 1 else 's'} (images of {sizes}). "
+        f"Loss ends at {last['train_loss']:.2f} nats in training (augmented images, smoothed labels) and "
+        f"{last['val_loss']:.2f} on validation; accuracy ends at {last['train_accuracy']:.1%} and "
+        f"{last['val_accuracy']:.1%}."
     )
     book.add("curves_cls", sheet, alt)
 
 
 def _image_sizes(
-    sheet: Any, axes: Any, history: list[dict[str, Any]], left: float, top: float, panel: float, height: float
+    book: Book, sheet: Any, axes: Any, epochs: float, left: float, top: float, panel: float, height: float
 ) -> None:
     """Mark where training went on at another image size: a thin line, and each size above its stretch if it fits."""
     stretches: list[list[float]] = []  # [size, first epoch, last epoch]
-    for row in history:
-        if stretches and stretches[-1][0] == row["image_size"]:
-            stretches[-1][2] = row["epoch"]
-        else:
-            stretches.append([row["image_size"], stretches[-1][2] if stretches else 0.0, row["epoch"]])
-    scale = panel / max(1, history[-1]["epoch"])
+    for stage in book.metrics["recipe"]["stages"]:
+        start = stretches[-1][2] if stretches else 0.0
+        stretches.append([stage["image_size"], start, start + stage["epochs"]])
+    scale = panel / max(1e-9, epochs)
     free_from = left - 3.0
     for number, (size, start, end) in enumerate(stretches):
         if number:

@@ -1,0 +1,191 @@
+"""Limits: a read-only checkout, odd paths, umask 077, one core, no HOME, a full disk, no GPU, two makes at once."""
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pypdf
+import pytest
+import torch
+from click.testing import CliRunner
+
+from onepage.cli import main
+from onepage.files import read_json
+from test_make import OURS, REPOSITORY
+from test_repeat import RECIPES
+
+RUN = "runs/mt/toy-translation-en-de/smoke/seed0"
+# In a mount namespace of its own, so that nothing outside sees the mount and the end of the command undoes it.
+NAMESPACE = ["unshare", "--mount", "sh", "-euc"]
+READ_ONLY = 'mount --bind "$0" "$0"; mount -o remount,bind,ro "$0"; cd "$0"; exec "$@"'
+SMALL_DISK = """
+mount -t tmpfs -o "size=$1" none "$0"; shift
+if "$@"; then exit 99; fi
+ls "$0"/run
+mount -o remount,size=1g "$0"
+exec "$@"
+"""
+
+
+def can_mount() -> bool:
+    try:
+        return subprocess.run([*NAMESPACE, "mount -t tmpfs none /mnt"], capture_output=True).returncode == 0
+    except OSError:
+        return False
+
+
+def checkout(place: Path) -> Path:
+    """A copy of what git tracks and a run reads, with recipes of seconds."""
+    for name in ("code", "env", "figures", "report"):
+        drawn = {"figures": ("cls", "mt"), "report": ("report.md", "report.tex", "report.pdf", ".stamp")}.get(name, ())
+        shutil.copytree(REPOSITORY / name, place / name, ignore=shutil.ignore_patterns("__pycache__", *drawn))
+    for name in ("Makefile", "pyproject.toml"):
+        shutil.copy2(REPOSITORY / name, place)
+    for task, recipe in RECIPES.items():
+        (place / "code/onepage/configs" / task / "smoke.toml").write_text(recipe, encoding="utf-8")
+    return place
+
+
+def command(out: Path, *goals: str) -> list[str]:
+    settings = ["PROFILE=smoke", "DATA=generated", "DEVICE=cpu", f"VENV={sys.prefix}", f"PYTHON={sys.executable}"]
+    # -o: the environment that this test runs in is never made again
+    return ["make", "-o", f"{sys.prefix}/stamp.json", *settings, f"OUT={out}", f"DATA_DIR={out / 'data'}", *goals]
+
+
+def environment(**changes: str) -> dict[str, str]:
+    inherited = {key: value for key, value in os.environ.items() if key not in OURS}
+    # threads that wait by sleeping: on one core this saves minutes, and changes no number
+    return inherited | {"OMP_WAIT_POLICY": "PASSIVE"} | changes
+
+
+def contents(folder: Path) -> dict[str, bytes | None]:
+    files = {p.relative_to(folder).as_posix(): p.read_bytes() if p.is_file() else None for p in folder.rglob("*")}
+    return {name: content for name, content in files.items() if "__pycache__" not in name}
+
+
+def one_core() -> None:
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+
+def stage(copy: Path, out: Path, name: str, *arguments: str | Path) -> list[str]:
+    """The command of one stage of the Transformer, as make would give it."""
+    settings = {"data": ["--data", "generated", "--profile", "smoke"], "train": ["--run", out / "run"]}
+    settings |= {"evaluate": ["--run", out / "run"]}
+    plan = [] if name == "evaluate" else ["--plan", out / "plan.mk"]
+    everything = [*plan, *settings[name], "--data-dir", out / "data", *arguments]
+    return [sys.executable, "-m", "onepage", name, "mt", *map(str, everything)]
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """A checkout, and the Transformer trained and evaluated from it with nothing in the way: (checkout, its folder)."""
+    place = tmp_path_factory.mktemp("plain")
+    copy = checkout(place / "checkout")
+    surroundings = environment(TMPDIR=str(place), PYTHONPATH=str(copy / "code"))
+    for name in ("data", "train", "evaluate"):
+        subprocess.run(stage(copy, place, name), cwd=copy, env=surroundings, check=True, timeout=600)
+    return copy, place
+
+
+@pytest.mark.slow
+@pytest.mark.fault(
+    "a read-only checkout whose path has spaces and accents, umask 077, one core, no HOME",
+    "make all with OUT, DATA_DIR and VENV elsewhere: the page, the same results to the bit, nothing else written",
+)
+def test_all_limits_at_once_give_the_same_results(plain, tmp_path):
+    copy = checkout(tmp_path / "un dépôt à part")
+    before = contents(copy)
+    out, temporary = tmp_path / "out", tmp_path / "tmp"
+    temporary.mkdir()
+    run = command(out, "all")
+    if os.geteuid() != 0:  # root may write anyway: for root the file system itself is read-only, where that can be had
+        for path in [*copy.rglob("*"), copy]:
+            path.chmod(path.stat().st_mode & ~0o222)
+    elif can_mount():
+        run = [*NAMESPACE, READ_ONLY, str(copy), *run]
+    surroundings = environment(TMPDIR=str(temporary))
+    del surroundings["HOME"]
+    try:
+        done = subprocess.run(
+            run,
+            cwd=copy,
+            env=surroundings,
+            capture_output=True,
+            text=True,
+            timeout=900,
+            umask=0o077,
+            preexec_fn=one_core,
+        )
+    finally:
+        for path in [copy, *copy.rglob("*")]:
+            path.chmod(path.stat().st_mode | stat.S_IWUSR)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Warning" not in done.stderr and "Traceback" not in done.stderr
+    assert contents(copy) == before
+    assert {path.name for path in tmp_path.iterdir()} == {copy.name, "out", "tmp"}
+    assert all(path.stat().st_mode & 0o077 == 0 for path in [out, *out.rglob("*")])
+    for name in ("metrics.json", "predictions.npz"):
+        assert (out / RUN / name).read_bytes() == (plain[1] / "run" / name).read_bytes(), name
+    assert len(pypdf.PdfReader(out / "report/report.pdf").pages) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.fault("make data twice at once, into one folder", "one waits for the other; both plans are the same")
+def test_two_make_data_at_once(tmp_path):
+    copy = checkout(tmp_path / "checkout")
+    run, surroundings = command(tmp_path / "out", "data"), environment(TMPDIR=str(tmp_path))
+    both = [subprocess.Popen(run, cwd=copy, env=surroundings, stdout=-1, stderr=-2, text=True) for _ in range(2)]
+    said = [process.communicate(timeout=600)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    data = tmp_path / "out/data"
+    assert len(list(data.rglob("ready*.json"))) == 2
+    assert not [*data.rglob("*.tmp"), *data.rglob(".download-*")]
+    assert sum(": generated in" in text for text in said for text in text.splitlines()) == 2  # each set once
+    for plan in (tmp_path / "out/runs/.plan").glob("*.json"):
+        assert (
+            read_json(plan)["data_digest"] == read_json(next(data.glob(f"{read_json(plan)['set']}/ready*")))["digest"]
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not can_mount(), reason="a small disk needs the right to mount one (root)")
+@pytest.mark.fault(
+    "a disk that really fills in training", "`cannot write ...`; with room again, the same command goes on"
+)
+def test_a_disk_that_fills_in_training(plain, tmp_path):
+    """On a disk for two checkpoints, and later a third only when it has been made larger."""
+    copy, place = plain
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    size = 4 * (place / "run/model.pt").stat().st_size  # a checkpoint is one and a half times as large
+    run = stage(copy, place, "train", "--run", disk / "run", "--save-every", "0")
+    surroundings = environment(TMPDIR=str(tmp_path), PYTHONPATH=str(copy / "code"))
+    done = subprocess.run(
+        [*NAMESPACE, SMALL_DISK, str(disk), str(size), *run],
+        cwd=copy, env=surroundings, capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    (line,) = done.stderr.splitlines()
+    assert f"cannot write {disk}/run/checkpoint-00000003.pt: No space left on device" in line
+    assert line.endswith("the checkpoint before stays, and the same command goes on from it")
+    assert {f"checkpoint-0000000{k}.{kind}" for k in (1, 2) for kind in ("pt", "json")} < set(done.stdout.splitlines())
+    assert "going on at update 2 of 60" in done.stdout
+    straight = (place / "run/train.log").read_text(encoding="utf-8").rsplit("; weights ", 1)[1]
+    assert done.stdout.rsplit("; weights ", 1)[1] == straight
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA GPU")
+@pytest.mark.fault(
+    "DEVICE=cuda and no GPU", "`DEVICE=cuda was asked for, but torch sees no CUDA GPU here; ...`; no plan"
+)
+def test_cuda_asked_for_and_absent_gets_one_line_and_no_plan(tmp_path):
+    plan = tmp_path / "plan.mk"
+    arguments = ["data", "cls", "--plan", str(plan), "--data-dir", str(tmp_path / "data"), "--device", "cuda"]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 1 and result.output.count("\n") == 1
+    assert "DEVICE=cuda was asked for, but torch sees no CUDA GPU here; use DEVICE=cpu" in result.output
+    assert list(tmp_path.iterdir()) == []
