@@ -125,9 +125,9 @@ def test_data_damaged_archive(headers, anywhere, repaired):
         ),
         pytest.param(
             header(b"0", b"\xff" * 12) * 3,
-            "lacks",
+            "lacks|truncated or damaged",  # newer versions of tarfile refuse it, older ones pass over it
             id="negative",
-            marks=fault("an archive member of negative size", "`... lacks ...`"),
+            marks=fault("an archive member of negative size", "`... lacks ...` or `... is truncated or damaged`"),
         ),
         pytest.param(
             header(b"3", b"0") + header(b"4", b"0") + header(b"6", b"0") + header(b"1", b"0") + header(b"2", b"0"),

@@ -57,7 +57,9 @@ def test_scores_are_those_of_full_recomputation(alpha):
             assert hypothesis.score == pytest.approx(expected, abs=1e-4)
 
 
-@pytest.mark.parametrize("alpha", [0.0, 0.6, 1.0])
+@pytest.mark.parametrize(
+    "alpha", [pytest.param(0.0, marks=pytest.mark.slow), pytest.param(0.6, marks=pytest.mark.slow), 1.0]
+)
 def test_a_beam_as_wide_as_the_tree_finds_the_best_of_all(monkeypatch, alpha):
     monkeypatch.setattr(search, "length_limit", lambda length: 4)
     net, source = model(vocabulary=7, seed=3, sharp=2.0), [4, 5, END]

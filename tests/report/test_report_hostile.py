@@ -5,6 +5,8 @@ import re
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from test_report_page import Case, _figures, _values, fresh, real  # noqa: F401 (fresh, real: fixtures)
 
@@ -74,3 +76,11 @@ def test_recorded_texts_are_no_typst(hostile: Case) -> None:
     assert source.count("pwned") > 10
     outside = re.sub(r'"(?:[^"\\]|\\.)*"', '""', source)  # every string literal emptied
     assert "pwned" not in outside and "#read" not in outside and "#eval" not in outside
+
+
+@pytest.mark.fault("any text in the typst page (fuzzed)", "one string, which typst prints as it stands")
+@given(st.text(st.characters(exclude_categories=()), max_size=60) | st.text('"\\\\#;()[]{}$/*', max_size=20))
+def test_any_text_in_typst_is_one_string(text: str) -> None:
+    written = escape.typst(text)
+    assert re.fullmatch(r'#"(?:[^"\\]|\\["\\])*";', written)
+    assert re.sub(r"\\(.)", r"\1", written[2:-2]) == escape.visible(text)

@@ -60,9 +60,12 @@ def test_a_wrong_recipe_is_refused_by_name(tmp_path, text, says):
     assert says in str(caught.value)
 
 
-def test_an_unknown_profile_names_those_there_are():
-    with pytest.raises(UserError, match=r"full.*quick.*smoke"):
-        built_in("cls", "fast", False)
+@pytest.mark.fault("an unknown PROFILE, or a path in its place", "`no recipe ... for ...; PROFILE is one of: ...`")
+@pytest.mark.parametrize("name", ["fast", "../mt/quick", "quick/../quick", "", "quick\n"])
+def test_an_unknown_profile_names_those_there_are(name):
+    with pytest.raises(UserError, match=r"full.*quick.*smoke") as caught:
+        built_in("cls", name, False)
+    assert str(caught.value).isprintable()
 
 
 def test_the_hash_follows_values_not_formatting(tmp_path):
@@ -108,7 +111,7 @@ def refusal(path):
         ),
         pytest.param(
             "updates = " + "[" * 50_000,
-            "recursion depth",
+            "not a readable recipe",
             id="nested",
             marks=fault("a recipe nested without end", "`...: not a readable recipe: ...`"),
         ),
@@ -165,6 +168,24 @@ def test_absurd_numbers_are_refused_for_every_key(task, kind):
             for value in (*absurd, 10**30, -(10**30), True, "1", None, [], {}):
                 with pytest.raises(UserError, match=rf"^here: .*\b{field.name}\b"):
                     from_values(kind, {**values, field.name: value}, "here")
+
+
+@fault("sizes that no machine holds, counts that never end, negative seeds and penalties", "refused by the key's name")
+@pytest.mark.parametrize(
+    ("task", "key", "value"),
+    [
+        *[("cls", key, value) for key, value in (("validations", 10**9), ("split_seed", -1), ("batch_size", -8))],
+        *[("mt", key, 10**9) for key in ("updates", "batch_tokens", "validations", "d_model", "d_ff")],
+        *[("mt", f"{side}coder_layers", 10**9) for side in ("en", "de")],
+        *[("mt", "d_model", -4), ("mt", "d_model", 0), ("mt", "vocabulary", -1)],
+        *[("mt", "length_penalty", value) for value in (-1.0, 1e9)],
+    ],
+)
+def test_impossible_sizes_are_refused(task, key, value):
+    kind = {"cls": ClsRecipe, "mt": MtRecipe}[task]
+    values = as_dict(load(kind, built_in(task, "quick", False)))
+    with pytest.raises(UserError, match=rf"^here: .*\b{key}\b"):
+        from_values(kind, {**values, key: value}, "here")
 
 
 toml_values = st.recursive(

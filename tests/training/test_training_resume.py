@@ -98,7 +98,7 @@ def stop_after(monkeypatch, updates):
     return lambda: monkeypatch.setattr(Reporter, "advance", real)
 
 
-@pytest.mark.parametrize("task", ["cls", "mt"])
+@pytest.mark.parametrize("task", [pytest.param("cls", marks=pytest.mark.slow), "mt"])
 def test_same_seed_same_bytes_and_another_seed_others(task, tmp_path):
     first, again, other = (run(task, tmp_path / name, seed) for name, seed in (("a", 0), ("b", 0), ("c", 1)))
     assert first == again != other
@@ -110,7 +110,7 @@ def test_same_seed_same_bytes_and_another_seed_others(task, tmp_path):
     "SIGTERM after any update",
     "`...: stopped after update ..., saved; run the same command to go on`; the same bytes as without",
 )
-@pytest.mark.parametrize(("task", "updates"), [("cls", 3), ("mt", 1), ("mt", 3)])
+@pytest.mark.parametrize(("task", "updates"), [pytest.param("cls", 3, marks=pytest.mark.slow), ("mt", 1), ("mt", 3)])
 def test_stopped_and_resumed_ends_with_the_same_bytes(task, updates, tmp_path, monkeypatch):
     straight = run(task, tmp_path / "straight")
     undo = stop_after(monkeypatch, updates)

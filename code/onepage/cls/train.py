@@ -103,6 +103,8 @@ class Recipe:
             return "batch_size, validations, validation_size and threads must be at least 1"
         if not all(s.epochs < 10_000 for s in self.stages) or not 2 <= self.batch_size <= 50_000 or self.threads > 1024:
             return "epochs under 10,000, batch_size from 2 to 50,000, threads up to 1,024"
+        if self.validations > 10_000 or self.split_seed < 0:
+            return f"validations up to 10,000, split_seed from 0; got {self.validations}, {self.split_seed}"
         if not (0 <= self.warmup < 1 and 0 < self.momentum < 1 and 0 <= self.weight_decay < 1):
             return "warmup and weight_decay in [0, 1), momentum in (0, 1)"
         if not (0 < self.sgd_learning_rate < 100 and 0 < self.bias_factor <= 1000 and self.train_images >= 0):

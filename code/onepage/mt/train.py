@@ -91,6 +91,12 @@ class Recipe:
         counts = (self.updates, self.batch_tokens, self.validations, self.encoder_layers, self.decoder_layers)
         if min(*counts, self.beam_size, self.threads, self.heads, self.d_ff, self.max_length) < 1:
             return "updates, batch_tokens, validations, layers, heads, beam_size and threads must be at least 1"
+        if not (self.updates <= 10_000_000 and self.batch_tokens <= 1_000_000 and self.validations <= 10_000):
+            return "updates up to 10,000,000, batch_tokens up to 1,000,000, validations up to 10,000"
+        if not 2 <= self.d_model <= 8192 or self.d_ff > 65_536 or max(self.encoder_layers, self.decoder_layers) > 100:
+            return "d_model from 2 to 8,192, d_ff up to 65,536, encoder_layers and decoder_layers up to 100"
+        if not 0 <= self.length_penalty <= 10:
+            return f"length_penalty in [0, 10], got {self.length_penalty}"
         if self.d_model % self.heads or self.d_model % 2:
             return f"d_model ({self.d_model}) must be even and a multiple of heads ({self.heads})"
         if not 10 <= self.vocabulary <= 100_000:

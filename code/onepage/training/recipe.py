@@ -28,11 +28,10 @@ def built_in(task: str, profile: str, generated: bool) -> Path:
     Raises UserError when there is none, naming those there are.
     """
     name = f"{profile}-generated" if generated and profile != "smoke" else profile
-    path = CONFIGS / task / f"{name}.toml"
-    if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in (CONFIGS / task).glob("*.toml")))
-        raise UserError(f"no recipe {name!r} for {task}; PROFILE is one of: {known}")
-    return path
+    known = {file.stem: file for file in (CONFIGS / task).glob("*.toml")}  # a name of these: it also names a folder
+    if name not in known:
+        raise UserError(f"no recipe {name!r} for {task}; PROFILE is one of: {', '.join(sorted(known))}")
+    return known[name]
 
 
 def load(kind: type[R], path: Path, **overrides: Any) -> R:
