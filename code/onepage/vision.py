@@ -7,10 +7,10 @@ transforms, data sets) work. Where the operators are there, nothing is declared.
 
 from types import ModuleType
 
-from torch.library import Library
+from torch import library
 
 # kept for the life of the process: the schemas go when their library object goes
-_LIBRARIES: list[Library] = []
+_LIBRARIES: list[library.Library] = []
 
 
 def import_torchvision() -> ModuleType:
@@ -20,9 +20,9 @@ def import_torchvision() -> ModuleType:
     except RuntimeError as error:
         if "torchvision::nms" not in str(error):
             raise
-        library = Library("torchvision", "FRAGMENT")
-        library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        _LIBRARIES.append(library)
+        fragment = library.Library("torchvision", "FRAGMENT")
+        fragment.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        fragment.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        _LIBRARIES.append(fragment)
         import torchvision
     return torchvision
