@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
-from test_report_page import Case, _figures, _values, fresh, real  # noqa: F401 (fresh, real: fixtures)
+from page_cases import Case, values_of, write_figures
 
 from onepage.report import escape, render
 
@@ -31,19 +31,19 @@ def aimed(value: Any, key: str = "") -> Any:
 
 
 @pytest.fixture
-def hostile(fresh: Case) -> Case:  # noqa: F811
+def hostile(fresh: Case) -> Case:
     """Two runs whose every recorded text is hostile, with pictures that fit them."""
     for task, run in zip(("cls", "mt"), fresh[1:], strict=True):
         for name in ("metrics.json", "provenance.json", "run.json"):
             path = run / name
             path.write_text(json.dumps(aimed(json.loads(path.read_text()))))
-        _figures(fresh[0], task, run)
+        write_figures(fresh[0], task, run)
     return fresh
 
 
 @pytest.mark.fault("\\write18, \\input and the like in every recorded text, LaTeX", "no command of it is in the source")
 def test_recorded_texts_are_no_latex(hostile: Case) -> None:
-    source = render._fill("report.tex.j2", escape.latex, {**_values(hostile), "size": "6.5"})
+    source = render._fill("report.tex.j2", escape.latex, {**values_of(hostile), "size": "6.5"})
     assert source.count("pwned") > 10  # it is there, as text
     for command in (r"\write18", r"\immediate\write", r"\input{/etc", "^^5c", r"\catcode`\%=12"):
         assert command not in source
@@ -57,7 +57,7 @@ def test_recorded_texts_are_no_latex(hostile: Case) -> None:
     "HTML, links and pictures in every recorded text, Markdown", "none of them is in what a reader's program makes"
 )
 def test_recorded_texts_are_no_markdown_and_no_html(hostile: Case) -> None:
-    source = render._fill("report.md.j2", escape.markdown, _values(hostile))
+    source = render._fill("report.md.j2", escape.markdown, values_of(hostile))
     assert source.count("pwned") > 10
     tokens = MarkdownIt("commonmark").enable("table").parse(source)
     inner = [child for token in tokens for child in token.children or []]
@@ -72,7 +72,7 @@ def test_recorded_texts_are_no_markdown_and_no_html(hostile: Case) -> None:
 
 @pytest.mark.fault("#read and #eval in every recorded text, typst", "they stand inside strings")
 def test_recorded_texts_are_no_typst(hostile: Case) -> None:
-    source = render._fill("report.typ.j2", render._typst, {**_values(hostile), "size": "6.5"})
+    source = render._fill("report.typ.j2", render._typst, {**values_of(hostile), "size": "6.5"})
     assert source.count("pwned") > 10
     outside = re.sub(r'"(?:[^"\\]|\\.)*"', '""', source)  # every string literal emptied
     assert "pwned" not in outside and "#read" not in outside and "#eval" not in outside

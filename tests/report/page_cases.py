@@ -1,0 +1,78 @@
+"""Made-up runs with blank pictures of the right sizes, and the page made of them, for the tests of the report."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pypdf
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+import synthetic_run
+from onepage.files import sha256_file
+from onepage.report import context, escape, render
+
+HALF, FULL = 45, 93
+SIZES = {
+    "cls": {"curves_cls": (FULL, 40), "confusion_matrix": (HALF, HALF), "preds_grid": (HALF, HALF)}
+    | {"miscls_grid": (HALF, HALF), "gradcam_0": (HALF, HALF), "gradcam_1": (HALF, HALF)},
+    "mt": {"curves_mt": (HALF, HALF), "bleu_report": (HALF, HALF), "masks_demo": (HALF, HALF)}
+    | {"decodes_table": (FULL, 50), "attention_layer3_head1": (HALF, HALF), "attention_layer1_head2": (HALF, HALF)},
+}
+Case = tuple[Path, Path, Path]  # out, cls run, mt run
+
+
+def write_blank(path: Path, width: float, height: float) -> None:
+    writer = pypdf.PdfWriter()
+    writer.add_blank_page(width * 72 / 25.4, height * 72 / 25.4)
+    writer.write(path)
+
+
+def write_figures(out: Path, task: str, run: Path) -> None:
+    """Blank pictures of the sizes the page is laid out for, and their manifest."""
+    folder = out / "figures" / task
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for name, (width, height) in SIZES[task].items():
+        write_blank(folder / f"{name}.pdf", width, height)
+        (folder / f"{name}.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+        digests = {f"sha256_{kind}": sha256_file(folder / f"{name}.{kind}") for kind in ("png", "pdf")}
+        alt = f"{name} of 'a' | <b>\"x\"</b> _y_"
+        rows.append({"name": name, "width_mm": width, "height_mm": height, "alt": alt, **digests})
+    manifest = {"task": task, "run": "r", "metrics_sha256": sha256_file(run / "metrics.json"), "figures": rows}
+    (folder / "figures.json").write_text(json.dumps(manifest), encoding="utf-8")
+
+
+def write_case(out: Path, generated: bool = False) -> Case:
+    cls_run = synthetic_run.write_cls_run(out / "runs/cls/x/quick/seed0", generated=generated)
+    mt_run = synthetic_run.write_mt_run(out / "runs/mt/x/quick/seed0", generated=generated)
+    write_figures(out, "cls", cls_run)
+    write_figures(out, "mt", mt_run)
+    return out, cls_run, mt_run
+
+
+def change_run(case: Case, task: str, change: Any) -> None:
+    """Change a run's metrics.json, and its pictures' manifest to match."""
+    run = case[1] if task == "cls" else case[2]
+    metrics = json.loads((run / "metrics.json").read_text())
+    change(metrics)
+    (run / "metrics.json").write_text(json.dumps(metrics))
+    write_figures(case[0], task, run)
+
+
+def values_of(case: Case) -> dict[str, Any]:
+    return context.build(*case, render.ROOT / "report")
+
+
+def markdown_of(case: Case) -> str:
+    return render._fill("report.md.j2", escape.markdown, values_of(case))
+
+
+def plain_text(source: str) -> str:
+    """A Markdown page as a reader sees it: its text and alternative texts, in order."""
+    tokens = MarkdownIt("commonmark").enable("table").parse(source)
+    return "\n".join("".join(map(words_of, token.children or [])) for token in tokens if token.type == "inline")
+
+
+def words_of(token: Token) -> str:
+    return "".join(map(words_of, token.children)) if token.children else token.content

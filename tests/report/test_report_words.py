@@ -1,0 +1,155 @@
+"""The page's words and its Markdown: this run's figures, and every character as itself."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from markdown_it import MarkdownIt
+from page_cases import Case, change_run, markdown_of, plain_text, values_of
+
+import synthetic_run
+from onepage.errors import UserError
+from onepage.report import context, escape, facts
+
+
+def _insights(case: Case) -> dict[str, str]:
+    return {item["title"]: item["text"] for item in values_of(case)["insights"]["items"]}
+
+
+def test_insights_are_this_runs_figures(real: Case) -> None:
+    metrics = json.loads((real[1] / "metrics.json").read_text())
+    top = metrics["test"]["top_confusions"][0]
+    text = _insights(real)["Errors cluster."]
+    assert f"{top['true']} → {top['predicted']} takes {top['count']} of" in text
+    assert facts.percent(top["share"]) in text
+
+
+def test_what_was_not_measured_is_not_said(fresh: Case) -> None:
+    def one_test_no_errors(metrics: dict[str, Any]) -> None:
+        name = metrics["headline"]
+        metrics["tests"] = {name: metrics["tests"][name] | {"bleu_by_length": [], "bleu_lc_norm_tok": None}}
+        metrics["tests"][name]["bleu"]["brevity_penalty"] = 1.0
+
+    change_run(fresh, "mt", one_test_no_errors)
+    change_run(fresh, "cls", lambda metrics: metrics["test"].update(top_confusions=[], correct=metrics["test"]["n"]))
+    titles = set(_insights(fresh))
+    assert titles == {"Calibration.", "Generalisation.", "Search helps.", "Not measured:"}
+    captions = {f["name"]: f["text"] for s in values_of(fresh)["sections"] for row in s["rows"] for f in row}
+    assert captions["miscls_grid"] == "There is no mistake to show."
+    assert "lc.norm.tok" not in captions["bleu_report"]
+
+
+@pytest.mark.parametrize(
+    ("scores", "title"),
+    [((40.0, 35.0, 30.0), "Long sentences are harder."), ((30.0, 35.0, 40.0), "No fall with length.")],
+)
+def test_bleu_over_length_is_said_as_it_goes(scores: tuple[float, ...], title: str, fresh: Case) -> None:
+    def change(metrics: dict[str, Any]) -> None:
+        bounds = [(1, 8), (9, 16), (17, None)]
+        metrics["tests"][metrics["headline"]]["bleu_by_length"] = [
+            {"min": low, "max": high, "n": 40, "bleu": score} for (low, high), score in zip(bounds, scores, strict=True)
+        ]
+
+    change_run(fresh, "mt", change)
+    text = _insights(fresh)[title]
+    assert "40.0" in text and "30.0" in text and "17 or more" in text
+
+
+def test_a_search_that_loses_is_not_said_to_help(fresh: Case) -> None:
+    change_run(fresh, "mt", lambda m: m["tests"][m["headline"]].update(bleu_greedy=99.0))
+    assert "Search does not help." in _insights(fresh) and "Search helps." not in _insights(fresh)
+
+
+def test_the_page_says_which_claim_fails(fresh: Case) -> None:
+    change_run(fresh, "cls", lambda metrics: metrics["test"].update(accuracy=0.79))
+    states = {claim["id"]: claim["state"] for claim in values_of(fresh)["claims"]}
+    assert states == {"cls-accuracy": "FAIL", "mt-bleu": "PASS"}
+
+
+def test_the_footer_and_command_follow_both_runs(fresh: Case) -> None:
+    change_run(fresh, "mt", lambda metrics: metrics.update(seed=3, commit=None, dirty=None, commit_time=None, tgt="fr"))
+    values = values_of(fresh)
+    footer = {item["label"]: item["value"] for item in values["footer"]}
+    assert footer["Seed"] == "cls 0, one run; mt 3, one run"
+    assert "mt none recorded" in footer["Commit"]
+    assert values["reproduce"]["steps"][0][0] == "make all"
+    assert values["commit_time"] == 1_767_225_600
+
+
+def test_an_unknown_name_in_the_prose_is_named() -> None:
+    with pytest.raises(UserError, match="'nonsense'"):
+        context.fill("{nonsense}", {"a": "b"}, "cls.objective")
+
+
+def test_recipe_words_find_nested_and_flat_settings() -> None:
+    assert facts.recipe_words({"optimiser": {"name": "sgd", "learning_rate": 0.2}, "batch_size": 128}) == (
+        "SGD, rate 0.2, 128 images a batch"
+    )
+    assert facts.recipe_words({"optimizer": "adamw", "peak_lr": 4e-3, "batch_tokens": 1536}) == (
+        "AdamW, rate 0.004, 1,536 tokens a batch"
+    )
+    muon = {"optimiser": "muon", "learning_rate": 4e-3, "muon_learning_rate": 0.02, "batch_tokens": 1536}
+    assert facts.recipe_words(muon) == "Muon, rate 0.02, 1,536 tokens a batch"
+    assert facts.recipe_words({"epochs": 3}) == ""
+
+
+def test_signed_and_duration_read_well() -> None:
+    assert [facts.signed(x) for x in (1.25, -0.3, 0.01, -0.01)] == ["+1.2", "−0.3", "±0.0", "±0.0"]
+    assert [facts.duration(x) for x in (45, 412.5, 7500)] == [
+        f"45{facts.NBSP}s", f"6{facts.NBSP}min 52{facts.NBSP}s", f"2{facts.NBSP}h 05{facts.NBSP}min",
+    ]  # fmt: skip
+
+
+# --- Markdown ----------------------------------------------------------------------------------------------------
+
+
+def test_markdown_shows_the_same_figures_and_every_picture_resolves(real: Case) -> None:
+    source = markdown_of(real)
+    plain = plain_text(source)
+    values = values_of(real)
+    for section in values["sections"]:
+        assert section["headline"]["value"] in plain and section["objective"] in plain
+        for row in section["rows"]:
+            for figure in row:
+                assert figure["text"] in plain and figure["alt"] in plain
+    links = re.findall(r"\]\((\.\./figures/[^)]+)\)", source)
+    drawn = {p.stem for p in (real[0] / "figures").rglob("*.png")}
+    assert {Path(link).stem for link in links} == drawn and len(links) == len(drawn)
+    assert all((real[0] / "report" / link).resolve().is_file() for link in links)
+
+
+def test_markdown_tables_keep_their_columns_and_details_hold_the_rest(real: Case) -> None:
+    tokens = MarkdownIt("commonmark").enable("table").parse(markdown_of(real))
+    width, cells = 0, 0
+    for token in tokens:
+        if token.type == "thead_open":
+            width = 0
+        if token.type == "th_open":
+            width += 1
+        if token.type == "tr_open":
+            cells = 0
+        if token.type == "td_open":
+            cells += 1
+        if token.type == "tr_close" and cells:
+            assert cells == width
+    html = [token.content for token in tokens if token.type == "html_block"]
+    assert sum(block.count("<details>") for block in html) == sum(block.count("</details>") for block in html) == 5
+    inline_html = {c.content for t in tokens for c in t.children or [] if c.type == "html_inline"}
+    assert inline_html == {"<code>", "</code>"}
+
+
+@pytest.mark.fault("decoded text aimed at Markdown and HTML", "it prints as itself")
+def test_hostile_sentences_in_markdown_print_as_themselves(real: Case) -> None:
+    metrics = json.loads((real[2] / "metrics.json").read_text())
+    outputs = [row["output"] for row in metrics["examples"]]
+    assert any(synthetic_run.HOSTILE in output for output in outputs)
+    plain = plain_text(markdown_of(real))
+    assert all(escape.visible(output) in plain for output in outputs)
+
+
+def test_markdown_of_generated_data_says_so_first_and_passes_nothing(generated: Case) -> None:
+    plain = plain_text(markdown_of(generated))
+    assert "Generated stand-in data" in plain and plain.index("Generated stand-in") < plain.index("Objective")
+    assert "PASS" not in plain and plain.count("NOT CHECKED") == 4
