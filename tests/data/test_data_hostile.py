@@ -24,7 +24,6 @@ from onepage.data.translation import load_translation
 from onepage.errors import UserError
 
 fault = pytest.mark.fault
-ARCHIVE = sources.CIFAR10_ARCHIVE
 
 
 # --- what lies in data/ ----------------------------------------------------------------------------------------------
