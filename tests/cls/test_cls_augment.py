@@ -1,5 +1,6 @@
 """Augmentation moves pixels as it says, and every draw is keyed."""
 
+import pytest
 import torch
 
 from onepage.cls import augment
@@ -36,7 +37,10 @@ def test_alternating_flip_shows_each_side_every_other_epoch():
 
 def test_the_same_place_in_training_gives_the_same_batch_and_another_does_not():
     batch, index, coins = images(), torch.tensor([3, 1, 5]), augment.flip_coins(6, 0)
-    one, again, later = (augment.augmented_batch(batch, index, coins, "random", 1, 0, 1, u) for u in (7, 7, 8))
+    one, again, later = (
+        augment.augmented_batch(batch, index, coins, "random", 1, keyed_generator(0, "augment", 1, update), 1)
+        for update in (7, 7, 8)
+    )
     assert torch.equal(one, again) and not torch.equal(one, later)
 
 
@@ -54,3 +58,43 @@ def test_resize_keeps_a_flat_image_flat():
 def test_normalise_gives_zero_mean_for_the_mean_colour():
     pixel = torch.tensor([round(255 * m) for m in augment.MEAN], dtype=torch.uint8).view(1, 3, 1, 1)
     assert augment.normalise(pixel.expand(1, 3, 4, 4)).abs().max() < 0.01
+
+
+def test_a_square_is_cut_at_the_border_and_nowhere_else():
+    centres = torch.tensor([[3, 0], [4, 7]])  # (row, column): (3, 4) and (0, 7)
+    inside = augment.in_square(8, centres, torch.tensor(4))
+    assert inside.shape == (2, 1, 8, 8)
+    expected = torch.zeros(2, 8, 8, dtype=torch.bool)
+    expected[0, 1:5, 2:6] = True
+    expected[1, 0:2, 5:8] = True
+    assert torch.equal(inside[:, 0], expected)
+
+
+def test_cutout_blanks_one_square_of_each_image_alone():
+    batch = torch.rand(50, 3, 8, 8) + 1
+    cut = augment.cutout(batch, 4, keyed_generator(0))
+    blank = (cut == 0).all(dim=1)
+    assert torch.equal((cut == 0).any(dim=1), blank)  # all channels together
+    assert (blank.sum(dim=(1, 2)) >= 4).all() and (blank.sum(dim=(1, 2)) <= 16).all()
+    assert len({tuple(mask.flatten().tolist()) for mask in blank}) > 10  # not one place for all
+    assert torch.equal(cut[~blank[:, None].expand_as(cut)], batch[~blank[:, None].expand_as(cut)])
+
+
+def test_cutmix_pastes_the_partner_and_tells_the_share_of_each():
+    batch = torch.arange(1.0, 21).view(20, 1, 1, 1).expand(20, 3, 8, 8).contiguous()
+    labels = torch.arange(20)
+    shares = []
+    for draw in range(40):
+        mixed, others, own = augment.cutmix(batch, labels, keyed_generator(draw))
+        assert sorted(others.tolist()) == labels.tolist()
+        kept = mixed == batch
+        assert torch.equal(mixed[~kept], batch[others][~kept])
+        moved = others != labels  # an image may be its own partner
+        assert kept[moved].float().mean().item() == pytest.approx(own, abs=1e-6)
+        shares.append(own)
+    assert min(shares) < 0.5 and max(shares) > 0.9
+
+
+def test_lengths_go_with_the_image_size():
+    assert [augment.scaled(2, size) for size in (8, 16, 24, 32)] == [1, 1, 2, 2]
+    assert augment.scaled(0, 16) == 0

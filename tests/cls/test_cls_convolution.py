@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from onepage.cls.convolution import Conv2d, weight_gradient
+from onepage.cls.convolution import Conv2d, by_position, convolve, input_gradient, weight_gradient
 
 SHAPES = [(1, 1), (2, 1), (3, 1), (4, 1), (4, 2), (5, 2), (6, 2), (16, 2)]  # (height and width, stride)
 
@@ -31,6 +31,42 @@ def test_values_and_gradients_are_the_library_s(size: int, stride: int) -> None:
         output.backward(direction)
     torch.testing.assert_close(own.weight.grad, theirs.weight.grad, rtol=1e-10, atol=1e-10)
     torch.testing.assert_close(inputs[0].grad, inputs[1].grad, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(("size", "stride"), SHAPES)
+def test_products_by_position_are_the_convolution_and_its_input_gradient(size: int, stride: int) -> None:
+    torch.manual_seed(4)
+    x = torch.randn(3, 5, size, size + 2, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(7, 5, 3, 3, dtype=torch.float64)
+    expected = nn.functional.conv2d(x, weight, stride=stride, padding=1)
+    torch.testing.assert_close(convolve(x, weight, stride, 1), expected, rtol=1e-12, atol=1e-12)
+    direction = torch.randn_like(expected)
+    (gradient,) = torch.autograd.grad(expected, x, direction)
+    torch.testing.assert_close(input_gradient(direction, weight, x.shape, stride, 1), gradient, rtol=1e-12, atol=1e-12)
+
+
+def test_the_widest_layers_take_products_by_position_in_bf16_and_round_no_more_than_the_library() -> None:
+    torch.manual_seed(5)
+    own, theirs = Conv2d(256, 512, 3, 2, padding=1), nn.Conv2d(256, 512, 3, 2, padding=1, bias=False)
+    own, theirs = own.to(memory_format=torch.channels_last), theirs.to(memory_format=torch.channels_last)
+    theirs.load_state_dict(own.state_dict())
+    x = torch.randn(8, 256, 6, 6).contiguous(memory_format=torch.channels_last)
+    assert by_position(x.bfloat16(), own.weight) and not by_position(x, own.weight)
+    inputs = [x.clone().requires_grad_() for _ in range(3)]
+    exact = theirs(inputs[2])
+    direction = torch.randn_like(exact)
+    exact.backward(direction)
+    with torch.autocast("cpu", torch.bfloat16):
+        outputs = [own(inputs[0]), theirs(inputs[1])]
+    for output in outputs:
+        assert output.is_contiguous(memory_format=torch.channels_last)
+        output.backward(direction.bfloat16())
+
+    def error(value: torch.Tensor, reference: torch.Tensor) -> float:
+        return ((value.float() - reference).norm() / reference.norm()).item()
+
+    assert error(outputs[0], exact) <= 1.1 * error(outputs[1], exact) < 0.02
+    assert error(inputs[0].grad, inputs[2].grad) <= 1.1 * error(inputs[1].grad, inputs[2].grad) < 0.02
 
 
 def test_a_tap_that_meets_only_padding_has_no_gradient() -> None:

@@ -62,6 +62,29 @@ def test_orthogonalising_by_the_gram_matrix_equals_the_plain_iteration():
     torch.testing.assert_close(orthogonalise(matrix, iterations=3), x, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize(("iterations", "error"), [(3, 0.03), (5, 0.03)])
+def test_orthogonalising_wide_matrices_in_bf16_is_close_to_float32(iterations, error):
+    torch.manual_seed(0)
+    rows = torch.linalg.qr(torch.randn(64, 64)).Q * torch.logspace(0, -3, 64)
+    matrix = rows @ torch.linalg.qr(torch.randn(256, 64)).Q.T
+    exact = orthogonalise(matrix, iterations)
+    assert (orthogonalise(matrix, iterations, torch.bfloat16) - exact).norm() < error * exact.norm()
+
+
+def test_muon_makes_the_same_step_however_the_filters_lie_in_memory():
+    torch.manual_seed(0)
+    start, gradient = torch.randn(6, 4, 3, 3), torch.randn(6, 4, 3, 3)
+    results = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        filters = nn.Parameter(start.clone(memory_format=layout))
+        optimiser = Muon([filters], lr=0.1)
+        for _ in range(2):
+            filters.grad = gradient.clone(memory_format=layout)
+            optimiser.step()
+        results.append(filters.detach())
+    torch.testing.assert_close(*results, rtol=1e-4, atol=1e-5)
+
+
 def test_matrices_in_a_stack_are_made_orthogonal_each_for_itself():
     torch.manual_seed(0)
     stack = torch.randn(3, 10, 12) * torch.tensor([1.0, 1e-3, 50.0]).view(3, 1, 1)

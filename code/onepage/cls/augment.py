@@ -2,7 +2,8 @@
 
 The usual CIFAR augmentation (He et al. 2015, section 4.2): reflect-pad, crop at random, mirror; the alternating flip of
 Jordan 2024 ("94% on CIFAR-10 in 3.29 seconds", section 3.6) mirrors each image every other epoch instead of by a coin.
-All on whole batches, on the device where the images lie; no DataLoader, no workers.
+For long trainings also Cutout (DeVries & Taylor 2017) and CutMix (Yun et al. 2019). All on whole batches, on the device
+where the images lie; no DataLoader, no workers.
 """
 
 import torch
@@ -34,8 +35,8 @@ def normalise(images: Tensor) -> Tensor:
     return ((images.float() - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
-def padding_for(size: int, at_32: int) -> int:
-    """Pixels of padding at this image size, in proportion to ``at_32`` at 32 pixels; at least 1 unless that is 0."""
+def scaled(at_32: int, size: int) -> int:
+    """A length of ``at_32`` pixels in images of 32 at another image size, in pixels; at least 1 unless that is 0."""
     return max(1, round(at_32 * size / 32)) if at_32 else 0
 
 
@@ -67,15 +68,48 @@ def batch_order(n: int, batch_size: int, seed: int, epoch: int) -> list[Tensor]:
     return list(order[: n - n % batch_size].split(batch_size)) if n >= batch_size else [order]
 
 
+def in_square(size: int, centres: Tensor, side: Tensor) -> Tensor:
+    """Which pixels of maps of ``size`` lie in a square, cut at the border: bool (B, 1, size, size).
+
+    ``centres``: rows and columns (2, B); ``side``: lengths in pixels, (B,) or one for all.
+    """
+    place = torch.arange(size, device=centres.device)
+    first = centres - side.div(2, rounding_mode="floor")  # (2, B)
+    inside = (place >= first[..., None]) & (place < (first + side)[..., None])  # (2, B, size)
+    return (inside[0][:, :, None] & inside[1][:, None, :])[:, None]
+
+
+def cutout(images: Tensor, side: int, generator: torch.Generator) -> Tensor:
+    """A square of ``side`` pixels around a random pixel of each normalised image (B, 3, H, H) set to the mean, zero."""
+    batch, _, size, _ = images.shape
+    centres = torch.randint(0, size, (2, batch), generator=generator).to(images.device)
+    return images.masked_fill(in_square(size, centres, torch.tensor(side, device=images.device)), 0.0)
+
+
+def cutmix(images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, float]:
+    """Paste one rectangle of each image's partner into it (Yun et al. 2019, section 3.1, alpha 1: any area as likely).
+
+    Takes normalised images (B, 3, H, H) and labels (B,); the partners are the batch in another order, the rectangle is
+    the batch's. Returns the mixed images, the partners' labels (B,), and the share of each image that is its own.
+    """
+    batch, _, size, _ = images.shape
+    partner = torch.randperm(batch, generator=generator).to(images.device)
+    area = torch.rand((), generator=generator)
+    side = (size * area.sqrt()).round().long()
+    centre = torch.randint(0, size, (2, 1), generator=generator)
+    inside = in_square(size, centre, side)  # (1, 1, H, H), on the CPU: its area is wanted there
+    mixed = torch.where(inside.to(images.device), images[partner], images)
+    return mixed, labels[partner], 1.0 - inside.float().mean().item()
+
+
 def augmented_batch(
-    images: Tensor, index: Tensor, coins: Tensor, flip: str, padding: int, seed: int, epoch: int, update: int
+    images: Tensor, index: Tensor, coins: Tensor, flip: str, padding: int, generator: torch.Generator, epoch: int
 ) -> Tensor:
-    """The normalised, augmented float32 batch (B, 3, H, W) of ``images[index]`` for this place in training.
+    """The normalised float32 batch (B, 3, H, W) of ``images[index]``, cropped and mirrored.
 
     ``flip`` is "random" (a coin each time) or "alternating" (every other epoch, by ``coins`` from ``flip_coins``);
     ``padding`` is in pixels of these images.
     """
-    generator = keyed_generator(seed, "augment", epoch, update)
     batch = random_crop(images[index.to(images.device)], padding, generator)
     if flip == "random":
         which = torch.randint(0, 2, (len(index),), generator=generator).bool()

@@ -1,14 +1,20 @@
-"""A convolution whose weight gradient is a few matrix products where the feature map is small.
+"""A convolution computed as a few matrix products where the feature map is small.
 
-On a CPU the weight gradient of the deep 3x3 convolutions takes up to three times as long as their forward pass: the
-library's kernel is made for large maps, and on a 2x2 map 20 of the 36 products it forms have padding as a factor. Here
-each of the kernel's taps is one matrix product over the positions where that tap meets the image. The forward pass, the
-gradient of the input, and everything on a GPU or on a larger map is ``torch.nn.Conv2d``.
+On a CPU the library's bf16 kernels are made for large maps: with 512 channels on a 2x2 map they reach a quarter of the
+machine's matrix-product rate or less, and 20 of the 36 products of a 3x3 kernel have padding as a factor. Here, where
+that was measured to be faster (``onepage bench conv``),
+
+* each output position is one matrix product, of the part of the image that its window meets with the taps that meet it
+  (forward pass; the gradient of the input is the same with the roles of the two sides exchanged), and
+* each tap of the weight gradient is one matrix product over the positions where that tap meets the image.
+
+Everything else, and everything on a GPU, is ``torch.nn.Conv2d``.
 """
 
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
@@ -28,19 +34,26 @@ class Conv2d(nn.Conv2d):
         return _SmallMapConvolution.apply(x.to(dtype), self.weight.to(dtype), self.stride[0], self.padding[0])
 
     def has_small_map(self, x: Tensor) -> bool:
-        """Whether products by tap were measured to be faster for this input (benchmarks/convolution.py)."""
+        """Whether products by tap were measured to be faster for this input."""
         if x.device.type != "cpu" or self.in_channels < 128 or self.kernel_size[0] < 3:
             return False
         return x.shape[2] <= 4 if self.stride[0] == 1 else x.shape[2] <= 16
 
 
+def by_position(x: Tensor, weight: Tensor) -> bool:
+    """Whether products by position were measured to be faster for a map (B, C, H, W) and its (O, C, K, K) weights."""
+    return x.dtype == torch.bfloat16 and max(weight.shape[:2]) >= 512 and x.shape[2] <= 8
+
+
 class _SmallMapConvolution(torch.autograd.Function):
-    """Convolution with ``weight_gradient`` below in its backward pass."""
+    """Convolution with its weight gradient by taps, and the rest by positions where that is faster."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.stride, ctx.padding = stride, padding
+        if by_position(x, weight):
+            return convolve(x, weight, stride, padding)
         return torch.ops.aten.convolution(x, weight, None, [stride] * 2, [padding] * 2, [1, 1], False, [0, 0], 1)
 
     @staticmethod
@@ -49,9 +62,62 @@ class _SmallMapConvolution(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         dx = None
         if ctx.needs_input_grad[0]:
-            sizes = ([ctx.stride] * 2, [ctx.padding] * 2, [1, 1], False, [0, 0], 1, [True, False, False])
-            dx = torch.ops.aten.convolution_backward(dy, x, weight, None, *sizes)[0]
+            if by_position(x, weight):
+                dx = input_gradient(dy, weight, x.shape, ctx.stride, ctx.padding)
+            else:
+                sizes = ([ctx.stride] * 2, [ctx.padding] * 2, [1, 1], False, [0, 0], 1, [True, False, False])
+                dx = torch.ops.aten.convolution_backward(dy, x, weight, None, *sizes)[0]
         return dx, weight_gradient(x, dy, weight.shape[2], ctx.stride, ctx.padding), None, None
+
+
+Place = tuple[slice, slice]
+"""Of one output position along an axis: the input positions it reads, and the taps that read them."""
+
+
+def convolve(x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
+    """The convolution (B, O, H', W') of (B, C, H, W) with weights (O, C, K, K), a product a position."""
+    kernel = weight.shape[2]
+
+    def places(size: int) -> list[Place]:
+        found = []
+        for output in range((size + 2 * padding - kernel) // stride + 1):
+            first = output * stride - padding
+            start, stop = max(0, first), min(size, first + kernel)
+            found.append((slice(start, stop), slice(start - first, stop - first)))
+        return found
+
+    return _by_position(x, weight.permute(0, 2, 3, 1), places(x.shape[2]), places(x.shape[3]))
+
+
+def input_gradient(dy: Tensor, weight: Tensor, shape: torch.Size, stride: int, padding: int) -> Tensor:
+    """Gradient of the input, of ``shape`` (B, C, H, W), from ``dy`` (B, O, H', W') and weights (O, C, K, K).
+
+    K must be at least the stride, so that every pixel is read by some output.
+    """
+    kernel = weight.shape[2]
+    turned = weight.flip(2, 3).permute(1, 2, 3, 0)  # (C, K, K, O): the taps now rise with the outputs they belong to
+
+    def places(size: int, outputs: int) -> list[Place]:
+        found = []
+        for place in range(size):
+            reading = [output for output in range(outputs) if 0 <= place + padding - output * stride < kernel]
+            tap = kernel - 1 - (place + padding - reading[0] * stride)
+            taps = slice(tap, tap + stride * (len(reading) - 1) + 1, stride)
+            found.append((slice(reading[0], reading[-1] + 1), taps))
+        return found
+
+    return _by_position(dy, turned, places(shape[2], dy.shape[2]), places(shape[3], dy.shape[3]))
+
+
+def _by_position(x: Tensor, taps: Tensor, rows: list[Place], columns: list[Place]) -> Tensor:
+    """(B, C, H, W) and taps (O, K, K, C) -> (B, O, rows, columns), channels last."""
+    x, batch, width = x.permute(0, 2, 3, 1), x.shape[0], taps.shape[0]
+    products = [
+        F.linear(x[:, i, j].reshape(batch, -1), taps[:, tap_i, tap_j].reshape(width, -1))
+        for i, tap_i in rows
+        for j, tap_j in columns
+    ]
+    return torch.stack(products, dim=1).view(batch, len(rows), len(columns), width).permute(0, 3, 1, 2)
 
 
 def weight_gradient(x: Tensor, dy: Tensor, kernel_size: int, stride: int, padding: int) -> Tensor:

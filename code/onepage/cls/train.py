@@ -25,6 +25,7 @@ from onepage.training.progress import Reporter
 from onepage.training.schedules import SCHEDULES
 from onepage.training.session import Session
 
+READ_EVERY = {"cpu": 1, "cuda": 20}  # updates between looks at the loss; each makes a GPU wait
 WHITENED = 5000  # training images whose patches give the whitening filters
 
 
@@ -72,6 +73,10 @@ class Recipe:
     """Pixels an image of 32 is moved by at most; in proportion at other sizes."""
     flip: str = "alternating"
     """"alternating" or "random" mirroring."""
+    cutout: int = 0
+    """Side of the square cut out of each image of 32, in pixels; in proportion at other sizes; 0 for none."""
+    cutmix: float = 0.0
+    """Probability that a batch is mixed by CutMix."""
     average_decay: float = 0.98
     """Decay an update of the moving average of weights that is evaluated and kept; 0 for the last weights."""
     validation_size: int = 5000
@@ -109,8 +114,8 @@ class Recipe:
             return "warmup and weight_decay in [0, 1), momentum in (0, 1)"
         if not (0 < self.sgd_learning_rate < 100 and 0 < self.bias_factor <= 1000 and self.train_images >= 0):
             return "sgd_learning_rate in (0, 100), bias_factor in (0, 1000], train_images from 0"
-        if not 0 <= self.crop_padding <= 8:
-            return f"crop_padding: from 0 to 8 pixels, got {self.crop_padding}"
+        if not (0 <= self.crop_padding <= 8 and 0 <= self.cutout <= 32 and 0 <= self.cutmix <= 1):
+            return "crop_padding from 0 to 8 pixels, cutout from 0 to 32 pixels, cutmix in [0, 1]"
         if not (0 < self.learning_rate < 100 and 0 <= self.average_decay < 1 and 0 <= self.label_smoothing < 1):
             return "learning_rate in (0, 100), average_decay and label_smoothing in [0, 1)"
         return None
@@ -176,10 +181,13 @@ def train(recipe: Recipe, images: ImageSet, run: Path, block: dict[str, Any], pr
     averaged = averaged.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     with session:
-        update, sums = 0, [0.0, 0.0, 0.0]  # sums since the last validation: loss, correct, images
+        update = 0
+        # loss, correct, images since the last validation; on the device, so that no update waits for it
+        sums = torch.zeros(3, dtype=torch.float64, device=device)
         state = session.restore(print)
         if state is not None:
-            update, sums = state["update"], state["sums"]
+            update = state["update"]
+            sums.copy_(torch.tensor(state["sums"]))
             model.load_state_dict(state["model"])
             average.load_state_dict(state["average"])
             for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
@@ -193,6 +201,7 @@ def train(recipe: Recipe, images: ImageSet, run: Path, block: dict[str, Any], pr
                 f"{'going on at' if update else 'training from'} update {update} of {plan.updates}: "
                 f"{len(train_images):,} images, {block['device']}, {block['precision']}, {recipe.threads} threads"
             )
+            note = ""
             while update < plan.updates:
                 size, epoch = plan.size_at(update), update // plan.updates_an_epoch
                 if size not in sized:
@@ -200,9 +209,15 @@ def train(recipe: Recipe, images: ImageSet, run: Path, block: dict[str, Any], pr
                 if epoch not in order_of:
                     order_of = {epoch: augment.batch_order(len(train_images), recipe.batch_size, seed, epoch)}
                 index = order_of[epoch][update % plan.updates_an_epoch]
-                padding = augment.padding_for(size, recipe.crop_padding)
-                batch = augment.augmented_batch(sized[size], index, coins, recipe.flip, padding, seed, epoch, update)
-                labels = train_labels[index.to(device)]
+                draws = seeding.keyed_generator(seed, "augment", epoch, update)
+                padding = augment.scaled(recipe.crop_padding, size)
+                batch = augment.augmented_batch(sized[size], index, coins, recipe.flip, padding, draws, epoch)
+                labels = others = train_labels[index.to(device)]
+                own = 1.0  # share of each image that is its own, not its CutMix partner's
+                if recipe.cutout:
+                    batch = augment.cutout(batch, augment.scaled(recipe.cutout, size), draws)
+                if recipe.cutmix and torch.rand((), generator=draws).item() < recipe.cutmix:
+                    batch, others, own = augment.cutmix(batch, labels, draws)
 
                 factor = SCHEDULES[recipe.schedule]((update + 1) / plan.updates, recipe.warmup)
                 for optimiser, rates in zip(optimisers, peaks, strict=True):
@@ -211,21 +226,29 @@ def train(recipe: Recipe, images: ImageSet, run: Path, block: dict[str, Any], pr
                 model.train()
                 with torch.autocast(device.type, torch.bfloat16, enabled=block["precision"] == "bf16"):
                     logits = model(batch)
-                loss = F.cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
+                loss = own * F.cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
+                if own < 1:
+                    loss = loss + (1 - own) * F.cross_entropy(
+                        logits.float(), others, label_smoothing=recipe.label_smoothing
+                    )
                 loss.backward()
                 for optimiser in optimisers:
                     optimiser.step()
                     optimiser.zero_grad(set_to_none=True)
                 update += 1
                 average.update(model, update)
-                sums[0] += loss.item() * len(index)
-                sums[1] += (logits.argmax(1) == labels).sum().item()
+                sums[0] += loss.detach() * len(index)
+                sums[1] += (logits.argmax(1) == labels).sum()
                 sums[2] += len(index)
-                if not math.isfinite(sums[0]):
-                    raise UserError(
-                        f"the loss is not finite after update {update}; lower learning_rate, delete {run}, try again"
-                    )
-                report.advance(len(index), f"{size} px  loss {sums[0] / sums[2]:.3f}  accuracy {sums[1] / sums[2]:.3f}")
+                if update % READ_EVERY[device.type] == 0 or update in plan.validate_after:
+                    loss_sum, correct, seen = sums.tolist()
+                    train_loss, train_accuracy = loss_sum / seen, correct / seen
+                    note = f"{size} px  loss {train_loss:.3f}  accuracy {train_accuracy:.3f}"
+                    if not math.isfinite(train_loss):
+                        raise UserError(
+                            f"the loss is not finite by update {update}; lower learning_rate, delete {run}, try again"
+                        )
+                report.advance(len(index), note)
 
                 if update in plan.validate_after:
                     averaged.load_state_dict(average.state_dict())
@@ -236,8 +259,8 @@ def train(recipe: Recipe, images: ImageSet, run: Path, block: dict[str, Any], pr
                         "images": update * recipe.batch_size,
                         "image_size": size,
                         "learning_rate": recipe.learning_rate * factor,
-                        "train_loss": sums[0] / sums[2],
-                        "train_accuracy": sums[1] / sums[2],
+                        "train_loss": train_loss,
+                        "train_accuracy": train_accuracy,
                         "val_loss": F.cross_entropy(val_logits, val_labels.cpu()).item(),
                         "val_accuracy": (val_logits.argmax(1) == val_labels.cpu()).float().mean().item(),
                     }
@@ -246,9 +269,9 @@ def train(recipe: Recipe, images: ImageSet, run: Path, block: dict[str, Any], pr
                         f"epoch {row['epoch']:.2f}  {size} px  train loss {row['train_loss']:.3f}  "
                         f"validation loss {row['val_loss']:.3f}  validation accuracy {row['val_accuracy']:.2%}"
                     )
-                    sums = [0.0, 0.0, 0.0]
+                    sums.zero_()
                 if session.due(update % plan.updates_an_epoch == 0):
-                    loop = {"update": update, "sums": sums, "model": model.state_dict()}
+                    loop = {"update": update, "sums": sums.tolist(), "model": model.state_dict()}
                     loop["average"] = average.state_dict()
                     loop["optimisers"] = [optimiser.state_dict() for optimiser in optimisers]
                     loop["generators"] = seeding.generator_states()

@@ -19,16 +19,18 @@ def orthogonalise(matrices: Tensor, iterations: int, dtype: torch.dtype = torch.
     """Matrices (..., m, n), each with its singular values moved close to one, by Newton-Schulz.
 
     X' = (a + b G + c G^2) X with G = X X^T. Where the matrices are much wider than high, all iterations work on the
-    Gram matrix alone (G' = P G P for the polynomial P), in float32, and only the first and the last product, in
-    ``dtype``, have the long side: a fraction of the work.
+    Gram matrix alone (G' = P G P for the polynomial P), and only the first and the last product have the long side: a
+    fraction of the work. Errors of the Gram matrix grow with the iterations: in bf16 three give a result 2 % off that
+    in float32 (in the norm of the difference), five one 100 % off, so that more than three are computed in float32.
     """
-    x = matrices.to(dtype)
+    through_gram = max(matrices.shape[-2:]) > 2 * min(matrices.shape[-2:])
+    x = matrices.to(torch.float32 if through_gram and iterations > 3 else dtype)
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     tall = x.shape[-2] > x.shape[-1]
     if tall:
         x = x.mT
-    if x.shape[-1] > 2 * x.shape[-2]:
-        x = _through_gram(x, iterations, dtype)
+    if through_gram:
+        x = _through_gram(x, iterations)
     else:
         for _ in range(iterations):
             gram = x @ x.mT
@@ -36,8 +38,8 @@ def orthogonalise(matrices: Tensor, iterations: int, dtype: torch.dtype = torch.
     return (x.mT if tall else x).to(matrices.dtype)
 
 
-def _through_gram(x: Tensor, iterations: int, dtype: torch.dtype) -> Tensor:
-    gram = (x @ x.mT).float()
+def _through_gram(x: Tensor, iterations: int) -> Tensor:
+    gram = x @ x.mT
     product: Tensor | None = None
     for number in range(iterations):
         polynomial = _B * gram + _C * (gram @ gram)
@@ -45,7 +47,12 @@ def _through_gram(x: Tensor, iterations: int, dtype: torch.dtype) -> Tensor:
         product = polynomial if product is None else polynomial @ product
         if number + 1 < iterations:
             gram = polynomial @ gram @ polynomial
-    return x if product is None else product.to(dtype) @ x
+    return x if product is None else product @ x
+
+
+def channels_last(tensor: Tensor) -> bool:
+    """Whether the filters (O, C, H, W) lie in memory as (O, H, W, C), and not the other way."""
+    return tensor.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last) and not tensor.is_contiguous()
 
 
 class Muon(torch.optim.Optimizer):
@@ -83,13 +90,14 @@ class Muon(torch.optim.Optimizer):
                 buffer = state["momentum"]
                 buffer.mul_(group["momentum"]).add_(parameter.grad)
                 update = parameter.grad.add(buffer, alpha=group["momentum"])
-                matrix = update.reshape(parameter.shape[0], -1)
+                # channels last, as filters lie in memory: a view, and the order of columns does not matter here
+                matrix = (update.movedim(1, -1) if channels_last(update) else update).reshape(parameter.shape[0], -1)
                 of_shape[(matrix.shape[0], matrix.shape[1])].append((parameter, matrix))
             for (rows, columns), members in of_shape.items():
                 # wide filter banks are large enough to be worth a product each; stacking would only copy them
                 packs = [[member] for member in members] if columns > 2 * rows else [members]
                 for pack in packs:
-                    matrices = torch.stack([matrix for _, matrix in pack])
+                    matrices = torch.stack([matrix for _, matrix in pack]) if len(pack) > 1 else pack[0][1][None]
                     updates = orthogonalise(matrices, self.iterations, self.dtype)
                     for (parameter, _), direction in zip(pack, updates, strict=True):
                         scale = group["lr"]
@@ -98,4 +106,6 @@ class Muon(torch.optim.Optimizer):
                         else:
                             parameter.mul_(1 - group["lr"] * group["weight_decay"])
                             scale *= math.sqrt(max(1.0, rows / columns))
+                        if channels_last(parameter):
+                            direction = direction.view_as(parameter.movedim(1, -1)).movedim(-1, 1)
                         parameter.add_(direction.view_as(parameter), alpha=-scale)
