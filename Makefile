@@ -25,6 +25,7 @@ TGT ?= de
 DEVICE ?= auto
 THREADS ?= 0
 RECIPE ?=
+BUDGET_MIN ?= 0
 PDF_ENGINE ?= auto
 TORCH ?= auto
 PYTHON ?= python3
@@ -38,9 +39,9 @@ FILE ?=
 PYTEST ?=
 
 single = $(if $(word 2,$($1)),$(error $1="$($1)": a value with spaces cannot be used; choose one without))
-$(foreach variable,PROFILE SEED DATA DATA_MIRROR SRC TGT DEVICE THREADS RECIPE PDF_ENGINE TORCH PYTHON OUT DATA_DIR VENV STRICT,$(call single,$(variable)))
-ifneq ($(shell [[ "$(SEED)$(THREADS)" =~ ^[0-9]+$$ ]] && echo ok),ok)
-$(error SEED="$(SEED)", THREADS="$(THREADS)": both must be whole numbers, 0 or more)
+$(foreach variable,PROFILE SEED DATA DATA_MIRROR SRC TGT DEVICE THREADS RECIPE PDF_ENGINE TORCH PYTHON OUT DATA_DIR VENV STRICT BUDGET_MIN,$(call single,$(variable)))
+ifneq ($(shell [[ "$(SEED)$(THREADS)$(BUDGET_MIN)" =~ ^[0-9]+$$ ]] && echo ok),ok)
+$(error SEED="$(SEED)", THREADS="$(THREADS)", BUDGET_MIN="$(BUDGET_MIN)": all must be whole numbers, 0 or more)
 endif
 
 # No setting of the caller's shell may change a number, hide byte code, or send Python elsewhere
@@ -68,7 +69,7 @@ endif
 
 # Decided once, before any training, by the data stage: which set, which profile, which PDF engine
 PLANS := $(OUT)/runs/.plan
-KEY := $(PROFILE)-$(DATA)-$(DEVICE)-$(THREADS)$(if $(RECIPE),-$(subst /,_,$(RECIPE)))
+KEY := $(PROFILE)-$(DATA)-$(DEVICE)-$(THREADS)$(if $(RECIPE),-$(subst /,_,$(RECIPE)))$(if $(filter-out 0,$(BUDGET_MIN)),-budget$(BUDGET_MIN))
 PLAN_CLS := $(PLANS)/cls-$(KEY).mk
 PLAN_MT := $(PLANS)/mt-$(KEY)-$(SRC)-$(TGT).mk
 ENGINE_MK := $(PLANS)/engine-$(PDF_ENGINE).mk
@@ -119,6 +120,7 @@ help: ## what can be made, and the variables that steer it
 	@echo "  DEVICE=auto         cpu, cuda, or auto: cuda where it is"
 	@echo "  THREADS=0           CPU threads; 0 takes the recipe's (more is faster, and gives other last digits)"
 	@echo "  RECIPE=             a recipe of your own, with make cls or make mt (see code/onepage/configs)"
+	@echo "  BUDGET_MIN=0        minutes of training a task that its recipe is laid out for; 0: as long as the recipe says"
 	@echo "  PDF_ENGINE=auto     latex, typst, or auto: LaTeX where it is, else the typst wheel"
 	@echo "  TORCH=auto          which build of torch setup installs: cpu, cuda, or auto: cuda where a GPU is"
 	@echo "  PYTHON=python3      the Python (3.11 or newer) that makes the environment"
@@ -149,7 +151,8 @@ data: $(READY) ## fetch and verify the data sets anew, or generate the stand-ins
 	@$(ONEPAGE) data mt --plan $(PLAN_MT) $(DECIDE)
 
 DECIDE = --data-dir $(DATA_DIR) --data $(DATA) --mirror "$(DATA_MIRROR)" --src $(SRC) --tgt $(TGT) \
-  --profile $(PROFILE) --device $(DEVICE) --threads $(THREADS) --recipe "$(RECIPE)"
+  --profile $(PROFILE) --device $(DEVICE) --threads $(THREADS) --recipe "$(RECIPE)" \
+  --budget $(BUDGET_MIN)
 
 $(PLAN_CLS): $(READY) $(wildcard code/onepage/data/toy_*.py)
 	@$(ONEPAGE) data cls --plan $@ --keep $(DECIDE)

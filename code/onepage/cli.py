@@ -84,6 +84,12 @@ out_option = click.option(
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--threads", default=0, help="CPU threads; 0 takes the recipe's.")
 @click.option("--recipe", "recipe_file", default="", help="A recipe of your own instead of the profile's (RECIPE).")
+@click.option(
+    "--budget",
+    type=click.FloatRange(min=0, max=100_000),
+    default=0.0,
+    help="Minutes of training to lay the recipe out for, from a rate measured once; 0 for as long as it says.",
+)
 @click.option("--keep", is_flag=True, help="Stay with the kind of data, real or generated, of a plan that is there.")
 def data(task: str, target: Path, **settings: Any) -> None:
     """Fetch and verify the data of TASK, or generate its stand-in, and decide what the run will be.
@@ -93,7 +99,7 @@ def data(task: str, target: Path, **settings: Any) -> None:
     """
     from onepage import plan
 
-    made = plan.decide(task, target, **settings)
+    made = plan.decide(task, target, **settings, say=click.echo)
     what = f"{made['profile']} on {made['set']}" + (" (generated stand-in data)" if made["generated"] else "")
     _, block = plan.settings_of(made, 0)
     click.echo(f"{task:<4} plan: {what}, {block['device']}, {block['precision']}, {block['threads']} threads")

@@ -12,9 +12,10 @@ from typing import Any
 
 import torch
 
+from onepage import budget as budgets
 from onepage import stamps
 from onepage.cls.train import Recipe as ClsRecipe
-from onepage.data import fetch, images, translation
+from onepage.data import fetch
 from onepage.errors import UserError
 from onepage.files import read_json, write_json, write_text
 from onepage.mt.train import Recipe as MtRecipe
@@ -60,9 +61,15 @@ def own_profile(path: Path) -> str:
     return f"own-{name}-{hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:6]}"
 
 
-def load_recipe(task: str, profile: str, generated: bool, file: str, threads: int) -> tuple[Any, Path]:
-    """The recipe of a task, from RECIPE or built in, with THREADS set if given (0: as the recipe says)."""
-    path = Path(file) if file else recipe.built_in(task, profile, generated)
+def load_recipe(
+    task: str, profile: str, generated: bool, file: str, threads: int, device: str = "cpu"
+) -> tuple[Any, Path]:
+    """The recipe of a task, from RECIPE or built in, with THREADS set if given (0: as the recipe says).
+
+    On a GPU the profile's own recipe for GPUs is taken where there is one.
+    """
+    on_gpu = device == "cuda" and not generated and (recipe.CONFIGS / task / f"{profile}-cuda.toml").exists()
+    path = Path(file) if file else recipe.built_in(task, f"{profile}-cuda" if on_gpu else profile, generated)
     return recipe.load(RECIPES[task], path, threads=threads or None), path
 
 
@@ -79,11 +86,14 @@ def decide(
     device: str,
     threads: int,
     recipe_file: str,
+    budget: float = 0,
     keep: bool = False,
+    say: Any = print,
 ) -> dict[str, Any]:
     """Fetch or generate the data, decide everything else, and write ``target`` (a makefile) last; returns the plan.
 
-    ``keep``: where ``target`` holds a plan already, stay with its kind of data.
+    ``budget``: minutes of training that the recipe is laid out for, 0 for as long as it says. ``keep``: where
+    ``target`` holds a plan already, stay with its kind of data.
     """
     where = resolve_device(device)
     chosen = ("full" if where == "cuda" else "quick") if profile == "auto" else profile
@@ -93,12 +103,12 @@ def decide(
         # decided before: a run that began on real data never goes on as one on generated data, or the other way
         data = "generated" if read(target)["generated"] else "real"
     # refuse a bad recipe before anything is downloaded
-    load_recipe(task, chosen, data == "generated", recipe_file, threads)
+    load_recipe(task, chosen, data == "generated", recipe_file, threads, where)
     name = fetch.ensure(task, data_dir, data, mirror or None, src, tgt)
     generated = name in GENERATED
     if generated:
         src, tgt = "en", "de"
-    _, path = load_recipe(task, chosen, generated, recipe_file, threads)
+    _, path = load_recipe(task, chosen, generated, recipe_file, threads, where)
     digest = data_digest(task, data_dir, name, src, tgt)
     values = {
         "task": task,
@@ -115,6 +125,8 @@ def decide(
         "data_digest": digest,
         "versions": {k: v for k, v in provenance.versions().items() if k in ("torch", "numpy", "sentencepiece")},
     }
+    if budget:
+        values |= _within(budget, values, target, data_dir, say)
     write_json(target.with_suffix(".json"), values)
     lines = [f"{task.upper()}_{key.upper()} := {values[key]}" for key in ("set", "folder", "profile", "src", "tgt")]
     write_text(
@@ -123,11 +135,32 @@ def decide(
     return values
 
 
+def _within(minutes: float, values: dict[str, Any], target: Path, data_dir: Path, say: Any) -> dict[str, Any]:
+    """What a training-time budget changes in the plan ``values``: profile and recipe, with the rates it rests on.
+
+    The recipe made for the same budget, recipe and hardware earlier is kept: a machine is measured once.
+    """
+    basis, block = settings_of(values, 0)
+    file = target.with_suffix(".toml")
+    made_for = {
+        "minutes": minutes,
+        "recipe": recipe.as_dict(basis),
+        "machine": [provenance.cpu_model(), provenance.cores()],
+    }
+    made_for |= {key: values[key] for key in ("set", "src", "tgt", "device", "auto_precision", "versions")}
+    changes = {"profile": f"{values['profile']}-budget{minutes:g}", "recipe": str(file.resolve()), "threads": 0}
+    earlier = read(target) if file.exists() and target.with_suffix(".json").exists() else {}
+    if earlier.get("made_for") == made_for:
+        return changes | {key: earlier[key] for key in ("budget_minutes", "rates", "made_for")}
+    loaded = budgets.load_data(values["task"], data_dir, values["set"], values["src"], values["tgt"])
+    fitted, rates = budgets.lay_out(values["task"], basis, loaded, block, minutes, say)
+    budgets.write_recipe(file, fitted, f"{values['profile']}, laid out for {minutes:g} minutes of training")
+    return changes | {"budget_minutes": minutes, "rates": rates, "made_for": made_for}
+
+
 def data_digest(task: str, data_dir: Path, name: str, src: str, tgt: str) -> str:
     """The digest of the data set as its loader verifies it."""
-    if task == "cls":
-        return images.load_images(data_dir, name).digest
-    return translation.load_translation(data_dir, name, src, tgt).digest
+    return budgets.load_data(task, data_dir, name, src, tgt).digest
 
 
 def settings_of(plan: dict[str, Any], seed: int) -> tuple[Any, dict[str, Any]]:
@@ -141,6 +174,8 @@ def settings_of(plan: dict[str, Any], seed: int) -> tuple[Any, dict[str, Any]]:
     block = {key: plan[key] for key in keys} | {"libraries": plan["versions"], "seed": seed}
     block["threads"] = recipe_now.threads
     block["precision"] = plan["auto_precision"] if recipe_now.precision == "auto" else recipe_now.precision
+    if "budget_minutes" in plan:
+        block["budget_minutes"] = plan["budget_minutes"]
     if plan["task"] == "mt":
         block |= {"src": plan["src"], "tgt": plan["tgt"]}
     return recipe_now, block

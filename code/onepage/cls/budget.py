@@ -1,0 +1,56 @@
+"""Lay ResNet-18's training out to end within given minutes, from rates measured on this machine."""
+
+import dataclasses
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from onepage.cls.train import Recipe, Stage, train
+from onepage.data.images import ImageSet
+from onepage.training import history
+
+UPDATES = {"cpu": 10, "cuda": 50}  # as many unmeasured first, to warm up
+HELD_OUT = 100  # validation images while measuring: next to none, so that only updates are timed
+MARGIN = 0.02  # of the budget, for checkpoints and what else a whole training meets
+
+
+def measure(recipe: Recipe, images: ImageSet, block: dict[str, Any]) -> dict[str, float]:
+    """Training images a second at each image size of the recipe, by the training loop itself in a temporary folder."""
+    rates = {}
+    updates = UPDATES[block["device"]]
+    held_out = min(HELD_OUT, recipe.validation_size)
+    used = recipe.train_images or len(images.train_images) - held_out
+    for size in sorted({stage.image_size for stage in recipe.stages}):
+        stage = Stage(2 * updates / max(1, used // recipe.batch_size), size)
+        short = dataclasses.replace(recipe, stages=(stage,), validations=2, validation_size=held_out)
+        with tempfile.TemporaryDirectory() as folder:
+            train(short, images, Path(folder), block)
+            first, last = history.read(Path(folder) / "history.jsonl")
+        rates[str(size)] = (last["images"] - first["images"]) / max(1e-3, last["seconds"] - first["seconds"])
+    return rates
+
+
+def fit(recipe: Recipe, images: ImageSet, rates: dict[str, float], minutes: float) -> Recipe:
+    """The recipe with its epochs scaled, all by one factor, to end after ``minutes`` of training at these rates.
+
+    The largest image size is left out while less than one epoch would remain for it.
+    """
+    n = recipe.train_images or len(images.train_images) - recipe.validation_size
+    stages = list(recipe.stages)
+    while True:
+        # a validation runs forward only: a third of the work
+        validating = recipe.validations * recipe.validation_size / (3 * rates[str(stages[-1].image_size)])
+        available = (1 - MARGIN) * 60 * minutes - validating
+        needed = sum(stage.epochs * n / rates[str(stage.image_size)] for stage in stages)
+        factor = max(available, 0.0) / needed
+        if len(stages) == 1 or stages[-1].epochs * factor >= 1:
+            break
+        stages.pop()
+    least = recipe.batch_size / n
+    fitted = tuple(Stage(max(least, round(stage.epochs * factor, 3)), stage.image_size) for stage in stages)
+    return dataclasses.replace(recipe, stages=fitted)
+
+
+def summary(recipe: Recipe) -> str:
+    """What the recipe lays out, for a message."""
+    return ", then ".join(f"{stage.epochs:.2f} epochs at {stage.image_size} px" for stage in recipe.stages)
