@@ -219,7 +219,7 @@ several:
 	-@$(MAKE) -k each GOALS="$(GOALS)"
 	@if [[ -z "$$($(call unfinished,$(SHOWN_RUNS)))" ]]; then exec $(MAKE) $(SEVERAL) SEEDS= SEED=$(SEED); fi
 	@failed="$$($(call unfinished,$(EVERY_RUN)))"; if [[ -n "$$failed" ]]; then \
-	  echo "not done:$$failed; why stands above. All others are; the same command tries these again" >&2; exit 1; fi
+	  echo "not done: $${failed:1}; why stands above. All others are; the same command tries these again" >&2; exit 1; fi
 each: $(EVERY_RUN:%=%/metrics.json)
 	@:
 

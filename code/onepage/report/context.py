@@ -140,7 +140,7 @@ def _assemble(
         "footer": origin.footer(tasks),
         "more": [{"task": task.task, "figures": _rest(task)} for task in tasks],
         "tables": _tables(page, tasks),
-        "seeds": [_seed_table(task) for task in tasks if len(task.seeds) > 1],
+        "seeds": [_seed_table(page, task) for task in tasks if len(task.seeds) > 1],
         "commit_time": next((t.metrics["commit_time"] for t in tasks if t.metrics["commit_time"] is not None), 0),
         "subject": origin.subject(tasks),
         "runs": {t.task: {"run": lineage.label(t.metrics), "metrics_sha256": t.metrics_digest} for t in tasks},
@@ -189,23 +189,23 @@ def _mean(page: Mapping[str, Any], task: Task) -> str:
     name = seeds.headline(task.metrics)
     part, percent = task.several["summary"][name], seeds.measures(task.metrics)[name].percent
     mean, sd = (words.number(part[key] * (100 if percent else 1), 2) for key in ("mean", "sd"))
-    unit = words.NBSP + "%" if percent else ""
-    return fill(page["seeds"], {"mean": mean + unit, "sd": sd + unit, "n": str(part["n"])}, "seeds")
+    return fill(page["seeds"], {"mean": mean, "sd": sd, "n": str(part["n"])}, "seeds")
 
 
-def _seed_table(task: Task) -> dict[str, Any]:
-    """For the Markdown: a row for each seed of a task, then the mean and standard deviation of each score."""
-    measures, summary = seeds.measures(task.metrics), task.several["summary"]
-
-    def cells(values: Mapping[str, float | None]) -> list[str]:
-        known = [(values.get(name), 100 if measure.percent else 1) for name, measure in measures.items()]
-        return ["–" if value is None else words.number(value * scale, 2) for value, scale in known]
-
-    rows = [[str(row["seed"]), *cells(row["measures"]), row["weights_digest"][:10]] for row in task.several["rows"]]
-    for label, key in (("mean", "mean"), ("sd (n − 1)", "sd")):
-        rows.append([label, *cells({name: part[key] for name, part in summary.items()}), ""])
-    units = [f"{name}, %" if measure.percent else name for name, measure in measures.items()]
-    return {"task": task.task, "columns": ["seed", *units, "weights"], "rows": rows}
+def _seed_table(page: Mapping[str, Any], task: Task) -> dict[str, Any]:
+    """For the Markdown: a row for each score of a task, with its value for each seed, their mean and deviation."""
+    rows, summary = task.several["rows"], task.several["summary"]
+    table = []
+    for name, measure in seeds.measures(task.metrics).items():
+        test, _, score = name.partition(" ")
+        label = f"{words.test_name(test, page)} {score}" if task.task == "mt" else f"{name}, %"
+        part = summary[name]
+        values = [*(row["measures"].get(name) for row in rows), part["mean"], part["sd"]]
+        scale = 100 if measure.percent else 1
+        table.append([label, *("–" if value is None else words.number(value * scale, 2) for value in values)])
+    table.append(["weights", *(row["weights_digest"][:10] for row in rows), "", ""])
+    columns = ["", *(f"seed {row['seed']}" for row in rows), "mean", "sd (n − 1)"]
+    return {"task": task.task, "columns": columns, "rows": table}
 
 
 def _figure(page: Mapping[str, Any], task: Task, names: Mapping[str, str], name: str) -> dict[str, Any]:
