@@ -1,6 +1,7 @@
 """Several seeds: their mean and standard deviation by hand, and only seeds of one and the same experiment."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 import synthetic_run
-from onepage import seeds
+from onepage import seeds, verify
 from onepage.cli import main
 from onepage.errors import UserError
 from onepage.files import read_json, sha256_file
@@ -100,9 +101,7 @@ def test_translation_is_averaged_over_each_test_set(tmp_path: Path) -> None:
     assert left_out == [] and seeds.headline(metrics) == "test_2016_flickr BLEU" in content["summary"]
 
 
-@pytest.mark.fault(
-    "a seed of another recipe, data or code beside the others", "`not among the seeds: ...`"
-)
+@pytest.mark.fault("a seed of another recipe, data or code beside the others", "`not among the seeds: ...`")
 @pytest.mark.parametrize(
     ("change", "why"),
     [
@@ -163,3 +162,47 @@ def test_a_file_of_other_numbers_is_not_taken(runs: Path) -> None:
     (runs / "seeds.json").write_text("[]", encoding="utf-8")
     with pytest.raises(UserError, match=r"seeds\.json is not one of this program"):
         seeds.load(runs / "seed0", digest)
+
+
+def checked(run: Path) -> list[tuple[str, str, str]]:
+    evidence = {"cls": verify.Evidence(run, run.parent, run.parent)}
+    return [(row.id, row.state, row.reason) for row in verify.seed_checks(evidence)]
+
+
+@pytest.mark.fault("a number in seeds.json edited by hand", "`mean or sd is not that of its rows`")
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda c: c["summary"]["test accuracy"].update(mean=0.99), "mean or sd is not that of its rows"),
+        (lambda c: c["summary"]["test accuracy"].update(sd=0.0), "mean or sd is not that of its rows"),
+        (
+            lambda c: c["rows"][1]["measures"].update({"test accuracy": 0.99}),
+            "seed 1 is not what its metrics.json says",
+        ),
+        (lambda c: c["rows"][2]["history"].pop(), "the history of seed 2 is not its history.jsonl"),
+        (lambda c: c["seeds"].append(9), "lists other seeds than it holds"),
+        (lambda c: c["rows"].append(c["rows"][0] | {"seed": 9}), r"seed9/metrics\.json is missing"),
+        (lambda c: c.pop("rows"), "is not one of this program"),
+    ],
+)
+def test_a_number_edited_by_hand_fails_verification(runs: Path, change: Callable[[Any], object], why: str) -> None:
+    seeds.write(runs / "seed0")
+    assert checked(runs / "seed0") == [("cls-seeds", "PASS", "n = 3")]
+    edit(runs / "seeds.json", change)
+    ((name, state, reason),) = checked(runs / "seed0")
+    assert (
+        (name, state) == ("cls-seeds", "FAIL")
+        and re.search(why, reason)
+        and reason.endswith("; delete it and run: make cls")
+    )
+
+
+def test_verification_says_nothing_of_one_seed_and_does_not_mind_a_newer_one(runs: Path, tmp_path: Path) -> None:
+    assert checked(runs / "seed0") == []
+    aside = (runs / "seed1").rename(tmp_path / "seed1"), (runs / "seed2").rename(tmp_path / "seed2")
+    seeds.write(runs / "seed0")
+    assert checked(runs / "seed0") == []
+    aside[0].rename(runs / "seed1")
+    seeds.write(runs / "seed0")
+    aside[1].rename(runs / "seed2")
+    assert checked(runs / "seed0") == [("cls-seeds", "PASS", "n = 2")]

@@ -188,12 +188,34 @@ def load(run: Path, metrics_sha256: str) -> dict[str, Any]:
     raise UserError(f"{path} does not hold {run.name} as it is now; delete it and run make again")
 
 
+def problem(run: Path) -> str:
+    """What is wrong with seeds.json beside ``run``, or "": each row is what the run of that seed says, summed up right.
+
+    A seed that was trained since, and that it does not hold yet, is nothing wrong.
+    """
+    path = run.parent / NAME
+    try:
+        content = read_json(path)
+        for row in content["rows"]:
+            folder = run.parent / f"seed{int(row['seed'])}"
+            told = {key: value for key, value in row.items() if key != "history"}
+            if told != _row(folder, read_json(folder / "metrics.json")):
+                return f"{path}: seed {row['seed']} is not what its metrics.json says"
+            if row["history"] != history.read(folder / "history.jsonl"):
+                return f"{path}: the history of seed {row['seed']} is not its history.jsonl"
+        if content["seeds"] != [row["seed"] for row in content["rows"]]:
+            return f"{path} lists other seeds than it holds"
+        return "" if content["summary"] == summary(content["rows"]) else f"{path}: mean or sd is not that of its rows"
+    except UserError as error:
+        return f"{path}: {error}"
+    except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
+        return f"{path} is not one of this program ({error!r})"
+
+
 def words(content: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
-    """What is said of a seeds.json on the console: its seeds, and the mean, sd and n of the headline."""
+    """What is said of two seeds or more on the console: which they are, and the mean, sd and n of the headline."""
     name = headline(metrics)
     part = content["summary"][name]
     show = measures(metrics)[name].show
     seeds = ", ".join(str(seed) for seed in content["seeds"])
-    if part["sd"] is None:
-        return f"seed {seeds}: {name} {show(part['mean'])} (n = 1)"
     return f"seeds {seeds}: {name}, mean {show(part['mean'])}, sd {show(part['sd'])}, n = {part['n']}"
