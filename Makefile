@@ -18,6 +18,7 @@ endif
 # Variables a user may set, on the command line or in the environment
 PROFILE ?= auto
 SEED ?= 0
+SEEDS ?=
 DATA ?= auto
 DATA_MIRROR ?=
 SRC ?= en
@@ -42,6 +43,21 @@ single = $(if $(word 2,$($1)),$(error $1="$($1)": a value with spaces cannot be 
 $(foreach variable,PROFILE SEED DATA DATA_MIRROR SRC TGT DEVICE THREADS RECIPE PDF_ENGINE TORCH PYTHON OUT DATA_DIR VENV STRICT BUDGET_MIN,$(call single,$(variable)))
 ifneq ($(shell [[ "$(SEED)$(THREADS)$(BUDGET_MIN)" =~ ^[0-9]+$$ ]] && echo ok),ok)
 $(error SEED="$(SEED)", THREADS="$(THREADS)", BUDGET_MIN="$(BUDGET_MIN)": all must be whole numbers, 0 or more)
+endif
+# The seeds to train: SEEDS, with spaces or commas between them, else SEED. The first is the one that pictures show.
+comma := ,
+EVERY_SEED := $(or $(strip $(subst $(comma), ,$(SEEDS))),$(SEED))
+ifneq ($(SEEDS),)
+ifneq ($(shell [[ "$(EVERY_SEED)" =~ ^((0|[1-9][0-9]*)( |$$))+$$ ]] && echo ok),ok)
+$(error SEEDS="$(SEEDS)": must be whole numbers, 0 or more, with spaces or commas between them: SEEDS="0 1 2")
+endif
+ifneq ($(words $(EVERY_SEED)),$(words $(sort $(EVERY_SEED))))
+$(error SEEDS="$(SEEDS)": a seed stands there twice; give each once)
+endif
+ifeq ($(filter $(firstword $(EVERY_SEED)),$(SEED))$(filter file default undefined,$(origin SEED)),)
+$(error SEED=$(SEED) and SEEDS="$(SEEDS)": the first of SEEDS is the one shown; give SEEDS alone)
+endif
+override SEED := $(firstword $(EVERY_SEED))
 endif
 
 # No setting of the caller's shell may change a number, hide byte code, or send Python elsewhere
@@ -94,11 +110,13 @@ ifneq ($(NEED_MT),)
 include $(PLAN_MT)
 endif
 
-RUN_CLS = $(OUT)/runs/cls/$(CLS_FOLDER)/$(CLS_PROFILE)/seed$(SEED)
-RUN_MT = $(OUT)/runs/mt/$(MT_FOLDER)/$(MT_PROFILE)/seed$(SEED)
+RUNS_CLS = $(OUT)/runs/cls/$(CLS_FOLDER)/$(CLS_PROFILE)
+RUNS_MT = $(OUT)/runs/mt/$(MT_FOLDER)/$(MT_PROFILE)
+RUN_CLS = $(RUNS_CLS)/seed$(SEED)
+RUN_MT = $(RUNS_MT)/seed$(SEED)
 PLANS_HERE := $(if $(CLS_FOLDER),--plan $(PLAN_CLS)) $(if $(MT_FOLDER),--plan $(PLAN_MT))
 ifneq ($(strip $(PLANS_HERE)),)
-STAMPED := $(shell $(or $(wildcard $(PY)),$(PYTHON)) -S -E code/onepage/stamps.py --out $(OUT) --seed $(SEED) $(PLANS_HERE) \
+STAMPED := $(shell $(or $(wildcard $(PY)),$(PYTHON)) -S -E code/onepage/stamps.py --out $(OUT) $(EVERY_SEED:%=--seed %) $(PLANS_HERE) \
   $(if $(filter all cls mt report reference,$(GOALS)),--draws) --engine "$(ENGINE)" 2>&1 || echo failed)
 ifneq ($(STAMPED),)
 $(error $(STAMPED))
@@ -106,7 +124,7 @@ endif
 endif
 
 .PHONY: help all setup setup-tex doctor data cls mt report verify provenance reference runs claims test check lint types
-.PHONY: unit repro clean
+.PHONY: unit repro clean several each
 help: ## what can be made, and the variables that steer it
 	@echo "make TARGET [VARIABLE=value ...]"
 	@echo
@@ -114,6 +132,7 @@ help: ## what can be made, and the variables that steer it
 	@echo
 	@echo "  PROFILE=auto        quick (two CPU cores), full (one GPU) or smoke; auto: full where there is a CUDA GPU"
 	@echo "  SEED=0              seed of weights, order and augmentation; each seed is a run of its own"
+	@echo "  SEEDS=              several, as SEEDS=0,1,2: each is trained, the first is shown, with mean, sd and n of all"
 	@echo "  DATA=auto           real, generated, or auto: real where it can be had, else the generated stand-ins"
 	@echo "  DATA_MIRROR=        folder or URL with cifar-10-python.tar.gz and multi30k/, asked before the public sources"
 	@echo "  SRC=en TGT=de       languages of the translation: en, de or fr"
@@ -131,12 +150,14 @@ help: ## what can be made, and the variables that steer it
 	@echo "  NAME=               what make reference calls the result: the hardware"
 	@echo "  FILE=               a picture or page that make provenance looks at"
 
-all: $(OUT)/report/report.pdf ## everything: environment, data, both trainings, figures, the page, the claims
+# with several seeds these goals are reached by way of the target several
+SEVERAL := $(if $(word 2,$(EVERY_SEED)),$(filter all cls mt runs report,$(MAKECMDGOALS)))
+all: $(if $(SEVERAL),several,$(OUT)/report/report.pdf) ## everything: environment, data, both trainings, figures, the page, the claims
 setup: ## the virtual environment, from the pinned and hashed files in env/
 	@$(PYTHON) env/setup.py --venv $(VENV) --torch $(TORCH)
-cls: $(OUT)/figures/cls/figures.json ## train, evaluate and draw ResNet-18
-mt: $(OUT)/figures/mt/figures.json ## train, evaluate and draw the Transformer
-report: $(OUT)/report/report.pdf ## draw and render the page from runs that are there; trains nothing
+cls: $(if $(SEVERAL),several,$(OUT)/figures/cls/figures.json) ## train, evaluate and draw ResNet-18
+mt: $(if $(SEVERAL),several,$(OUT)/figures/mt/figures.json) ## train, evaluate and draw the Transformer
+report: $(if $(SEVERAL),several,$(OUT)/report/report.pdf) ## draw and render the page from runs that are there; trains nothing
 
 $(READY): env/requirements.txt env/torch-cpu.txt env/torch-cuda.txt env/setup.py
 	@$(PYTHON) env/setup.py --venv $(VENV) --torch $(TORCH)
@@ -163,25 +184,47 @@ $(ENGINE_MK): $(READY)
 
 # model.pt <- train, metrics.json <- evaluate, figures.json <- draw, report.pdf <- render
 ifneq ($(TRAINS),)
-$(RUN_CLS)/model.pt: $(RUN_CLS)/.stamp/train
-	@$(ONEPAGE) train cls --plan $(PLAN_CLS) --run $(RUN_CLS) --seed $(SEED) --data-dir $(DATA_DIR)
-$(RUN_CLS)/metrics.json: $(RUN_CLS)/model.pt $(RUN_CLS)/.stamp/evaluate
-	@$(ONEPAGE) evaluate cls --run $(RUN_CLS) --data-dir $(DATA_DIR)
-$(RUN_MT)/model.pt: $(RUN_MT)/.stamp/train
-	@$(ONEPAGE) train mt --plan $(PLAN_MT) --run $(RUN_MT) --seed $(SEED) --data-dir $(DATA_DIR)
-$(RUN_MT)/metrics.json: $(RUN_MT)/model.pt $(RUN_MT)/.stamp/evaluate
-	@$(ONEPAGE) evaluate mt --run $(RUN_MT) --data-dir $(DATA_DIR)
+$(EVERY_SEED:%=$(RUNS_CLS)/seed%/model.pt): $(RUNS_CLS)/seed%/model.pt: $(RUNS_CLS)/seed%/.stamp/train
+	@$(ONEPAGE) train cls --plan $(PLAN_CLS) --run $(RUNS_CLS)/seed$* --seed $* --data-dir $(DATA_DIR)
+$(EVERY_SEED:%=$(RUNS_CLS)/seed%/metrics.json): $(RUNS_CLS)/seed%/metrics.json: $(RUNS_CLS)/seed%/model.pt $(RUNS_CLS)/seed%/.stamp/evaluate
+	@$(ONEPAGE) evaluate cls --run $(RUNS_CLS)/seed$* --data-dir $(DATA_DIR)
+$(EVERY_SEED:%=$(RUNS_MT)/seed%/model.pt): $(RUNS_MT)/seed%/model.pt: $(RUNS_MT)/seed%/.stamp/train
+	@$(ONEPAGE) train mt --plan $(PLAN_MT) --run $(RUNS_MT)/seed$* --seed $* --data-dir $(DATA_DIR)
+$(EVERY_SEED:%=$(RUNS_MT)/seed%/metrics.json): $(RUNS_MT)/seed%/metrics.json: $(RUNS_MT)/seed%/model.pt $(RUNS_MT)/seed%/.stamp/evaluate
+	@$(ONEPAGE) evaluate mt --run $(RUNS_MT)/seed$* --data-dir $(DATA_DIR)
 else
-$(RUN_CLS)/metrics.json:
-	@echo "not run: $(RUN_CLS); run: make cls" >&2; exit 1
-$(RUN_MT)/metrics.json:
-	@echo "not run: $(RUN_MT); run: make mt" >&2; exit 1
+$(EVERY_SEED:%=$(RUNS_CLS)/seed%/metrics.json):
+	@echo "not run: $(@D); run: make cls" >&2; exit 1
+$(EVERY_SEED:%=$(RUNS_MT)/seed%/metrics.json):
+	@echo "not run: $(@D); run: make mt" >&2; exit 1
 endif
 
-$(OUT)/figures/cls/figures.json: $(RUN_CLS)/metrics.json $(OUT)/figures/cls/.stamp
+# seeds.json is of the seed shown and of those that lie beside it, whether this make was asked for them or not
+$(RUNS_CLS)/seeds.json: $(sort $(RUN_CLS)/metrics.json $(wildcard $(RUNS_CLS)/seed*/metrics.json)) $(RUNS_CLS)/.stamp/seeds
+	@$(ONEPAGE) seeds cls --run $(RUN_CLS)
+$(RUNS_MT)/seeds.json: $(sort $(RUN_MT)/metrics.json $(wildcard $(RUNS_MT)/seed*/metrics.json)) $(RUNS_MT)/.stamp/seeds
+	@$(ONEPAGE) seeds mt --run $(RUN_MT)
+
+$(OUT)/figures/cls/figures.json: $(RUN_CLS)/metrics.json $(RUNS_CLS)/seeds.json $(OUT)/figures/cls/.stamp
 	@$(ONEPAGE) draw cls --run $(RUN_CLS) --figures $(OUT)/figures/cls
-$(OUT)/figures/mt/figures.json: $(RUN_MT)/metrics.json $(OUT)/figures/mt/.stamp
+$(OUT)/figures/mt/figures.json: $(RUN_MT)/metrics.json $(RUNS_MT)/seeds.json $(OUT)/figures/mt/.stamp
 	@$(ONEPAGE) draw mt --run $(RUN_MT) --figures $(OUT)/figures/mt
+
+# Several seeds: each is trained and evaluated, and one that fails keeps no other from running (-k). Then the goals are
+# made of the first and of those that lie beside it. Each make is a command by itself: a signal reaches the training.
+SHOWN_RUNS = $(if $(NEED_CLS),$(RUN_CLS)) $(if $(NEED_MT),$(RUN_MT))
+EVERY_RUN = $(foreach seed,$(EVERY_SEED),$(if $(NEED_CLS),$(RUNS_CLS)/seed$(seed)) $(if $(NEED_MT),$(RUNS_MT)/seed$(seed)))
+# prints those of the runs $1 that are not evaluated, or whose metrics are older than what they are made of
+unfinished = for run in $1; do if [[ ! -e $$run/metrics.json $(if $(TRAINS),|| $$run/metrics.json -ot $$run/model.pt \
+  || $$run/metrics.json -ot $$run/.stamp/evaluate || $$run/model.pt -ot $$run/.stamp/train) ]]; then \
+  echo -n " $${run\#$(OUT)/runs/}"; fi; done
+several:
+	-@$(MAKE) -k each GOALS="$(GOALS)"
+	@if [[ -z "$$($(call unfinished,$(SHOWN_RUNS)))" ]]; then exec $(MAKE) $(SEVERAL) SEEDS= SEED=$(SEED); fi
+	@failed="$$($(call unfinished,$(EVERY_RUN)))"; if [[ -n "$$failed" ]]; then \
+	  echo "not done: $${failed:1}; why stands above. All others are; the same command tries these again" >&2; exit 1; fi
+each: $(EVERY_RUN:%=%/metrics.json)
+	@:
 
 $(OUT)/report/report.pdf: $(OUT)/figures/cls/figures.json $(OUT)/figures/mt/figures.json $(OUT)/report/.stamp
 	@$(ONEPAGE) render --out $(OUT) --cls-run $(RUN_CLS) --mt-run $(RUN_MT) --engine $(ENGINE)
@@ -210,7 +253,7 @@ unit: $(READY)
 check: lint types unit ## lint, types and the quick tests: under two minutes
 
 # both runs, evaluated, with no picture drawn: make test overwrites nobody's page
-runs: $(RUN_CLS)/metrics.json $(RUN_MT)/metrics.json
+runs: $(if $(SEVERAL),several,$(RUN_CLS)/metrics.json $(RUN_MT)/metrics.json)
 
 # The second time elsewhere, under another hash seed and locale. A second time that was finished, or that ran with other
 # settings than now, is of no more use and goes first; one that was interrupted goes on.

@@ -15,7 +15,7 @@ import synthetic_run
 from onepage import comparison, verify
 from onepage.claims import Claim, Reference
 from onepage.errors import UserError
-from onepage.reference import seeds
+from onepage.seeds import beside
 
 CLAIMS = verify.load_claims(Path(__file__).resolve().parents[1] / "report" / "claims.toml")
 Pair = tuple[Path, Path]  # run folder here, reference folder (with cls/ and mt/ inside)
@@ -35,7 +35,7 @@ def pair(made: Path, tmp_path: Path) -> Pair:
     for place in ("here", "reference"):
         shutil.copytree(made, tmp_path / place)
     for task in ("cls", "mt"):
-        rows = seeds(tmp_path / "reference" / task)
+        rows, _ = beside(tmp_path / "reference" / task)
         (tmp_path / "reference" / task / "seeds.json").write_text(json.dumps(rows))
     return tmp_path / "here", tmp_path / "reference"
 

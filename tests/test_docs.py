@@ -5,6 +5,7 @@ import fnmatch
 import importlib.util
 import os
 import re
+import shlex
 import subprocess
 import tomllib
 from pathlib import Path
@@ -19,8 +20,8 @@ DOCUMENTS = ["README.md", "docs/add-a-task.md", "env/README.md"]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 CITATION = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
-# Phony targets that are parts of `check` and `test` and not for the user.
-PARTS = {"lint", "types", "unit", "runs", "claims"}
+# Phony targets that are parts of `check`, of `test` and of goals with several seeds, and not for the user.
+PARTS = {"lint", "types", "unit", "runs", "claims", "several", "each"}
 # Settings of the Makefile for those who work on it; `make help` leaves them out.
 UNLISTED = {"VENV", "PYTEST"}
 
@@ -76,7 +77,7 @@ def test_readme_names_every_target_and_no_other() -> None:
     for document in DOCUMENTS:
         for span in code_spans((ROOT / document).read_text(encoding="utf-8")):
             call = re.fullmatch(r"(?:[A-Z_]+=\S* )*make (.*)", span)
-            words = call[1].split() if call else []
+            words = shlex.split(call[1]) if call else []
             assert {word for word in words if "=" not in word and word[0] != "-"} <= helped_targets() | PARTS, span
 
 
@@ -119,7 +120,7 @@ def test_guide_names_what_the_code_calls_by_task() -> None:
     guide = (ROOT / "docs/add-a-task.md").read_text(encoding="utf-8")
     code = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "code").rglob("*.py"))) + MAKEFILE
     words = {span for span in code_spans(guide) if re.fullmatch(r"_?[A-Za-z][A-Za-z_]+(\(\))?", span)}
-    imagined = {"seg", "seg_facts", "write_seg_run", "NEED_SEG", "PLAN_SEG", "RUN_SEG", "CLAIMED_SEG_RUN"}
+    imagined = {"seg", "seg_facts", "write_seg_run", "NEED_SEG", "PLAN_SEG", "RUN_SEG", "RUNS_SEG", "CLAIMED_SEG_RUN"}
     for word in words - imagined:
         name = word.removesuffix("()")
         assert re.search(rf"(?<![A-Za-z]){re.escape(name)}(?![A-Za-z])", code), word

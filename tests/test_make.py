@@ -13,8 +13,8 @@ from onepage.files import read_json
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 # what a caller's make or shell would otherwise hand down
-OURS = ("PROFILE", "SEED", "DATA", "DATA_MIRROR", "SRC", "TGT", "DEVICE", "THREADS", "RECIPE", "PDF_ENGINE", "OUT")
-OURS += ("DATA_DIR", "VENV", "STRICT", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "GNUMAKEFLAGS")
+OURS = ("PROFILE", "SEED", "SEEDS", "DATA", "DATA_MIRROR", "SRC", "TGT", "DEVICE", "THREADS", "RECIPE", "PDF_ENGINE")
+OURS += ("OUT", "DATA_DIR", "VENV", "STRICT", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "GNUMAKEFLAGS")
 OURS += ("REF", "NAME", "FILE")
 
 
@@ -130,6 +130,24 @@ def test_from_nothing_to_the_page_and_then_only_what_has_to_be(copy):
     progress.write_text(progress.read_text(encoding="utf-8") + "# a comment\n", encoding="utf-8")
     assert "train cls" not in would_run(copy)
     assert "train cls" in would_run(copy, "SEED=7")
+
+
+@pytest.mark.slow
+def test_two_seeds_are_trained_gathered_and_drawn_once(copy):
+    elsewhere = f"OUT={copy / 'two'}"
+    said = make(copy, "cls", elsewhere, "SEEDS=0 1").stdout
+    folder = next((copy / "two" / "runs" / "cls").glob("*/smoke"))
+    content = read_json(folder / "seeds.json")
+    assert content["seeds"] == [0, 1] and len({row["weights_digest"] for row in content["rows"]}) == 2
+    scores = [read_json(folder / f"seed{seed}" / "metrics.json")["test"]["accuracy"] for seed in (0, 1)]
+    part = content["summary"]["test accuracy"]
+    assert part["n"] == 2 and part["mean"] == pytest.approx(sum(scores) / 2)
+    assert part["sd"] == pytest.approx(abs(scores[0] - scores[1]) / 2**0.5)
+    assert "seeds 0, 1: test accuracy, mean " in said and "n = 2" in said
+    drawn = read_json(copy / "two" / "figures" / "cls" / "figures.json")
+    assert drawn["run"].endswith("/seed0")
+    for again in ("SEEDS=0 1", "SEED=0"):
+        assert "cls " not in make(copy, "cls", elsewhere, again).stdout
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ ENTRIES = {
     "train-mt": ["mt/train.py"],
     "evaluate-cls": ["cls/evaluate.py"],
     "evaluate-mt": ["mt/evaluate.py"],
+    "seeds": ["seeds.py"],
     "draw-cls": ["figures/cls.py"],
     "draw-mt": ["figures/mt.py"],
     "render": ["report/render.py"],
@@ -101,3 +102,34 @@ def test_a_broken_plan_gets_one_line(tmp_path, capsys):
     path.write_text("{", encoding="utf-8")
     assert stamps.main(["--out", str(tmp_path), "--plan", str(path)]) == 1
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_each_seed_has_its_stamps_and_the_first_is_the_one_drawn(tmp_path, plan):
+    path, _, _ = plan
+    refresh(tmp_path, path, "--seed", "3", "--seed", "0", "--draws")
+    beside = tmp_path / "runs" / "mt" / "multi30k-en-de" / "quick"
+    three, zero = (json.loads((beside / f"seed{k}" / ".stamp" / "train").read_text(encoding="utf-8")) for k in (3, 0))
+    assert (three.pop("seed"), zero.pop("seed")) == ("3", "0") and three == zero
+    drawn = json.loads((tmp_path / "figures" / "mt" / ".stamp").read_text(encoding="utf-8"))
+    assert drawn["run"] == str(beside / "seed3")
+
+
+def test_the_seeds_are_gathered_anew_when_another_is_there_or_shown(tmp_path, plan):
+    path, _, _ = plan
+    beside = tmp_path / "runs" / "mt" / "multi30k-en-de" / "quick"
+
+    def gathered(*seeds):
+        stamps.main(["--out", str(tmp_path), "--plan", str(path), "--draws", *seeds])
+        return (beside / ".stamp" / "seeds").stat().st_mtime_ns
+
+    first = gathered()
+    for seed, wait in ((0, 0.02), (1, 0.02)):
+        (beside / f"seed{seed}").mkdir(exist_ok=True)
+        (beside / f"seed{seed}" / "metrics.json").touch()
+        time.sleep(wait)
+        if seed == 0:
+            assert gathered() == first  # the seed shown counts before it is trained: training it gathers once
+    second = gathered()
+    assert second > first and gathered("--seed", "0", "--seed", "1") == second
+    time.sleep(0.02)
+    assert gathered("--seed", "1") > second

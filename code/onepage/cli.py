@@ -193,6 +193,24 @@ def digest(run: Path, again: Path | None) -> None:
 
 @main.command()
 @click.argument("task", type=TASK)
+@click.option("--run", type=click.Path(path_type=Path), required=True, help="Evaluated run folder whose page is made.")
+def seeds(task: str, run: Path) -> None:
+    """Write seeds.json beside RUN: scores and curves of each seed of its recipe that lies there, mean, sd and n.
+
+    What lies there with another recipe, data, code or machine settings is left out, and named.
+    """
+    from onepage import seeds as several
+    from onepage.files import read_json
+
+    content, left_out = several.write(run)
+    if len(content["seeds"]) > 1:
+        click.echo(f"{task:<4} {several.words(content, read_json(run / 'metrics.json'))}")
+    if left_out:
+        click.echo(f"{task:<4} not among the seeds: {', '.join(left_out)}")
+
+
+@main.command()
+@click.argument("task", type=TASK)
 @click.option("--run", type=click.Path(path_type=Path), required=True, help="Evaluated run folder.")
 @click.option("--figures", type=click.Path(path_type=Path), required=True, help="Folder for the pictures.")
 def draw(task: str, run: Path, figures: Path) -> None:

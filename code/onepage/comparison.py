@@ -18,6 +18,7 @@ from typing import Any
 from onepage.claims import FAIL, NOT_CHECKED, PASS, Claim, Reference, at, is_number
 from onepage.errors import UserError
 from onepage.files import read_json
+from onepage.seeds import Measure, measures
 from onepage.training.recipe import difference
 
 # 97.5 % quantiles of Student's t by degrees of freedom; beyond the table its last, which is a little too wide
@@ -26,19 +27,6 @@ FEWEST_SEEDS = 3
 # float addition in another order is no other result
 NOISE = 1e-6
 COMMIT = ("commit", "commit_time", "dirty")
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A score of a run: its value, its 95 % interval over test examples, and how it is shown."""
-
-    value: float
-    interval: tuple[float, float]
-    percent: bool
-
-    def show(self, value: float) -> str:
-        """``value`` in the measure's unit, four digits."""
-        return f"{100 * value:.2f} %" if self.percent else f"{value:.2f}"
 
 
 @dataclass(frozen=True)
@@ -55,23 +43,6 @@ class Row:
     def cells(self) -> tuple[str, str, str, str, str, str]:
         """What is printed, in the columns measure, reference, here, band, result, verdict."""
         return self.measure, self.reference, self.here, self.band, self.state, self.verdict
-
-
-def measures(metrics: Mapping[str, Any]) -> dict[str, Measure]:
-    """The scores that are compared, by name; each has an interval in metrics.json."""
-    found: dict[str, Measure] = {}
-    if metrics["task"] == "cls":
-        test = metrics["test"]
-        for name, part in (("test accuracy", test), ("test accuracy with mirror image", test["tta"])):
-            low, high = part["accuracy_interval"]
-            found[name] = Measure(part["accuracy"], (low, high), True)
-        return found
-    for test, part in metrics["tests"].items():
-        for name, key in (("BLEU", "bleu"), ("chrF2", "chrf2"), ("BLEU lc.norm.tok", "bleu_lc_norm_tok")):
-            if part.get(key):
-                low, high = part[key]["interval"]
-                found[f"{test} {name}"] = Measure(part[key]["score"], (low, high), False)
-    return found
 
 
 def fingerprint(metrics: Mapping[str, Any], provenance: Mapping[str, Any]) -> str | None:

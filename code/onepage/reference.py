@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from onepage import comparison, lineage
+from onepage import comparison, lineage, seeds
 from onepage.claims import FAIL, PASS, Claim, Result, at, is_number
 from onepage.errors import UserError
 from onepage.files import read_json, sha256_file, write_bytes, write_json, write_text
@@ -97,35 +97,13 @@ def _copy_run(task: str, run: Path, folder: Path) -> list[str]:
         if not (run / name).is_file():
             raise UserError(f"{run / name} is missing; run: make {task}")
         shutil.copyfile(run / name, folder / name)
-    rows = seeds(run)
+    rows, _ = seeds.beside(run)
     write_json(folder / "seeds.json", rows)
     metrics = read_json(run / "metrics.json")
     remarks = [f"{task}: {len(rows)} seed{'s' if len(rows) > 1 else ''} (n = {len(rows)})"]
     if metrics["commit"] is None or metrics["dirty"]:
         remarks.append(f"{task}: trained {'outside git' if metrics['commit'] is None else 'with local changes'}")
     return remarks
-
-
-def seeds(run: Path) -> list[dict[str, Any]]:
-    """A row for each evaluated seed beside ``run``, itself included, of the same recipe, data and arithmetic."""
-    keys = ("set", "recipe", "data_digest", "device", "precision", "threads", "versions", "program", "src", "tgt")
-    own = read_json(run / "metrics.json")
-    rows = []
-    for path in (
-        sorted(run.parent.glob("seed*/metrics.json")) if run.name.startswith("seed") else [run / "metrics.json"]
-    ):
-        metrics = own if path.parent == run else read_json(path)
-        if any(metrics.get(key) != own.get(key) for key in keys):
-            continue
-        rows.append(
-            {
-                "seed": metrics["seed"],
-                "metrics_sha256": sha256_file(path),
-                "weights_digest": metrics["weights_digest"],
-                "measures": {name: measure.value for name, measure in comparison.measures(metrics).items()},
-            }
-        )
-    return sorted(rows, key=lambda row: row["seed"])
 
 
 def page_image(page: Path) -> bytes | None:
@@ -250,7 +228,7 @@ def _inconsistent(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
         if differing:
             wrong.append(f"{task}/run.json and {task}/metrics.json differ in {', '.join(differing)}")
         own = [row for row in rows if row["metrics_sha256"] == digest]
-        values = {name: measure.value for name, measure in comparison.measures(metrics).items()}
+        values = {name: measure.value for name, measure in seeds.measures(metrics).items()}
         if len(own) != 1 or own[0]["measures"] != values:
             wrong.append(f"{task}/seeds.json does not hold {task}/metrics.json")
         if manifest["tasks"][task]["run"] != label:

@@ -37,10 +37,11 @@ STAGES: dict[str, list[str]] = {
         "/env/requirements.txt",
         *[f"mt/{name}.py" for name in ("evaluate", "scores", "explain", "search")],
     ],
+    "seeds": ["seeds.py"],
     "draw-cls": [*DRAWN, "figures/cls.py", "figures/gradcam.py"],
     "draw-mt": [*DRAWN, "figures/mt.py", "figures/attention.py"],
     "render": [
-        *["report/*.py", "claims.py", "lineage.py", "/report/templates/*", "/report/*.toml"],
+        *["report/*.py", "claims.py", "lineage.py", "seeds.py", "/report/templates/*", "/report/*.toml"],
         *["/figures/fonts/*.ttf", "/env/requirements.txt"],
     ],
 }
@@ -105,31 +106,34 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description="Refresh the stamps that decide which stage runs.")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--plan", type=Path, action="append", default=[], help="plan of a task (its .mk or .json)")
-    parser.add_argument("--seed", default="0")
+    parser.add_argument("--seed", action="append", help="a seed to train, or several; the first is shown (default: 0)")
     parser.add_argument("--draws", action="store_true", help="the goals draw: refresh the stamps of pictures too")
     parser.add_argument("--engine", default="", help="the goals make the page, with this engine")
     given = parser.parse_args(arguments)
-    runs = {}
+    runs, seeds = {}, given.seed or ["0"]
     for path in given.plan:
         try:
             plan = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
             recipe = REPOSITORY / plan["recipe"]  # an absolute path stays as it is
             task = plan["task"]
-            run = given.out / "runs" / task / plan["folder"] / plan["profile"] / f"seed{given.seed}"
+            beside = given.out / "runs" / task / plan["folder"] / plan["profile"]
+            run = beside / f"seed{seeds[0]}"
             runs[task] = str(run)
             decided = {
                 key: plan[key] for key in ("set", "src", "tgt", "device", "auto_precision", "threads", "data_digest")
             }
-            decided |= {"versions": plan["versions"], "seed": given.seed}
-            program = digest_files(files_of(f"train-{task}"))
-            refresh(
-                run / ".stamp" / "train",
-                {**decided, "program": program, "recipe": tomllib.loads(recipe.read_text(encoding="utf-8"))},
-            )
-            refresh(run / ".stamp" / "evaluate", {"program": digest_files(files_of(f"evaluate-{task}"))})
+            decided |= {"versions": plan["versions"], "recipe": tomllib.loads(recipe.read_text(encoding="utf-8"))}
+            decided["program"] = digest_files(files_of(f"train-{task}"))
+            evaluates = {"program": digest_files(files_of(f"evaluate-{task}"))}
+            for seed in seeds:
+                refresh(beside / f"seed{seed}" / ".stamp" / "train", {**decided, "seed": seed})
+                refresh(beside / f"seed{seed}" / ".stamp" / "evaluate", evaluates)
             if given.draws:
                 figures = {"program": digest_files(files_of(f"draw-{task}")), "run": str(run)}
                 refresh(given.out / "figures" / task / ".stamp", figures)
+                there = {path.parent.name for path in beside.glob("seed*/metrics.json")} | {run.name}
+                several = {"program": digest_files(files_of("seeds")), "shown": run.name, "there": sorted(there)}
+                refresh(beside / ".stamp" / "seeds", several)
         except (OSError, ValueError, KeyError) as error:
             print(f"{path} cannot be used ({error!r}); delete it and run make again", file=sys.stderr)
             return 1

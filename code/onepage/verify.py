@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from onepage import comparison
+from onepage import comparison, seeds
 from onepage.claims import FAIL, NOT_CHECKED, PASS, Claim, Result, against_bound, at, is_number, load_claims, status
 from onepage.errors import UserError
 from onepage.files import read_json
@@ -155,6 +155,21 @@ def recounts(evidence: Mapping[str, Evidence]) -> list[Check]:
     return rows
 
 
+def seed_checks(evidence: Mapping[str, Evidence]) -> list[Check]:
+    """A check for each task with several seeds: the scores, mean and sd of its seeds.json are those of the runs."""
+    rows = []
+    for task, found in evidence.items():
+        if found.metrics is None or found.run is None or not (found.run.parent / seeds.NAME).is_file():
+            continue
+        wrong = seeds.problem(found.run)
+        content = {} if wrong else read_json(found.run.parent / seeds.NAME)
+        if wrong or len(content["seeds"]) > 1:
+            text = "mean and sd in seeds.json are those of the seeds' metrics.json"
+            why = f"{wrong}; delete it and run: make {task}" if wrong else f"n = {len(content['seeds'])}"
+            rows.append(Check(f"{task}-seeds", text, FAIL if wrong else PASS, why))
+    return rows
+
+
 def verify_all(
     claims: Path, out: Path, data_dir: Path, cls_run: Path | None, mt_run: Path | None, *, files: bool = True
 ) -> tuple[list[Result], list[Check]]:
@@ -165,7 +180,7 @@ def verify_all(
     held = load_claims(claims) + stand_ins(claims, [cls_run, mt_run])
     results = check_claims(held, evidence, claims.parent / "reference")
     checks = recounts(evidence)
-    return results, checks + (check_files(out, [cls_run, mt_run]) if files else [])
+    return results, checks + (seed_checks(evidence) + check_files(out, [cls_run, mt_run]) if files else [])
 
 
 def stand_ins(path: Path, runs: Sequence[Path | None]) -> list[Claim]:

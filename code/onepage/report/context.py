@@ -1,8 +1,8 @@
 """The page as plain values: everything the three templates print, computed once from JSON, in the order of the page.
 
-``build`` reads metrics.json and provenance.json of both runs, the pictures' figures.json, report/page.toml (prose) and
-report/claims.toml, and returns a dict of texts, whole numbers, lists and dicts. Nothing in it is markup: the templates
-escape whatever they print. No torch, no numpy.
+``build`` reads metrics.json and provenance.json of both runs, seeds.json beside each, the pictures' figures.json,
+report/page.toml (prose) and report/claims.toml, and returns a dict of texts, whole numbers, lists and dicts. Nothing in
+it is markup: the templates escape whatever they print. No torch, no numpy.
 """
 
 import re
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from onepage import claims as held
-from onepage import lineage
+from onepage import lineage, seeds
 from onepage.errors import UserError
 from onepage.files import read_json, sha256_file
 from onepage.report import facts as words
@@ -51,7 +51,7 @@ def load_task(task: str, run: Path, out: Path) -> Task:
             if not picture.is_file() or sha256_file(picture) != row[f"sha256_{kind}"]:
                 state = "is not the picture that was drawn" if picture.is_file() else "is missing"
                 raise UserError(f"{picture} {state}; delete {manifest_path} and run: make {task}")
-    return Task(task, metrics, read_json(run / "provenance.json"), digest, pictures)
+    return Task(task, metrics, read_json(run / "provenance.json"), digest, pictures, seeds.load(run, digest))
 
 
 def load_page(path: Path) -> dict[str, Any]:
@@ -118,7 +118,11 @@ def _assemble(
         "subtitle": page["subtitle"],
         "language": page["language"],
         "band": band,
-        "run_line": "; ".join(origin.distinct(tasks, lambda t: f"profile {t['profile']}, seed {t['seed']} (n = 1)")),
+        "run_line": "; ".join(
+            origin.distinct(
+                tasks, lambda t: f"profile {t.metrics['profile']}, seed {t.metrics['seed']} (n = {len(t.seeds)})"
+            )
+        ),
         "sections": [_section(page, task, names[task.task], results) for task in tasks],
         "insights": {"heading": heading, "items": _insights(insights, names, tasks)},
         "challenges": {
@@ -130,12 +134,13 @@ def _assemble(
         "reproduce": {
             "heading": page["reproduce"]["heading"],
             "steps": [[fill(cell, both, "reproduce") for cell in row] for row in page["reproduce"]["steps"]],
-            "note": page["reproduce"]["note"],
+            "note": page["reproduce"]["note" if all(len(task.seeds) == 1 for task in tasks) else "note_seeds"],
         },
         "claims": [_claim(page, result) for result in results],
         "footer": origin.footer(tasks),
         "more": [{"task": task.task, "figures": _rest(task)} for task in tasks],
         "tables": _tables(page, tasks),
+        "seeds": [_seed_table(page, task) for task in tasks if len(task.seeds) > 1],
         "commit_time": next((t.metrics["commit_time"] for t in tasks if t.metrics["commit_time"] is not None), 0),
         "subject": origin.subject(tasks),
         "runs": {t.task: {"run": lineage.label(t.metrics), "metrics_sha256": t.metrics_digest} for t in tasks},
@@ -168,12 +173,39 @@ def _section(
             "label": fill(prose["headline"], names, f"{key}.headline"),
             "interval": f"95{words.NBSP}% interval {low} to {high}",
             "n": fill(prose["headline_n"], names, f"{key}.headline_n"),
+            "seeds": _mean(page, task),
             "note": fill(prose["headline_note"], names, f"{key}.headline_note"),
             "claim": _claim(page, result) if result else None,
         },
         "facts": [{"label": label, "value": names[name]} for name, label in prose["facts"].items() if name in names],
         "rows": [[_figure(page, task, names, name) for name in row] for row in ROWS[key]],
     }
+
+
+def _mean(page: Mapping[str, Any], task: Task) -> str:
+    """The mean, sd and n of the headline over the task's seeds, as prose; "" where there is one seed."""
+    if len(task.seeds) == 1:
+        return ""
+    name = seeds.headline(task.metrics)
+    part, percent = task.several["summary"][name], seeds.measures(task.metrics)[name].percent
+    mean, sd = (words.number(part[key] * (100 if percent else 1), 2) for key in ("mean", "sd"))
+    return fill(page["seeds"], {"mean": mean, "sd": sd, "n": str(part["n"])}, "seeds")
+
+
+def _seed_table(page: Mapping[str, Any], task: Task) -> dict[str, Any]:
+    """For the Markdown: a row for each score of a task, with its value for each seed, their mean and deviation."""
+    rows, summary = task.several["rows"], task.several["summary"]
+    table = []
+    for name, measure in seeds.measures(task.metrics).items():
+        test, _, score = name.partition(" ")
+        label = f"{words.test_name(test, page)} {score}" if task.task == "mt" else f"{name}, %"
+        part = summary[name]
+        values = [*(row["measures"].get(name) for row in rows), part["mean"], part["sd"]]
+        scale = 100 if measure.percent else 1
+        table.append([label, *("–" if value is None else words.number(value * scale, 2) for value in values)])
+    table.append(["weights", *(row["weights_digest"][:10] for row in rows), "", ""])
+    columns = ["", *(f"seed {row['seed']}" for row in rows), "mean", "sd (n − 1)"]
+    return {"task": task.task, "columns": columns, "rows": table}
 
 
 def _figure(page: Mapping[str, Any], task: Task, names: Mapping[str, str], name: str) -> dict[str, Any]:

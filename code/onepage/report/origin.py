@@ -1,7 +1,7 @@
 """Where a page's numbers come from, in short: its footer, the PDF's metadata, and the command that repeats it."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from onepage import lineage
@@ -10,34 +10,53 @@ from onepage.report import facts as words
 
 @dataclass(frozen=True)
 class Task:
-    """What the page needs to know of one task's run: its numbers, where they come from, and its pictures by name."""
+    """What the page needs to know of one task's run: its numbers, where they come from, and its pictures by name.
+
+    several: seeds.json beside the run, {} where there is none.
+    """
 
     task: str
     metrics: Mapping[str, Any]
     provenance: Mapping[str, Any]
     metrics_digest: str
     pictures: Mapping[str, Mapping[str, Any]]
+    several: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds that the page reports: the one shown first, then the others that were trained with its recipe."""
+        shown = int(self.metrics["seed"])
+        return [shown, *(seed for seed in self.several.get("seeds", []) if seed != shown)]
 
 
-def distinct(tasks: Sequence[Task], show: Any) -> list[str]:
-    """``show`` of each task's metrics, with the task's name in front where the two differ."""
-    texts = [str(show(task.metrics)) for task in tasks]
+def distinct(tasks: Sequence[Task], show: Callable[[Task], str]) -> list[str]:
+    """``show`` of each task, with the task's name in front where the two differ."""
+    texts = [show(task) for task in tasks]
     if len(set(texts)) == 1:
         return texts[:1]
     return [f"{task.task} {text}" for task, text in zip(tasks, texts, strict=True)]
 
 
 def command(tasks: Sequence[Task]) -> str:
-    """The make line that makes these runs again; plain ``make all`` where the two differ in profile or seed."""
-    settings = {(task.metrics["profile"], task.metrics["seed"]) for task in tasks}
+    """The make line that makes these runs again; plain ``make all`` where the two differ in profile or seeds."""
+    settings = {(task.metrics["profile"], *task.seeds) for task in tasks}
     if len(settings) > 1:
         return "make all"
-    profile, seed = settings.pop()
+    profile, *seeds = settings.pop()
+    seed = f"SEED={seeds[0]}" if len(seeds) == 1 else f"SEEDS={','.join(map(str, seeds))}"
     mt = next(task.metrics for task in tasks if task.task == "mt")
     pair = "" if (mt["src"], mt["tgt"]) == ("en", "de") else f" SRC={mt['src']} TGT={mt['tgt']}"
     data = {bool(task.metrics["generated"]) for task in tasks}
     mode = {frozenset([True]): " DATA=generated", frozenset([False]): " DATA=real"}.get(frozenset(data), "")
-    return f"make all PROFILE={profile} SEED={seed}{mode}{pair}"
+    return f"make all PROFILE={profile} {seed}{mode}{pair}"
+
+
+def seed_words(task: Task) -> str:
+    """``0, one run`` or ``0, of 0, 1, 2 (n = 3)``."""
+    shown, *others = task.seeds
+    if not others:
+        return f"{shown}, one run"
+    return f"{shown}, of {', '.join(map(str, sorted(task.seeds)))} (n = {len(task.seeds)})"
 
 
 def footer(tasks: Sequence[Task]) -> list[dict[str, str]]:
@@ -56,8 +75,8 @@ def footer(tasks: Sequence[Task]) -> list[dict[str, str]]:
     kept = ("python", "torch", "numpy", "sentencepiece", "sacrebleu")
     versions = [" ".join((k, str(v))) for k, v in tasks[0].metrics["versions"].items() if k in kept]
     return [
-        {"label": "Commit", "value": "; ".join(distinct(tasks, _commit))},
-        {"label": "Seed", "value": "; ".join(distinct(tasks, lambda m: f"{m['seed']}, one run"))},
+        {"label": "Commit", "value": "; ".join(distinct(tasks, lambda task: _commit(task.metrics)))},
+        {"label": "Seed", "value": "; ".join(distinct(tasks, seed_words))},
         {"label": "Recipe", "value": _per_task(tasks, "recipe_hash")},
         {"label": "Data", "value": _per_task(tasks, "data_digest")},
         {"label": "Metrics", "value": ", ".join(f"{task.task} {task.metrics_digest[:10]}" for task in tasks)},

@@ -1,0 +1,183 @@
+"""SEEDS in the make graph: each seed once, one that fails loses no other, and a second time nothing is done.
+
+With a program in the place of onepage that only writes what each command would write last: the graph is what is tested.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from test_make import OURS, REPOSITORY
+
+PATIENCE = 600  # seconds, on a machine that does other things as well
+CLS = "runs/cls/set/smoke"
+PROGRAM = r"""#!/bin/bash
+echo "$*" >>"$PLACE/calls"
+command=$1 task=$2
+while (($#)); do
+  case $1 in --plan) plan=$2 ;; --run) run=$2 ;; --write) write=$2 ;; --figures) figures=$2 ;; --out) out=$2 ;; esac
+  shift
+done
+put() { mkdir -p "${1%/*}"; echo "$2" >"$1"; }
+case $command in
+  data)
+    put "$plan" "${task^^}_FOLDER := set"; echo "${task^^}_PROFILE := smoke" >>"$plan"
+    put "${plan%.mk}.json" '{"recipe": "pyproject.toml", "task": "'$task'", "folder": "set", "profile": "smoke",
+      "set": "", "src": "", "tgt": "", "device": "", "auto_precision": "", "threads": 0, "data_digest": "",
+      "versions": {}}' ;;
+  engine) put "$write" "ENGINE := typst" ;;
+  train)
+    [[ " $FAILS " == *" $task/${run##*/} "* ]] && { echo "onepage: $task/${run##*/} broke" >&2; exit 1; }
+    [[ " $WAITS " == *" $task/${run##*/} "* ]] && {
+      trap 'touch "$PLACE/stopped"; exit 143' TERM; touch "$PLACE/waits"; while :; do sleep 0.05; done; }
+    put "$run/model.pt" "" ;;
+  evaluate) put "$run/metrics.json" "" ;;
+  seeds) put "${run%/*}/seeds.json" "" ;;
+  draw) put "$figures/figures.json" "" ;;
+  render) put "$out/report/report.pdf" "" ;;
+esac
+exit 0
+"""
+
+
+class Make:
+    def __init__(self, place: Path):
+        self.place, self.program = place, place / "onepage"
+        self.program.write_text(PROGRAM, encoding="utf-8")
+        self.program.chmod(0o755)
+        (place / "ready").touch()  # newer than env/: no make here looks after the environment that this test runs in
+
+    def start(self, *arguments: str, **settings: str) -> subprocess.Popen:
+        (self.place / "calls").write_text("")
+        environment = {key: value for key, value in os.environ.items() if key not in OURS}
+        environment |= {"PLACE": str(self.place)} | settings
+        fixed = [f"OUT={self.place}", f"VENV={sys.prefix}", f"PYTHON={sys.executable}", f"ONEPAGE={self.program}"]
+        fixed += [f"READY={self.place / 'ready'}", "PROFILE=smoke"]
+        return subprocess.Popen(
+            ["make", *fixed, *arguments],
+            cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            start_new_session=True,
+        )  # fmt: skip
+
+    def __call__(self, *arguments: str, **settings: str) -> tuple[int, list[str], str]:
+        """(status, the commands that ran, shortened, stderr)."""
+        process = self.start(*arguments, **settings)
+        _, said = process.communicate(timeout=PATIENCE)
+        return process.returncode, self.calls(), said
+
+    def calls(self) -> list[str]:
+        found = []
+        for call in (self.place / "calls").read_text().splitlines():
+            words = call.split()
+            run = [word.rpartition("/")[2] for word in words if "/seed" in word][:1]
+            found.append(" ".join([*[word for word in words[:2] if word[0] not in "-/"], *run]))
+        return [call for call in found if call.split()[0] not in ("data", "engine", "verify")]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    return Make(tmp_path)
+
+
+def stages(task: str, *seeds: int) -> list[str]:
+    return [f"{stage} {task} seed{seed}" for seed in seeds for stage in ("train", "evaluate")]
+
+
+def test_every_seed_is_trained_once_and_the_first_is_drawn(make: Make) -> None:
+    status, calls, said = make("cls", "SEEDS=3 0 1")
+    assert status == 0, said
+    assert calls == [*stages("cls", 3, 0, 1), "seeds cls seed3", "draw cls seed3"]
+    assert make("cls", "SEEDS=3,0,1")[:2] == (0, [])
+    status, calls, _ = make("cls", "SEEDS=3 0 1 2")  # those done are skipped
+    assert (status, calls) == (0, [*stages("cls", 2), "seeds cls seed3", "draw cls seed3"])
+
+
+def test_the_page_of_both_tasks_and_then_nothing(make: Make) -> None:
+    status, calls, said = make("all", "SEEDS=0 1")
+    assert status == 0, said
+    assert calls[:8] == [call for seed in (0, 1) for task in ("cls", "mt") for call in stages(task, seed)]
+    drawn = [f"{stage} {task} seed0" for task in ("cls", "mt") for stage in ("seeds", "draw")]
+    assert calls[8:] == [*drawn, "render seed0"]
+    for again in ("SEEDS=0 1", "SEEDS=0", "SEED=0"):
+        assert make("all", again)[:2] == (0, []), again
+    assert make("report", "SEEDS=0 1")[:2] == (0, [])
+
+
+def test_one_seed_is_done_as_ever(make: Make) -> None:
+    status, calls, said = make("cls")
+    assert (status, calls) == (0, [*stages("cls", 0), "seeds cls seed0", "draw cls seed0"]), said
+    assert make("cls")[:2] == (0, [])
+    assert make("cls", "SEED=4")[1] == [*stages("cls", 4), "seeds cls seed4", "draw cls seed4"]
+
+
+@pytest.mark.fault("one of several seeds fails", "the others are done and shown; `not done: ...` names it")
+def test_a_failed_seed_loses_no_other_and_is_named_at_the_end(make: Make) -> None:
+    status, calls, said = make("cls", "SEEDS=0 1 2", FAILS="cls/seed1")
+    assert status != 0
+    assert calls == [*stages("cls", 0), "train cls seed1", *stages("cls", 2), "seeds cls seed0", "draw cls seed0"]
+    lines = [line for line in said.splitlines() if not line.startswith("make")]
+    assert lines[0] == "onepage: cls/seed1 broke"
+    assert lines[1].startswith("not done: cls/set/smoke/seed1; ") and len(lines) == 2
+    status, calls, said = make("cls", "SEEDS=0 1 2", FAILS="cls/seed1")
+    assert status != 0 and calls == ["train cls seed1"] and "not done: cls/set/smoke/seed1;" in said
+    status, calls, _ = make("cls", "SEEDS=0 1 2")
+    assert (status, calls) == (0, [*stages("cls", 1), "seeds cls seed0", "draw cls seed0"])
+
+
+def test_a_seed_that_was_done_and_now_fails_is_named_too(make: Make) -> None:
+    assert make("cls", "SEEDS=0 1")[0] == 0
+    (make.place / CLS / "seed1/.stamp/train").unlink()
+    status, calls, said = make("cls", "SEEDS=0 1", FAILS="cls/seed1")
+    assert status != 0 and calls == ["train cls seed1"] and "not done: cls/set/smoke/seed1;" in said
+
+
+def test_where_the_seed_shown_fails_nothing_is_drawn_and_the_others_are_kept(make: Make) -> None:
+    status, calls, said = make("all", "SEEDS=0 1", FAILS="cls/seed0 mt/seed1")
+    assert status != 0 and "not done: cls/set/smoke/seed0 mt/set/smoke/seed1;" in said
+    assert sorted(calls) == sorted(["train cls seed0", "train mt seed1", *stages("cls", 1), *stages("mt", 0)])
+
+
+def test_report_of_several_seeds_trains_none(make: Make) -> None:
+    assert make("all", "SEEDS=0 1")[0] == 0
+    status, calls, said = make("report", "SEEDS=0 1 2")
+    assert (status, calls) == (2, []) and "not run: " in said and said.count("not done: ") == 1
+    assert "not done: cls/set/smoke/seed2 mt/set/smoke/seed2;" in said
+
+
+@pytest.mark.parametrize("goal", ["cls", "runs"])
+def test_a_stopped_make_stops_the_training_of_the_seed(make: Make, goal: str) -> None:
+    """SIGTERM to the outermost make alone, as a supervisor sends it."""
+    process = make.start(goal, "SEEDS=0 1 2", WAITS="cls/seed1")
+    deadline = time.monotonic() + PATIENCE
+    while not (make.place / "waits").exists():
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=PATIENCE)
+    assert process.returncode != 0
+    assert (make.place / "stopped").exists() and "train cls seed2" not in make.calls()
+
+
+@pytest.mark.fault(
+    "SEEDS that are no whole numbers, stand there twice, or do not begin with SEED",
+    "`SEEDS=...: must be whole numbers, ...`, `a seed stands there twice`, `the first of SEEDS is the one shown`",
+)
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (["SEEDS=0 a"], "must be whole numbers"),
+        (["SEEDS=0 -1"], "must be whole numbers"),
+        (["SEEDS=0 01"], "must be whole numbers"),
+        (["SEEDS=1.5"], "must be whole numbers"),
+        (["SEEDS=1 2 1"], "a seed stands there twice"),
+        (["SEEDS=1 2", "SEED=2"], "the first of SEEDS is the one shown"),
+    ],
+)
+def test_seeds_that_cannot_be_used_get_one_line(make: Make, settings: list[str], says: str) -> None:
+    status, calls, said = make("cls", *settings)
+    assert status == 2 and calls == [] and says in said and said.count("\n") == 1
