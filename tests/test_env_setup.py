@@ -280,7 +280,7 @@ def test_apt_packages(setup: ModuleType) -> None:
 
 @pytest.fixture
 def comparer(setup: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SimpleNamespace:
-    """compare.py beside an environment that counts as complete, with pip replaced by a folder; ``fail`` makes pip fail."""
+    """compare.py beside an environment that counts as complete, pip replaced by a folder; ``fail`` makes pip fail."""
     monkeypatch.setitem(sys.modules, "setup", setup)
     spec = importlib.util.spec_from_file_location("env_compare", ENV / "compare.py")
     assert spec and spec.loader

@@ -220,7 +220,7 @@ def test_wrong_use_says_so():
     model, inputs = GapLinear(), images(2, 6)
     with pytest.raises(RuntimeError, match="with block"):
         GradCAM(model, [model.conv])(inputs)
-    with GradCAM(model, [model.conv]) as cam, pytest.raises(ValueError, match="shape .1,. for 2 images"):
+    with GradCAM(model, [model.conv]) as cam, pytest.raises(ValueError, match=r"shape \(1,\) for 2 images"):
         cam(inputs, [0])
     with (
         GradCAM(model, [model.conv, nn.ReLU()]) as cam,
