@@ -141,7 +141,7 @@ def test_pictures_named_are_drawn() -> None:
 def messages() -> list[str]:
     """Every text in the code, with NUL for what is filled in, and the Makefile's errors."""
     texts: list[str] = MAKEFILE.splitlines()
-    for path in [*sorted((ROOT / "code").rglob("*.py")), ROOT / "env/setup.py"]:
+    for path in [*sorted((ROOT / "code").rglob("*.py")), *sorted((ROOT / "env").glob("*.py"))]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 texts.append(node.value)
