@@ -123,12 +123,12 @@ $(error $(STAMPED))
 endif
 endif
 
-.PHONY: help all setup setup-tex doctor data cls mt report verify provenance reference runs claims test check lint types
-.PHONY: unit repro clean several each
+.PHONY: help all setup setup-tex setup-compare doctor data cls mt report verify provenance reference runs claims test check
+.PHONY: lint types unit repro clean several each
 help: ## what can be made, and the variables that steer it
 	@echo "make TARGET [VARIABLE=value ...]"
 	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-11s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo "  PROFILE=auto        quick (two CPU cores), full (one GPU) or smoke; auto: full where there is a CUDA GPU"
 	@echo "  SEED=0              seed of weights, order and augmentation; each seed is a run of its own"
@@ -166,6 +166,9 @@ $(READY): env/requirements.txt env/torch-cpu.txt env/torch-cuda.txt env/setup.py
 setup-tex: ## LaTeX and poppler by apt (root), from env/apt.txt; without it typst makes the page
 	@$(PYTHON) env/setup.py --tex
 	@rm -f $(PLANS)/engine-*.mk
+
+setup-compare: $(READY) ## what some tests compare this project with, from env/compare.txt; they are skipped without it
+	@$(PYTHON) env/compare.py --venv $(VENV)
 
 data: $(READY) ## fetch and verify the data sets anew, or generate the stand-ins (also decides the plan anew)
 	@$(ONEPAGE) data cls --plan $(PLAN_CLS) $(DECIDE)

@@ -1,10 +1,11 @@
-"""env/setup.py decides rightly: what it installs, when it does nothing, and what it leaves after a failure.
+"""env/setup.py and env/compare.py decide rightly: what they install, when they do nothing, what a failure leaves.
 
 Nothing is installed here: pip and venv are replaced, but for one call of the real pip that must fail.
 """
 
 import ast
 import importlib.util
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -52,8 +53,9 @@ def installer(setup: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     return state
 
 
-def test_parses_on_an_old_python() -> None:
-    ast.parse((ENV / "setup.py").read_text(encoding="utf-8"), feature_version=(3, 6))
+@pytest.mark.parametrize("name", ["setup.py", "compare.py"])
+def test_parses_on_an_old_python(name: str) -> None:
+    ast.parse((ENV / name).read_text(encoding="utf-8"), feature_version=(3, 6))
 
 
 @pytest.mark.fault("a Python or system that torch has no wheels for", "`... cannot be used: torch needs ...`")
@@ -274,3 +276,83 @@ def test_tex_without_root_or_apt(
 def test_apt_packages(setup: ModuleType) -> None:
     names = setup.apt_packages(ENV / "apt.txt")
     assert {"texlive-latex-recommended", "latexmk", "lmodern", "poppler-utils"} == set(names)
+
+
+@pytest.fixture
+def comparer(setup: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SimpleNamespace:
+    """compare.py beside an environment that counts as complete, pip replaced by a folder; ``fail`` makes pip fail."""
+    monkeypatch.setitem(sys.modules, "setup", setup)
+    spec = importlib.util.spec_from_file_location("env_compare", ENV / "compare.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    locks, venv = tmp_path / "env", tmp_path / "venv"
+    locks.mkdir()
+    shutil.copy(ENV / "compare.txt", locks)
+    (venv / "bin").mkdir(parents=True)
+    (venv / "bin" / "python").touch()
+    (venv / "stamp.json").write_text("{}", encoding="utf-8")
+    state = SimpleNamespace(module=module, locks=locks, venv=venv, calls=[], fail=None)
+
+    def pip_install(folder: Path, arguments: list[str], what: str) -> None:
+        (venv / "compare").mkdir()
+        if state.fail:
+            raise state.fail
+        state.calls.append(arguments)
+
+    monkeypatch.setattr(module, "pip_install", pip_install)
+    monkeypatch.setattr(module, "prove", lambda venv, folder: None)
+    return state
+
+
+def test_what_is_compared_with_is_installed_once_and_apart(
+    comparer: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    comparer.module.install(comparer.venv, comparer.locks)
+    (arguments,) = comparer.calls
+    assert arguments[arguments.index("--target") + 1] == str(comparer.venv / "compare")
+    assert "--no-deps" in arguments and "--no-build-isolation" in arguments
+    capsys.readouterr()
+    comparer.module.install(comparer.venv, comparer.locks)
+    assert len(comparer.calls) == 1 and "up to date" in capsys.readouterr().out
+    (comparer.venv / "compare" / "old").touch()
+    (comparer.locks / "compare.txt").write_text("# changed\n", encoding="utf-8")
+    comparer.module.install(comparer.venv, comparer.locks)
+    assert len(comparer.calls) == 2 and not (comparer.venv / "compare" / "old").exists()
+
+
+def test_interrupted_installation_of_what_is_compared_with_is_made_again(comparer: SimpleNamespace) -> None:
+    comparer.fail = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        comparer.module.install(comparer.venv, comparer.locks)
+    (comparer.venv / "compare" / "half-unpacked").touch()
+    comparer.fail = None
+    comparer.module.install(comparer.venv, comparer.locks)
+    assert len(comparer.calls) == 1 and not (comparer.venv / "compare" / "half-unpacked").exists()
+
+
+@pytest.mark.fault("make setup-compare without an environment", "`... is no finished environment; run make setup`")
+def test_nothing_to_compare_with_is_installed_without_an_environment(
+    comparer: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (comparer.venv / "stamp.json").unlink()
+    assert comparer.module.main(["--venv", str(comparer.venv)]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "is no finished environment; run make setup" in error
+    assert not comparer.calls
+
+
+def pinned(name: str) -> dict[str, str]:
+    """{package: version} of a file in env/."""
+    lines = (ENV / name).read_text(encoding="utf-8")
+    return dict(re.findall(r"^([A-Za-z0-9._-]+)==([^\s;]+)", lines, re.MULTILINE))
+
+
+def test_what_is_compared_with_changes_nothing_of_the_environment() -> None:
+    compared = pinned("compare.txt")
+    assert pinned("compare.in").items() <= compared.items()
+    assert not compared.keys() & {name for lock in LOCKS for name in pinned(lock)}
+    text = (ENV / "compare.txt").read_text(encoding="utf-8")
+    requirements = re.split(r"^(?=[a-z])", re.sub(r"^ *#.*\n", "", text, flags=re.MULTILINE), flags=re.MULTILINE)[1:]
+    assert len(requirements) >= len(compared)
+    assert all("--hash=sha256:" in requirement for requirement in requirements)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from onepage.figures import text as texts
 from onepage.figures.cls import ANIMALS, VEHICLES
-from onepage.figures.gradcam import PIXELS, overlay
+from onepage.figures.gradcam import PIXELS, enlarge, overlay
 from onepage.figures.mt import FLOOR, compare, readable_name
 from onepage.figures.style import REPOSITORY, onepage_style
 from synthetic_run import CIFAR_CLASSES
@@ -87,6 +87,25 @@ def test_overlay_is_grey_without_evidence_and_coloured_where_the_map_is_high():
     half = PIXELS // 2
     assert spread[:half, half:].max() > 80
     assert spread[half:, :half].max() == 0
+
+
+def test_evidence_darkens_and_the_image_shows_through_all_of_it():
+    image = np.zeros((32, 32, 3), np.uint8)
+    image[:, 16:] = 255
+    luminance = [
+        overlay(image, np.full((2, 2), share, np.float32)).mean(axis=0) @ [0.2126, 0.7152, 0.0722]
+        for share in np.linspace(0, 1, 11)
+    ]
+    for column in (0, PIXELS - 1):
+        assert (np.diff([row[column] for row in luminance]) < 0).all()
+    assert all(row[-1] > 1.5 * row[0] for row in luminance)
+
+
+def test_maps_are_enlarged_bilinearly():
+    enlarged = enlarge(np.array([[0, 1], [0, 1]], np.float32))
+    places = (np.arange(PIXELS) + 0.5) / PIXELS
+    expected = np.clip(2 * places - 0.5, 0, 1)  # from the centre of one cell, at a quarter, to the other's
+    assert np.abs(enlarged - expected).max() < 1e-6
 
 
 def test_blocks_of_the_confusion_matrix_are_the_ten_classes_of_cifar():

@@ -224,6 +224,28 @@ def test_no_wrong_prediction_one_epoch_and_hostile_class_names_are_drawn(tmp_pat
 
 
 @pytest.mark.filterwarnings("error")
+def test_grad_cam_says_classes_confidence_sizes_and_upsampling(tmp_path):
+    run = write_cls_run(tmp_path / "run")
+    arrays = dict(np.load(run / "explain.npz"))
+    arrays["cam_layer3_predicted"][0] = 0  # nothing speaks for the class
+    arrays["cam_layer4_predicted"][0] = 1  # everything does, equally
+    arrays["labels"][0], arrays["predicted"][0], arrays["predicted"][1] = 3, 5, arrays["labels"][1]
+    arrays["probabilities"][0] = [0.01, 0.01, 0.01, 0.02, 0.05, 0.7, 0.08, 0.06, 0.05, 0.01]
+    np.savez(run / "explain.npz", **arrays)
+    cls.draw(run, tmp_path / "figures")
+    wrong, right = (_text(tmp_path / "figures" / f"gradcam_{k}.pdf") for k in (0, 1))
+    for text in (wrong, right):
+        assert all(part in text for part in ("layer3, 8×8", "layer4, 4×4", "bilinear upsampling", "line at half"))
+    assert "predicted: dog 70 %" in wrong and "true: cat 2 %" in wrong
+    assert "dog frog cat" in wrong  # under the image: the two most probable, and the true class
+    assert wrong.count("no evidence") == 1
+    assert "right: " in right and "true: " not in right
+    alt = {entry["name"]: entry["alt"] for entry in _manifest(tmp_path / "figures")["figures"]}
+    assert "predicted dog with 70 % (wrong, the true class cat got 2 %)" in alt["gradcam_0"]
+    assert "layer3 (8×8) for dog: none" in alt["gradcam_0"] and "bilinearly enlarged" in alt["gradcam_0"]
+
+
+@pytest.mark.filterwarnings("error")
 def test_nothing_explained_and_nothing_right_are_drawn(tmp_path):
     run = write_cls_run(tmp_path / "run")
     for name, parts in (("explain", slice(0, 0)), ("predictions", slice(0, 0))):

@@ -21,7 +21,8 @@ class GradCAM:
         with GradCAM(model, [model.layer3, model.layer4]) as cam:
             layer3, layer4 = cam(images, targets)   # each (B, h, w), values in [0, 1]
 
-    Works under ``torch.no_grad``, with frozen weights and with in-place activations after the target layer.
+    Works under ``torch.no_grad`` and ``torch.inference_mode``, with frozen weights and with in-place activations after
+    the target layer. Of a layer that the model applies more than once, the last application is explained.
     """
 
     def __init__(self, model: nn.Module, target_layers: Sequence[nn.Module]):
@@ -50,30 +51,37 @@ class GradCAM:
 
         return hook
 
-    def __call__(self, images: Tensor, targets: Tensor | None = None) -> list[Tensor]:
-        """Maps (B, h, w) of each target layer for normalised images (B, 3, H, W), the maximum of each scaled to one.
+    def __call__(
+        self, images: Tensor, targets: Tensor | Sequence[int] | None = None, *, scaled: bool = True
+    ) -> list[Tensor]:
+        """Maps (B, h, w) of each target layer for normalised images (B, channels, H, W), none of it negative.
 
-        ``targets``: class numbers (B,); the predicted classes when None. A map with nothing positive stays zero.
-        Raises RuntimeError outside the ``with`` block.
+        ``targets``: class numbers (B,); the predicted classes when None. ``scaled`` divides each map by its maximum; a
+        map with nothing positive stays zero. Raises RuntimeError outside the ``with`` block or when the model does not
+        pass through a target layer, and ValueError when there is not one target for each image.
         """
         if not self._handles:
             raise RuntimeError("use GradCAM inside a with block")
         modes = [(module, module.training) for module in self.model.modules()]
         self.model.eval()
         try:
-            with torch.enable_grad():
+            with torch.inference_mode(False), torch.enable_grad():
                 # a leaf that needs gradients: the graph then exists even when every weight is frozen
                 logits = self.model(images.detach().clone().requires_grad_(True))
-                if targets is None:
-                    targets = logits.argmax(dim=1)
-                score = logits.gather(1, targets[:, None]).sum()  # images do not touch each other in eval mode
+                classes = logits.argmax(dim=1) if targets is None else torch.as_tensor(targets, device=logits.device)
+                if classes.shape != logits.shape[:1]:
+                    raise ValueError(f"targets of shape {tuple(classes.shape)} for {len(logits)} images")
+                score = logits.gather(1, classes[:, None]).sum()  # images do not touch each other in eval mode
+                if len(self._activations) < len(self.target_layers):
+                    raise RuntimeError("the model does not pass through every target layer")
                 activations = [self._activations[number] for number in range(len(self.target_layers))]
                 gradients = torch.autograd.grad(score, activations)  # leaves every .grad field alone
         finally:
             for module, training in modes:
                 module.training = training
             self._activations.clear()
-        return [scale(weighted_map(a.detach(), g)) for a, g in zip(activations, gradients, strict=True)]
+        maps = [weighted_map(a.detach(), g) for a, g in zip(activations, gradients, strict=True)]
+        return [scale(values) for values in maps] if scaled else maps
 
 
 def weighted_map(activations: Tensor, gradients: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Colours, type and the rcParams every figure is drawn under.
 
 Colours are Paul Tol's (https://sronpersonalpages.nl/~pault/, "high-contrast", "vibrant", "iridescent" and
-"incandescent"), which keep apart in print and for colour-blind readers; a second cue (line style, marker, underline,
+"YlOrBr"), which keep apart in print and for colour-blind readers; a second cue (line style, marker, underline,
 place) always stands beside them. The style sheet and the fonts lie in the repository's figures/ folder.
 """
 
@@ -33,13 +33,14 @@ FAINT = "#bbbbbb"
 BLUE, RED, YELLOW = "#004488", "#bb5566", "#ddaa33"  # high-contrast
 WARNING = "#cc3311"  # vibrant; kept for "generated data"
 
-# Sequential maps; the first begins at white, so that nothing is nothing.
+# Sequential maps that begin at white, so that nothing is nothing, and only get darker. YlOrBr begins at a purer white
+# than Tol's and ends before his browns: it is laid over images, which must show through its darkest colour.
 _IRIDESCENT = """ffffff fcf7d5 f5f3c1 eaf0b5 ddecbf d0e7ca c2e3d2 b5ddd8 a8d8dc 9bd2e1 8dcbe4 81c4e7
     7bbce7 7eb2e4 88a5dd 9398d2 9b8ac4 9d7db2 9a709e 906388 805770 684957 46353a"""
-_INCANDESCENT = "a2f49b bbe453 d5ce04 e7b503 f19903 f6790b f94902 e40515 a80003"
-IRIDESCENT, INCANDESCENT = (
+_YLORBR = "ffffff fff7bc fee391 fec44f fb9a29 ec7014 cc4c02"
+IRIDESCENT, YLORBR = (
     LinearSegmentedColormap.from_list(name, [f"#{code}" for code in codes.split()])
-    for name, codes in (("iridescent", _IRIDESCENT), ("incandescent", _INCANDESCENT))
+    for name, codes in (("iridescent", _IRIDESCENT), ("ylorbr", _YLORBR))
 )
 
 

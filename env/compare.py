@@ -1,0 +1,76 @@
+"""Installs what this project is only compared with (compare.txt), in a folder of its own inside the environment.
+
+``<venv>/compare`` is on nobody's path: a test that compares adds it, and what trains, evaluates or draws sees the same
+packages with and without it. The digest of the lock file is written there last; while it fits, nothing is done. The
+folder goes with the environment when that is made anew. Run as a script, beside setup.py, whose rules for pip hold.
+"""
+
+import argparse
+import hashlib
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from setup import ENV, Problem, clean_environment, pip_install, read_stamp
+
+SIZE = (107, 326)  # megabytes to download and on disk; measured on Linux x86_64, CPython 3.11
+MODULES = "cv2 scipy.ndimage sklearn.decomposition ttach"  # the wheels; grad-cam itself imports torch, and the tests it
+
+
+def install(venv, locks=ENV):
+    """Bring ``venv``/compare to what compare.txt in ``locks`` says; does nothing where it is that already."""
+    if read_stamp(venv) is None:
+        raise Problem(f"{venv} is no finished environment; run make setup")
+    lock, folder = locks / "compare.txt", venv / "compare"
+    if not lock.is_file():
+        raise Problem(f"{lock} is missing; take it from the repository again (git checkout -- env)")
+    digest = hashlib.sha256(lock.read_bytes()).hexdigest()
+    stamp = folder / "lock.sha256"
+    if stamp.is_file() and stamp.read_text(encoding="utf-8").strip() == digest:
+        print(f"Packages to compare with: {folder} is up to date")
+        return
+    print("Packages to compare with: {}; to download: about {} MB, on disk: {} MB".format(folder, *SIZE), flush=True)
+    free = shutil.disk_usage(str(venv)).free // 10**6
+    if free < SIZE[1]:
+        raise Problem(f"{venv} has {free:,} MB free, {SIZE[1]:,} MB are needed; free space")
+    shutil.rmtree(str(folder), ignore_errors=True)
+    # grad-cam comes as source only: built by the environment's own setuptools, pinned, so that the network is not asked
+    source = ["--no-binary", "grad-cam", "--no-build-isolation"]
+    pip_install(venv, ["--no-deps", *source, "--target", str(folder), "-r", str(lock)], "env/compare.txt")
+    prove(venv, folder)
+    temporary = folder / "lock.sha256.tmp"
+    temporary.write_text(digest + "\n", encoding="utf-8")
+    temporary.replace(stamp)
+    print(f"Packages to compare with: {folder} is ready")
+
+
+def prove(venv, folder):
+    """Import the compiled packages in a process of their own; raises Problem if a wheel or a library is broken."""
+    code = "import sys; sys.path.append(sys.argv[1]); import {}".format(", ".join(MODULES.split()))
+    command = [str(venv / "bin" / "python"), "-c", code, str(folder)]
+    if subprocess.run(command, env=clean_environment()).returncode:
+        raise Problem(f"the packages in {folder} cannot be imported (the message is above); run it again")
+
+
+def main(arguments=None):
+    """Command line; returns the exit status."""
+    parser = argparse.ArgumentParser(description="Install what the tests compare this project with.")
+    parser.add_argument("--venv", type=Path, default=Path(".venv"), help="folder of the environment (default: .venv)")
+    options = parser.parse_args(arguments)
+    try:
+        install(options.venv.absolute())
+    except Problem as problem:
+        print(f"setup-compare: {problem}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"setup-compare: {error}; free space, then run again", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("setup-compare: interrupted; run it again to go on", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
