@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 import statistics
 from collections.abc import Callable
@@ -233,7 +234,8 @@ def test_a_reference_that_is_not_there_is_one_clear_error(pair: Pair, monkeypatc
 )
 def test_a_malformed_reference_in_claims_is_one_clear_error(table: str, says: str, tmp_path: Path) -> None:
     text = (Path(__file__).resolve().parents[1] / "report" / "claims.toml").read_text()
-    added = text.replace("minimum = 0.80\n", f"minimum = 0.80\nreference = {{ {table} }}\n", 1)
-    (tmp_path / "claims.toml").write_text(added)
+    before, found, after = re.split(r"(?m)^(reference = .*)$", text, maxsplit=1)
+    assert found
+    (tmp_path / "claims.toml").write_text(f"{before}reference = {{ {table} }}{after}")
     with pytest.raises(UserError, match=says):
         verify.load_claims(tmp_path / "claims.toml")

@@ -20,11 +20,15 @@ import torch
 import torch._dynamo  # optimisers import it when they are made, which takes seconds: here once for all children
 from test_training_resume import run
 
+from onepage.cls.train import Stage
 from onepage.training import session
 
-KILLS = 20
-UPDATES = 40
-SETTINGS = {"updates": UPDATES, "validations": 5}
+# of each task: how often it is killed, at which step of writing at the latest, and what its recipe is changed to
+KILLS = {"mt": (20, 120), "cls": (4, 60)}
+SETTINGS = {
+    "mt": {"updates": 40, "validations": 5},
+    "cls": {"stages": (Stage(2.0, 8), Stage(2.0, 12)), "validations": 5},
+}
 
 
 def kill_in_writing(step):
@@ -63,7 +67,7 @@ def kill_in_writing(step):
         setattr(os, name, counted(getattr(os, name)))
 
 
-def train(folder, prepare):
+def train(task, folder, prepare):
     """One session in a child of this process; returns its process id."""
     child = os.fork()
     if child:
@@ -73,7 +77,7 @@ def train(folder, prepare):
             os.dup2(log.fileno(), 1)
         session.SAVE_EVERY_SECONDS = 0.0
         prepare()
-        digest = run("mt", folder, **SETTINGS)
+        digest = run(task, folder, **SETTINGS[task])
         folder.with_suffix(".digest").write_text(digest, encoding="utf-8")
     except BaseException:
         traceback.print_exc()
@@ -86,22 +90,23 @@ def ended(child):
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def main(place):
+def main(task, place):
+    number, latest = KILLS[task]
     chance = random.Random(5)
     began = time.monotonic()
-    assert ended(train(place / "straight", lambda: None)) == 0
+    assert ended(train(task, place / "straight", lambda: None)) == 0
     took = time.monotonic() - began
     kills = {"by time": 0, "in writing": 0}
     folders = [place / "killed0"]
-    while sum(kills.values()) < KILLS:
+    while sum(kills.values()) < number:
         how = min(kills, key=kills.get)
         if how == "by time":
-            child = train(folders[-1], lambda: None)
+            child = train(task, folders[-1], lambda: None)
             time.sleep(chance.uniform(0, took))
             os.kill(child, signal.SIGKILL)
         else:
-            step = chance.randint(1, 120)
-            child = train(folders[-1], functools.partial(kill_in_writing, step))
+            step = chance.randint(1, latest)
+            child = train(task, folders[-1], functools.partial(kill_in_writing, step))
         status = ended(child)
         assert status in (0, -signal.SIGKILL), status
         if status:
@@ -109,9 +114,9 @@ def main(place):
         else:  # it came to its end before the moment came
             folders.append(place / f"killed{len(folders)}")
     if not (folders[-1] / "model.pt").exists():
-        assert ended(train(folders[-1], lambda: None)) == 0
+        assert ended(train(task, folders[-1], lambda: None)) == 0
     print(json.dumps({"kills": kills, "folders": [folder.name for folder in folders]}))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(sys.argv[1], Path(sys.argv[2]))
