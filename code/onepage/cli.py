@@ -193,7 +193,10 @@ def draw(task: str, run: Path, figures: Path) -> None:
     """Draw the figures of an evaluated RUN as PNG and PDF; needs neither model nor data set."""
     import importlib
 
+    from onepage.files import remove_temporaries
+
     importlib.import_module(f"onepage.figures.{task}").draw(run, figures)
+    remove_temporaries(figures)
     click.echo(f"{task:<4} figures in {figures}/")
 
 
@@ -204,10 +207,12 @@ def draw(task: str, run: Path, figures: Path) -> None:
 @click.option("--engine", default="auto", show_default=True, help="latex, typst; auto: LaTeX where it is, else typst.")
 def render(out: Path, cls_run: Path, mt_run: Path, engine: str) -> None:
     """Write the page of two evaluated, drawn runs: report.md and report.pdf."""
+    from onepage.files import remove_temporaries
     from onepage.report.pdf import resolve_engine
     from onepage.report.render import render as render_page
 
     page = render_page(out, cls_run, mt_run, resolve_engine(engine))
+    remove_temporaries(out / "report")
     click.echo(f"page {page}")
 
 

@@ -81,6 +81,12 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def remove_temporaries(folder: Path) -> None:
+    """Remove what a kill in the middle of ``write_with`` left in a folder that nothing else writes to now."""
+    for path in Path(folder).glob(".*.tmp"):
+        path.unlink(missing_ok=True)
+
+
 def _umask() -> int:
     # There is no way to read the umask without setting it; this program writes from one thread.
     mask = os.umask(0)

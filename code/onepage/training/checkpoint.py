@@ -12,10 +12,12 @@ from typing import Any
 import torch
 
 from onepage.errors import UserError
-from onepage.files import sha256_file, write_json, write_with
+from onepage.files import remove_temporaries, sha256_file, write_json, write_with
 from onepage.training.recipe import difference
 
 KEEP = 2
+# what every checkpoint holds beside what its loop needs (see session.Session.save)
+PARTS = {"loop": dict, "rows": list, "seconds": float, "sessions": int, "peak": int, "energy": dict, "started": str}
 
 
 def save(folder: Path, update: int, state: dict[str, Any], identity: dict[str, Any]) -> None:
@@ -72,17 +74,18 @@ def _meta_of_whole(path: Path) -> dict[str, Any] | None:
     try:
         meta = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         return meta if sha256_file(path) == meta["sha256"] else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
 def _content(path: Path) -> dict[str, Any] | None:
-    """The state in a checkpoint, or None when it is no checkpoint of this program, whatever its digest."""
+    """The state in a checkpoint, or None when it is not a whole one of this program, whatever its digest."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # torch raises many kinds for a damaged file
         return None
-    return state if isinstance(state, dict) and "loop" in state else None
+    whole = isinstance(state, dict) and all(isinstance(state.get(name), kind) for name, kind in PARTS.items())
+    return state if whole else None
 
 
 def _remove(meta_path: Path) -> None:
@@ -95,12 +98,6 @@ def remove_all(folder: Path) -> None:
     for path in folder.glob("checkpoint-*"):
         path.unlink(missing_ok=True)
     remove_temporaries(folder)
-
-
-def remove_temporaries(folder: Path) -> None:
-    """Remove what a kill in the middle of writing a file of this run left (see onepage.files)."""
-    for path in folder.glob(".*.tmp"):
-        path.unlink(missing_ok=True)
 
 
 def save_model(path: Path, weights: dict[str, torch.Tensor], identity: dict[str, Any]) -> None:

@@ -108,7 +108,7 @@ class Session:
         self.seconds_before = state["seconds"]
         self.sessions = state["sessions"]
         self.peak_before = state["peak"]
-        self.energy_before = state.get("energy", {})  # a checkpoint of an earlier version has none
+        self.energy_before = state["energy"]
         self.started = state["started"]
         history.write(self.run / "history.jsonl", self.rows)  # on disk it may be ahead of the checkpoint
         if not (self.run / "run.json").exists():
