@@ -152,27 +152,34 @@ def test_elsewhere_in_another_language_and_side_by_side_it_gives_the_same_bits(r
         "main(['train', task, '--plan', plan, '--run', run, '--data-dir', data], standalone_mode=False); "
         "main(['evaluate', task, '--run', run, '--data-dir', data], standalone_mode=False)"
     )
-    # no UTF-8 anywhere, another hash seed and time zone, thread counts that are not the recipe's
+    # no UTF-8 anywhere, another hash seed and time zone, thread counts that are not the recipe's; saved all the time
     environment = make.environment | {"PYTHONPATH": str(make.repository / "code"), "PYTHONHASHSEED": "4242"}
     environment |= {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "TZ": "Asia/Tokyo"}
-    environment |= {"OMP_NUM_THREADS": "3", "MKL_NUM_THREADS": "1", "TMPDIR": str(tmp_path)}
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    environment |= {"OMP_NUM_THREADS": "3", "MKL_NUM_THREADS": "1", "ONEPAGE_SAVE_EVERY": "0"}
     processes, logs = [], []
-    with cpu_training_lock("cpu", print):
+    with contextlib.ExitStack() as locks:
         for task, run in (("cls", CLS), ("mt", MT)):
+            # a folder for temporary files each: neither finds the lock by which the other would wait for it
+            temporary = tmp_path / f"tmp-{task}"
+            temporary.mkdir()
+            monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+            locks.enter_context(cpu_training_lock("cpu", print))
             (plan,) = (make.runs / ".plan").glob(f"{task}-*.mk")
             logs.append(tmp_path / f"{task}.log")
             with open(logs[-1], "w", encoding="utf-8") as log:
                 command = [sys.executable, "-u", "-c", program, task, plan, Path("a b") / run, make.place / "data"]
+                surroundings = environment | {"TMPDIR": str(temporary)}
                 processes.append(
-                    subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=log, stderr=subprocess.STDOUT)
+                    subprocess.Popen(command, cwd=tmp_path, env=surroundings, stdout=log, stderr=subprocess.STDOUT)
                 )
         deadline = time.monotonic() + PATIENCE
         while not all("another training is on this CPU" in log.read_text(encoding="utf-8") for log in logs):
             assert time.monotonic() < deadline and not any(process.poll() for process in processes)
             time.sleep(0.05)
-    for process, log in zip(processes, logs, strict=True):
+    for process, log in zip(processes, logs, strict=True):  # both were let go at the same moment
         assert process.wait(timeout=PATIENCE) == 0, log.read_text(encoding="utf-8")
+    lines = [(tmp_path / "a b" / run / "train.log").read_text(encoding="utf-8").splitlines() for run in (CLS, MT)]
+    assert max(line[0][:19] for line in lines) <= min(line[-1][:19] for line in lines), lines  # at the same time
     for run in (CLS, MT):
         said = []
         assert digests.show(make.runs / run, tmp_path / "a b" / run, said.append) == 0, "\n".join(said)
