@@ -1,6 +1,7 @@
 """Limits: a read-only checkout, odd paths, umask 077, one core, no HOME, a full disk, no GPU, two makes at once."""
 
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -93,13 +94,13 @@ def plain(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.fault(
-    "a read-only checkout whose path has spaces and accents, umask 077, one core, no HOME",
+    "a read-only checkout and TMPDIR with spaces and accents, OUT with accents, umask 077, one core, no HOME",
     "make all with OUT, DATA_DIR and VENV elsewhere: the page, the same results to the bit, nothing else written",
 )
 def test_all_limits_at_once_give_the_same_results(plain, tmp_path):
     copy = checkout(tmp_path / "un dépôt à part")
     before = contents(copy)
-    out, temporary = tmp_path / "out", tmp_path / "tmp"
+    out, temporary = tmp_path / "sortie-é", tmp_path / "fichiers à jeter"
     temporary.mkdir()
     run = command(out, "all")
     if os.geteuid() != 0:  # root may write anyway: for root the file system itself is read-only, where that can be had
@@ -126,11 +127,31 @@ def test_all_limits_at_once_give_the_same_results(plain, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Warning" not in done.stderr and "Traceback" not in done.stderr
     assert contents(copy) == before
-    assert {path.name for path in tmp_path.iterdir()} == {copy.name, "out", "tmp"}
+    assert {path.name for path in tmp_path.iterdir()} == {copy.name, out.name, temporary.name}
     assert all(path.stat().st_mode & 0o077 == 0 for path in [out, *out.rglob("*")])
+    assert [path.name for path in temporary.glob("*onepage*")] == [f"onepage-cpu-training-{os.getuid()}.lock"]
     for name in ("metrics.json", "predictions.npz"):
         assert (out / RUN / name).read_bytes() == (plain[1] / "run" / name).read_bytes(), name
     assert len(pypdf.PdfReader(out / "report/report.pdf").pages) == 1
+
+
+@pytest.mark.slow
+def test_a_run_says_all_that_its_result_comes_from(plain):
+    """Of a real run: what decides the bits is in metrics.json, what a repetition may change in provenance.json."""
+    _, place = plain
+    metrics, provenance = (read_json(place / "run" / name) for name in ("metrics.json", "provenance.json"))
+    plan = read_json(place / "plan.json")
+    assert (metrics["commit"], metrics["dirty"]) == (None, None)  # a copy outside git
+    assert (metrics["seed"], metrics["device"]) == (0, "cpu") and metrics["data_digest"] == plan["data_digest"]
+    assert metrics["recipe"]["updates"] == 60 and metrics["threads"] == metrics["recipe"]["threads"]
+    assert all(re.fullmatch("[0-9a-f]{64}", metrics[key]) for key in ("recipe_hash", "program", "weights_digest"))
+    assert {"python", "torch", "numpy", "sentencepiece", "sacrebleu", "matplotlib"} <= metrics["versions"].keys()
+    assert provenance["host"]["cpu"] and provenance["host"]["cores"] >= 1 and "gpu" in provenance["host"]
+    for name in ("train", "evaluate"):
+        part = provenance[name]
+        assert part["started"] <= part["finished"] and part["seconds"] >= 0 and part["peak_memory_bytes"] > 2**24
+        assert part["command"].startswith(f"python -m onepage {name} mt ") and str(place) not in part["command"]
+    assert isinstance(provenance["train"]["energy_joules"], dict)  # empty where the machine tells none
 
 
 @pytest.mark.slow

@@ -115,10 +115,13 @@ def test_pictures_carry_their_origin_and_no_date(drawn):
     _, run, out = drawn
     metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     digest = _manifest(out)["metrics_sha256"]
-    name = _manifest(out)["figures"][0]["name"]
-    about = pypdf.PdfReader(out / f"{name}.pdf").metadata
-    with Image.open(out / f"{name}.png") as picture:
-        sources = [picture.text["Source"], about["/Keywords"]]
+    names = [entry["name"] for entry in _manifest(out)["figures"]]
+    abouts = {name: pypdf.PdfReader(out / f"{name}.pdf").metadata for name in names}
+    sources = [about["/Keywords"] for about in abouts.values()]
+    for name in names:
+        with Image.open(out / f"{name}.png") as picture:
+            sources.append(picture.text["Source"])
+    assert len(sources) == 2 * len(names)
     wanted = [
         metrics["commit"],
         metrics["recipe_hash"][:12],
@@ -129,8 +132,8 @@ def test_pictures_carry_their_origin_and_no_date(drawn):
     ]
     for source in sources:
         assert all(part in source for part in wanted)
-    assert "/CreationDate" not in about
-    assert about["/Title"] == name
+    for name, about in abouts.items():
+        assert "/CreationDate" not in about and about["/Title"] == name
 
 
 def test_no_text_is_smaller_than_six_and_a_half_points_and_fonts_are_embedded(drawn):

@@ -1,6 +1,10 @@
 """What a run records of where it comes from: energy by the machine's counters, command, host, program."""
 
 import json
+import os
+import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -157,6 +161,42 @@ def test_a_run_evaluated_on_another_machine_keeps_the_one_that_trained_it(
     provenance.Stopwatch().record(tmp_path, "evaluate")
     found = json.loads((tmp_path / "provenance.json").read_text())
     assert found["host"] == trained and found["evaluate"]["host"]["cpu"] == "Another CPU"
+
+
+def git(folder: Path, *arguments: str) -> None:
+    settings = ["-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
+    subprocess.run(["git", "-C", str(folder), *settings, *arguments], check=True, capture_output=True, timeout=60)
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="no git here")
+def test_the_commit_is_that_of_the_repository_and_says_whether_files_differ(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("GIT_COMMITTER_DATE", "2026-01-02T03:04:05Z")
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    repository = tmp_path / "un dépôt à part"
+    (repository / "inner").mkdir(parents=True)
+    nothing = {"commit": None, "commit_time": None, "dirty": None}
+    monkeypatch.setattr(provenance, "repository", lambda: repository)
+    assert provenance.commit() == nothing
+    git(repository, "init", "-q")
+    assert provenance.commit() == nothing  # without a commit
+    (repository / "file").write_text("1")
+    git(repository, "add", "file")
+    git(repository, "commit", "-q", "-m", "first")
+    found = provenance.commit()
+    assert re.fullmatch("[0-9a-f]{40}", found["commit"]) and found["commit_time"] == 1_767_323_045
+    assert found["dirty"] is False
+    (repository / "untracked").write_text("runs and pictures are not the program")
+    assert provenance.commit() == found
+    (repository / "file").write_text("2")
+    assert provenance.commit() == found | {"dirty": True}
+    monkeypatch.setattr(provenance, "repository", lambda: repository / "inner")
+    assert provenance.commit() == nothing  # a copy inside somebody else's repository
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert provenance.commit() == nothing  # no git
 
 
 def test_the_command_is_recorded_without_anyones_folders(monkeypatch: pytest.MonkeyPatch) -> None:
