@@ -86,6 +86,18 @@ def ended(child):
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
+def killed_after(child, seconds):
+    """How a child ended that gets SIGKILL after so many seconds, unless it has come to its end by then."""
+    moment = time.monotonic() + seconds
+    while time.monotonic() < moment:
+        process, status = os.waitpid(child, os.WNOHANG)
+        if process:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.005)
+    os.kill(child, signal.SIGKILL)
+    return ended(child)
+
+
 def main(place):
     chance = random.Random(5)
     began = time.monotonic()
@@ -94,19 +106,17 @@ def main(place):
     kills = {"by time": 0, "in writing": 0}
     folders = [place / "killed0"]
     while sum(kills.values()) < KILLS:
-        how = min(kills, key=kills.get)
+        how, began, fresh = min(kills, key=kills.get), time.monotonic(), not folders[-1].exists()
         if how == "by time":
-            child = train(folders[-1], lambda: None)
-            time.sleep(chance.uniform(0, took))
-            os.kill(child, signal.SIGKILL)
+            status = killed_after(train(folders[-1], lambda: None), chance.uniform(0, took))
         else:
             step = chance.randint(1, 120)
-            child = train(folders[-1], functools.partial(kill_in_writing, step))
-        status = ended(child)
+            status = ended(train(folders[-1], functools.partial(kill_in_writing, step)))
         assert status in (0, -signal.SIGKILL), status
         if status:
             kills[how] += 1
         else:  # it came to its end before the moment came
+            took = time.monotonic() - began if fresh else took  # a busy machine may be free by now, or the other way
             folders.append(place / f"killed{len(folders)}")
     if not (folders[-1] / "model.pt").exists():
         assert ended(train(folders[-1], lambda: None)) == 0
