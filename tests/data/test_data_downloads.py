@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -344,13 +345,13 @@ def until(condition, seconds: float = 30) -> None:
 
 @fault("two fetches at once", "`waiting for another fetch of it to end`; one downloads, both end with verified data")
 def test_data_two_processes_at_once(tmp_path, cifar_archive, rude_site, start_fetch):
-    downloads = []
+    downloads, waits = [], threading.Event()
 
     def answer(reply: Reply) -> None:
         downloads.append(reply.number)
-        if reply.number == 1:  # 0 is the probe; slowly, so that the second process finds the lock taken
+        if reply.number == 1:  # 0 is the probe; not before the second process has found the lock taken
             reply.head()
-            reply.wait(1)
+            waits.wait(download.READ_SECONDS - 5)
             reply.send(reply.body)
         else:
             serves(reply)
@@ -359,9 +360,11 @@ def test_data_two_processes_at_once(tmp_path, cifar_archive, rude_site, start_fe
     first = start_fetch(mirror)
     until(lambda: len(downloads) == 2)
     second = start_fetch(mirror)
+    assert "waiting for another fetch" in second.stdout.readline()
+    waits.set()
     said = [process.communicate(timeout=60)[0] for process in (first, second)]
     assert [first.returncode, second.returncode] == [0, 0], said
-    assert "waiting for another fetch" in said[1] and "waiting" not in said[0]
+    assert "waiting" not in said[0]
     assert len(downloads) == 2
     assert len(load_images(tmp_path / "data", "cifar10").test_labels) == 20
 

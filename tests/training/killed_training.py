@@ -20,15 +20,11 @@ import torch
 import torch._dynamo  # optimisers import it when they are made, which takes seconds: here once for all children
 from test_training_resume import run
 
-from onepage.cls.train import Stage
 from onepage.training import session
 
-# of each task: how often it is killed, at which step of writing at the latest, and what its recipe is changed to
-KILLS = {"mt": (20, 120), "cls": (4, 60)}
-SETTINGS = {
-    "mt": {"updates": 40, "validations": 5},
-    "cls": {"stages": (Stage(2.0, 8), Stage(2.0, 12)), "validations": 5},
-}
+KILLS = 20
+UPDATES = 40
+SETTINGS = {"updates": UPDATES, "validations": 5}
 
 
 def kill_in_writing(step):
@@ -67,7 +63,7 @@ def kill_in_writing(step):
         setattr(os, name, counted(getattr(os, name)))
 
 
-def train(task, folder, prepare):
+def train(folder, prepare):
     """One session in a child of this process; returns its process id."""
     child = os.fork()
     if child:
@@ -77,7 +73,7 @@ def train(task, folder, prepare):
             os.dup2(log.fileno(), 1)
         session.SAVE_EVERY_SECONDS = 0.0
         prepare()
-        digest = run(task, folder, **SETTINGS[task])
+        digest = run("mt", folder, **SETTINGS)
         folder.with_suffix(".digest").write_text(digest, encoding="utf-8")
     except BaseException:
         traceback.print_exc()
@@ -90,33 +86,42 @@ def ended(child):
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def main(task, place):
-    number, latest = KILLS[task]
+def killed_after(child, seconds):
+    """How a child ended that gets SIGKILL after so many seconds, unless it has come to its end by then."""
+    moment = time.monotonic() + seconds
+    while time.monotonic() < moment:
+        process, status = os.waitpid(child, os.WNOHANG)
+        if process:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.005)
+    os.kill(child, signal.SIGKILL)
+    return ended(child)
+
+
+def main(place):
     chance = random.Random(5)
     began = time.monotonic()
-    assert ended(train(task, place / "straight", lambda: None)) == 0
+    assert ended(train(place / "straight", lambda: None)) == 0
     took = time.monotonic() - began
     kills = {"by time": 0, "in writing": 0}
     folders = [place / "killed0"]
-    while sum(kills.values()) < number:
-        how = min(kills, key=kills.get)
+    while sum(kills.values()) < KILLS:
+        how, began, fresh = min(kills, key=kills.get), time.monotonic(), not folders[-1].exists()
         if how == "by time":
-            child = train(task, folders[-1], lambda: None)
-            time.sleep(chance.uniform(0, took))
-            os.kill(child, signal.SIGKILL)
+            status = killed_after(train(folders[-1], lambda: None), chance.uniform(0, took))
         else:
-            step = chance.randint(1, latest)
-            child = train(task, folders[-1], functools.partial(kill_in_writing, step))
-        status = ended(child)
+            step = chance.randint(1, 120)
+            status = ended(train(folders[-1], functools.partial(kill_in_writing, step)))
         assert status in (0, -signal.SIGKILL), status
         if status:
             kills[how] += 1
         else:  # it came to its end before the moment came
+            took = time.monotonic() - began if fresh else took  # a busy machine may be free by now, or the other way
             folders.append(place / f"killed{len(folders)}")
     if not (folders[-1] / "model.pt").exists():
-        assert ended(train(task, folders[-1], lambda: None)) == 0
+        assert ended(train(folders[-1], lambda: None)) == 0
     print(json.dumps({"kills": kills, "folders": [folder.name for folder in folders]}))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    main(Path(sys.argv[1]))
