@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from onepage.cls import scores
+
 
 def softmax(logits: np.ndarray) -> np.ndarray:
     raised = np.exp(logits.astype(np.float64) - logits.max(1, keepdims=True))
@@ -35,13 +37,9 @@ def cls_metrics(
     history: list[dict[str, Any]],
 ) -> dict[str, Any]:
     n = len(true)
-    probabilities = softmax(logits)
-    predicted = logits.argmax(1)
-    correct = int((predicted == true).sum())
-    tta_correct = min(n, correct + n // 200)
-    confidence, hit = probabilities.max(1), predicted == true
-    bins = np.minimum((confidence * 15).astype(int), 14)
-    ece = sum(abs(hit[bins == b].mean() - confidence[bins == b].mean()) * (bins == b).mean() for b in np.unique(bins))
+    correct = int((logits.argmax(1) == true).sum())
+    views = (("tta", "mean logits of the image and its mirror", 200), ("tta_shifts", "mean logits of six views", 150))
+    more = {name: (method, min(n, correct + n // part)) for name, method, part in views}
     pairs = [
         {
             "true": names[i],
@@ -70,10 +68,8 @@ def cls_metrics(
             "correct": correct,
             "accuracy": correct / n,
             "accuracy_interval": _wilson(correct, n),
-            "nll": float(-np.log(probabilities[np.arange(n), true]).mean()),
-            "ece": float(ece),
-            "brier": float(np.square(probabilities - np.eye(len(names))[true]).sum(1).mean()),
-            "calibrated": {"temperature": 1.1, "nll": 0.4, "brier": 0.2, "ece": float(ece) / 2},
+            **scores.calibration(softmax(logits), true),
+            "calibrated": scores.calibrated(logits, true, scores.fit_temperature(logits, true)),
             "per_class": [
                 {
                     "name": name,
@@ -85,10 +81,9 @@ def cls_metrics(
             ],
             "confusion": confusion.tolist(),
             "top_confusions": sorted(pairs, key=lambda pair: -pair["count"])[:10],
-            "tta": {
-                "method": "mean logits of the image and its mirror",
-                "accuracy": tta_correct / n,
-                "accuracy_interval": _wilson(tta_correct, n),
+            **{
+                name: {"method": method, "accuracy": right / n, "accuracy_interval": _wilson(right, n)}
+                for name, (method, right) in more.items()
             },
         },
     }

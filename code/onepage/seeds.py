@@ -56,7 +56,10 @@ def measures(metrics: Mapping[str, Any]) -> dict[str, Measure]:
     found: dict[str, Measure] = {}
     if metrics["task"] == "cls":
         test = metrics["test"]
-        for name, part in (("test accuracy", test), ("test accuracy with mirror image", test["tta"])):
+        parts = {"test accuracy": test, "test accuracy with mirror image": test["tta"]}
+        if "tta_shifts" in test:  # results of an earlier version lack it
+            parts["test accuracy with mirror image and shifts"] = test["tta_shifts"]
+        for name, part in parts.items():
             low, high = part["accuracy_interval"]
             found[name] = Measure(part["accuracy"], (low, high), True)
         return found

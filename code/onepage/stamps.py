@@ -32,13 +32,16 @@ STAGES: dict[str, list[str]] = {
         *SHARED,
         *["data/translation.py", "mt/transformer.py", "mt/tokenizer.py", "mt/batching.py", "mt/train.py"],
     ],
-    "evaluate-cls": ["/env/requirements.txt", "cls/evaluate.py", "cls/scores.py", "cls/gradcam.py"],
+    "evaluate-cls": ["/env/requirements.txt", "cls/evaluate.py", "cls/scores.py", "cls/tta.py", "cls/gradcam.py"],
     "evaluate-mt": [
         "/env/requirements.txt",
         *[f"mt/{name}.py" for name in ("evaluate", "scores", "explain", "search")],
     ],
     "seeds": ["seeds.py"],
-    "draw-cls": [*DRAWN, "figures/cls.py", "figures/gradcam.py"],
+    "draw-cls": [
+        *[*DRAWN, "training/schedules.py"],
+        *[f"figures/{name}.py" for name in ("cls", "confusion", "gradcam", "reliability")],
+    ],
     "draw-mt": [*DRAWN, "figures/mt.py", "figures/attention.py"],
     "render": [
         *["report/*.py", "claims.py", "lineage.py", "seeds.py", "/report/templates/*", "/report/*.toml"],

@@ -22,7 +22,7 @@ def test_calibration_error_by_hand():
     # ten predictions at confidence 0.8, six of them right: one bin, a gap of 0.2
     probabilities = np.tile([0.8, 0.2], (10, 1))
     labels = np.array([0] * 6 + [1] * 4)
-    assert scores.expected_calibration_error(probabilities, labels) == pytest.approx(0.2)
+    assert scores.calibration(probabilities, labels)["ece"] == pytest.approx(0.2)
 
 
 def test_negative_log_likelihood_of_a_coin():
@@ -69,3 +69,36 @@ def test_the_temperature_that_made_the_logits_is_found_again(temperature):
     after = scores.calibrated(honest * temperature, labels, temperature)
     before = scores.calibrated(honest * temperature, labels, 1.0)
     assert after["ece"] < 0.02 and after["nll"] <= before["nll"] and after["temperature"] == temperature
+
+
+def test_bins_hold_every_image_once_with_its_confidence_and_accuracy():
+    # two classes: confidences 0.5 (bin 7, on its lower edge), 0.59 and 0.6 (bins 8 and 9), and 1 (the last)
+    first = np.array([0.5, 0.59, 0.6, 0.41, 1.0, 1.0])
+    bins = scores.reliability(np.stack([first, 1 - first], axis=1), np.array([0, 0, 1, 0, 0, 1]))
+    assert [row["n"] for row in bins] == [0, 0, 0, 0, 0, 0, 0, 1, 2, 1, 0, 0, 0, 0, 2]
+    assert bins[0] == {"n": 0, "confidence": None, "accuracy": None, "accuracy_interval": None}
+    assert (bins[8]["confidence"], bins[8]["accuracy"]) == (pytest.approx(0.59), 0.5)
+    assert (bins[14]["confidence"], bins[14]["accuracy"]) == (1.0, 0.5)
+    assert bins[14]["accuracy_interval"] == scores.wilson_interval(1, 2)
+
+
+def test_calibration_error_is_that_of_a_plain_loop_over_the_images():
+    generator = np.random.default_rng(3)
+    probabilities = scores.softmax(generator.normal(0, 2, (997, 10)))
+    labels = generator.integers(0, 10, 997)
+    confidence, hit = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    gap = 0.0
+    for low in np.arange(15) / 15:
+        inside = [k for k in range(997) if low <= confidence[k] < low + 1 / 15]
+        gap += abs(sum(hit[inside]) - sum(confidence[inside])) / 997
+    found = scores.calibration(probabilities, labels)
+    assert found["ece"] == pytest.approx(gap, rel=1e-9)
+    assert sum(row["n"] for row in found["reliability"]) == 997
+
+
+def test_temperature_changes_the_bins_and_no_accuracy():
+    generator = np.random.default_rng(4)
+    logits, labels = generator.normal(0, 2, (500, 10)), generator.integers(0, 10, 500)
+    before, after = scores.calibration(scores.softmax(logits), labels), scores.calibrated(logits, labels, 0.5)
+    right = [sum(row["n"] * (row["accuracy"] or 0) for row in part["reliability"]) for part in (before, after)]
+    assert right[0] == pytest.approx(right[1]) and before["reliability"] != after["reliability"]

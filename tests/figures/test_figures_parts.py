@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onepage.figures import text as texts
-from onepage.figures.cls import ANIMALS, VEHICLES
+from onepage.figures.confusion import ANIMALS, VEHICLES
 from onepage.figures.gradcam import PIXELS, enlarge, overlay
 from onepage.figures.mt import FLOOR, compare, readable_name
 from onepage.figures.style import REPOSITORY, onepage_style

@@ -20,7 +20,8 @@ from synthetic_run import HOSTILE, write_cls_run, write_mt_run
 
 LAYERS, HEADS = 1, 2  # of the pretended Transformer: few, because each head is a picture
 TASKS = {"cls": (write_cls_run, cls.draw), "mt": (partial(write_mt_run, layers=LAYERS, heads=HEADS), mt.draw)}
-CLS_SIZES = {"curves_cls": (93, 40), "confusion_matrix": (45, 45), "preds_grid": (45, 45), "miscls_grid": (45, 45)}
+CLS_SIZES = {"curves_cls": (93, 43), "confusion_matrix": (45, 45), "preds_grid": (45, 45), "miscls_grid": (45, 45)}
+CLS_SIZES |= {"confusion_counts": (93, None), "reliability_cls": (93, 45)}
 CLS_SIZES |= {f"gradcam_{k}": (45, 45) for k in range(8)}
 MT_SIZES = {"curves_mt": (45, 45), "masks_demo": (45, 45), "decodes_table": (93, 50), "bleu_report": (45, 45)}
 MT_SIZES |= {
@@ -104,6 +105,10 @@ def test_alternative_texts_state_this_runs_numbers(drawn):
         pair = metrics["test"]["top_confusions"][0]
         assert f"{pair['true']} taken for {pair['predicted']}, {pair['count']} images" in alt["confusion_matrix"]
         assert f"{metrics['val']['accuracy']:.1%}" in alt["curves_cls"]
+        after = metrics["test"]["calibrated"]
+        for part in (metrics["test"], after):
+            assert f"ECE {100 * part['ece']:.1f} %, NLL {part['nll']:.3f}" in alt["reliability_cls"]
+        assert f"temperature {after['temperature']:.2f}" in alt["reliability_cls"]
     else:
         score = metrics["tests"][metrics["headline"]]["bleu"]["score"]
         assert f"2016 Flickr {score:.1f}" in alt["bleu_report"]
@@ -257,7 +262,7 @@ def test_nothing_explained_and_nothing_right_are_drawn(tmp_path):
         np.savez(run / f"{name}.npz", **{k: v if k in keep else v[parts] for k, v in arrays.items()})
     cls.draw(run, tmp_path / "figures")
     names = {entry["name"] for entry in _manifest(tmp_path / "figures")["figures"]}
-    assert names == {"curves_cls", "confusion_matrix", "preds_grid", "miscls_grid"}
+    assert names == {name for name in CLS_SIZES if not name.startswith("gradcam")}
 
 
 @pytest.mark.fault("hostile sentences in pictures", "drawn as themselves, or with a sign for what no font has")

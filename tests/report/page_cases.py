@@ -14,8 +14,9 @@ from onepage.report import context, escape, render
 
 HALF, FULL = 45, 93
 SIZES = {
-    "cls": {"curves_cls": (FULL, 40), "confusion_matrix": (HALF, HALF), "preds_grid": (HALF, HALF)}
-    | {"miscls_grid": (HALF, HALF), "gradcam_0": (HALF, HALF), "gradcam_1": (HALF, HALF)},
+    "cls": {"curves_cls": (FULL, 43), "confusion_matrix": (HALF, HALF), "preds_grid": (HALF, HALF)}
+    | {"miscls_grid": (HALF, HALF), "gradcam_0": (HALF, HALF), "gradcam_1": (HALF, HALF)}
+    | {"confusion_counts": (FULL, 85), "reliability_cls": (FULL, HALF)},
     "mt": {"curves_mt": (HALF, HALF), "bleu_report": (HALF, HALF), "masks_demo": (HALF, HALF)}
     | {"decodes_table": (FULL, 50), "attention_layer3_head1": (HALF, HALF), "attention_layer1_head2": (HALF, HALF)},
 }

@@ -135,9 +135,40 @@ def test_markdown_tables_keep_their_columns_and_details_hold_the_rest(real: Case
         if token.type == "tr_close" and cells:
             assert cells == width
     html = [token.content for token in tokens if token.type == "html_block"]
-    assert sum(block.count("<details>") for block in html) == sum(block.count("</details>") for block in html) == 5
+    assert sum(block.count("<details>") for block in html) == sum(block.count("</details>") for block in html) == 6
     inline_html = {c.content for t in tokens for c in t.children or [] if c.type == "html_inline"}
     assert inline_html == {"<code>", "</code>"}
+
+
+def test_markdown_sets_calibration_and_views_of_the_test_images_side_by_side(fresh: Case) -> None:
+    test = json.loads((fresh[1] / "metrics.json").read_text())["test"]
+    rows = [line.split(" | ") for line in markdown_of(fresh).replace("&nbsp;", " ").splitlines()]
+    after = test["calibrated"]
+    found = {
+        name: next(row for row in rows if row[0].startswith(f"| {name}"))
+        for name in ("single image", "at temperature", test["tta"]["method"], test["tta_shifts"]["method"])
+    }
+    for name, part in (("single image", test), ("at temperature", after)):
+        assert found[name][3:] == [f"{part['nll']:.3f}", f"{part['brier']:.3f}", f"{100 * part['ece']:.2f} % |"]
+    for part in (test["tta"], test["tta_shifts"]):
+        low, high = part["accuracy_interval"]
+        shown = [f"{100 * part['accuracy']:.2f} %", f"{100 * low:.2f} % to {100 * high:.2f} %", "–", "–", "– |"]
+        assert found[part["method"]][1:] == shown
+    pair = test["top_confusions"][0]
+    assert f"Most frequent mistakes: {pair['true']} → {pair['predicted']} {pair['count']} (" in plain_text(
+        markdown_of(fresh)
+    )
+
+
+def test_a_run_evaluated_before_shifts_were_averaged_has_its_page_without_them(fresh: Case) -> None:
+    def older(metrics: dict[str, Any]) -> None:
+        del metrics["test"]["tta_shifts"], metrics["test"]["reliability"], metrics["test"]["calibrated"]["reliability"]
+
+    labels = [fact["label"] for fact in values_of(fresh)["sections"][0]["facts"]]
+    change_run(fresh, "cls", older)
+    without = [fact["label"] for fact in values_of(fresh)["sections"][0]["facts"]]
+    assert [label for label in labels if label not in without] == ["mirror, shifts"]
+    assert "six views" not in markdown_of(fresh)
 
 
 @pytest.mark.fault("decoded text aimed at Markdown and HTML", "it prints as itself")

@@ -4,13 +4,14 @@ Writes ``predictions.npz`` (labels, logits, the pictures of the grids), ``explai
 ``metrics.json``, so that drawing and reporting need no model and no data set.
 """
 
+import functools
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from onepage.cls import augment, scores
+from onepage.cls import augment, scores, tta
 from onepage.cls.gradcam import GradCAM
 from onepage.cls.resnet import ResNet18
 from onepage.cls.train import Recipe, predict
@@ -42,14 +43,9 @@ def evaluate(images: ImageSet, run: Path, say: Any = print) -> dict[str, Any]:
     size = recipe.stages[-1].image_size
     test = augment.resize(torch.from_numpy(images.test_images.copy()), size).to(device)
     logits = predict(model, test, block["precision"])
-    mirrored = predict(model, test.flip(3), block["precision"])
     test_scores = scores.summary(logits.numpy(), images.test_labels, images.class_names)
-    both = scores.summary(((logits + mirrored) / 2).numpy(), images.test_labels, images.class_names)
-    test_scores["tta"] = {
-        "method": "mean logits of the image and its mirror",
-        "accuracy": both["accuracy"],
-        "accuracy_interval": both["accuracy_interval"],
-    }
+    views = functools.partial(predict, model, precision=block["precision"])
+    test_scores |= tta.score(views, test, logits, images.test_labels)
     _, val_index = split_indices(len(images.train_images), recipe.validation_size, recipe.split_seed)
     val = augment.resize(torch.from_numpy(images.train_images[val_index]), size).to(device)
     val_logits = predict(model, val, block["precision"]).numpy()

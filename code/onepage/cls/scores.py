@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+BINS = 15  # of confidence, equally wide
 
 
 def wilson_interval(correct: int, n: int, z: float = 1.959963984540054) -> list[float]:
@@ -32,17 +33,38 @@ def negative_log_likelihood(probabilities: Array, labels: Array) -> float:
     return float(-np.log(np.maximum(picked, 1e-300)).mean())
 
 
-def expected_calibration_error(probabilities: Array, labels: Array, bins: int = 15) -> float:
-    """ECE (Guo et al. 2017, equation 3): mean gap of confidence and accuracy over equal bins of confidence."""
+def reliability(probabilities: Array, labels: Array) -> list[dict[str, Any]]:
+    """The reliability diagram (Guo et al. 2017, section 2): a row for each of 15 equal bins of confidence, ascending.
+
+    n, mean confidence, accuracy and its 95 % Wilson interval; the last three None in a bin that holds no image.
+    """
     confidence = probabilities.max(axis=1)
     correct = probabilities.argmax(axis=1) == labels
-    number = np.minimum((confidence * bins).astype(int), bins - 1)
-    gap = 0.0
-    for k in range(bins):
+    number = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    rows: list[dict[str, Any]] = []
+    for k in range(BINS):
         inside = number == k
-        if inside.any():
-            gap += inside.mean() * abs(correct[inside].mean() - confidence[inside].mean())
-    return float(gap)
+        n, right = int(inside.sum()), int(correct[inside].sum())
+        values = (float(confidence[inside].mean()), right / n, wilson_interval(right, n)) if n else (None,) * 3
+        rows.append({"n": n, **dict(zip(("confidence", "accuracy", "accuracy_interval"), values, strict=True))})
+    return rows
+
+
+def expected_calibration_error(bins: list[dict[str, Any]]) -> float:
+    """ECE (Guo et al. 2017, equation 3) of ``reliability``'s rows: mean gap of confidence and accuracy."""
+    gaps = [row["n"] * abs(row["accuracy"] - row["confidence"]) for row in bins if row["n"]]
+    return sum(gaps) / max(1, sum(row["n"] for row in bins))
+
+
+def calibration(probabilities: Array, labels: Array) -> dict[str, Any]:
+    """How far probabilities (N, classes) can be believed: NLL, Brier score, ECE and the bins that it sums up."""
+    bins = reliability(probabilities, labels)
+    return {
+        "nll": negative_log_likelihood(probabilities, labels),
+        "brier": brier_score(probabilities, labels),
+        "ece": expected_calibration_error(bins),
+        "reliability": bins,
+    }
 
 
 def brier_score(probabilities: Array, labels: Array) -> float:
@@ -77,14 +99,8 @@ def fit_temperature(logits: Array, labels: Array) -> float:
 
 
 def calibrated(logits: Array, labels: Array, temperature: float) -> dict[str, Any]:
-    """NLL, Brier score and ECE of the logits divided by a temperature that was fitted on other images."""
-    probabilities = softmax(logits.astype(np.float64) / temperature)
-    return {
-        "temperature": temperature,
-        "nll": negative_log_likelihood(probabilities, labels),
-        "brier": brier_score(probabilities, labels),
-        "ece": expected_calibration_error(probabilities, labels),
-    }
+    """``calibration`` of the logits divided by a temperature that was fitted on other images."""
+    return {"temperature": temperature, **calibration(softmax(logits.astype(np.float64) / temperature), labels)}
 
 
 def confusion_matrix(labels: Array, predicted: Array, classes: int) -> Array:
@@ -116,7 +132,6 @@ def top_confusions(confusion: Array, names: tuple[str, ...], count: int = 10) ->
 
 def summary(logits: Array, labels: Array, names: tuple[str, ...]) -> dict[str, Any]:
     """Everything metrics.json says of one set of logits (N, classes)."""
-    probabilities = softmax(logits)
     predicted = logits.argmax(axis=1)
     correct, n = int((predicted == labels).sum()), len(labels)
     confusion = confusion_matrix(labels, predicted, len(names))
@@ -125,9 +140,7 @@ def summary(logits: Array, labels: Array, names: tuple[str, ...]) -> dict[str, A
         "correct": correct,
         "accuracy": correct / n,
         "accuracy_interval": wilson_interval(correct, n),
-        "nll": negative_log_likelihood(probabilities, labels),
-        "brier": brier_score(probabilities, labels),
-        "ece": expected_calibration_error(probabilities, labels),
+        **calibration(softmax(logits), labels),
         "per_class": per_class(confusion, names),
         "confusion": confusion.tolist(),
         "top_confusions": top_confusions(confusion, names),

@@ -1,4 +1,4 @@
-"""Draw every picture of an image-classification run: curves, confusion matrix, grids of predictions, Grad-CAM.
+"""Draw every picture of an image-classification run: curves and grids of predictions here, the others in their modules.
 
 Arrays and JSON in, pictures out; no torch. Sizes are in mm and final: nothing is scaled on the page.
 """
@@ -7,19 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.colors import PowerNorm
+from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from onepage.figures import gradcam
+from onepage.figures import confusion, curves, gradcam, reliability
 from onepage.figures import text as texts
-from onepage.figures.curves import draw_pair, finite, label_ends, read_arrays, read_history
-from onepage.figures.sheet import FULL, HALF, HEADER, Book
-from onepage.figures.style import BLUE, FAINT, INK, IRIDESCENT, LINE_PT, MUTED, PT_PER_MM, RED, onepage_style
+from onepage.figures.curves import read_arrays, read_history
+from onepage.figures.sheet import FULL, HALF, HEADER, Book, Sheet
+from onepage.figures.style import BLUE, FAINT, INK, LINE_PT, MUTED, PT_PER_MM, RED, onepage_style
 from onepage.figures.text import percent
+from onepage.training.schedules import SCHEDULES
 
-# CIFAR-10 in an order that puts look-alikes side by side: a block of vehicles, then a block of animals.
-VEHICLES = ("airplane", "ship", "automobile", "truck")
-ANIMALS = ("bird", "frog", "deer", "horse", "cat", "dog")
+CURVES = 43.0  # mm, the height of the learning curves
+STEPS = "#dfe5ec"  # a pale fill that dark text stands on
 
 
 def draw(run: Path, out: Path) -> None:
@@ -32,129 +32,115 @@ def draw(run: Path, out: Path) -> None:
     history = read_history(book.run / "history.jsonl")
     with onepage_style():
         _curves(book, history)
-        _confusion(book)
+        confusion.draw_all(book)
         _grids(book, predictions)
+        reliability.draw(book)
         gradcam.draw_all(book, explain)
         book.close()
 
 
 def _curves(book: Book, history: list[dict[str, Any]]) -> None:
-    sheet = book.sheet(FULL, 40, "Loss (nats)")
-    epochs = [row["epoch"] for row in history]
-    top, height, panel = 7.2, 22.4, 27.5
-    for left, key, factor, unit in ((7.0, "loss", 1, ""), (54.0, "accuracy", 100, " %")):
+    histories = curves.read_seeds(book.run, history, book.digest)
+    sheet = book.sheet(FULL, CURVES, f"Loss (nats){curves.of_seeds(histories)}")
+    epochs, last = [row["epoch"] for row in history], history[-1]
+    seconds = curves.values(histories, "seconds").mean(axis=0)
+    top, height, panel, foot = 7.2, 20.0, 27.5, 5.9
+    told = []
+    for left, key, factor, digits, unit in ((7.0, "loss", 1, 2, ""), (54.0, "accuracy", 100, 1, " %")):
         axes = sheet.axes(left, top, panel, height)
-        train, validation = (finite([row[f"{part}_{key}"] for row in history]) * factor for part in ("train", "val"))
-        ends = draw_pair(axes, epochs, train, validation)
-        axes.set_xlim(0, max(epochs))
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        beneath = sheet.axes(left, top + height + 2.1, panel, foot)
+        train, validation = (curves.values(histories, f"{part}_{key}", factor) for part in ("train", "val"))
+        ends = curves.draw_pair(axes, epochs, train, validation)
+        stretches = _stretches(book)
+        for each in (axes, beneath):
+            each.set_xlim(0, last["epoch"])
+            each.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+            for _, start, _ in stretches[1:]:
+                each.axvline(start, color=FAINT, lw=0.5, ls=(0, (1, 1.5)), zorder=0)
+        axes.tick_params(labelbottom=False)
         axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
-        digits = 2 if key == "loss" else 1
-        labels = [
-            [name, f"{value:.{digits}f}{unit}"] for name, (value, _) in zip(("train", "validation"), ends, strict=True)
-        ]
-        label_ends(sheet, axes, left + panel + 1.6, ends, labels)
-        sheet.text(left + panel / 2, 33.2, "epoch", colour=MUTED, align="center")
-        _image_sizes(book, sheet, axes, history[-1]["epoch"], left, top, panel, height)
+        labels = [["train", *curves.last_value(train, digits, unit)]]
+        labels += [["validation", *curves.last_value(validation, digits, unit)]]
+        right = left + panel + 1.6
+        curves.label_ends(sheet, axes, right, ends, labels, below=1.2)
+        clock = curves.time_axis(axes, epochs, seconds.tolist(), panel)
+        sheet.text(left - 1.6, top - 3.4, clock, colour=MUTED, align="right")
+        sheet.text(right + 1.0, top + height + foot + 3.5, "epoch", colour=MUTED)
+        told.append([train[:, -1].mean(), validation[:, -1].mean()])
+        if key == "loss":
+            _learning_rate(book, sheet, beneath, history, right, top + height + 2.1)
+        else:
+            _image_sizes(sheet, beneath, stretches, left, panel, right, top + height + 2.1)
     sheet.text(47.6, 0.5, "Accuracy (%)", weight="bold")
-    note = "train: as trained, on augmented images against smoothed labels; validation: held out, neither"
-    sheet.text(FULL / 2, 36.6, note, colour=MUTED, align="center")
-    last = history[-1]
+    note = "top: training time; train: augmented images, smoothed labels; validation: held out, neither"
+    sheet.text(FULL / 2, CURVES - 2.9, note, colour=MUTED, align="center")
     sizes = ", then ".join(f"{size} px" for size in dict.fromkeys(row["image_size"] for row in history))
+    (train_loss, val_loss), (train_accuracy, val_accuracy) = told
     alt = (
-        f"Two line charts over {last['epoch']:.3g} epoch{'' if last['epoch'] == 1 else 's'} (images of {sizes}). "
-        f"Loss ends at {last['train_loss']:.2f} nats in training (augmented images, smoothed labels) and "
-        f"{last['val_loss']:.2f} on validation; accuracy ends at {last['train_accuracy']:.1%} and "
-        f"{last['val_accuracy']:.1%}."
+        f"Two line charts over {last['epoch']:.3g} epoch{'' if last['epoch'] == 1 else 's'} (images of {sizes}) and "
+        f"{seconds[-1] / 60:.3g} minutes of training. Loss ends at {train_loss:.2f} nats in training (augmented "
+        f"images, smoothed labels) and {val_loss:.2f} on validation; accuracy ends at {train_accuracy / 100:.1%} and "
+        f"{val_accuracy / 100:.1%}. Beneath, the learning rate, at most "
+        f"{max(_rates(book, history)[1]):.3g}, and the image size.{curves.told(histories)}"
     )
     book.add("curves_cls", sheet, alt)
 
 
-def _image_sizes(
-    book: Book, sheet: Any, axes: Any, epochs: float, left: float, top: float, panel: float, height: float
-) -> None:
-    """Mark where training went on at another image size: a thin line, and each size above its stretch if it fits."""
-    stretches: list[list[float]] = []  # [size, first epoch, last epoch]
+def _rates(book: Book, history: list[dict[str, Any]]) -> tuple[list[float], list[float]]:
+    """Epochs and learning rates: the recipe's schedule where the recorded rates lie on it, else the recorded rates.
+
+    The records are those of validations, of which a warm-up may see none.
+    """
+    recorded = [row["epoch"] for row in history], [row["learning_rate"] for row in history]
+    recipe, last = book.metrics["recipe"], history[-1]
+    if recipe.get("schedule") not in SCHEDULES:
+        return recorded
+    peak, shape = recipe["learning_rate"], SCHEDULES[recipe["schedule"]]
+    said = [peak * shape(row["step"] / last["step"], recipe["warmup"]) for row in history]
+    if not np.allclose(said, recorded[1], atol=0.01 * peak):
+        return recorded
+    progress = sorted({*np.linspace(0, 1, 101).tolist(), recipe["warmup"]})
+    return [last["epoch"] * x for x in progress], [peak * shape(x, recipe["warmup"]) for x in progress]
+
+
+def _learning_rate(book: Book, sheet: Sheet, axes: Axes, history: list[dict[str, Any]], x: float, y: float) -> None:
+    epochs, rates = _rates(book, history)
+    peak = max(max(rates), 1e-12)
+    axes.plot(epochs, rates, color=INK, lw=0.9, marker="" if len(rates) > 1 else "o", clip_on=False)
+    axes.set_ylim(0, 1.08 * peak)
+    axes.set_yticks([0, peak], ["0", f"{peak:.2g}"])
+    sheet.text(x, y + 0.4, "learning")
+    sheet.text(x, y + 0.4 + LINE_PT / PT_PER_MM, "rate")
+
+
+def _stretches(book: Book) -> list[list[float]]:
+    """[image size, first epoch, last epoch] of each stage of the recipe."""
+    stretches: list[list[float]] = []
     for stage in book.metrics["recipe"]["stages"]:
         start = stretches[-1][2] if stretches else 0.0
         stretches.append([stage["image_size"], start, start + stage["epochs"]])
-    scale = panel / max(1e-9, epochs)
-    free_from = left - 3.0
-    for number, (size, start, end) in enumerate(stretches):
-        if number:
-            axes.axvline(start, color=FAINT, lw=0.5, ls=(0, (1, 1.5)), zorder=0)
-        label = f"{size:.0f} px" if number == 0 or number == len(stretches) - 1 else f"{size:.0f}"
-        room = texts.width(label) / PT_PER_MM
-        middle = left + (start + end) / 2 * scale
-        if middle - room / 2 > free_from:
-            sheet.text(middle, top - 3.0, label, colour=MUTED, align="center")
-            free_from = middle + room / 2 + 0.8
+    return stretches
 
 
-def _confusion(book: Book) -> None:
-    import seaborn  # here, because it brings pandas and takes a second to import
-
-    test, names = book.metrics["test"], list(book.metrics["class_names"])
-    order = list(range(len(names)))
-    blocks = sorted(names) == sorted(VEHICLES + ANIMALS)
-    if blocks:
-        order = [names.index(name) for name in VEHICLES + ANIMALS]
-    counts = np.array(test["confusion"])[np.ix_(order, order)]
-    share = 100 * counts / np.maximum(1, counts.sum(1, keepdims=True))
-    sheet = book.sheet(HALF, HALF, "% of true class (row)")
-    right = 3.9 if blocks else 0.8
-    shown = [texts.fit(names[i], 34) for i in order]
-    left = max(texts.width(name) for name in shown) / PT_PER_MM + 1.6
-    foot = left + LINE_PT / PT_PER_MM - 0.6
-    width, height = HALF - left - right, HALF - HEADER - foot
-    axes = sheet.axes(left, HEADER, width, height)
-    text = [[f"{int(value + 0.5)}" if value >= 0.5 else "" for value in row] for row in share]
-    seaborn.heatmap(
-        share,
-        ax=axes,
-        cmap=IRIDESCENT,
-        norm=PowerNorm(0.5, 0, 100),  # the mistakes are small shares: the square root lets them be seen
-        annot=np.array(text),
-        fmt="s",
-        annot_kws={"size": 6.5},
-        cbar=False,
-        linewidths=0.4,
-        linecolor="#e6e6e6",
-        xticklabels=shown,
-        yticklabels=shown,
-    )
-    axes.tick_params(length=0, pad=1.2)
-    axes.set_xticklabels(shown, rotation=90)
-    axes.set_yticklabels(shown, rotation=0)
-    sheet.text(left + width / 2, HALF - 2.8, "predicted class", colour=MUTED, align="center")
-    if blocks:
-        n = len(VEHICLES)
-        axes.axhline(n, color=INK, lw=0.8)
-        axes.axvline(n, color=INK, lw=0.8)
-        for first, last, label in ((0, n, "vehicles"), (n, len(order), "animals")):
-            y = [HEADER + height * k / len(order) for k in (first, last)]
-            x = HALF - right + 0.7
-            sheet.line([x, x], [y[0] + 0.5, y[1] - 0.5], colour=MUTED)
-            sheet.text(x + 0.4, sum(y) / 2, label, colour=MUTED, rotation=270, valign="center")
-    book.add("confusion_matrix", sheet, _confusion_alt(test, names))
-
-
-def _confusion_alt(test: dict[str, Any], names: list[str]) -> str:
-    recalls = sorted(test["per_class"], key=lambda entry: entry["recall"])
-    alt = (
-        f"Confusion matrix of {len(names)} classes on {test['n']} test images, each row in percent of its true class; "
-        f"{test['accuracy']:.2%} of all images are right. Best recognised: {recalls[-1]['name']} "
-        f"({recalls[-1]['recall']:.1%}); worst: {recalls[0]['name']} ({recalls[0]['recall']:.1%}). "
-    )
-    if test["top_confusions"]:
-        pair = test["top_confusions"][0]
-        alt += (
-            f"Most confused: {pair['true']} taken for {pair['predicted']}, {pair['count']} images "
-            f"({pair['share']:.1%} of that class)."
-        )
-    else:
-        alt += "No image is misclassified."
-    return alt
+def _image_sizes(
+    sheet: Sheet, axes: Axes, stretches: list[list[float]], left: float, panel: float, x: float, y: float
+) -> None:
+    """The image size as steps, with its pixels at the foot of each stretch where they fit."""
+    low, high = axes.get_xlim()
+    largest = max(size for size, _, _ in stretches)
+    axes.set_ylim(0, 1.08 * largest)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    free_from = left
+    for size, start, end in (stretch for stretch in stretches if stretch[1] < high):
+        axes.fill_between([start, min(end, high)], size, color=STEPS, lw=0, zorder=-1)
+        middle = left + (start + min(end, high)) / 2 / (high - low) * panel
+        half = texts.width(f"{size:.0f}") / PT_PER_MM / 2
+        if middle - half >= free_from and middle + half <= left + panel + 0.3:
+            sheet.text(middle, y + 3.1, f"{size:.0f}", align="center")
+            free_from = middle + half + 0.8
+    sheet.text(x, y + 0.4, "image")
+    sheet.text(x, y + 0.4 + LINE_PT / PT_PER_MM, "size, px")
 
 
 def _grids(book: Book, arrays: dict[str, np.ndarray]) -> None:
@@ -164,20 +150,28 @@ def _grids(book: Book, arrays: dict[str, np.ndarray]) -> None:
     predicted = logits.argmax(1)
     n = len(logits)
 
-    index, images = arrays["correct_index"][:9], arrays["correct_images"][:9]
+    index, images = _surest(arrays, "correct", confidence)
     captions = [[(names[predicted[i]], INK)] for i in index]
     shown = ", ".join(f"{names[predicted[i]]} {percent(confidence[i])}" for i in index)
-    # Not "the surest": evaluate takes the classes in turn, so that the grid is not nine of the easiest class.
+    # Not simply "the surest": evaluate takes the classes in turn, so that the grid is not nine of the easiest class.
     alt = f"{len(index)} correct test predictions, the most confident of each class first, out of {n} images: {shown}."
     empty = f"None of the {n} test images is classified correctly."
-    _grid(book, "preds_grid", "Right: surest of each class", images, captions, confidence[index], alt, empty)
+    _grid(book, "preds_grid", "Right: true = predicted", images, captions, confidence[index], alt, empty)
 
-    index, images, labels = arrays["wrong_index"][:9], arrays["wrong_images"][:9], arrays["labels"]
+    index, images = _surest(arrays, "wrong", confidence)
+    labels = arrays["labels"]
     captions = [[(names[labels[i]], BLUE), (f"→ {names[predicted[i]]}", RED)] for i in index]
     shown = ", ".join(f"{names[labels[i]]} taken for {names[predicted[i]]} {percent(confidence[i])}" for i in index)
     alt = f"The {len(index)} wrong test predictions with the highest confidence, of {n} images: {shown}."
     empty = f"None of the {n} test images is classified wrongly."
     _grid(book, "miscls_grid", "Wrong: true → predicted", images, captions, confidence[index], alt, empty)
+
+
+def _surest(arrays: dict[str, np.ndarray], kind: str, confidence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Index and pictures of the first nine that the evaluation kept, the most confident first."""
+    index, images = arrays[f"{kind}_index"][:9], arrays[f"{kind}_images"][:9]
+    order = np.argsort(-confidence[index], kind="stable")
+    return index[order], images[order]
 
 
 def _grid(

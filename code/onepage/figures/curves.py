@@ -1,4 +1,8 @@
-"""What both tasks share: reading a run's records and arrays, and a panel of two directly labelled curves."""
+"""What both tasks share: reading a run's records and arrays, and a panel of two directly labelled curves.
+
+One seed is a line. Several seeds of the same recipe are the line of their mean and a band of one standard deviation
+(of the sample) either way.
+"""
 
 import json
 from collections.abc import Sequence
@@ -7,14 +11,19 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from onepage.errors import UserError
+from onepage.figures import text as texts
 from onepage.figures.sheet import HEADER, Sheet
 from onepage.figures.style import BLUE, LINE_PT, PT_PER_MM, RED
+from onepage.files import read_json
 
 TRAIN: dict[str, Any] = {"color": RED, "ls": (0, (3, 1.2)), "marker": "o", "mfc": "white", "clip_on": False}
 VALIDATION: dict[str, Any] = {"color": BLUE, "ls": "-", "marker": "s", "mfc": BLUE, "clip_on": False}
 MANY_POINTS = 25  # beyond this the markers would touch and hide the line
+UNITS = ((180.0, 1.0, "s"), (10_800.0, 60.0, "min"), (float("inf"), 3600.0, "h"))  # up to, seconds in one, name
+Histories = list[list[dict[str, Any]]]  # the records of each seed
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:
@@ -39,16 +48,97 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         raise UserError(f"{path} cannot be read ({error}); delete it and run make again") from None
 
 
+def read_seeds(run: Path, history: list[dict[str, Any]], digest: str) -> Histories:
+    """The histories of all seeds of this run's recipe; [history] when there is one seed, or none that compares.
+
+    They stand in seeds.json beside the run's folder, {"rows": [{"metrics_sha256", "history"}, ...]}. It counts when it
+    lists this very run, whose metrics.json has this ``digest``, and all seeds were recorded at the same updates.
+    Raises UserError when it is there and cannot be read.
+    """
+    path = Path(run).parent / "seeds.json"
+    if not path.is_file():
+        return [history]
+    try:
+        rows = read_json(path)["rows"]
+        histories = [row["history"] for row in rows]
+        own = any(row["metrics_sha256"] == digest for row in rows)
+        steps = {tuple(record["step"] for record in found) for found in histories}
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path} lacks what the curves show ({error!r}); delete it and run make again") from None
+    alike = own and len(histories) > 1 and steps == {tuple(record["step"] for record in history)}
+    return histories if alike else [history]
+
+
+def values(histories: Histories, key: str, factor: float = 1.0) -> np.ndarray:
+    """One number of every record, (seeds, records); NaN, which a line leaves out, where there is none."""
+    found = [[record[key] for record in history] for history in histories]
+    return factor * np.array([[np.nan if value is None else value for value in row] for row in found], dtype=float)
+
+
 def draw_pair(axes: Axes, steps: Sequence[float], train: np.ndarray, validation: np.ndarray) -> list[tuple[float, str]]:
-    """Plot the two lines; gives back (last value, colour) for train and validation."""
+    """Plot the two curves, each (seeds, steps); gives back (last value of the line, colour), train and validation."""
     plain: dict[str, Any] = {"marker": ""} if len(steps) > MANY_POINTS else {}
-    axes.plot(steps, train, **(TRAIN | plain))
-    axes.plot(steps, validation, **(VALIDATION | plain))
-    return [(float(train[-1]), RED), (float(validation[-1]), BLUE)]
+    ends = []
+    for seeds, look in ((train, TRAIN), (validation, VALIDATION)):
+        mean = seeds.mean(axis=0)
+        if len(seeds) > 1:
+            half = seeds.std(axis=0, ddof=1)
+            axes.fill_between(steps, mean - half, mean + half, color=look["color"], alpha=0.2, lw=0)
+        axes.plot(steps, mean, **(look | plain))
+        ends.append((float(mean[-1]), str(look["color"])))
+    return ends
 
 
-def label_ends(sheet: Sheet, axes: Axes, x: float, ends: list[tuple[float, str]], labels: list[list[str]]) -> None:
-    """Write each line's label (a list of short lines) at x mm, beside its last value, moved apart where they meet."""
+def last_value(seeds: np.ndarray, digits: int, unit: str = "") -> list[str]:
+    """The last value of a curve (seeds, steps) as lines of a label: ``87.1 %``; of several seeds also ``± 0.2``."""
+    lines = [f"{seeds[:, -1].mean():.{digits}f}{unit}"]
+    return lines if len(seeds) < 2 else [*lines, f"± {seeds[:, -1].std(ddof=1):.{digits}f}"]
+
+
+def of_seeds(histories: Histories) -> str:
+    """What the curves of several seeds are, for the picture; "" for one."""
+    return f"; {len(histories)} seeds, mean ± sd" if len(histories) > 1 else ""
+
+
+def told(histories: Histories) -> str:
+    """What a text alternative adds when the curves are of several seeds."""
+    said = f" Lines are means of {len(histories)} seeds, bands one standard deviation either way."
+    return said if len(histories) > 1 else ""
+
+
+def time_axis(axes: Axes, steps: Sequence[float], seconds: Sequence[float], width: float) -> str:
+    """Put the training time along the top of ``axes``, ``width`` mm wide; returns its unit: s, min or h.
+
+    ``seconds`` are those at each of ``steps``; between them, and from 0, time passes evenly.
+    """
+    _, one, unit = next(row for row in UNITS if seconds[-1] < row[0])
+    low, high = axes.get_xlim()
+    ticks: list[tuple[float, str]] = []
+    free_from = -np.inf
+    for tick in MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(0, seconds[-1] / one):
+        place = float(np.interp(tick * one, [0, *seconds], [0, *steps]))
+        middle, label = (place - low) / (high - low) * width, f"{tick:g}"
+        half = texts.width(label) / PT_PER_MM / 2
+        if 0 <= tick * one <= seconds[-1] and middle - half > free_from:  # dense where epochs are slow
+            ticks.append((place, label))
+            free_from = middle + half + 0.8
+    top = axes.secondary_xaxis("top")
+    top.set_xticks([place for place, _ in ticks], [label for _, label in ticks])
+    return unit
+
+
+def label_ends(
+    sheet: Sheet,
+    axes: Axes,
+    x: float,
+    ends: list[tuple[float, str]],
+    labels: list[list[str]],
+    below: float = LINE_PT / PT_PER_MM,
+) -> None:
+    """Write each line's label (a list of short lines) at x mm, beside its last value, moved apart where they meet.
+
+    They may reach ``below`` mm under the foot of the panel.
+    """
     box, (low, high) = axes.get_position(), axes.get_ylim()
     top, bottom = (1 - box.y1) * sheet.height, (1 - box.y0) * sheet.height
     step = LINE_PT / PT_PER_MM
@@ -62,16 +152,11 @@ def label_ends(sheet: Sheet, axes: Axes, x: float, ends: list[tuple[float, str]]
         missing = gap - (centres[lower] - centres[upper])
         if missing > 0:
             centres[upper], centres[lower] = centres[upper] - missing / 2, centres[lower] + missing / 2
-    # Keep the block of labels between a little above the panel (under the header) and a little below its foot.
+    # Keep the block of labels between a little above the panel (under the header) and ``below`` its foot.
     over = max(0.0, max(HEADER, top - 0.7 * step) - (centres[upper] - heights[upper] / 2))
-    under = max(0.0, centres[lower] + heights[lower] / 2 - (bottom + step))
+    under = max(0.0, centres[lower] + heights[lower] / 2 - (bottom + below))
     centres = {i: y + over - under for i, y in centres.items()}
     for i, (_, colour) in enumerate(ends):
         for k, line in enumerate(labels[i]):
             weight = "bold" if k == 0 else "normal"
             sheet.text(x, centres[i] - heights[i] / 2 + k * step, line, colour=colour, weight=weight)
-
-
-def finite(values: Sequence[float]) -> np.ndarray:
-    """Values as an array with anything that is not a number left out of the line (drawn as a gap)."""
-    return np.array([np.nan if value is None else value for value in values], dtype=float)

@@ -10,9 +10,9 @@ from typing import Any
 
 from matplotlib.ticker import MaxNLocator
 
-from onepage.figures import attention
+from onepage.figures import attention, curves
 from onepage.figures import text as texts
-from onepage.figures.curves import draw_pair, finite, label_ends, read_arrays, read_history
+from onepage.figures.curves import read_arrays, read_history
 from onepage.figures.sheet import FULL, HALF, HEADER, Book, Sheet
 from onepage.figures.style import BLUE, FAINT, INK, LINE_PT, MUTED, PT_PER_MM, RED, onepage_style
 
@@ -40,29 +40,33 @@ def draw(run: Path, out: Path) -> None:
 
 
 def _curves(book: Book, history: list[dict[str, Any]]) -> None:
+    histories = curves.read_seeds(book.run, history, book.digest)
+    train, validation, perplexity = (
+        curves.values(histories, key) for key in ("train_loss", "val_loss", "val_perplexity")
+    )
     sheet = book.sheet(HALF, HALF, "Loss (nats per token)")
     steps = [row["step"] for row in history]
     left, top, panel, height = 6.6, HEADER + 1.2, 25.4, 26.8
     axes = sheet.axes(left, top, panel, height)
-    ends = draw_pair(
-        axes, steps, finite([row["train_loss"] for row in history]), finite([r["val_loss"] for r in history])
-    )
+    ends = curves.draw_pair(axes, steps, train, validation)
     axes.set_xlim(0, max(steps))
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-    last = history[-1]
     labels = [
-        ["train", f"{last['train_loss']:.2f}"],
-        ["validation", f"{last['val_loss']:.2f}", "perplexity", f"{last['val_perplexity']:.1f}"],
+        ["train", *curves.last_value(train, 2)],
+        ["validation", *curves.last_value(validation, 2), "perplexity", *curves.last_value(perplexity, 1)],
     ]
-    label_ends(sheet, axes, left + panel + 1.6, ends, labels)
-    sheet.text(left + panel / 2, top + height + 3.7, "updates", colour=MUTED, align="center")
+    curves.label_ends(sheet, axes, left + panel + 1.6, ends, labels)
+    sheet.text(left + panel / 2, top + height + 4.0, "updates", colour=MUTED, align="center")
     sheet.text(0.6, HALF - 2 * STEP - 0.3, "train: with dropout, against smoothed labels", colour=MUTED)
-    sheet.text(0.6, HALF - STEP - 0.3, "validation: without either", colour=MUTED)
+    note = f"validation: without either{curves.of_seeds(histories)}"
+    sheet.text(0.6, HALF - STEP - 0.3, note, colour=MUTED)
+    last = history[-1]
     alt = (
         f"Line chart of loss in nats per token over {last['step']} updates ({last['epoch']:.1f} epochs). Training loss "
-        f"(dropout, smoothed labels) ends at {last['train_loss']:.2f}; validation loss falls from "
-        f"{history[0]['val_loss']:.2f} to {last['val_loss']:.2f}, a perplexity of {last['val_perplexity']:.2f}."
+        f"(dropout, smoothed labels) ends at {train[:, -1].mean():.2f}; validation loss falls from "
+        f"{validation[:, 0].mean():.2f} to {validation[:, -1].mean():.2f}, a perplexity of "
+        f"{perplexity[:, -1].mean():.2f}.{curves.told(histories)}"
     )
     book.add("curves_mt", sheet, alt)
 

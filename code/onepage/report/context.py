@@ -282,9 +282,14 @@ def _tables(page: Mapping[str, Any], tasks: Sequence[Task]) -> dict[str, Any]:
     """Tables for the Markdown alone: what a picture on the page shows, as numbers and text."""
     cls, mt = tasks[0].metrics, tasks[1].metrics
     return {
+        "scores": _scores(cls["test"]),
         "classes": [
             [row["name"], words.number(row["n"]), words.percent(row["recall"]), words.percent(row["precision"])]
             for row in cls["test"]["per_class"]
+        ],
+        "confusions": [
+            f"{row['true']} → {row['predicted']} {row['count']} ({words.percent(row['share'])})"
+            for row in cls["test"]["top_confusions"]
         ],
         "tests": [
             [
@@ -304,3 +309,19 @@ def _tables(page: Mapping[str, Any], tasks: Sequence[Task]) -> dict[str, Any]:
             for row in mt["examples"]
         ],
     }
+
+
+def _scores(test: Mapping[str, Any]) -> list[list[str]]:
+    """Accuracy and calibration of the test images: as trained, at the fitted temperature, over several views."""
+    after = test["calibrated"]
+    rows = []
+    for name, part in (
+        ("single image", test),
+        (f"at temperature {words.number(after['temperature'], 2)}, fitted on validation", test | after),
+        *((test[key]["method"], test[key]) for key in ("tta", "tta_shifts") if key in test),
+    ):
+        interval = "{} to {}".format(*(words.percent(bound, 2) for bound in part["accuracy_interval"]))
+        measured = [words.number(part[key], 3) if key in part else "–" for key in ("nll", "brier")]
+        ece = words.percent(part["ece"], 2) if "ece" in part else "–"
+        rows.append([name, words.percent(part["accuracy"], 2), interval, *measured, ece])
+    return rows

@@ -69,7 +69,9 @@ def cls_facts(metrics: Mapping[str, Any], provenance: Mapping[str, Any], page: M
         "test_accuracy": percent(test["accuracy"]),
         "gap": signed(100 * (test["accuracy"] - val["accuracy"])),
         "nll": number(test["nll"], 2),
+        "brier": number(test["brier"], 3),
         "ece": percent(test["ece"]),
+        "ece_both": f"{number(100 * test['ece'], 1)} → {percent(test['calibrated']['ece'])}",
         "temperature": number(test["calibrated"]["temperature"], 2),
         "calibrated_ece": percent(test["calibrated"]["ece"]),
         "tta_accuracy": percent(test["tta"]["accuracy"]),
@@ -80,6 +82,8 @@ def cls_facts(metrics: Mapping[str, Any], provenance: Mapping[str, Any], page: M
         "worst_recall": percent(classes[0]["recall"], 0),
         "pairs": number(len(classes) * (len(classes) - 1)),
     }
+    if "tta_shifts" in test:
+        facts["tta_shifts_accuracy"] = percent(test["tta_shifts"]["accuracy"])
     pairs = test["top_confusions"]
     if pairs and wrong:
         top = pairs[0]

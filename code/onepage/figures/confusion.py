@@ -1,0 +1,135 @@
+"""Confusion matrices: shares at half a column for the page, shares and counts in every cell at a column's width.
+
+The ten classes of CIFAR-10 stand in an order that puts look-alikes side by side: a block of vehicles, then a block of
+animals, each outlined. Other classes keep their order.
+"""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
+from matplotlib.patches import Rectangle
+
+from onepage.figures import text as texts
+from onepage.figures.sheet import FULL, HALF, HEADER, Book, Sheet
+from onepage.figures.style import INK, IRIDESCENT, LINE_PT, MUTED, PT_PER_MM
+from onepage.figures.text import percent
+
+VEHICLES = ("airplane", "ship", "automobile", "truck")
+ANIMALS = ("bird", "frog", "deer", "horse", "cat", "dog")
+NORM = PowerNorm(0.5, 0, 100)  # the mistakes are small shares: the square root lets them be seen
+DARK = 0.18  # relative luminance, below which white text stands out more than dark
+STEP = LINE_PT / PT_PER_MM
+Place = tuple[float, float, float, float]  # left, top, width, height in mm
+
+
+def draw_all(book: Book) -> None:
+    """Draw confusion_matrix and confusion_counts."""
+    test, names = book.metrics["test"], list(book.metrics["class_names"])
+    blocks = sorted(names) == sorted(VEHICLES + ANIMALS)
+    order = [names.index(name) for name in VEHICLES + ANIMALS] if blocks else list(range(len(names)))
+    counts = np.array(test["confusion"])[np.ix_(order, order)]
+    alt = _alt(test, names)
+    shown = [names[i] for i in order]
+    _shares(book, counts, shown, blocks, alt)
+    _counts(book, counts, shown, blocks, alt)
+
+
+def _shares(book: Book, counts: np.ndarray, names: list[str], blocks: bool, alt: str) -> None:
+    totals = counts.sum(1)
+    same = len(set(totals.tolist())) == 1  # then a share is a count as well
+    sheet = book.sheet(HALF, HALF, f"% of {totals[0]:,} images a row" if same else "% of true class (row)")
+    right = 3.9 if blocks else 0.8
+    shown = [texts.fit(name, 34) for name in names]
+    left = max(texts.width(name) for name in shown) / PT_PER_MM + 1.6
+    foot = left + STEP - 0.6
+    place = left, HEADER, HALF - left - right, HALF - HEADER - foot
+    share = 100 * counts / np.maximum(1, totals[:, None])
+    text = [[f"{int(value + 0.5)}" if value >= 0.5 else "" for value in row] for row in share]
+    axes = _heat(sheet, place, share, shown, annot=np.array(text), fmt="s", annot_kws={"size": 6.5})
+    sheet.text(left + place[2] / 2, HALF - 2.8, "predicted class", colour=MUTED, align="center")
+    if blocks:
+        _blocks(sheet, axes, place, HALF - right + 0.7)
+    book.add("confusion_matrix", sheet, alt)
+
+
+def _counts(book: Book, counts: np.ndarray, names: list[str], blocks: bool, alt: str) -> None:
+    """Share over count in each cell; recall at the end of each row, precision at the foot of each column."""
+    n = len(names)
+    totals, predicted = counts.sum(1), counts.sum(0)
+    share = 100 * counts / np.maximum(1, totals[:, None])
+    room = 34.0
+    shown = [texts.fit(name, room) for name in names]
+    names_width = max(texts.width(name) for name in shown) / PT_PER_MM + 1.6
+    side, right, top, cell = names_width + 2.2, 15.0, HEADER + 2.6, 2 * STEP + 0.7
+    foot = names_width + 2 * STEP + 0.4
+    place = side, top, FULL - side - right, n * cell
+    sheet = book.sheet(FULL, round(top + n * cell + foot + 0.4, 1), "% of true class (row), over the number of images")
+    axes = _heat(sheet, place, share, shown)
+    axes.tick_params(axis="x", pad=1.2 + LINE_PT)
+    width = place[2] / n
+    dark = IRIDESCENT(NORM(share))[..., :3] ** 2.2 @ (0.2126, 0.7152, 0.0722) < DARK  # as in sRGB, nearly
+    for i in range(n):
+        for j in range(n):
+            if counts[i, j]:
+                x, y = side + (j + 0.5) * width, top + i * cell + 0.3
+                colour = "white" if dark[i, j] else INK
+                label = f"{share[i, j]:.1f}" if share[i, j] < 99.95 else "100"
+                sheet.text(x, y, label, colour=colour, weight="bold", align="center")
+                sheet.text(x, y + STEP, f"{counts[i, j]}", colour=colour, align="center")
+        y = top + (i + 0.5) * cell - STEP / 2
+        end = FULL - right + 0.9
+        sheet.text(end, y, percent(counts[i, i] / max(1, totals[i])), colour=MUTED)
+        label = percent(counts[i, i] / max(1, predicted[i]))
+        sheet.text(side + (i + 0.5) * width, top + n * cell + 0.3, label, colour=MUTED, align="center")
+    sheet.text(end, top - STEP - 0.1, "recall", colour=MUTED)
+    sheet.text(side - 1.2, top + n * cell + 0.3, "precision", colour=MUTED, align="right")
+    sheet.text(1.6, top + n * cell / 2, "true class", colour=MUTED, rotation=90, align="center", valign="center")
+    middle = side + place[2] / 2
+    sheet.text(middle, sheet.height - STEP - 0.2, "predicted class", colour=MUTED, align="center")
+    if blocks:
+        _blocks(sheet, axes, place, FULL - 4.0)
+    book.add("confusion_counts", sheet, f"With the number of images in every cell. {alt}")
+
+
+def _heat(sheet: Sheet, place: Place, share: np.ndarray, names: list[str], **annotation: Any) -> Axes:
+    import seaborn  # here, because it brings pandas and takes a second to import
+
+    axes = sheet.axes(*place)
+    look = {"cmap": IRIDESCENT, "norm": NORM, "cbar": False, "linewidths": 0.4, "linecolor": "#e6e6e6"}
+    seaborn.heatmap(share, ax=axes, xticklabels=names, yticklabels=names, **look, **annotation)
+    axes.tick_params(length=0, pad=1.2)
+    axes.set_xticklabels(names, rotation=90)
+    axes.set_yticklabels(names, rotation=0)
+    return axes
+
+
+def _blocks(sheet: Sheet, axes: Axes, place: Place, x: float) -> None:
+    """Outline the vehicles and the animals, and name them upright at x."""
+    _, top, _, height = place
+    n, classes = len(VEHICLES), len(VEHICLES + ANIMALS)
+    for first, last, label in ((0, n, "vehicles"), (n, classes, "animals")):
+        side = last - first
+        axes.add_patch(Rectangle((first, first), side, side, fill=False, ec=INK, lw=0.9, clip_on=False, zorder=3))
+        y = [top + height * k / classes for k in (first, last)]
+        sheet.line([x, x], [y[0] + 0.5, y[1] - 0.5], colour=MUTED)
+        sheet.text(x + 0.4, sum(y) / 2, label, colour=MUTED, rotation=270, valign="center")
+
+
+def _alt(test: dict[str, Any], names: list[str]) -> str:
+    recalls = sorted(test["per_class"], key=lambda entry: entry["recall"])
+    alt = (
+        f"Confusion matrix of {len(names)} classes on {test['n']} test images, each row in percent of its true class; "
+        f"{test['accuracy']:.2%} of all images are right. Best recognised: {recalls[-1]['name']} "
+        f"({recalls[-1]['recall']:.1%}); worst: {recalls[0]['name']} ({recalls[0]['recall']:.1%}). "
+    )
+    if test["top_confusions"]:
+        pair = test["top_confusions"][0]
+        alt += (
+            f"Most confused: {pair['true']} taken for {pair['predicted']}, {pair['count']} images "
+            f"({pair['share']:.1%} of that class)."
+        )
+    else:
+        alt += "No image is misclassified."
+    return alt

@@ -1,0 +1,58 @@
+"""Views of test images: moved as said, averaged as said."""
+
+import numpy as np
+import pytest
+import torch
+
+from onepage.cls import scores, tta
+
+
+@pytest.mark.parametrize(("down", "right"), [(1, 1), (-1, -1), (2, 0), (0, -1), (0, 0)])
+def test_shift_moves_every_pixel_and_reflects_the_rim(down, right):
+    images = torch.randint(0, 256, (2, 3, 6, 7), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    moved = tta.shift(images, down, right)
+    assert moved.dtype == torch.uint8 and moved.shape == images.shape
+
+    def source(place, size):  # reflection about the border pixel, which is not repeated
+        return -place if place < 0 else 2 * (size - 1) - place if place >= size else place
+
+    for y in range(6):
+        for x in range(7):
+            assert torch.equal(moved[:, :, y, x], images[:, :, source(y - down, 6), source(x - right, 7)])
+
+
+def test_both_figures_are_means_over_just_the_views_they_name():
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randint(0, 256, (200, 3, 8, 8), dtype=torch.uint8, generator=generator)
+    weights = torch.randn(10, 3 * 8 * 8, generator=generator)
+    labels = torch.randint(0, 10, (200,), generator=generator).numpy()
+    seen = []
+
+    def predict(view):
+        seen.append(view)
+        return view.float().flatten(1) @ weights.T
+
+    logits = predict(images)
+    found = tta.score(predict, images, logits, labels)
+    # the mean over the views, from the views as a loop would write them
+    mirrored = [images, torch.flip(images, [3])]
+    moved = [tta.shift(view, step, step) for view in mirrored for step in (1, -1)]
+    for name, views in (("tta", mirrored), ("tta_shifts", mirrored + moved)):
+        mean = torch.stack([predict(view) for view in views]).mean(0)
+        right = int((mean.argmax(1).numpy() == labels).sum())
+        assert found[name]["accuracy"] == right / 200
+        assert found[name]["accuracy_interval"] == scores.wilson_interval(right, 200)
+    assert len(seen) == 6 + 2 + 6  # the image itself is not read a second time
+    assert "mirror" in found["tta"]["method"] and "six views" in found["tta_shifts"]["method"]
+
+
+def test_a_classifier_that_sees_a_corner_alone_gains_from_moved_views():
+    images = torch.zeros(4, 3, 8, 8, dtype=torch.uint8)
+    images[:, :, 1, 1] = 255  # one pixel off the corner that decides
+
+    def predict(view):
+        lit = view[:, 0, 0, 0].float()
+        return torch.stack([torch.full_like(lit, 30.0), lit], dim=1)
+
+    found = tta.score(predict, images, predict(images), np.ones(4, dtype=np.int64))
+    assert (found["tta"]["accuracy"], found["tta_shifts"]["accuracy"]) == (0.0, 1.0)
