@@ -1,0 +1,79 @@
+"""When a training reaches a validation accuracy: read off its curve, or projected where the curve ends too early.
+
+A projection extends the error on the validation images as a function of the images seen, n, by two curves through the
+readings, each a straight line fitted by least squares:
+
+    power law    ln e = ln a - b ln n     learning curves, Hestness et al. 2017; falls ever more slowly: the later end
+    logarithm    e = a - b ln n           falls by the same amount with each doubling: the earlier end
+
+The power law is the estimate. The range spans both curves and the 5 and 95 % quantiles of their bootstrap over the
+readings. Images become seconds at the rate of the curve itself.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FEWEST = 4  # readings for a projection
+DRAWS = 1000
+QUANTILES = (0.05, 0.95)
+LONGEST = 1e9  # seconds, thirty years; beyond it a curve does not arrive
+
+Row = Mapping[str, Any]
+
+
+def time_to(rows: Sequence[Row], target: float) -> dict[str, Any]:
+    """When the validation accuracy first is ``target`` or more: {"how", "seconds", "low", "high"}, in seconds.
+
+    rows: readings in order, each with "images", "seconds" and "val_accuracy" (a fraction). "how" is "reached": at
+    "high", the first reading there, and not yet at "low", the reading before; or "projected"; or "unknown" with
+    "seconds" None, where the readings are too few or do not fall. "low" of what was not reached is at least the time
+    of the last reading; "high" None: no end in sight.
+    """
+    before = 0.0
+    for row in rows:
+        if row["val_accuracy"] >= target:
+            return {"how": "reached", "seconds": row["seconds"], "low": before, "high": row["seconds"]}
+        before = row["seconds"]
+    unknown = {"how": "unknown", "seconds": None, "low": before, "high": None}
+    usable = [row for row in rows if row["images"] > 0 and row["val_accuracy"] < 1]
+    if len(usable) < FEWEST:
+        return unknown
+    n = np.array([row["images"] for row in usable], dtype=np.float64)
+    error = np.array([1 - row["val_accuracy"] for row in usable])
+    seconds_an_image = usable[-1]["seconds"] / usable[-1]["images"]
+    estimate = _arrival(n, np.log(error), np.log(1 - target)) * seconds_an_image
+    if not estimate < LONGEST:
+        return unknown
+    ends = [estimate, _arrival(n, error, 1 - target) * seconds_an_image]
+    generator = np.random.Generator(np.random.PCG64(0))
+    for power in (True, False):
+        values, goal = (np.log(error), np.log(1 - target)) if power else (error, 1 - target)
+        arrivals = []
+        for _ in range(DRAWS):
+            drawn = generator.integers(0, len(n), len(n))
+            if len(set(drawn)) >= 3:
+                arrivals.append(_arrival(n[drawn], values[drawn], goal) * seconds_an_image)
+        # "higher": an interpolation between a number and infinity would be neither
+        ends += np.quantile(arrivals, QUANTILES, method="higher").tolist()
+    last = float(rows[-1]["seconds"])
+    high = max(ends)
+    return {
+        "how": "projected",
+        "seconds": max(last, float(estimate)),
+        "low": max(last, float(min(ends))),
+        "high": max(last, float(high)) if high < LONGEST else None,
+    }
+
+
+def _arrival(n: NDArray[np.float64], values: NDArray[np.float64], goal: float) -> float:
+    """n at which the straight line of ``values`` over ln n comes down to ``goal``; infinite where it does not fall."""
+    x = np.log(n)
+    spread = np.square(x - x.mean()).sum()
+    slope = ((x - x.mean()) * (values - values.mean())).sum() / spread if spread > 0 else 0.0
+    if slope >= 0:
+        return np.inf
+    exponent = x.mean() + (goal - values.mean()) / slope
+    return float(np.exp(exponent)) if exponent < 700 else np.inf
