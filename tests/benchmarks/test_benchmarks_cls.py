@@ -13,7 +13,7 @@ from bench_cases import curve
 from click.testing import CliRunner
 
 from onepage import plan as plans
-from onepage.benchmarks import cls, cls_worker, machine, process
+from onepage.benchmarks import cls, cls_worker, machine, plain_cls, process
 from onepage.cli import main
 from onepage.cls.train import Recipe, Stage, lay_out
 from onepage.data import images, ready
@@ -63,8 +63,9 @@ def plan(data_dir: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def one_core(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Small matrices, one core, and a lock of this test's own."""
+    """Small matrices and batches, one core, and a lock of this test's own."""
     monkeypatch.setattr(machine, "SIZES", {"cpu": (16,)})
+    monkeypatch.setattr(plain_cls, "BATCH_SIZE", 8)
     monkeypatch.setattr(machine, "COPIED_BYTES", {"cpu": 1 << 12})
     monkeypatch.setattr(provenance, "cores", lambda: 1)
     locks = tmp_path / "locks"

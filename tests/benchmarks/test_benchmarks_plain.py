@@ -57,7 +57,7 @@ def test_it_learns_and_is_read_when_due(
 ) -> None:
     """With a clock that ticks a second each time it is looked at: each update takes one, readings take none."""
     ticks = itertools.count()
-    monkeypatch.setattr(plain_cls.time, "perf_counter", lambda: float(next(ticks)))
+    monkeypatch.setattr(plain_cls, "perf_counter", lambda: float(next(ticks)))
     torch.manual_seed(0)
     loop = plain_cls.Loop(*pictures, 2, CPU, workers=0)
     before = [parameter.clone() for parameter in loop.model.parameters()]
@@ -87,5 +87,5 @@ def test_rates_count_whole_updates_after_those_that_warm_up(monkeypatch: pytest.
             return iter([128, 128, 100, 28, 128])
 
     ticks = iter([10.0, 14.0])
-    monkeypatch.setattr(plain_cls.time, "perf_counter", lambda: next(ticks))
+    monkeypatch.setattr(plain_cls, "perf_counter", lambda: next(ticks))
     assert plain_cls.training_rate(Fake(), 101, warm_up=2) == 128 / 4  # type: ignore[arg-type]

@@ -47,7 +47,7 @@ def test_a_recipe_that_does_not_get_there_has_no_ratio() -> None:
     result["curves"]["ours"]["rows"] = curve([1000], [0.5], 100.0)
     assert set(cls.summarise(result)["ratios"]) == {"forward", "training"}
     assert cls_table.rows(result)[-1] == (
-        "time to 80% of the validation images",
+        "time to 80 % of the validation images",
         cls_table.rows(cls_result())[-1][1],
         "not reached in 10 s",
         "",
@@ -64,6 +64,9 @@ def test_the_table_names_what_was_projected() -> None:
     assert "a power law" in text and "busy" not in text
     result["curves"]["plain"]["rows"] = curve([100_000, 200_000], [0.4, 0.1], 50.0)
     result["load_before"] = 3.0
+    few = cls_result()
+    few["curves"]["plain"]["rows"] = curve([1000, 2000], [0.8, 0.7], 50.0)
+    assert "not reached in 40 s" in cls_table.markdown(few) and "too few" in cls_table.notes(few)
     text = cls_table.markdown(result)
     assert "projected" not in text and "The machine was busy (load 3.0)" in text
 

@@ -166,7 +166,7 @@ def _sample_words(found: Mapping[str, Any]) -> str:
 def train_ours(common: dict[str, Any], settings: Settings, scratch: Path, say: Say) -> dict[str, Any]:
     """Our recipe until it reaches the target (or ends): its readings and peak memory."""
     watch = _Watch(scratch / "run" / "history.jsonl", settings.target, "ours", say)
-    say(f"ours trains to {settings.target:.0%} of the validation images")
+    say(f"ours trains to {settings.target * 100:g} % of the validation images")
     given = common | {"readings": settings.our_readings, "run": str(scratch / "run")}
     memory = process.call(WORKER, "our curve", given, scratch, watch)
     watch()

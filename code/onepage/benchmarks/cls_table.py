@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from onepage.benchmarks import results
-from onepage.benchmarks.cls import SAME_SIZE, summarise
+from onepage.benchmarks.cls import BUSY, SAME_SIZE, summarise
 from onepage.benchmarks.results import Cells, digits, duration, rate
 
 HEADS = ("", "plain loop", "ours", "ratio")
@@ -35,14 +35,14 @@ def rows(result: Mapping[str, Any]) -> list[Cells]:
     times = found["time_to"]
     ratio = f"{digits(ratios['time_to'], 2)}, " if "time_to" in ratios else ""
     at_least = f"{ratio}at least {digits(ratios['time_to_at_least'], 2)}" if "time_to_at_least" in ratios else ""
-    target = f"time to {result['settings']['target']:.0%} of the validation images"
+    target = f"time to {result['settings']['target'] * 100:g} % of the validation images"
     table.append((target, _time(times["plain"]), _time(times["ours"]), at_least))
     return table
 
 
 def _share(found: Mapping[str, Any], row: Mapping[str, Any], what: str) -> str:
     peak = found["peaks"][row["precision"]]
-    return f"{row[f'{what}_share']:.0%} of {digits(peak / 1e9)} GFLOP/s"
+    return f"{row[f'{what}_share'] * 100:.0f} % of {digits(peak / 1e9)} GFLOP/s"
 
 
 def _time(found: Mapping[str, Any]) -> str:
@@ -69,14 +69,18 @@ def notes(result: Mapping[str, Any]) -> str:
         f"Time: one run each (n = 1) on {result['training_images']:,} images, read on {result['validation_images']:,}.",
         f"Ours ({which}) counts its readings; the plain loop's clock stands still while it is read.",
     ]
-    if summarise(result)["time_to"]["plain"]["how"] != "reached":
+    how = summarise(result)["time_to"]["plain"]["how"]
+    if how != "reached":
+        text.append(f"The plain loop trained for {duration(trained)};")
+    if how == "projected":
         text.append(
-            f"The plain loop trained for {duration(trained)}; what lies beyond is projected from its own {readings} "
-            "readings: a power law of the error in images seen, in brackets down to a logarithmic curve, with the "
-            "bootstrap of both."
+            f"what lies beyond is projected from its own {readings} readings: a power law of the error in images seen; "
+            "in brackets from a logarithmic curve, which falls faster, with the bootstrap of both."
         )
+    elif how == "unknown":
+        text.append(f"its {readings} readings are too few, or do not fall enough, for a projection.")
     load = result["load_before"]
-    if load is not None and load > 0.5:
+    if load is not None and load > BUSY:
         text.append(f"**The machine was busy (load {load}) when this began.**")
     return " ".join(text)
 

@@ -6,8 +6,8 @@ rest (BatchNorm, ReLU, pooling, optimiser) counts nothing, and training counts t
 """
 
 import re
-import time
 from collections.abc import Callable, Sequence
+from time import perf_counter
 from typing import Any
 
 import torch
@@ -33,10 +33,10 @@ def best_seconds(work: Callable[[], object], device: torch.device, repeats: int)
     times = []
     for _ in range(repeats):
         synchronise(device)
-        start = time.perf_counter()
+        start = perf_counter()
         work()
         synchronise(device)
-        times.append(time.perf_counter() - start)
+        times.append(perf_counter() - start)
     return min(times)
 
 

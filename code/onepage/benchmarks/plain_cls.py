@@ -6,8 +6,8 @@ worker processes and the usual transforms (pad 4, crop, mirror, normalise). Noth
 torch's default, and cuDNN may search for its fastest kernels.
 """
 
-import time
 from collections.abc import Callable, Iterator
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -116,19 +116,19 @@ def training_rate(loop: Loop, images: int, warm_up: int = 2) -> float:
     for _ in range(warm_up):
         next(updates)
     synchronise(loop.device)
-    start = time.perf_counter()
+    start = perf_counter()
     while done < images:
         done += next(updates)
     synchronise(loop.device)
-    return done / (time.perf_counter() - start)
+    return done / (perf_counter() - start)
 
 
 def forward_rate(model: nn.Module, inputs: Tensor, device: torch.device) -> float:
     """Images a second of inference on images that are in memory, normalised already."""
     predict(model, inputs[: 2 * BATCH_SIZE], device)
-    start = time.perf_counter()
+    start = perf_counter()
     predict(model, inputs, device)
-    return len(inputs) / (time.perf_counter() - start)
+    return len(inputs) / (perf_counter() - start)
 
 
 def learning_curve(
@@ -149,10 +149,10 @@ def learning_curve(
     inputs, labels = to_input(val_images), torch.from_numpy(val_labels.copy())
     spent, seen, updates = 0.0, 0, loop.updates()
     while due:
-        start = time.perf_counter()
+        start = perf_counter()
         seen += next(updates)
         synchronise(loop.device)
-        spent += time.perf_counter() - start
+        spent += perf_counter() - start
         if spent < due[0]:
             continue
         while due and due[0] <= spent:

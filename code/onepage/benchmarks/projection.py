@@ -44,36 +44,38 @@ def time_to(rows: Sequence[Row], target: float) -> dict[str, Any]:
     n = np.array([row["images"] for row in usable], dtype=np.float64)
     error = np.array([1 - row["val_accuracy"] for row in usable])
     seconds_an_image = usable[-1]["seconds"] / usable[-1]["images"]
-    estimate = _arrival(n, np.log(error), np.log(1 - target)) * seconds_an_image
-    if not estimate < LONGEST:
+    estimate, earliest = (float(_arrivals(n, values, goal)) for values, goal in _scales(error, 1 - target))
+    if not estimate * seconds_an_image < LONGEST:
         return unknown
-    ends = [estimate, _arrival(n, error, 1 - target) * seconds_an_image]
-    generator = np.random.Generator(np.random.PCG64(0))
-    for power in (True, False):
-        values, goal = (np.log(error), np.log(1 - target)) if power else (error, 1 - target)
-        arrivals = []
-        for _ in range(DRAWS):
-            drawn = generator.integers(0, len(n), len(n))
-            if len(set(drawn)) >= 3:
-                arrivals.append(_arrival(n[drawn], values[drawn], goal) * seconds_an_image)
+    drawn = np.random.Generator(np.random.PCG64(0)).integers(0, len(n), (DRAWS, len(n)))
+    drawn = drawn[(np.diff(np.sort(drawn)) > 0).sum(1) >= 2]  # three readings or more: two are no fit
+    ends = [estimate, earliest]
+    for values, goal in _scales(error, 1 - target):
         # "higher": an interpolation between a number and infinity would be neither
-        ends += np.quantile(arrivals, QUANTILES, method="higher").tolist()
+        ends += np.quantile(_arrivals(n[drawn], values[drawn], goal), QUANTILES, method="higher").tolist()
     last = float(rows[-1]["seconds"])
-    high = max(ends)
+    low, high = (float(end(ends)) * seconds_an_image for end in (min, max))
     return {
         "how": "projected",
-        "seconds": max(last, float(estimate)),
-        "low": max(last, float(min(ends))),
-        "high": max(last, float(high)) if high < LONGEST else None,
+        "seconds": max(last, estimate * seconds_an_image),
+        "low": max(last, low),
+        "high": max(last, high) if high < LONGEST else None,
     }
 
 
-def _arrival(n: NDArray[np.float64], values: NDArray[np.float64], goal: float) -> float:
-    """n at which the straight line of ``values`` over ln n comes down to ``goal``; infinite where it does not fall."""
+def _scales(error: NDArray[np.float64], goal: float) -> tuple[tuple[NDArray[np.float64], float], ...]:
+    """(values, goal) on the scales where each curve is a straight line over ln n: power law, logarithm."""
+    return (np.log(error), float(np.log(goal))), (error, goal)
+
+
+def _arrivals(n: NDArray[np.float64], values: NDArray[np.float64], goal: float) -> NDArray[np.float64]:
+    """n at which the straight line of ``values`` (..., readings) over ln n comes down to ``goal``: (...).
+
+    Infinite where it does not fall.
+    """
     x = np.log(n)
-    spread = np.square(x - x.mean()).sum()
-    slope = ((x - x.mean()) * (values - values.mean())).sum() / spread if spread > 0 else 0.0
-    if slope >= 0:
-        return np.inf
-    exponent = x.mean() + (goal - values.mean()) / slope
-    return float(np.exp(exponent)) if exponent < 700 else np.inf
+    x_mean, mean = x.mean(-1, keepdims=True), values.mean(-1, keepdims=True)
+    slope = ((x - x_mean) * (values - mean)).sum(-1) / np.square(x - x_mean).sum(-1)
+    falls = slope < 0
+    exponent = x_mean[..., 0] + (goal - mean[..., 0]) / np.where(falls, slope, -1.0)
+    return np.where(falls, np.exp(np.minimum(exponent, 700.0)), np.inf)
