@@ -37,10 +37,12 @@ STRICT ?= 0
 REF ?=
 NAME ?=
 FILE ?=
+BENCH_RUN ?=
+BENCH_MINUTES ?= 5
 PYTEST ?=
 
 single = $(if $(word 2,$($1)),$(error $1="$($1)": a value with spaces cannot be used; choose one without))
-$(foreach variable,PROFILE SEED DATA DATA_MIRROR SRC TGT DEVICE THREADS RECIPE PDF_ENGINE TORCH PYTHON OUT DATA_DIR VENV STRICT BUDGET_MIN,$(call single,$(variable)))
+$(foreach variable,PROFILE SEED DATA DATA_MIRROR SRC TGT DEVICE THREADS RECIPE PDF_ENGINE TORCH PYTHON OUT DATA_DIR VENV STRICT BUDGET_MIN BENCH_RUN BENCH_MINUTES,$(call single,$(variable)))
 ifneq ($(shell [[ "$(SEED)$(THREADS)$(BUDGET_MIN)" =~ ^[0-9]+$$ ]] && echo ok),ok)
 $(error SEED="$(SEED)", THREADS="$(THREADS)", BUDGET_MIN="$(BUDGET_MIN)": all must be whole numbers, 0 or more)
 endif
@@ -78,7 +80,7 @@ NEED_MT := $(filter all mt runs repro report verify claims reference,$(GOALS))
 NEED_PAGE := $(filter all report reference,$(GOALS))
 TRAINS := $(filter all cls mt runs repro,$(GOALS))
 ifneq ($(RECIPE),)
-ifneq ($(filter-out cls mt,$(GOALS)),)
+ifneq ($(filter-out cls mt bench-cls,$(GOALS)),)
 $(error RECIPE=$(RECIPE) is for one task: make cls RECIPE=... or make mt RECIPE=...)
 endif
 endif
@@ -124,7 +126,7 @@ endif
 endif
 
 .PHONY: help all setup setup-tex setup-compare doctor data cls mt report verify provenance reference runs claims test check
-.PHONY: lint types unit repro clean several each
+.PHONY: lint types unit repro bench-cls bench-conv clean several each
 help: ## what can be made, and the variables that steer it
 	@echo "make TARGET [VARIABLE=value ...]"
 	@echo
@@ -149,6 +151,8 @@ help: ## what can be made, and the variables that steer it
 	@echo "  REF=                a folder of report/reference that make verify compares the runs with"
 	@echo "  NAME=               what make reference calls the result: the hardware"
 	@echo "  FILE=               a picture or page that make provenance looks at"
+	@echo "  BENCH_RUN=          a run that make bench-cls reads its time to 80 % off; empty: it trains one"
+	@echo "  BENCH_MINUTES=5     training of the plain loop in make bench-cls; what it does not reach is projected"
 
 # with several seeds these goals are reached by way of the target several
 SEVERAL := $(if $(word 2,$(EVERY_SEED)),$(filter all cls mt runs report,$(MAKECMDGOALS)))
@@ -271,6 +275,12 @@ repro: runs ## train and evaluate both tasks a second time, elsewhere, and compa
 	$(call again,mt,$(PLAN_MT),$(RUN_MT))
 	@failed=0; for run in $(RUN_CLS) $(RUN_MT); do \
 	  $(ONEPAGE) digest $$run $(OUT)/runs/.repro$${run#$(OUT)/runs} || failed=1; done; exit $$failed
+
+bench-cls: $(PLAN_CLS) ## ResNet-18 by a plain loop and by ours: rates, memory, time to 80 %; the README's table
+	@$(ONEPAGE) bench cls --plan $(PLAN_CLS) --data-dir $(DATA_DIR) --seed $(SEED) --out $(OUT) \
+	  --minutes $(BENCH_MINUTES) $(if $(BENCH_RUN),--run '$(BENCH_RUN)') $(if $(filter .,$(OUT)),--readme README.md)
+bench-conv: $(READY) ## our convolution against the library's, layer by layer
+	@$(ONEPAGE) bench conv --out $(OUT) --threads $(THREADS) --device $(DEVICE)
 
 # The claims are tested on this machine's runs; where there are none, the quick profile is trained first.
 TESTED = PROFILE=$(if $(filter auto,$(PROFILE)),quick,$(PROFILE))

@@ -7,7 +7,9 @@ from typing import Any
 
 import click
 
+from onepage.benchmarks.command import bench
 from onepage.errors import UserError
+from onepage.options import data_dir_option, out_option
 
 TASK = click.Choice(["cls", "mt"])
 # torch takes a second to import: each command imports what it needs, so that --help and the drawing stages stay quick
@@ -56,18 +58,6 @@ def same_data(here: str, expected: str, role: str, remedy: str) -> None:
     """Raise UserError when the data on disk is not what the run was planned for or trained on."""
     if here != expected:
         raise UserError(f"the data (digest {here[:12]}) is not what was {role} (digest {expected[:12]}); {remedy}")
-
-
-data_dir_option = click.option(
-    "--data-dir", type=click.Path(path_type=Path), default=Path("data"), show_default=True, help="Where data sets lie."
-)
-out_option = click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path(),
-    show_default=True,
-    help="Folder that holds runs/, figures/ and report/.",
-)
 
 
 @main.command()
@@ -344,3 +334,6 @@ def doctor(out: Path, data_dir: Path, mirror: str, device: str, pdf_engine: str,
     from onepage.doctor import run
 
     sys.exit(run(data_dir, out, mirror or None, device, pdf_engine, src, tgt))
+
+
+main.add_command(bench)

@@ -1,0 +1,89 @@
+"""``python -m onepage bench``: the commands behind `make bench-cls` and `make bench-conv`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from onepage.options import data_dir_option, out_option
+
+
+@click.group()
+def bench() -> None:
+    """Measure this program beside a plain one, on this machine.
+
+    Leave the machine alone meanwhile: whatever else runs makes the figures low and the ratios unsafe.
+    """
+
+
+@bench.command("cls")
+@click.option("--plan", type=click.Path(path_type=Path), required=True, help="Plan written by `data`.")
+@data_dir_option
+@out_option
+@click.option("--seed", default=0, show_default=True, help="Seed of weights, order and augmentation.")
+@click.option("--repeats", type=click.IntRange(min=1), default=5, show_default=True, help="Turns of each contender.")
+@click.option(
+    "--images", type=click.IntRange(min=0), default=0, help="Images a turn; 0: 2,048 on a CPU, 40,960 on a GPU."
+)
+@click.option(
+    "--minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    default=5.0,
+    show_default=True,
+    help="Training of the plain loop towards the target; what it does not reach is projected.",
+)
+@click.option(
+    "--target", type=click.FloatRange(0, 1, True, True), default=0.8, show_default=True, help="Accuracy timed."
+)
+@click.option("--workers", type=click.IntRange(min=0), default=2, show_default=True, help="Of the plain DataLoader.")
+@click.option("--run", "from_run", type=click.Path(path_type=Path), help="Read our time to the target off this run.")
+@click.option("--readme", type=click.Path(path_type=Path, exists=True), help="README whose table is written anew.")
+def bench_cls(
+    plan: Path, data_dir: Path, out: Path, seed: int, from_run: Path | None, readme: Path | None, **settings: Any
+) -> None:
+    """ResNet-18 by a plain loop, as a tutorial writes it, and by ours: rates, memory, time to 80 %.
+
+    Writes OUT/report/bench/cls-HARDWARE.json, every repeat in it, and the table of --readme. Stopped midway it writes
+    nothing.
+    """
+    from onepage.benchmarks import cls, cls_table, results
+
+    if readme is not None:
+        results.section_of(readme.read_text(encoding="utf-8"), "cls")
+    result = cls.run(plan, data_dir, seed, out, cls.Settings(**settings), from_run)
+    path = results.write(out, cls.name_of(result), result)
+    cls_table.show(result)
+    if readme is not None:
+        kept = results.read_all(out, "cls")
+        results.put_section(readme, "cls", results.section(kept, cls_table.markdown, "cls"))
+    click.echo(f"result in {path}" + (f", table in {readme}" if readme is not None else ""))
+
+
+@bench.command("conv")
+@out_option
+@click.option("--repeats", type=click.IntRange(min=1), default=5, show_default=True, help="Turns of each contender.")
+@click.option("--threads", type=click.IntRange(min=0), default=0, help="CPU threads; 0 takes all cores.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option(
+    "--size", "sizes", type=click.Choice(["16", "20", "24", "32"]), multiple=True, help="Only this image size."
+)
+@click.option("--precision", "precisions", type=click.Choice(["bf16", "fp32"]), multiple=True, help="Only this one.")
+def bench_conv(
+    out: Path, repeats: int, threads: int, device: str, sizes: tuple[str, ...], precisions: tuple[str, ...]
+) -> None:
+    """Our convolution against nn.Conv2d: each layer of ResNet-18, forward and both gradients.
+
+    Writes OUT/report/bench/conv-HARDWARE.json.
+    """
+    from onepage import plan
+    from onepage.benchmarks import convolution, results
+    from onepage.training import provenance
+
+    where = plan.resolve_device(device)
+    image_sizes = [int(size) for size in sizes] or convolution.IMAGE_SIZES
+    result = convolution.run(
+        repeats, threads or provenance.cores(), where, out, image_sizes, precisions or ("bf16", "fp32")
+    )
+    path = results.write(out, convolution.name_of(result), result)
+    convolution.show(result)
+    click.echo(f"result in {path}")

@@ -1,0 +1,110 @@
+"""What the machine can do at most, and what a network asks of it.
+
+A rate in images/s says little without a bound: the fastest matrix product that torch reaches here, in the precision
+used, is what a convolution could reach at best. FLOPs are 2 x multiply-adds of convolutions and linear layers; the
+rest (BatchNorm, ReLU, pooling, optimiser) counts nothing, and training counts three times its forward pass.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from onepage.training import provenance
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+TRAINING_PASSES = 3  # forward, gradient of the inputs, gradient of the weights
+SIZES = {"cpu": (1024, 2048, 4096), "cuda": (4096, 8192, 16384)}
+COPIED_BYTES = {"cpu": 1 << 28, "cuda": 1 << 31}
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until the device has done what it was given; a CPU always has."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def best_seconds(work: Callable[[], object], device: torch.device, repeats: int) -> float:
+    """Shortest time of ``work()`` in ``repeats`` tries, after one that is not counted."""
+    work()
+    times = []
+    for _ in range(repeats):
+        synchronise(device)
+        start = perf_counter()
+        work()
+        synchronise(device)
+        times.append(perf_counter() - start)
+    return min(times)
+
+
+def matmul_peak(precision: str, device: torch.device, sizes: Sequence[int] = (), repeats: int = 5) -> dict[str, float]:
+    """Best rate of square matrix products over several sizes: {"flops" a second, "size"}.
+
+    On a GPU "fp32" is measured with TF32 allowed, since torch's fp32 convolutions use it there.
+    """
+    allowed = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = True
+    try:
+        best = {"flops": 0.0, "size": 0.0}
+        for size in sizes or SIZES[device.type]:
+            a, b = (torch.randn(size, size, device=device).to(DTYPES[precision]) for _ in range(2))
+            out = torch.empty_like(a)
+
+            def product(a: Tensor = a, b: Tensor = b, out: Tensor = out) -> Tensor:
+                return torch.mm(a, b, out=out)
+
+            rate = 2 * size**3 / best_seconds(product, device, repeats)
+            if rate > best["flops"]:
+                best = {"flops": rate, "size": float(size)}
+        return best
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = allowed
+
+
+def copy_bandwidth(device: torch.device, n_bytes: int = 0, repeats: int = 5) -> float:
+    """Bytes a second of a copy in memory, each byte counted twice: read and written."""
+    source = torch.ones(n_bytes or COPIED_BYTES[device.type], dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    return 2 * len(source) / best_seconds(lambda: target.copy_(source), device, repeats)
+
+
+@torch.no_grad()
+def forward_flops(model: nn.Module, image_size: int) -> int:
+    """FLOPs of the forward pass of one image (3, image_size, image_size), counted layer by layer as it runs."""
+    counted = 0
+
+    def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal counted
+        if isinstance(layer, nn.Conv2d):
+            products = layer.in_channels // layer.groups * layer.kernel_size[0] * layer.kernel_size[1]
+        else:
+            assert isinstance(layer, nn.Linear)
+            products = layer.in_features
+        counted += 2 * output.numel() * products
+
+    layers = [module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    hooks = [layer.register_forward_hook(count) for layer in layers]
+    was_training = model.training
+    try:
+        model.eval()
+        model(torch.zeros(1, 3, image_size, image_size, device=next(model.parameters()).device))
+    finally:
+        model.train(was_training)
+        for hook in hooks:
+            hook.remove()
+    return counted
+
+
+def hardware_slug(host: dict[str, Any], device: str) -> str:
+    """A short name for files, from ``provenance.host()``: "2-cores-amd-epyc", "nvidia-h200"."""
+    name = host["gpu"] if device == "cuda" else f"{host['cores']} cores {host['cpu']}"
+    return re.sub(r"[^a-z0-9]+", "-", re.sub(r"\((r|tm)\)", "", str(name).lower())).strip("-")[:60]
+
+
+def use_all_cores() -> int:
+    """Let torch use every core this process may, whatever OMP_NUM_THREADS says; returns their number."""
+    torch.set_num_threads(provenance.cores())
+    return provenance.cores()

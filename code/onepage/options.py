@@ -1,0 +1,16 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+
+import click
+
+data_dir_option = click.option(
+    "--data-dir", type=click.Path(path_type=Path), default=Path("data"), show_default=True, help="Where data sets lie."
+)
+out_option = click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path(),
+    show_default=True,
+    help="Folder that holds runs/, figures/ and report/.",
+)

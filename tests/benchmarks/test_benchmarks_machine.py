@@ -1,0 +1,69 @@
+"""FLOPs by layer, rates of the machine, names for its files."""
+
+import pytest
+import torch
+from torch import nn
+
+from onepage.benchmarks import machine
+from onepage.benchmarks.plain_cls import make_model
+from onepage.cls.resnet import ResNet18
+
+CPU = torch.device("cpu")
+
+
+def by_hand(size: int) -> int:
+    """FLOPs of ResNet-18 (He et al. 2015, table 1, CIFAR stem) for one image, from the widths alone."""
+    flops, width_in = 2 * size**2 * 64 * 3 * 9, 64
+    for stage, width in enumerate((64, 128, 256, 512)):
+        positions = (size // 2**stage) ** 2
+        flops += 2 * positions * width * 9 * (width_in + 3 * width)
+        flops += 2 * positions * width * width_in if width != width_in else 0
+        width_in = width
+    return flops + 2 * 512 * 10
+
+
+@pytest.mark.parametrize("size", [16, 32])
+def test_flops_of_resnet18_are_those_of_its_widths(size: int) -> None:
+    assert machine.forward_flops(ResNet18(), size) == by_hand(size)
+    assert machine.forward_flops(make_model(), size) == by_hand(size)
+
+
+def test_counting_leaves_the_model_as_it_was() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3, groups=1), nn.Flatten(), nn.Linear(4 * 6 * 6, 5)).train()
+    assert machine.forward_flops(model, 8) == 2 * (4 * 36 * 27 + 5 * 144)
+    assert model.training and all(not module._forward_hooks for module in model.modules())
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_peak_is_the_best_of_its_sizes(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With times that say so: 16 is twice as fast for its work as 8 and 32."""
+    seconds = iter([1.0, 4.0, 64.0])
+    monkeypatch.setattr(machine, "best_seconds", lambda work, device, repeats: (work(), next(seconds))[1])
+    found = machine.matmul_peak(precision, CPU, sizes=(8, 16, 32))
+    assert found == {"flops": 2 * 16**3 / 4.0, "size": 16.0}
+
+
+def test_rates_are_rates() -> None:
+    assert machine.matmul_peak("fp32", CPU, sizes=(32,), repeats=2)["flops"] > 0
+    assert machine.copy_bandwidth(CPU, 1 << 16, repeats=2) > 0
+    assert not torch.backends.cuda.matmul.allow_tf32
+
+
+def test_the_shortest_time_counts_and_the_first_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = iter([0.0, 5.0, 10.0, 13.0, 20.0, 24.0])
+    monkeypatch.setattr(machine, "perf_counter", lambda: next(ticks))
+    calls: list[int] = []
+    assert machine.best_seconds(lambda: calls.append(1), CPU, 3) == 3.0
+    assert len(calls) == 4
+
+
+@pytest.mark.parametrize(
+    ("host", "device", "slug"),
+    [
+        ({"cpu": "AMD EPYC", "cores": 2, "gpu": None}, "cpu", "2-cores-amd-epyc"),
+        ({"cpu": "x", "cores": 8, "gpu": "NVIDIA H200"}, "cuda", "nvidia-h200"),
+        ({"cpu": "Intel(R) Xeon(R) CPU @ 2.20GHz", "cores": 4, "gpu": "x"}, "cpu", "4-cores-intel-xeon-cpu-2-20ghz"),
+    ],
+)
+def test_files_are_named_for_the_hardware(host: dict[str, object], device: str, slug: str) -> None:
+    assert machine.hardware_slug(host, device) == slug
