@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from onepage import digests
 from onepage.training.locking import cpu_training_lock
+from onepage.verification import digests
 from test_make import OURS, REPOSITORY
 
 PATIENCE = 600  # seconds for one step, on a machine that does other things as well

@@ -11,10 +11,11 @@ import pytest
 from click.testing import CliRunner
 
 import synthetic_run
-from onepage import seeds, verify
+from onepage import seeds
 from onepage.cli import main
 from onepage.errors import UserError
 from onepage.files import read_json, sha256_file
+from onepage.verification import verify
 
 
 @pytest.fixture(scope="module")

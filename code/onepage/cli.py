@@ -176,7 +176,7 @@ def digest(run: Path, again: Path | None) -> None:
 
     With AGAIN, a second run: print both, and whether they are equal to the bit; exits 1, naming what differs, when not.
     """
-    from onepage import digests
+    from onepage.verification import digests
 
     sys.exit(digests.show(run, again, click.echo))
 
@@ -269,8 +269,8 @@ def verify(
     Also: every accuracy and BLEU of metrics.json is recounted; pictures and page must come from the runs they name;
     with --ref, each score is set beside that of a reference result.
     """
-    from onepage import comparison, reference
-    from onepage import verify as verification
+    from onepage.verification import comparison, reference
+    from onepage.verification import verify as verification
 
     if ref is not None:
         reference.load(ref)
@@ -292,7 +292,7 @@ def provenance(file: Path, out: Path) -> None:
 
     It matches when the metrics of the run it names have the digest that it carries, and its bytes are those written.
     """
-    from onepage import tracing
+    from onepage.verification import tracing
 
     click.echo("\n".join(tracing.explain(file, out)))
 
@@ -309,8 +309,8 @@ def reference(name: str, out: Path, data_dir: Path, cls_run: Path, mt_run: Path,
 
     Name it for the hardware. Verifies first, and writes nothing when anything fails.
     """
-    from onepage import reference as references
-    from onepage import verify as verification
+    from onepage.verification import reference as references
+    from onepage.verification import verify as verification
 
     results, checks = verification.verify_all(claims, out, data_dir, cls_run, mt_run)
     verification.print_table([*results, *checks])

@@ -2,7 +2,7 @@
 
 Seeds are comparable when everything but the seed is the same: recipe, data, device, precision, threads, libraries, and
 the code that trained and that evaluated. ``write`` puts them into seeds.json beside the run folders, for pictures and
-page; ``onepage.reference`` keeps the same rows, and ``onepage.comparison`` makes its bands of them. Standard library
+page; ``verification.reference`` keeps the same rows, and ``verification.comparison`` makes its bands of them. Standard library
 only.
 """
 

@@ -21,7 +21,7 @@ REPOSITORY = PACKAGE.parents[1]
 # What each stage reads, as patterns below code/onepage/ (or below the repository, with a leading slash).
 SHARED = ["training/seeding.py", "training/schedules.py", "training/averaging.py", "training/weights.py"]
 SHARED += ["training/recipe.py", "training/muon.py"]
-DRAWN = ["/figures/onepage.mplstyle", "/figures/fonts/*.ttf", "/env/requirements.txt", "lineage.py"]
+DRAWN = ["/figures/onepage.mplstyle", "/figures/fonts/*.ttf", "/env/requirements.txt", "verification/lineage.py"]
 DRAWN += [f"figures/{name}.py" for name in ("style", "sheet", "text", "curves")]
 STAGES: dict[str, list[str]] = {
     "train-cls": [
@@ -44,7 +44,8 @@ STAGES: dict[str, list[str]] = {
     ],
     "draw-mt": [*DRAWN, "figures/mt.py", "figures/attention.py"],
     "render": [
-        *["report/*.py", "claims.py", "lineage.py", "seeds.py", "/report/templates/*", "/report/*.toml"],
+        *["report/*.py", "verification/claims.py", "verification/lineage.py", "seeds.py"],
+        *["/report/templates/*", "/report/*.toml"],
         *["/figures/fonts/*.ttf", "/env/requirements.txt"],
     ],
 }
@@ -58,6 +59,7 @@ WITHOUT_EFFECT = {
     "mt/__init__.py",
     "data/__init__.py",
     "training/__init__.py",
+    "verification/__init__.py",
     "figures/__init__.py",
     "report/__init__.py",
     "training/checkpoint.py",

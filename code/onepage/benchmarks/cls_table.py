@@ -92,7 +92,7 @@ def markdown(result: Mapping[str, Any]) -> str:
 
 def show(result: Mapping[str, Any]) -> None:
     """Print the table and its notes to the terminal."""
-    from onepage.verify import print_rows
+    from onepage.verification.verify import print_rows
 
     heads = ("what", *HEADS[1:])
     print_rows("ResNet-18 by a plain loop and by ours", heads, rows(result))

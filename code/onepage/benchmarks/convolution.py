@@ -169,7 +169,7 @@ def totals(layers: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, ...]]:
 
 def show(result: Mapping[str, Any]) -> None:
     """Print the table to the terminal: milliseconds, library / ours = ratio."""
-    from onepage.verify import print_rows
+    from onepage.verification.verify import print_rows
 
     rows = [*(cells(row) for row in result["layers"]), *totals(result["layers"])]
     print_rows("Milliseconds by nn.Conv2d / by ours = times faster", HEADS, rows)

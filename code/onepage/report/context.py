@@ -11,13 +11,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from onepage import claims as held
-from onepage import lineage, seeds
+from onepage import seeds
 from onepage.errors import UserError
 from onepage.files import read_json, sha256_file
 from onepage.report import facts as words
 from onepage.report import origin
 from onepage.report.origin import Task
+from onepage.verification import claims as held
+from onepage.verification import lineage
 
 # The pictures on the page, row by row: the left column, the right column. Everything else drawn goes to the Markdown.
 ROWS = {

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from onepage import lineage
 from onepage.report import facts as words
+from onepage.verification import lineage
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The scores of a run counted anew: from its predictions.npz, and from labels and references in digest-checked data.
 
-Nothing here reads a score from metrics.json; ``onepage.verify`` compares. numpy, sacrebleu and the data loaders are
+Nothing here reads a score from metrics.json; ``verify`` compares. numpy, sacrebleu and the data loaders are
 imported where they are needed.
 """
 

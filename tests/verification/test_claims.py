@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from onepage import verify
+from onepage.verification import verify
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 FILE = REPOSITORY / "report" / "claims.toml"
 
 

@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from onepage import lineage
-from onepage.claims import FAIL, PASS
 from onepage.errors import UserError
 from onepage.files import read_json, sha256_file
-from onepage.verify import Check
+from onepage.verification import lineage
+from onepage.verification.claims import FAIL, PASS
+from onepage.verification.verify import Check
 
 PNG, PDF = b"\x89PNG\r\n\x1a\n", b"%PDF-"
 

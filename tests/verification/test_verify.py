@@ -11,10 +11,10 @@ import pytest
 
 import synthetic_data
 import synthetic_run
-from onepage import verify
 from onepage.errors import UserError
+from onepage.verification import verify
 
-CLAIMS_FILE = Path(__file__).resolve().parents[1] / "report" / "claims.toml"
+CLAIMS_FILE = Path(__file__).resolve().parents[2] / "report" / "claims.toml"
 CLAIMS = verify.load_claims(CLAIMS_FILE)
 Case = tuple[Path, Path]  # cls run, mt run
 

@@ -1,8 +1,8 @@
 """Verification: is what the page says what the predictions say, and do page and pictures come from that run?
 
 Every claim of report/claims.toml, and every accuracy and BLEU in metrics.json, is compared with a recount
-(``onepage.recount``): a number edited by hand, in predictions or metrics, fails. ``onepage.tracing`` follows pictures
-and page back to their runs, ``onepage.comparison`` sets a run beside a reference result. Nothing heavy is imported
+(``recount``): a number edited by hand, in predictions or metrics, fails. ``tracing`` follows pictures
+and page back to their runs, ``comparison`` sets a run beside a reference result. Nothing heavy is imported
 before it is needed.
 """
 
@@ -12,15 +12,27 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from onepage import comparison, seeds
-from onepage.claims import FAIL, NOT_CHECKED, PASS, Claim, Result, against_bound, at, is_number, load_claims, status
+from onepage import seeds
 from onepage.errors import UserError
 from onepage.files import read_json
+from onepage.verification import comparison
+from onepage.verification.claims import (
+    FAIL,
+    NOT_CHECKED,
+    PASS,
+    Claim,
+    Result,
+    against_bound,
+    at,
+    is_number,
+    load_claims,
+    status,
+)
 
 if TYPE_CHECKING:
-    from onepage.recount import Recount
+    from onepage.verification.recount import Recount
 
-REFERENCES = Path(__file__).resolve().parents[2] / "report" / "reference"
+REFERENCES = Path(__file__).resolve().parents[3] / "report" / "reference"
 # metrics.json must agree with the recount: exactly for a count of images; for BLEU within the noise of float addition.
 TOLERANCE = {"accuracy": 1e-9, "bleu": 1e-6}
 
@@ -50,7 +62,7 @@ class Evidence:
     @cached_property
     def _recounted(self) -> "Recount | tuple[str, str]":
         """The recount, or (state, reason) where there can be none."""
-        from onepage.recount import recount
+        from onepage.verification.recount import recount
 
         assert self.run is not None and self.metrics is not None
         path = self.run / "predictions.npz"
@@ -174,7 +186,7 @@ def verify_all(
     claims: Path, out: Path, data_dir: Path, cls_run: Path | None, mt_run: Path | None, *, files: bool = True
 ) -> tuple[list[Result], list[Check]]:
     """What ``make verify`` verifies of two runs: (claims, checks); ``files``: pictures and page in ``out`` too."""
-    from onepage.tracing import check_files
+    from onepage.verification.tracing import check_files
 
     evidence = gather(out, data_dir, cls_run, mt_run)
     held = load_claims(claims) + stand_ins(claims, [cls_run, mt_run])

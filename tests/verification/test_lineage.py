@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import synthetic_run
-from onepage import lineage
+from onepage.verification import lineage
 
 DIGEST = "0123456789abcdef" * 4
 

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from onepage.claims import FAIL, NOT_CHECKED, PASS, Claim, Reference, at, is_number
 from onepage.errors import UserError
 from onepage.files import read_json
 from onepage.seeds import Measure, measures
 from onepage.training.recipe import difference
+from onepage.verification.claims import FAIL, NOT_CHECKED, PASS, Claim, Reference, at, is_number
 
 # 97.5 % quantiles of Student's t by degrees of freedom; beyond the table its last, which is a little too wide
 STUDENT = {2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262, 10: 2.228}

@@ -1,6 +1,6 @@
 """The claims of report/claims.toml: what each says, and its state from metrics.json alone, as the page shows it.
 
-``onepage.verify`` recomputes them. A claim about a set the run was not trained on is NOT CHECKED, never PASS. Standard
+``verify`` recomputes them. A claim about a set the run was not trained on is NOT CHECKED, never PASS. Standard
 library only.
 """
 

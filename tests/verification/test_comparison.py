@@ -13,12 +13,12 @@ import pytest
 
 import synthetic_data
 import synthetic_run
-from onepage import comparison, verify
-from onepage.claims import Claim, Reference
 from onepage.errors import UserError
 from onepage.seeds import beside
+from onepage.verification import comparison, verify
+from onepage.verification.claims import Claim, Reference
 
-CLAIMS = verify.load_claims(Path(__file__).resolve().parents[1] / "report" / "claims.toml")
+CLAIMS = verify.load_claims(Path(__file__).resolve().parents[2] / "report" / "claims.toml")
 Pair = tuple[Path, Path]  # run folder here, reference folder (with cls/ and mt/ inside)
 
 
@@ -233,7 +233,7 @@ def test_a_reference_that_is_not_there_is_one_clear_error(pair: Pair, monkeypatc
     ],
 )
 def test_a_malformed_reference_in_claims_is_one_clear_error(table: str, says: str, tmp_path: Path) -> None:
-    text = (Path(__file__).resolve().parents[1] / "report" / "claims.toml").read_text()
+    text = (Path(__file__).resolve().parents[2] / "report" / "claims.toml").read_text()
     before, found, after = re.split(r"(?m)^(reference = .*)$", text, maxsplit=1)
     assert found
     (tmp_path / "claims.toml").write_text(f"{before}reference = {{ {table} }}{after}")

@@ -11,9 +11,9 @@ from PIL import Image, PngImagePlugin
 
 import synthetic_page
 import synthetic_run
-from onepage import tracing
 from onepage.cli import main
 from onepage.errors import UserError
+from onepage.verification import tracing
 
 Case = tuple[Path, Path, Path]  # out, cls run, mt run
 

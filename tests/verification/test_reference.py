@@ -16,16 +16,16 @@ from PIL import Image
 import synthetic_data
 import synthetic_page
 import synthetic_run
-from onepage import comparison, reference, verify
-from onepage.claims import Claim
 from onepage.cli import main
 from onepage.errors import UserError
 from onepage.figures.cls import draw as draw_cls
 from onepage.figures.mt import draw as draw_mt
 from onepage.report import pdf
 from onepage.report.render import render
+from onepage.verification import comparison, reference, verify
+from onepage.verification.claims import Claim
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 CLAIMS_FILE = REPOSITORY / "report" / "claims.toml"
 CLAIMS = verify.load_claims(CLAIMS_FILE)
 KEPT = sorted(path for path in (REPOSITORY / "report" / "reference").glob("[!.]*") if path.is_dir())

@@ -15,12 +15,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from onepage import comparison, lineage, seeds
-from onepage.claims import FAIL, PASS, Claim, Result, at, is_number
+from onepage import seeds
 from onepage.errors import UserError
 from onepage.files import read_json, sha256_file, write_bytes, write_json, write_text
 from onepage.report.pdf import typst_image
-from onepage.tracing import mismatches, read_origin
+from onepage.verification import comparison, lineage
+from onepage.verification.claims import FAIL, PASS, Claim, Result, at, is_number
+from onepage.verification.tracing import mismatches, read_origin
 
 FORM = 1  # of the folder; raised when what it holds changes
 MAX_BYTES = 3_000_000  # of the whole folder
@@ -37,7 +38,7 @@ def write(
 ) -> tuple[Path, list[str]]:
     """Write ``out``/report/reference/``name`` from the page and the runs that are there; returns it and remarks on it.
 
-    runs: {task: run folder}. results, checks: what ``onepage.verify`` found of these runs, all of which must not fail.
+    runs: {task: run folder}. results, checks: what ``verify`` found of these runs, all of which must not fail.
     An older result of that name is replaced. Raises UserError, and leaves everything as it was, for a bad name, runs
     or a page that do not verify, and a result over 3 MB.
     """

@@ -1,6 +1,6 @@
 """The short form of where a result comes from: one line that every picture and the page carry in their metadata.
 
-Written here when a picture is drawn or the page is set, read back here by ``onepage.tracing``. It names the run by its
+Written here when a picture is drawn or the page is set, read back here by ``tracing``. It names the run by its
 path under runs/ and by the digest of the metrics shown; the rest is for a reader who has the file alone. Standard
 library only.
 """

@@ -8,11 +8,11 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from onepage import digests
 from onepage.cli import main
 from onepage.errors import UserError
 from onepage.training import checkpoint
 from onepage.training.weights import digest_tensors
+from onepage.verification import digests
 from synthetic_run import write_cls_run, write_mt_run
 
 WEIGHTS = {"a.weight": torch.tensor([[1.0, 0.0], [2.0, 3.0]]), "a.steps": torch.tensor(7)}
