@@ -69,7 +69,7 @@ def test_provenance_asks_for_the_file_and_reference_for_runs(copy):
 
 @pytest.mark.fault(
     "a setting with spaces, or no number where one must be",
-    "`a value with spaces cannot be used`, `both must be whole numbers`, `is for one task`",
+    "`a value with spaces cannot be used`, `must be whole numbers`, `is for one task`",
 )
 @pytest.mark.parametrize(
     ("setting", "says"), [("SEED=a", "whole numbers"), ("OUT=a b", "spaces"), ("RECIPE=x.toml", "for one task")]

@@ -66,6 +66,7 @@ def test_the_file_holds_every_seed_with_its_scores_and_curve(runs: Path) -> None
         assert row["measures"] == {
             "test accuracy": metrics["test"]["accuracy"],
             "test accuracy with mirror image": metrics["test"]["tta"]["accuracy"],
+            "test accuracy with mirror image and shifts": metrics["test"]["tta_shifts"]["accuracy"],
         }
     mean = sum(accuracies) / 3
     sd = (sum((value - mean) ** 2 for value in accuracies) / 2) ** 0.5

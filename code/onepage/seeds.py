@@ -2,8 +2,8 @@
 
 Seeds are comparable when everything but the seed is the same: recipe, data, device, precision, threads, libraries, and
 the code that trained and that evaluated. ``write`` puts them into seeds.json beside the run folders, for pictures and
-page; ``verification.reference`` keeps the same rows, and ``verification.comparison`` makes its bands of them. Standard library
-only.
+page; ``verification.reference`` keeps the same rows, and ``verification.comparison`` makes its bands of them. Standard
+library only.
 """
 
 import re
