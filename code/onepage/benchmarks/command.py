@@ -73,7 +73,7 @@ def bench_conv(
 ) -> None:
     """Our convolution against nn.Conv2d: each layer of ResNet-18, forward and both gradients.
 
-    Writes OUT/report/bench/conv-HARDWARE.json.
+    Writes OUT/report/bench/conv-HARDWARE.json, if all sizes and precisions are measured.
     """
     from onepage import plan
     from onepage.benchmarks import convolution, results
@@ -84,6 +84,8 @@ def bench_conv(
     result = convolution.run(
         repeats, threads or provenance.cores(), where, out, image_sizes, precisions or ("bf16", "fp32")
     )
-    path = results.write(out, convolution.name_of(result), result)
     convolution.show(result)
-    click.echo(f"result in {path}")
+    if sizes or precisions:
+        click.echo("only a part: not kept")
+    else:
+        click.echo(f"result in {results.write(out, convolution.name_of(result), result)}")
