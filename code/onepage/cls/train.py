@@ -135,6 +135,12 @@ class Plan:
         """Image size of update number ``update``, from 0."""
         return [size for first, size in self.sizes if first <= update][-1]
 
+    def work(self, updates: int) -> float:
+        """What the first so many updates cost, as the sum of their images' pixels."""
+        ends = [first for first, _ in self.sizes[1:]] + [self.updates]
+        done = [min(updates, end) - first for (first, _), end in zip(self.sizes, ends, strict=True)]
+        return float(sum(max(0, number) * size**2 for number, (_, size) in zip(done, self.sizes, strict=True)))
+
 
 def lay_out(recipe: Recipe, n: int) -> Plan:
     """Turn epochs into updates for ``n`` training images."""
@@ -196,7 +202,7 @@ def train(recipe: Recipe, images: ImageSet, run: Path, block: dict[str, Any], pr
 
         sized: dict[int, Tensor] = {}
         order_of: dict[int, list[Tensor]] = {}
-        with Reporter(f"cls seed {seed}", plan.updates, "images", run / "train.log", update) as report:
+        with Reporter(f"cls seed {seed}", plan.updates, "images", run / "train.log", update, plan.work) as report:
             report.line(
                 f"{'going on at' if update else 'training from'} update {update} of {plan.updates}: "
                 f"{len(train_images):,} images, {block['device']}, {block['precision']}, {recipe.threads} threads"

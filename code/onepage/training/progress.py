@@ -2,14 +2,17 @@
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn
 
 from onepage.errors import UserError
 
+LINE_SECONDS = 20.0  # between lines where there is no terminal
+RATE_SECONDS = 10.0  # over which the rate shown is counted
 console = Console(highlight=False, soft_wrap=True)
 
 
@@ -23,27 +26,32 @@ def clock(seconds: float) -> str:
 class Reporter:
     """Progress of one long stage; use as a context manager.
 
-    ``total`` and ``advance`` count in updates; ``unit`` names what the rate counts (images, target tokens). Lines go to
-    ``log`` as well, appended, so that an interrupted run's log tells the whole story.
+    ``total`` and ``advance`` count in updates; ``unit`` names what the rate counts (images, target tokens). ``work`` is
+    the work of the first so many updates, for the time left, where updates differ in it. Lines go to ``log`` as well,
+    appended, so that an interrupted run's log tells the whole story.
     """
 
-    def __init__(self, name: str, total: int, unit: str, log: Path, done: int = 0):
+    def __init__(
+        self, name: str, total: int, unit: str, log: Path, done: int = 0, work: Callable[[int], float] = float
+    ):
         self.name, self.total, self.unit, self.log = name, total, unit, log
         self.done = done
         self.first = done
-        self.units = 0
-        self.started = self.spoken = time.monotonic()
+        self.work = work
+        self.units = 0  # since the rate was last counted
+        self.rate = 0.0
+        self.started = self.spoken = self.counted = time.monotonic()
         self.live = sys.stdout.isatty() and console.is_terminal
         self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
             TextColumn("{task.completed}/{task.total}  {task.fields[note]}"),
-            TimeRemainingColumn(compact=True),
+            TextColumn("{task.fields[left]} left"),
             console=console,
             disable=not self.live,
             transient=True,
         )
-        self.task = self.bar.add_task(name, total=total, completed=done, note="")
+        self.task = self.bar.add_task(name, total=total, completed=done, note="", left="-:--")
 
     def __enter__(self) -> "Reporter":
         self.bar.start()
@@ -59,12 +67,19 @@ class Reporter:
         self.done += 1
         self.units += units
         now = time.monotonic()
-        rate = self.units / max(now - self.started, 1e-9)
-        self.bar.update(self.task, completed=self.done, note=f"{note}  {rate:,.0f} {self.unit}/s")
-        if not self.live and now - self.spoken >= 20:
+        if not self.rate or now - self.counted >= RATE_SECONDS:
+            self.rate = self.units / max(now - self.counted, 1e-9)
+            self.counted, self.units = now, 0
+        left = clock(self.seconds_left(now))
+        self.bar.update(self.task, completed=self.done, note=f"{note}  {self.rate:,.0f} {self.unit}/s", left=left)
+        if not self.live and now - self.spoken >= LINE_SECONDS:
             self.spoken = now
-            left = (now - self.started) / max(1, self.done - self.first) * (self.total - self.done)
-            self.line(f"update {self.done}/{self.total}  {note}  {rate:,.0f} {self.unit}/s  {clock(left)} left")
+            self.line(f"update {self.done}/{self.total}  {note}  {self.rate:,.0f} {self.unit}/s  {left} left")
+
+    def seconds_left(self, now: float) -> float:
+        """Time that the work left takes at the pace of this session so far."""
+        before, done, whole = self.work(self.first), self.work(self.done), self.work(self.total)
+        return (now - self.started) / max(done - before, 1e-9) * (whole - done)
 
     def line(self, text: str) -> None:
         """One line to the console and to the log."""
