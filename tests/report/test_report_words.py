@@ -142,7 +142,7 @@ def test_markdown_tables_keep_their_columns_and_details_hold_the_rest(real: Case
 
 def test_markdown_sets_calibration_and_views_of_the_test_images_side_by_side(fresh: Case) -> None:
     test = json.loads((fresh[1] / "metrics.json").read_text())["test"]
-    rows = [line.split(" | ") for line in markdown_of(fresh).replace("&nbsp;", " ").splitlines()]
+    rows = [line.split(" | ") for line in markdown_of(fresh).replace("&#160;", " ").splitlines()]
     after = test["calibrated"]
     found = {
         name: next(row for row in rows if row[0].startswith(f"| {name}"))
