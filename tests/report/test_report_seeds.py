@@ -68,7 +68,8 @@ def test_the_markdown_lists_every_seed(three: Case) -> None:
     values = accuracies(three)
     (table,) = values_of(three)["seeds"]
     assert table["columns"] == ["", "seed 0", "seed 1", "seed 2", "mean", "sd (n − 1)"]
-    assert [row[0] for row in table["rows"]] == ["test accuracy, %", "test accuracy with mirror image, %", "weights"]
+    names = ["test accuracy", "test accuracy with mirror image", "test accuracy with mirror image and shifts"]
+    assert [row[0] for row in table["rows"]] == [*(f"{name}, %" for name in names), "weights"]
     assert table["rows"][0][1:] == [f"{v:.2f}" for v in (*values, statistics.fmean(values), statistics.stdev(values))]
     assert all(cell in text for row in table["rows"] for cell in row)
     assert "(sd, n = 3 seeds)" in text and "Every seed: cls" in markdown_of(three)
