@@ -22,17 +22,16 @@ def without_seconds(path):
     "kill -9 at 20 moments, in the middle of writing too", "the same command goes on; the same bytes as without"
 )
 @pytest.mark.slow
-@pytest.mark.parametrize(("task", "kills", "places"), [("mt", 20, 5), ("cls", 4, 2)])
-def test_killed_at_any_moment_it_ends_with_the_same_bytes(task, kills, places, tmp_path):
+def test_killed_at_twenty_moments_it_ends_with_the_same_bytes(tmp_path):
     paths = [HERE, HERE.parent, HERE.parents[1] / "code"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, paths)), "PYTHONUNBUFFERED": "1"}
     done = subprocess.run(
-        [sys.executable, HERE / "killed_training.py", task, tmp_path],
+        [sys.executable, HERE / "killed_training.py", tmp_path],
         env=environment, capture_output=True, text=True, timeout=1200,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     told = json.loads(done.stdout)
-    assert told["kills"] == {"by time": kills // 2, "in writing": kills // 2}
+    assert told["kills"] == {"by time": 10, "in writing": 10}
     straight = (tmp_path / "straight.digest").read_text(encoding="utf-8")
     resumed = []
     for name in told["folders"]:
@@ -43,4 +42,4 @@ def test_killed_at_any_moment_it_ends_with_the_same_bytes(task, kills, places, t
             left = {path.name for path in (tmp_path / name).iterdir()}
             assert left == {path.name for path in (tmp_path / "straight").iterdir()}
             resumed += re.findall(r"going on at update (\d+)", (tmp_path / f"{name}.log").read_text(encoding="utf-8"))
-    assert len(set(resumed)) >= places, resumed  # it was taken up in many places, not begun again and again
+    assert len(set(resumed)) >= 5, resumed  # it was taken up in many places, not begun again and again

@@ -193,7 +193,7 @@ def train(recipe: Recipe, images: ImageSet, run: Path, block: dict[str, Any], pr
         state = session.restore(print)
         if state is not None:
             update = state["update"]
-            sums.copy_(torch.tensor(state["sums"]))
+            sums.copy_(torch.tensor(state["sums"], dtype=torch.float64))
             model.load_state_dict(state["model"])
             average.load_state_dict(state["average"])
             for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
