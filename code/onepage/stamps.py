@@ -30,7 +30,8 @@ STAGES: dict[str, list[str]] = {
     ],
     "train-mt": [
         *SHARED,
-        *["data/translation.py", "mt/transformer.py", "mt/tokenizer.py", "mt/batching.py", "mt/train.py"],
+        "data/translation.py",
+        *[f"mt/{name}.py" for name in ("transformer", "tokenizer", "batching", "losses", "train")],
     ],
     "evaluate-cls": ["/env/requirements.txt", "cls/evaluate.py", "cls/scores.py", "cls/tta.py", "cls/gradcam.py"],
     "evaluate-mt": [

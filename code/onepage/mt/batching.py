@@ -10,8 +10,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from onepage.mt.tokenizer import PAD, START
+from onepage.errors import UserError
+from onepage.mt.tokenizer import PAD, START, Tokenizer
 from onepage.training.seeding import keyed_generator
+
+SHAPES = 4  # sentence lengths are padded to multiples of this
+
+Split = tuple[list[str], list[str]]  # source and target lines
+Pair = tuple[list[int], list[int]]  # source and target ids, each ended by END
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,3 +77,50 @@ def plan_epoch(
         batches.append(current)
     shuffled = torch.randperm(len(batches), generator=generator).tolist()
     return [batches[i] for i in shuffled]
+
+
+class Material:
+    """The training pairs as each epoch sees them."""
+
+    def __init__(
+        self, tokenizer: Tokenizer, split: Split, batch_tokens: int, max_length: int, bpe_dropout: float, seed: int
+    ):
+        """Raises UserError when every pair has more than ``max_length`` pieces on a side."""
+        self.tokenizer, self.batch_tokens, self.bpe_dropout, self.seed = tokenizer, batch_tokens, bpe_dropout, seed
+        self.max_length = max_length
+        kept = [
+            (lines, ids)
+            for lines, ids in zip(zip(*split, strict=True), encode_pairs(tokenizer, split), strict=True)
+            if max(map(len, ids)) <= max_length
+        ]
+        if not kept:
+            raise UserError(f"no training pair has at most max_length = {max_length} pieces on both sides; raise it")
+        self.lines = [lines for lines, _ in kept]
+        self.pairs = [ids for _, ids in kept]
+        self.left_out = len(split[0]) - len(kept)
+
+    def epoch(self, epoch: int) -> tuple[list[Pair], list[list[int]]]:
+        """Pairs of piece ids, and batches of their numbers; a function of (seed, epoch) alone."""
+        pairs, rate = self.pairs, self.bpe_dropout
+        if rate:
+            self.tokenizer.start_sampling(self.seed, epoch)
+            sampled = [(self.tokenizer.sample(s, rate), self.tokenizer.sample(t, rate)) for s, t in self.lines]
+            # one that grew too long keeps its usual pieces
+            pairs = [
+                new if max(map(len, new)) <= self.max_length else usual
+                for new, usual in zip(sampled, self.pairs, strict=True)
+            ]
+        lengths = [(len(source), len(target)) for source, target in pairs]
+        return pairs, plan_epoch(lengths, self.batch_tokens, self.seed, epoch, SHAPES)
+
+
+def encode_pairs(tokenizer: Tokenizer, split: Split) -> list[Pair]:
+    """Sentence pairs as piece ids, each side ended by END."""
+    return [(tokenizer.encode(source), tokenizer.encode(target)) for source, target in zip(*split, strict=True)]
+
+
+def validation_batches(tokenizer: Tokenizer, split: Split, tokens: int) -> list[Batch]:
+    """All pairs of a split in batches, always the same."""
+    pairs = encode_pairs(tokenizer, split)
+    plan = plan_epoch([(len(source), len(target)) for source, target in pairs], tokens, seed=0, epoch=0)
+    return [make_batch([pairs[i] for i in numbers], SHAPES) for numbers in plan]

@@ -14,9 +14,11 @@ import numpy as np
 from onepage.data.translation import TranslationSet
 from onepage.files import write_json, write_with
 from onepage.mt import explain, scores
+from onepage.mt.batching import validation_batches
+from onepage.mt.losses import mean_loss
 from onepage.mt.search import beam, greedy
 from onepage.mt.tokenizer import PAD, Tokenizer
-from onepage.mt.train import Recipe, mean_loss, validation_batches
+from onepage.mt.train import Recipe
 from onepage.mt.transformer import Transformer
 from onepage.training import checkpoint, history, provenance, seeding
 from onepage.training.recipe import from_values

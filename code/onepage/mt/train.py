@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from onepage.data.translation import TranslationSet
 from onepage.errors import UserError
-from onepage.mt.batching import Batch, make_batch, plan_epoch
-from onepage.mt.tokenizer import PAD, Tokenizer, train_tokenizer
+from onepage.mt.batching import SHAPES, Material, make_batch, validation_batches
+from onepage.mt.losses import batch_loss, mean_loss
+from onepage.mt.tokenizer import PAD, train_tokenizer
 from onepage.mt.transformer import Sizes, Transformer, initialise
 from onepage.training import seeding
 from onepage.training.averaging import WeightAverage
@@ -24,9 +24,6 @@ from onepage.training.muon import Muon
 from onepage.training.progress import Reporter
 from onepage.training.schedules import SCHEDULES
 from onepage.training.session import Session
-
-SHAPES = 4  # sentence lengths are padded to multiples of this
-IGNORED = -100  # label of a row that the loss passes over
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +53,10 @@ class Recipe:
     """Inside the feed-forward layers."""
     label_smoothing: float = 0.1
     """Probability mass spread over the vocabulary."""
+    bpe_dropout: float = 0.0
+    """Probability that a merge of the subword coder is left out, drawn anew each epoch (Provilkov et al. 2020)."""
+    r_drop: float = 0.0
+    """Weight of the divergence between two passes with different dropout (Liang et al. 2021); 0 makes one pass."""
     optimiser: str = "adamw"
     """"adamw" for all, or "muon" for the matrices inside the layers and AdamW for embedding, biases and gains."""
     muon_learning_rate: float = 0.02
@@ -116,10 +117,13 @@ class Recipe:
             self.attention_dropout,
             self.activation_dropout,
             self.label_smoothing,
+            self.bpe_dropout,
             self.average_decay,
         )
         if not all(0 <= rate <= 0.999 for rate in rates) or not 0 < self.learning_rate < 10:
             return "dropouts, label_smoothing and average_decay in [0, 0.999], learning_rate in (0, 10)"
+        if not 0 <= self.r_drop <= 100:
+            return f"r_drop in [0, 100], got {self.r_drop}"
         return None
 
     def sizes(self, vocabulary: int) -> Sizes:
@@ -142,11 +146,9 @@ def train(recipe: Recipe, data: TranslationSet, run: Path, block: dict[str, Any]
         return
 
     tokenizer = train_tokenizer([line for side in data.splits["train"] for line in side], recipe.vocabulary)
-    pairs = encode_pairs(tokenizer, data.splits["train"])
-    short = [pair for pair in pairs if max(len(pair[0]), len(pair[1])) <= recipe.max_length]
-    if not short:
-        raise UserError(f"no training pair has at most max_length = {recipe.max_length} pieces on both sides; raise it")
-    lengths = [(len(source), len(target)) for source, target in short]
+    material = Material(
+        tokenizer, data.splits["train"], recipe.batch_tokens, recipe.max_length, recipe.bpe_dropout, seed
+    )
     val_batches = validation_batches(tokenizer, data.splits["val"], recipe.batch_tokens)
 
     sizes = recipe.sizes(len(tokenizer))
@@ -172,22 +174,21 @@ def train(recipe: Recipe, data: TranslationSet, run: Path, block: dict[str, Any]
                 optimiser.load_state_dict(saved)
             seeding.restore_generators(state["generators"])
 
-        order = plan_epoch(lengths, recipe.batch_tokens, seed, epoch, SHAPES)
+        pairs, order = material.epoch(epoch)
         with Reporter(f"mt  seed {seed}", recipe.updates, "target tokens", run / "train.log", update) as report:
-            left_out = len(pairs) - len(short)
             report.line(
-                f"{'going on at' if update else 'training from'} update {update} of {recipe.updates}: {len(short):,} "
-                f"pairs ({left_out} longer than {recipe.max_length} pieces left out), {len(tokenizer)} pieces, "
-                f"{block['device']}, {block['precision']}, {recipe.threads} threads"
+                f"{'going on at' if update else 'training from'} update {update} of {recipe.updates}: {len(pairs):,} "
+                f"pairs ({material.left_out} longer than {recipe.max_length} pieces left out), {len(tokenizer)} "
+                f"pieces, {block['device']}, {block['precision']}, {recipe.threads} threads"
             )
             while update < recipe.updates:
-                batch = make_batch([short[i] for i in order[place]], SHAPES)
+                batch = make_batch([pairs[i] for i in order[place]], SHAPES)
                 factor = SCHEDULES[recipe.schedule]((update + 1) / recipe.updates, recipe.warmup)
                 for optimiser, peak in zip(optimisers, peaks, strict=True):
                     for group in optimiser.param_groups:
                         group["lr"] = peak * factor
                 model.train()
-                loss = batch_loss(model, batch, recipe.label_smoothing, block["precision"])
+                loss = batch_loss(model, batch, recipe.label_smoothing, block["precision"], recipe.r_drop)
                 loss.backward()
                 if recipe.clip:
                     torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
@@ -226,7 +227,7 @@ def train(recipe: Recipe, data: TranslationSet, run: Path, block: dict[str, Any]
                     sums = [0.0, 0.0]
                 if place == len(order):
                     epoch, place = epoch + 1, 0
-                    order = plan_epoch(lengths, recipe.batch_tokens, seed, epoch, SHAPES)
+                    pairs, order = material.epoch(epoch)
                 if session.due(place == 0):
                     loop = {"update": update, "epoch": epoch, "place": place, "tokens": tokens, "sums": sums}
                     loop |= {"model": model.state_dict(), "average": average.state_dict()}
@@ -256,49 +257,6 @@ def make_optimisers(model: Transformer, recipe: Recipe, precision: str) -> list[
         fused=True,
     )
     return [adamw, *optimisers]
-
-
-def encode_pairs(tokenizer: Tokenizer, split: tuple[list[str], list[str]]) -> list[tuple[list[int], list[int]]]:
-    """Sentence pairs as piece ids, each side ended by END."""
-    return [(tokenizer.encode(source), tokenizer.encode(target)) for source, target in zip(*split, strict=True)]
-
-
-def validation_batches(tokenizer: Tokenizer, split: tuple[list[str], list[str]], tokens: int) -> list[Batch]:
-    """All pairs of a split in batches, always the same."""
-    pairs = encode_pairs(tokenizer, split)
-    plan = plan_epoch([(len(source), len(target)) for source, target in pairs], tokens, seed=0, epoch=0)
-    return [make_batch([pairs[i] for i in numbers], SHAPES) for numbers in plan]
-
-
-def batch_loss(model: Transformer, batch: Batch, label_smoothing: float, precision: str) -> Tensor:
-    """Mean cross-entropy over the target tokens of a batch, nats.
-
-    The output layer, the dearest of all, is computed at real tokens only; padding never reaches it.
-    """
-    device = next(model.parameters()).device
-    source, target = batch.source.to(device), batch.target_input.to(device)
-    flat = batch.target_output.reshape(-1)
-    real = (flat != PAD).nonzero()[:, 0]  # on the CPU: no wait for a GPU
-    # rows up to a multiple of 64, ignored by the loss: few distinct shapes (see make_batch)
-    fill = -len(real) % 64
-    labels = F.pad(flat[real], (0, fill), value=IGNORED).to(device)
-    real = F.pad(real, (0, fill))
-    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-        memory, mask = model.encode(source)
-        hidden = model.decode(target, memory, mask)
-        logits = model.logits(hidden.reshape(-1, hidden.shape[-1]).index_select(0, real.to(device)))
-    return F.cross_entropy(logits.float(), labels, label_smoothing=label_smoothing, ignore_index=IGNORED)
-
-
-@torch.no_grad()
-def mean_loss(model: Transformer, batches: list[Batch], precision: str) -> float:
-    """Mean negative log-likelihood a target token over all batches, nats, without label smoothing."""
-    model.eval()
-    total, tokens = 0.0, 0
-    for batch in batches:
-        total += batch_loss(model, batch, 0.0, precision).item() * batch.tokens
-        tokens += batch.tokens
-    return total / tokens
 
 
 def as_tensor(content: bytes) -> Tensor:
