@@ -175,3 +175,35 @@ def test_final_weights_damaged_at_any_place(changes, cut):
             assert isinstance(weights, dict) and isinstance(identity, dict)
         except UserError as error:
             assert str(error).startswith(f"{path} is damaged (") and len(str(error)) < 300
+
+
+@pytest.mark.fault(
+    "the last checkpoint whole, its digest fitting, but the loop's state not that of this training",
+    "`... does not hold what this training needs (...)`; nothing is removed",
+)
+@pytest.mark.parametrize("task", ["cls", "mt"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda loop: loop.pop("model"),
+        lambda loop: loop.update(model={"weight": torch.zeros(2)}),
+        lambda loop: loop.update(optimisers=[]),
+        lambda loop: loop.update(generators="none"),
+        lambda loop: loop.update(sums=None),
+        lambda loop: loop.update(update=10**9),
+        lambda loop: loop.update(update="5"),
+    ],
+    ids=["no model", "other tensors", "no optimisers", "generators", "sums", "far update", "text update"],
+)
+def test_a_loop_state_that_does_not_fit_gets_one_line(change, task, tmp_path, monkeypatch):
+    monkeypatch.setattr(session, "SAVE_EVERY_SECONDS", 0.0)
+    stopped(monkeypatch, tmp_path, updates=3, task=task)
+    *_, last = whole_checkpoints(tmp_path)
+    state = torch.load(last, weights_only=True)
+    change(state["loop"])
+    torch.save(state, last)
+    sign(last)
+    with pytest.raises(UserError, match="does not hold what this training needs") as caught:
+        run(task, tmp_path)
+    assert "\n" not in str(caught.value)
+    assert last.exists()

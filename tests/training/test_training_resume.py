@@ -110,15 +110,24 @@ def test_same_seed_same_bytes_and_another_seed_others(task, tmp_path):
     "SIGTERM after any update",
     "`...: stopped after update ..., saved; run the same command to go on`; the same bytes as without",
 )
-@pytest.mark.parametrize(("task", "updates"), [pytest.param("cls", 3, marks=pytest.mark.slow), ("mt", 1), ("mt", 3)])
-def test_stopped_and_resumed_ends_with_the_same_bytes(task, updates, tmp_path, monkeypatch):
-    straight = run(task, tmp_path / "straight")
+@pytest.mark.parametrize(
+    ("task", "updates", "changes"),
+    [
+        pytest.param("cls", 3, {}, marks=pytest.mark.slow),
+        ("mt", 1, {}),
+        ("mt", 3, {}),
+        ("mt", 3, {"bpe_dropout": 0.2, "r_drop": 3.0}),
+        ("mt", 7, {"bpe_dropout": 0.2}),  # in the second epoch, whose pieces are drawn anew
+    ],
+)
+def test_stopped_and_resumed_ends_with_the_same_bytes(task, updates, changes, tmp_path, monkeypatch):
+    straight = run(task, tmp_path / "straight", **changes)
     undo = stop_after(monkeypatch, updates)
     with pytest.raises(session.Interrupted, match=f"after update {updates}, saved"):
-        run(task, tmp_path / "stopped")
+        run(task, tmp_path / "stopped", **changes)
     undo()
     assert not (tmp_path / "stopped" / "model.pt").exists()
-    assert run(task, tmp_path / "stopped") == straight
+    assert run(task, tmp_path / "stopped", **changes) == straight
     plain = [{**row, "seconds": 0} for row in history.read(tmp_path / "straight" / "history.jsonl")]
     assert plain == [{**row, "seconds": 0} for row in history.read(tmp_path / "stopped" / "history.jsonl")]
     assert not list((tmp_path / "stopped").glob("checkpoint-*"))

@@ -190,15 +190,18 @@ def train(recipe: Recipe, images: ImageSet, run: Path, block: dict[str, Any], pr
         update = 0
         # loss, correct, images since the last validation; on the device, so that no update waits for it
         sums = torch.zeros(3, dtype=torch.float64, device=device)
-        state = session.restore(print)
-        if state is not None:
-            update = state["update"]
-            sums.copy_(torch.tensor(state["sums"], dtype=torch.float64))
-            model.load_state_dict(state["model"])
-            average.load_state_dict(state["average"])
-            for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
-                optimiser.load_state_dict(saved)
-            seeding.restore_generators(state["generators"])
+        with session.going_on():
+            state = session.restore(print)
+            if state is not None:
+                update = state["update"]
+                sums.copy_(torch.tensor(state["sums"], dtype=torch.float64))
+                model.load_state_dict(state["model"])
+                average.load_state_dict(state["average"])
+                for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
+                    optimiser.load_state_dict(saved)
+                seeding.restore_generators(state["generators"])
+                if not 0 <= update <= plan.updates:
+                    raise ValueError(f"update {update} of {plan.updates}")
 
         sized: dict[int, Tensor] = {}
         order_of: dict[int, list[Tensor]] = {}

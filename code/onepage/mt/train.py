@@ -164,17 +164,20 @@ def train(recipe: Recipe, data: TranslationSet, run: Path, block: dict[str, Any]
     with session:
         update, epoch, place, tokens = 0, 0, 0, 0
         sums = [0.0, 0.0]  # since the last validation: loss, target tokens
-        state = session.restore(print)
-        if state is not None:
-            update, epoch, place, tokens = state["update"], state["epoch"], state["place"], state["tokens"]
-            sums = state["sums"]
-            model.load_state_dict(state["model"])
-            average.load_state_dict(state["average"])
-            for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
-                optimiser.load_state_dict(saved)
-            seeding.restore_generators(state["generators"])
+        with session.going_on():
+            state = session.restore(print)
+            if state is not None:
+                update, epoch, place, tokens = state["update"], state["epoch"], state["place"], state["tokens"]
+                sums = [float(part) for part in state["sums"]]
+                model.load_state_dict(state["model"])
+                average.load_state_dict(state["average"])
+                for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
+                    optimiser.load_state_dict(saved)
+                seeding.restore_generators(state["generators"])
+            pairs, order = material.epoch(epoch)
+            if not (0 <= update <= recipe.updates and 0 <= place < len(order) and len(sums) == 2):
+                raise ValueError(f"update {update} of {recipe.updates}, batch {place} of {len(order)}")
 
-        pairs, order = material.epoch(epoch)
         with Reporter(f"mt  seed {seed}", recipe.updates, "target tokens", run / "train.log", update) as report:
             report.line(
                 f"{'going on at' if update else 'training from'} update {update} of {recipe.updates}: {len(pairs):,} "

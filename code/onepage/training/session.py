@@ -4,8 +4,10 @@ The loops in ``cls/train.py`` and ``mt/train.py`` keep their own order of events
 the identity of the run, its checkpoints at intervals, signals, its history and its final files.
 """
 
+import contextlib
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
@@ -114,6 +116,18 @@ class Session:
         if not (self.run / "run.json").exists():
             write_json(self.run / "run.json", {**self.block, **provenance.commit()})
         return state["loop"]
+
+    @contextlib.contextmanager
+    def going_on(self) -> Iterator[None]:
+        """Around ``restore`` and what the loop takes from it: a state that does not fit is a UserError."""
+        try:
+            yield
+        except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            reason = " ".join(str(error).split())[:120]
+            raise UserError(
+                f"the checkpoint in {self.run} does not hold what this training needs "
+                f"({type(error).__name__}: {reason}); delete it and run the same command again"
+            ) from error
 
     def _why_anew(self) -> str:
         """Why weights that are there are replaced, for a message."""
