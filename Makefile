@@ -198,7 +198,7 @@ $(EVERY_SEED:%=$(RUNS_CLS)/seed%/metrics.json): $(RUNS_CLS)/seed%/metrics.json: 
 $(EVERY_SEED:%=$(RUNS_MT)/seed%/model.pt): $(RUNS_MT)/seed%/model.pt: $(RUNS_MT)/seed%/.stamp/train
 	@$(ONEPAGE) train mt --plan $(PLAN_MT) --run $(RUNS_MT)/seed$* --seed $* --data-dir $(DATA_DIR)
 $(EVERY_SEED:%=$(RUNS_MT)/seed%/metrics.json): $(RUNS_MT)/seed%/metrics.json: $(RUNS_MT)/seed%/model.pt $(RUNS_MT)/seed%/.stamp/evaluate
-	@$(ONEPAGE) evaluate mt --run $(RUNS_MT)/seed$* --data-dir $(DATA_DIR)
+	@$(ONEPAGE) evaluate mt --plan $(PLAN_MT) --run $(RUNS_MT)/seed$* --data-dir $(DATA_DIR)
 else
 $(EVERY_SEED:%=$(RUNS_CLS)/seed%/metrics.json):
 	@echo "not run: $(@D); run: make cls" >&2; exit 1
@@ -268,7 +268,7 @@ AGAIN = $(OUT)/runs/.repro$(1:$(OUT)/runs%=%)
 define again
 	@if [[ -e $(call AGAIN,$3)/metrics.json || $3/.stamp/train -nt $(call AGAIN,$3)/run.json ]]; then rm -rf $(call AGAIN,$3); fi
 	@PYTHONHASHSEED=1 LC_ALL=C $(ONEPAGE) train $1 --plan $2 --run $(call AGAIN,$3) --seed $(SEED) --data-dir $(DATA_DIR)
-	@PYTHONHASHSEED=1 LC_ALL=C $(ONEPAGE) evaluate $1 --run $(call AGAIN,$3) --data-dir $(DATA_DIR)
+	@PYTHONHASHSEED=1 LC_ALL=C $(ONEPAGE) evaluate $1 --plan $2 --run $(call AGAIN,$3) --data-dir $(DATA_DIR)
 endef
 repro: runs ## train and evaluate both tasks a second time, elsewhere, and compare: the same bits?
 	$(call again,cls,$(PLAN_CLS),$(RUN_CLS))

@@ -15,6 +15,7 @@ from onepage.cls.train import Stage, lay_out
 from onepage.data.images import ImageSet
 from onepage.errors import UserError
 from onepage.mt import budget as mt_budget
+from onepage.mt.decoding import Decoding
 from onepage.mt.train import Recipe as MtRecipe
 from onepage.training import recipe as recipes
 
@@ -71,10 +72,11 @@ def test_the_transformer_gets_the_updates_that_remain_after_validation() -> None
     "path", sorted(recipes.CONFIGS.glob("*/*.toml")), ids=lambda path: f"{path.parent.name}-{path.stem}"
 )
 def test_a_recipe_written_reads_back_equal(path: Path, tmp_path: Path) -> None:
-    kind = KINDS[path.parent.name]
-    before = recipes.load(kind, path)
-    budget.write_recipe(tmp_path / "made.toml", before, "a comment")
-    assert recipes.load(kind, tmp_path / "made.toml") == before
+    task, made = path.parent.name, tmp_path / "made.toml"
+    kind, tables = KINDS[task], plan.TABLES[task]
+    before = recipes.load(kind, path, tables)
+    budget.write_recipe(made, before, "a comment", plan.tables_of(task, path))
+    assert recipes.load(kind, made, tables) == before and plan.tables_of(task, made) == plan.tables_of(task, path)
 
 
 def test_rates_are_measured_by_the_training_loop_at_each_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,6 +144,29 @@ def test_another_budget_or_setting_or_a_deleted_recipe_is_measured_anew(decided:
     (decided.folder / "plan.toml").unlink()
     decided.decide(budget=4.0, threads=1)
     assert len(decided.calls) == 4
+
+
+def test_another_search_of_the_recipe_reaches_the_one_that_was_measured_and_measures_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(mt_budget, "measure", lambda *rest: calls.append("") or {"update": 0.1, "validation": 1.0})
+    monkeypatch.setattr(plan.fetch, "ensure", lambda *arguments: "multi30k")
+    monkeypatch.setattr(budget, "load_data", lambda *arguments: SimpleNamespace(digest="d"))
+    mine = tmp_path / "mine.toml"
+    training = recipes.built_in("mt", "quick", False).read_text(encoding="utf-8").partition("\n[decoding]")[0]
+
+    def decided(search: str) -> tuple[MtRecipe, Decoding]:
+        mine.write_text(training + search, encoding="utf-8")
+        made = plan.decide(
+            "mt", tmp_path / "plan.mk", data_dir=tmp_path, data="real", mirror="", src="en", tgt="de", profile="quick",
+            device="cpu", threads=0, recipe_file=str(mine), budget=3.0, say=lambda line: None,
+        )  # fmt: skip
+        return plan.settings_of(made, 0)[0], plan.decoding(made)
+
+    first = decided("")
+    again = decided("[decoding]\nbeam_size = 9\n")
+    assert first[1] == Decoding() and again == (first[0], Decoding(beam_size=9)) and calls == [""]
 
 
 def test_no_budget_leaves_the_recipe_and_the_run_s_identity_alone(decided: SimpleNamespace) -> None:

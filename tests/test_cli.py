@@ -32,6 +32,13 @@ def test_a_missing_run_gets_one_line(tmp_path):
     assert result.exit_code == 1 and "run.json is missing" in result.output and result.output.count("\n") == 1
 
 
+@pytest.mark.fault("the Transformer evaluated without its plan", "`... needs --plan: ...`; exit status 2")
+def test_evaluation_of_the_transformer_is_told_how_to_decode(tmp_path):
+    (tmp_path / "run.json").write_text("{}", encoding="utf-8")
+    result = invoke("evaluate", "mt", "--run", str(tmp_path))
+    assert result.exit_code == 2 and "evaluate mt needs --plan" in result.output
+
+
 @pytest.mark.fault(
     "an unknown PROFILE, DEVICE, DATA or RECIPE", "one line that names what is known; no plan is written"
 )

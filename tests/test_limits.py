@@ -76,8 +76,7 @@ def stage(copy: Path, out: Path, name: str, *arguments: str | Path) -> list[str]
     """The command of one stage of the Transformer, as make would give it."""
     settings = {"data": ["--data", "generated", "--profile", "smoke"], "train": ["--run", out / "run"]}
     settings |= {"evaluate": ["--run", out / "run"]}
-    plan = [] if name == "evaluate" else ["--plan", out / "plan.mk"]
-    everything = [*plan, *settings[name], "--data-dir", out / "data", *arguments]
+    everything = ["--plan", out / "plan.mk", *settings[name], "--data-dir", out / "data", *arguments]
     return [sys.executable, "-m", "onepage", name, "mt", *map(str, everything)]
 
 
@@ -144,6 +143,7 @@ def test_a_run_says_all_that_its_result_comes_from(plain):
     assert (metrics["commit"], metrics["dirty"]) == (None, None)  # a copy outside git
     assert (metrics["seed"], metrics["device"]) == (0, "cpu") and metrics["data_digest"] == plan["data_digest"]
     assert metrics["recipe"]["updates"] == 60 and metrics["threads"] == metrics["recipe"]["threads"]
+    assert metrics["decoding"] == {"beam_size": 1, "length_penalty": 1.0} and "beam_size" not in metrics["recipe"]
     assert all(re.fullmatch("[0-9a-f]{64}", metrics[key]) for key in ("recipe_hash", "program", "weights_digest"))
     assert {"python", "torch", "numpy", "sentencepiece", "sacrebleu", "matplotlib"} <= metrics["versions"].keys()
     assert provenance["host"]["cpu"] and provenance["host"]["cores"] >= 1 and "gpu" in provenance["host"]

@@ -46,6 +46,8 @@ heads = 2
 encoder_layers = 1
 decoder_layers = 1
 validations = 2
+
+[decoding]
 beam_size = 1
 """,
 }
@@ -150,7 +152,7 @@ def test_elsewhere_in_another_language_and_side_by_side_it_gives_the_same_bits(r
     program = (
         "import sys; from onepage.cli import main; task, plan, run, data = sys.argv[1:]; "
         "main(['train', task, '--plan', plan, '--run', run, '--data-dir', data], standalone_mode=False); "
-        "main(['evaluate', task, '--run', run, '--data-dir', data], standalone_mode=False)"
+        "main(['evaluate', task, '--plan', plan, '--run', run, '--data-dir', data], standalone_mode=False)"
     )
     # no UTF-8 anywhere, another hash seed and time zone, thread counts that are not the recipe's; saved all the time
     environment = make.environment | {"PYTHONPATH": str(make.repository / "code"), "PYTHONHASHSEED": "4242"}

@@ -108,6 +108,7 @@ def test_translation_is_averaged_over_each_test_set(tmp_path: Path) -> None:
     ("change", "why"),
     [
         (lambda m: m["recipe"].update(epochs=9), "other recipe"),
+        (lambda m: m.update(decoding={"beam_size": 4}), "other decoding settings"),
         (lambda m: m.update(data_digest="0" * 64), "other data"),
         (lambda m: m.update(program="0" * 64), "other training code"),
         (lambda m: m["versions"].update(torch="2.14.0"), "other library versions"),

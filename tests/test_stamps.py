@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from onepage import plan as plans
 from onepage import stamps
 
 ENTRIES = {
@@ -94,6 +95,18 @@ def test_a_stamp_is_rewritten_only_when_content_changes(tmp_path, plan):
     assert second["train"] > first["train"] and second["evaluate"] == first["evaluate"]
     path.write_text(json.dumps({**values, "data_digest": "other"}), encoding="utf-8")
     assert refresh(tmp_path, path)["train"] > second["train"]
+
+
+def test_how_outputs_are_searched_for_is_read_by_evaluation_alone(tmp_path, plan):
+    path, recipe, _ = plan
+    first = refresh(tmp_path, path)
+    time.sleep(0.02)
+    recipe.write_text("threads = 2\n[decoding]\nbeam_size = 4\n", encoding="utf-8")
+    second = refresh(tmp_path, path)
+    assert second["train"] == first["train"] and second["evaluate"] > first["evaluate"]
+    recipe.write_text("threads = 2\n[decoding]\nbeam_size = 4 # as before\n", encoding="utf-8")
+    assert refresh(tmp_path, path) == second
+    assert set(stamps.EVALUATION) == {name for tables in plans.TABLES.values() for name in tables}
 
 
 @pytest.mark.fault("a broken plan", "`... cannot be used (...); delete it and run make again`")

@@ -8,6 +8,7 @@ import contextlib
 import importlib
 import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +39,13 @@ def load_data(task: str, data_dir: Path, name: str, src: str, tgt: str) -> Any:
     return translation.load_translation(data_dir, name, src, tgt)
 
 
-def write_recipe(path: Path, recipe: Any, comment: str) -> None:
-    """Write a recipe as TOML that ``training.recipe.load`` reads back equal."""
+def write_recipe(path: Path, recipe: Any, comment: str, tables: Mapping[str, Any] | None = None) -> None:
+    """Write a recipe as TOML that ``training.recipe.load`` reads back equal, and its tables that later stages read."""
     lines = [f"# {comment}"]
     for key, value in recipes.as_dict(recipe).items():
         lines.append(f"{key} = {_toml(value)}")
+    for name, table in (tables or {}).items():
+        lines += [f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in recipes.as_dict(table).items())]
     write_text(path, "\n".join(lines) + "\n")
 
 

@@ -143,8 +143,9 @@ def train(task: str, target: Path, run: Path, seed: int, data_dir: Path, save_ev
 @main.command()
 @click.argument("task", type=TASK)
 @click.option("--run", type=click.Path(path_type=Path), required=True, help="Trained run folder.")
+@click.option("--plan", "target", type=click.Path(path_type=Path), help="With mt: its recipe says how to decode.")
 @data_dir_option
-def evaluate(task: str, run: Path, data_dir: Path) -> None:
+def evaluate(task: str, run: Path, target: Path | None, data_dir: Path) -> None:
     """Score RUN/model.pt on the test data: metrics.json, predictions.npz, explain.npz."""
     from onepage.files import read_json
     from onepage.training import checkpoint
@@ -160,12 +161,15 @@ def evaluate(task: str, run: Path, data_dir: Path) -> None:
         same_data(images.digest, block["data_digest"], "trained on", "put that data back, or move the run away")
         evaluate_cls(images, run, click.echo)
     else:
+        from onepage import plan
         from onepage.data.translation import load_translation
         from onepage.mt.evaluate import evaluate as evaluate_mt
 
+        if target is None:
+            raise click.UsageError("evaluate mt needs --plan: its recipe says how to decode")
         pairs = load_translation(data_dir, block["set"], block["src"], block["tgt"])
         same_data(pairs.digest, block["data_digest"], "trained on", "put that data back, or move the run away")
-        evaluate_mt(pairs, run, click.echo)
+        evaluate_mt(pairs, run, plan.decoding(plan.read(target)), click.echo)
 
 
 @main.command()

@@ -18,10 +18,13 @@ from onepage.cls.train import Recipe as ClsRecipe
 from onepage.data import fetch
 from onepage.errors import UserError
 from onepage.files import read_json, write_json, write_text
+from onepage.mt.decoding import Decoding
 from onepage.mt.train import Recipe as MtRecipe
 from onepage.training import provenance, recipe
 
 RECIPES: dict[str, Any] = {"cls": ClsRecipe, "mt": MtRecipe}
+# tables of a recipe that its evaluation reads: no part of how it trains, nor of its hash (see stamps.EVALUATION)
+TABLES: dict[str, dict[str, Any]] = {"cls": {}, "mt": {"decoding": Decoding}}
 GENERATED = ("toy-images", "toy-translation")
 
 
@@ -64,13 +67,26 @@ def own_profile(path: Path) -> str:
 def load_recipe(
     task: str, profile: str, generated: bool, file: str, threads: int, device: str = "cpu"
 ) -> tuple[Any, Path]:
-    """The recipe of a task, from RECIPE or built in, with THREADS set if given (0: as the recipe says).
+    """The recipe of a task, from RECIPE or built in, with THREADS set if given (0: as the recipe says), and its file.
 
-    On a GPU the profile's own recipe for GPUs is taken where there is one.
+    What evaluation reads there is refused here too if it is wrong: after hours of training is late. On a GPU the
+    profile's own recipe for GPUs is taken where there is one.
     """
     on_gpu = device == "cuda" and not generated and (recipe.CONFIGS / task / f"{profile}-cuda.toml").exists()
     path = Path(file) if file else recipe.built_in(task, f"{profile}-cuda" if on_gpu else profile, generated)
-    return recipe.load(RECIPES[task], path, threads=threads or None), path
+    loaded = recipe.load(RECIPES[task], path, TABLES[task], threads=threads or None)
+    tables_of(task, path)
+    return loaded, path
+
+
+def tables_of(task: str, path: Path) -> dict[str, Any]:
+    """What evaluation reads of a recipe file, by table."""
+    return {name: recipe.load_table(kind, path, name) for name, kind in TABLES[task].items()}
+
+
+def decoding(plan: dict[str, Any]) -> Decoding:
+    """How the planned run of the Transformer decodes, as its recipe says now."""
+    return recipe.load_table(Decoding, stamps.REPOSITORY / plan["recipe"], "decoding")
 
 
 def decide(
@@ -138,9 +154,11 @@ def decide(
 def _within(minutes: float, values: dict[str, Any], target: Path, data_dir: Path, say: Any) -> dict[str, Any]:
     """What a training-time budget changes in the plan ``values``: profile and recipe, with the rates it rests on.
 
-    The recipe made for the same budget, recipe and hardware earlier is kept: a machine is measured once.
+    The recipe made for the same budget, recipe and hardware earlier is kept: a machine is measured once. What only
+    evaluation reads is always that of the recipe it is made from.
     """
     basis, block = settings_of(values, 0)
+    tables = tables_of(values["task"], stamps.REPOSITORY / values["recipe"])
     file = target.with_suffix(".toml")
     made_for = {
         "minutes": minutes,
@@ -150,11 +168,15 @@ def _within(minutes: float, values: dict[str, Any], target: Path, data_dir: Path
     made_for |= {key: values[key] for key in ("set", "src", "tgt", "device", "auto_precision", "versions")}
     changes = {"profile": f"{values['profile']}-budget{minutes:g}", "recipe": str(file.resolve()), "threads": 0}
     earlier = read(target) if file.exists() and target.with_suffix(".json").exists() else {}
+    comment = f"{values['profile']}, laid out for {minutes:g} minutes of training"
     if earlier.get("made_for") == made_for:
+        if tables_of(values["task"], file) != tables:
+            kept, _ = load_recipe(values["task"], values["profile"], values["generated"], str(file), 0)
+            budgets.write_recipe(file, kept, comment, tables)
         return changes | {key: earlier[key] for key in ("budget_minutes", "rates", "made_for")}
     loaded = budgets.load_data(values["task"], data_dir, values["set"], values["src"], values["tgt"])
     fitted, rates = budgets.lay_out(values["task"], basis, loaded, block, minutes, say)
-    budgets.write_recipe(file, fitted, f"{values['profile']}, laid out for {minutes:g} minutes of training")
+    budgets.write_recipe(file, fitted, comment, tables)
     return changes | {"budget_minutes": minutes, "rates": rates, "made_for": made_for}
 
 

@@ -1,9 +1,9 @@
 """Several seeds of one recipe: those that lie beside a run, and the mean, standard deviation and n of their scores.
 
-Seeds are comparable when everything but the seed is the same: recipe, data, device, precision, threads, libraries, and
-the code that trained and that evaluated. ``write`` puts them into seeds.json beside the run folders, for pictures and
-page; ``verification.reference`` keeps the same rows, and ``verification.comparison`` makes its bands of them. Standard
-library only.
+Seeds are comparable when everything but the seed is the same: recipe, decoding settings, data, device, precision,
+threads, libraries, and the code that trained and that evaluated. ``write`` puts them into seeds.json beside the run
+folders, for pictures and page; ``verification.reference`` keeps the same rows, and ``verification.comparison`` makes
+its bands of them. Standard library only.
 """
 
 import re
@@ -26,6 +26,7 @@ _SAME = {
     "src": "source language",
     "tgt": "target language",
     "recipe": "recipe",
+    "decoding": "decoding settings",
     "data_digest": "data",
     "device": "device",
     "precision": "precision",

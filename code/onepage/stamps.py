@@ -36,7 +36,7 @@ STAGES: dict[str, list[str]] = {
     "evaluate-cls": ["/env/requirements.txt", "cls/evaluate.py", "cls/scores.py", "cls/tta.py", "cls/gradcam.py"],
     "evaluate-mt": [
         "/env/requirements.txt",
-        *[f"mt/{name}.py" for name in ("evaluate", "scores", "explain", "search")],
+        *[f"mt/{name}.py" for name in ("evaluate", "decoding", "scores", "explain", "search")],
     ],
     "seeds": ["seeds.py"],
     "draw-cls": [
@@ -50,6 +50,8 @@ STAGES: dict[str, list[str]] = {
         *["/figures/fonts/*.ttf", "/env/requirements.txt"],
     ],
 }
+# Tables of a recipe that evaluation reads and training does not: another beam decodes anew, and trains nothing.
+EVALUATION = ("decoding",)
 # Imported by training or evaluation without deciding any number; a test holds this list against the imports.
 WITHOUT_EFFECT = {
     "__init__.py",
@@ -120,7 +122,9 @@ def main(arguments: list[str]) -> int:
     for path in given.plan:
         try:
             plan = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-            recipe = REPOSITORY / plan["recipe"]  # an absolute path stays as it is
+            path_of_recipe = REPOSITORY / plan["recipe"]  # an absolute path stays as it is
+            recipe = tomllib.loads(path_of_recipe.read_text(encoding="utf-8"))
+            later = {name: recipe.pop(name) for name in EVALUATION if name in recipe}
             task = plan["task"]
             beside = given.out / "runs" / task / plan["folder"] / plan["profile"]
             run = beside / f"seed{seeds[0]}"
@@ -128,9 +132,9 @@ def main(arguments: list[str]) -> int:
             decided = {
                 key: plan[key] for key in ("set", "src", "tgt", "device", "auto_precision", "threads", "data_digest")
             }
-            decided |= {"versions": plan["versions"], "recipe": tomllib.loads(recipe.read_text(encoding="utf-8"))}
+            decided |= {"versions": plan["versions"], "recipe": recipe}
             decided["program"] = digest_files(files_of(f"train-{task}"))
-            evaluates = {"program": digest_files(files_of(f"evaluate-{task}"))}
+            evaluates = {"program": digest_files(files_of(f"evaluate-{task}")), **later}
             for seed in seeds:
                 refresh(beside / f"seed{seed}" / ".stamp" / "train", {**decided, "seed": seed})
                 refresh(beside / f"seed{seed}" / ".stamp" / "evaluate", evaluates)

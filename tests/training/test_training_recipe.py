@@ -13,8 +13,9 @@ from onepage import plan
 from onepage.cls.train import Recipe as ClsRecipe
 from onepage.cls.train import lay_out
 from onepage.errors import UserError
+from onepage.mt.decoding import Decoding
 from onepage.mt.train import Recipe as MtRecipe
-from onepage.training.recipe import CONFIGS, MAX_BYTES, as_dict, built_in, from_values, load, recipe_hash
+from onepage.training.recipe import CONFIGS, MAX_BYTES, as_dict, built_in, from_values, load, load_table, recipe_hash
 
 fault = pytest.mark.fault
 GOOD = (CONFIGS / "cls" / "quick.toml").read_text(encoding="utf-8")
@@ -22,7 +23,9 @@ GOOD = (CONFIGS / "cls" / "quick.toml").read_text(encoding="utf-8")
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*/*.toml")), ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_every_built_in_recipe_loads(path):
-    load({"cls": ClsRecipe, "mt": MtRecipe}[path.parent.name], path)
+    task = path.parent.name
+    load(plan.RECIPES[task], path, plan.TABLES[task])
+    plan.tables_of(task, path)
 
 
 @pytest.mark.parametrize("task", ["cls", "mt"])
@@ -58,6 +61,58 @@ def test_a_wrong_recipe_is_refused_by_name(tmp_path, text, says):
     with pytest.raises(UserError, match=r"mine\.toml") as caught:
         load(ClsRecipe, path)
     assert says in str(caught.value)
+
+
+@fault(
+    "decoding settings that are unknown, wrongly typed, impossible, no table, or outside of theirs",
+    "`...: unknown key ...`, `...: expected ..., got ...`, `... belongs in the table [...], below all other keys`",
+)
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[decoding]\nbeam_sise = 5", ": decoding: unknown key 'beam_sise'; did you mean 'beam_size'?"),
+        ("[decoding]\nupdates = 5", ": decoding: unknown key 'updates'; known keys: beam_size, length_penalty"),
+        ("[decoding]\nbeam_size = 2.5", ": decoding: beam_size: expected int, got 2.5"),
+        ("[decoding]\nbeam_size = true", ": decoding: beam_size: expected int, got True"),
+        ("[decoding]\nbeam_size = 0", ": decoding: beam_size from 1 to 100, got 0"),
+        ("[decoding]\nlength_penalty = nan", ": decoding: length_penalty: expected a number up to 1e+12, got nan"),
+        ("decoding = 5", ": decoding: expected a table, got 5"),
+        ("[[decoding]]\nbeam_size = 5", ": decoding: expected a table, got [{'beam_size': 5}]"),
+        ("[decodin]\nbeam_size = 5", ": unknown key 'decodin'; did you mean 'decoding'?"),
+        ("beam_size = 5", ": 'beam_size' belongs in the table [decoding], below all other keys"),
+    ],
+)
+def test_wrong_decoding_settings_are_refused_with_the_recipe(tmp_path, text, says):
+    path = tmp_path / "mine.toml"
+    training = built_in("mt", "quick", False).read_text(encoding="utf-8").partition("\n[decoding]")[0]
+    path.write_text(f"{training}\n{text}\n", encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        plan.load_recipe("mt", "mine", False, str(path), 0)
+    assert str(caught.value) == f"{path}{says}"
+
+
+def test_the_hash_of_a_recipe_leaves_out_how_it_decodes(tmp_path):
+    path, searches = tmp_path / "mine.toml", ["", "[decoding]\nbeam_size = 9\nlength_penalty = 0\n"]
+    training = built_in("mt", "quick", False).read_text(encoding="utf-8").partition("\n[decoding]")[0]
+    found = []
+    for search in searches:
+        path.write_text(f"{training}\n{search}", encoding="utf-8")
+        found.append(
+            (
+                recipe_hash(plan.load_recipe("mt", "mine", False, str(path), 0)[0]),
+                load_table(Decoding, path, "decoding"),
+            )
+        )
+    assert found[0][0] == found[1][0]
+    assert [search for _, search in found] == [Decoding(), Decoding(9, 0.0)]
+
+
+@fault("decoding settings in a recipe of ResNet-18", "`...: unknown key ...`")
+def test_only_the_transformer_decodes(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(GOOD + "\n[decoding]\nbeam_size = 5\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"mine\.toml: unknown key 'decoding'; "):
+        plan.load_recipe("cls", "mine", False, str(path), 0)
 
 
 @pytest.mark.fault("an unknown PROFILE, or a path in its place", "`no recipe ... for ...; PROFILE is one of: ...`")
@@ -158,10 +213,18 @@ def test_what_is_no_recipe_is_not_read_to_its_end(tmp_path):
         assert "not a readable recipe" in refusal(path)
 
 
+def good(task):
+    """(dataclass, plain values) of a recipe that nothing is wrong with, or of its table."""
+    if task == "decoding":
+        return Decoding, as_dict(Decoding())
+    path = built_in(task, "quick", False)
+    return plan.RECIPES[task], as_dict(load(plan.RECIPES[task], path, plan.TABLES[task]))
+
+
 @fault("nan, inf, 1e308, -1e308, whole numbers of 10^30 for any number of a recipe", "refused by the key's name")
-@pytest.mark.parametrize(("task", "kind"), [("cls", ClsRecipe), ("mt", MtRecipe)])
-def test_absurd_numbers_are_refused_for_every_key(task, kind):
-    values = as_dict(load(kind, built_in(task, "quick", False)))
+@pytest.mark.parametrize("task", ["cls", "mt", "decoding"])
+def test_absurd_numbers_are_refused_for_every_key(task):
+    kind, values = good(task)
     for field in fields(kind):
         if field.type in (int, float):
             absurd = [float("nan"), float("inf"), -float("inf"), 1e308, -1e308] if field.type is float else []
@@ -178,12 +241,12 @@ def test_absurd_numbers_are_refused_for_every_key(task, kind):
         *[("mt", key, 10**9) for key in ("updates", "batch_tokens", "validations", "d_model", "d_ff")],
         *[("mt", f"{side}coder_layers", 10**9) for side in ("en", "de")],
         *[("mt", "d_model", -4), ("mt", "d_model", 0), ("mt", "vocabulary", -1)],
-        *[("mt", "length_penalty", value) for value in (-1.0, 1e9)],
+        *[("decoding", "length_penalty", value) for value in (-1.0, 1e9)],
+        *[("decoding", "beam_size", value) for value in (0, -1, 101, 10**9)],
     ],
 )
 def test_impossible_sizes_are_refused(task, key, value):
-    kind = {"cls": ClsRecipe, "mt": MtRecipe}[task]
-    values = as_dict(load(kind, built_in(task, "quick", False)))
+    kind, values = good(task)
     with pytest.raises(UserError, match=rf"^here: .*\b{key}\b"):
         from_values(kind, {**values, key: value}, "here")
 
@@ -195,11 +258,11 @@ toml_values = st.recursive(
 
 
 @fault("any value for any key of a recipe (fuzzed)", "refused in one line, or taken as it stands")
-@pytest.mark.parametrize(("task", "kind"), [("cls", ClsRecipe), ("mt", MtRecipe)])
+@pytest.mark.parametrize("task", ["cls", "mt", "decoding"])
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_any_value_for_any_key(task, kind, data):
-    values = as_dict(load(kind, built_in(task, "quick", False)))
+def test_any_value_for_any_key(task, data):
+    kind, values = good(task)
     key = data.draw(st.sampled_from([field.name for field in fields(kind)]) | st.text(max_size=9))
     value = data.draw(toml_values)
     try:

@@ -12,16 +12,18 @@ from typing import Any
 import numpy as np
 
 from onepage.data.translation import TranslationSet
+from onepage.errors import UserError
 from onepage.files import write_json, write_with
 from onepage.mt import explain, scores
 from onepage.mt.batching import validation_batches
+from onepage.mt.decoding import Decoding
 from onepage.mt.losses import mean_loss
 from onepage.mt.search import beam, greedy
 from onepage.mt.tokenizer import PAD, Tokenizer
 from onepage.mt.train import Recipe
 from onepage.mt.transformer import Transformer
 from onepage.training import checkpoint, history, provenance, seeding
-from onepage.training.recipe import from_values
+from onepage.training.recipe import as_dict, from_values
 from onepage.training.session import common_block
 from onepage.training.weights import count_parameters, digest_tensors
 
@@ -29,10 +31,13 @@ from onepage.training.weights import count_parameters, digest_tensors
 def load(run: Path) -> tuple[Transformer, Tokenizer, Recipe, dict[str, Any]]:
     """The trained model in evaluation mode, its tokenizer, its recipe and what run.json says.
 
-    Raises UserError when the weights are missing or damaged.
+    Raises UserError when the weights are missing or damaged, or of a version of this program with other recipe keys.
     """
     block = common_block(run)
-    recipe = from_values(Recipe, block["recipe"], str(run / "run.json"))
+    try:
+        recipe = from_values(Recipe, block["recipe"], str(run / "run.json"))
+    except UserError as error:
+        raise UserError(f"{error}; another version of this program trained it: train it anew (make mt)") from None
     device = seeding.prepare(block["seed"], recipe.threads, block["device"])
     weights, _ = checkpoint.load_model(run / "model.pt")
     tokenizer = Tokenizer(weights.pop("tokenizer").numpy().tobytes())
@@ -41,8 +46,8 @@ def load(run: Path) -> tuple[Transformer, Tokenizer, Recipe, dict[str, Any]]:
     return model.to(device).eval(), tokenizer, recipe, block
 
 
-def evaluate(data: TranslationSet, run: Path, say: Any = print) -> dict[str, Any]:
-    """Score ``run/model.pt`` on validation and every test set; returns what metrics.json holds.
+def evaluate(data: TranslationSet, run: Path, decoding: Decoding, say: Any = print) -> dict[str, Any]:
+    """Score ``run/model.pt`` on validation and every test set, decoded as told; returns what metrics.json holds.
 
     Raises UserError when the weights are missing or damaged.
     """
@@ -54,7 +59,7 @@ def evaluate(data: TranslationSet, run: Path, say: Any = print) -> dict[str, Any
         sources = [tokenizer.encode(line) for line in lines]
         if beam_size == 1:
             return greedy(model, sources)
-        return [hypotheses[0].ids for hypotheses in beam(model, sources, beam_size, recipe.length_penalty)]
+        return [hypotheses[0].ids for hypotheses in beam(model, sources, beam_size, decoding.length_penalty)]
 
     val_loss = mean_loss(model, validation_batches(tokenizer, data.splits["val"], 2000), "fp32")
     val_greedy = [tokenizer.decode(ids) for ids in search(data.splits["val"][0], 1)]
@@ -63,7 +68,7 @@ def evaluate(data: TranslationSet, run: Path, say: Any = print) -> dict[str, Any
     tests: dict[str, Any] = {}
     for name in data.tests:
         sources, references = data.splits[name]
-        found[name] = search(sources, recipe.beam_size)
+        found[name] = search(sources, decoding.beam_size)
         outputs = [tokenizer.decode(ids) for ids in found[name]]
         greedy_outputs = [tokenizer.decode(ids) for ids in search(sources, 1)]
         chrf = scores.sentence_chrf(outputs, references)
@@ -118,7 +123,7 @@ def evaluate(data: TranslationSet, run: Path, say: Any = print) -> dict[str, Any
             "perplexity": math.exp(val_loss),
             "bleu_greedy": scores.corpus_bleu(val_greedy, data.splits["val"][1]),
         },
-        "decoding": {"beam_size": recipe.beam_size, "length_penalty": recipe.length_penalty},
+        "decoding": as_dict(decoding),
         "headline": head,
         "tests": tests,
         "examples": examples(arrays, head),

@@ -28,7 +28,7 @@ from onepage.training.session import Session
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """Everything that decides how the Transformer is trained and decoded."""
+    """Everything that decides how the Transformer is trained; how it decodes is in ``decoding.Decoding``."""
 
     updates: int
     """Optimiser updates."""
@@ -77,9 +77,6 @@ class Recipe:
     """Decay an update of the moving average of weights that is evaluated and kept; 0 for the last weights."""
     max_length: int = 100
     """Training pairs with more pieces than this on a side are left out (and counted in the log)."""
-    beam_size: int = 5
-    length_penalty: float = 1.0
-    """alpha of Wu et al. 2016, equation 14."""
     precision: str = "auto"
     """"fp32", "bf16", or "auto": bf16 where the hardware multiplies it natively; resolved before training."""
     threads: int = 2
@@ -90,20 +87,18 @@ class Recipe:
     def check(self) -> str | None:
         """What is wrong with the values, or None."""
         counts = (self.updates, self.batch_tokens, self.validations, self.encoder_layers, self.decoder_layers)
-        if min(*counts, self.beam_size, self.threads, self.heads, self.d_ff, self.max_length) < 1:
-            return "updates, batch_tokens, validations, layers, heads, beam_size and threads must be at least 1"
+        if min(*counts, self.threads, self.heads, self.d_ff, self.max_length) < 1:
+            return "updates, batch_tokens, validations, layers, heads and threads must be at least 1"
         if not (self.updates <= 10_000_000 and self.batch_tokens <= 1_000_000 and self.validations <= 10_000):
             return "updates up to 10,000,000, batch_tokens up to 1,000,000, validations up to 10,000"
         if not 2 <= self.d_model <= 8192 or self.d_ff > 65_536 or max(self.encoder_layers, self.decoder_layers) > 100:
             return "d_model from 2 to 8,192, d_ff up to 65,536, encoder_layers and decoder_layers up to 100"
-        if not 0 <= self.length_penalty <= 10:
-            return f"length_penalty in [0, 10], got {self.length_penalty}"
         if self.d_model % self.heads or self.d_model % 2:
             return f"d_model ({self.d_model}) must be even and a multiple of heads ({self.heads})"
         if not 10 <= self.vocabulary <= 100_000:
             return f"vocabulary: from 10 to 100,000 pieces, got {self.vocabulary}"
-        if not 10 <= self.max_length <= 400 or self.threads > 1024 or self.beam_size > 100:
-            return "max_length from 10 to 400 pieces, threads up to 1,024, beam_size up to 100"
+        if not 10 <= self.max_length <= 400 or self.threads > 1024:
+            return "max_length from 10 to 400 pieces, threads up to 1,024"
         if not (0 <= self.warmup < 1 and 0 <= self.beta2 < 1 and 0 <= self.weight_decay < 10 and self.clip >= 0):
             return "warmup and beta2 in [0, 1), weight_decay in [0, 10), clip from 0"
         if self.optimiser not in ("adamw", "muon"):

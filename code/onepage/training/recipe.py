@@ -10,6 +10,7 @@ import hashlib
 import json
 import tomllib
 import types
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -34,11 +35,34 @@ def built_in(task: str, profile: str, generated: bool) -> Path:
     return known[name]
 
 
-def load(kind: type[R], path: Path, **overrides: Any) -> R:
+def load(kind: type[R], path: Path, tables: Mapping[str, type] | None = None, **overrides: Any) -> R:
     """Read a recipe of dataclass ``kind`` from a TOML file; overrides that are not None replace its values.
+
+    ``tables``: dataclasses by name of the tables that later stages read (see ``load_table``); they are left out.
+    Raises UserError naming the file, the key and what was expected.
+    """
+    values, tables = read(path), tables or {}
+    for name, table in tables.items():
+        values.pop(name, None)
+        for key in [field.name for field in dataclasses.fields(table) if field.name in values]:
+            raise UserError(f"{path}: {key!r} belongs in the table [{name}], below all other keys")
+    values.update({key: value for key, value in overrides.items() if value is not None})
+    return from_values(kind, values, str(path), tuple(tables))
+
+
+def load_table(kind: type[R], path: Path, name: str) -> R:
+    """The table ``name`` of a recipe file as dataclass ``kind``, whose defaults stand where the file lacks it.
 
     Raises UserError naming the file, the key and what was expected.
     """
+    values = read(path).get(name, {})
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: {name}: expected a table, got {values!r:.60}")
+    return from_values(kind, values, f"{path}: {name}")
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The plain values of a recipe file; raises UserError naming it when it is none."""
     try:
         with open(path, "rb") as file:
             content = file.read(MAX_BYTES + 1)  # no more, whatever the system says of its size: it may be a device
@@ -46,21 +70,23 @@ def load(kind: type[R], path: Path, **overrides: Any) -> R:
             raise UserError(f"{path}: too large for a recipe (over {MAX_BYTES:,} bytes)")
         if any(line.count(b".") > MAX_DOTS for line in content.splitlines()):
             raise UserError(f"{path}: not a readable recipe: over {MAX_DOTS} dots in a line")
-        values = tomllib.loads(content.decode("utf-8"))
+        return tomllib.loads(content.decode("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: not a readable recipe: {error!s:.200}") from None
-    values.update({key: value for key, value in overrides.items() if value is not None})
-    return from_values(kind, values, str(path))
 
 
-def from_values(kind: type[R], values: dict[str, Any], where: str) -> R:
-    """Build the dataclass, refusing unknown, missing and wrongly typed keys, and running its own ``check``."""
+def from_values(kind: type[R], values: dict[str, Any], where: str, tables: tuple[str, ...] = ()) -> R:
+    """Build the dataclass, refusing unknown, missing and wrongly typed keys, and running its own ``check``.
+
+    ``tables``: names of the file's other tables, known besides the fields when an unknown key is refused.
+    """
     hints = get_type_hints(kind)
     fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     for key in values:
         if key not in fields:
-            near = difflib.get_close_matches(key[:60], fields, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; known keys: {', '.join(fields)}"
+            known = [*fields, *tables]
+            near = difflib.get_close_matches(key[:60], known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; known keys: {', '.join(known)}"
             raise UserError(f"{where}: unknown key {key!r:.60}{hint}")
     for name, field in fields.items():
         if name not in values and field.default is dataclasses.MISSING:

@@ -66,7 +66,7 @@ def fingerprint(metrics: Mapping[str, Any], provenance: Mapping[str, Any]) -> st
 
 
 def obstacle(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
-    """Why two runs cannot be compared, or "": another set or language pair, other data, another recipe."""
+    """Why two runs cannot be compared, or "": another set or language pair, other data, another recipe or search."""
     for key, name in (("task", "task"), ("set", "set"), ("src", "source language"), ("tgt", "target language")):
         if mine.get(key) != theirs.get(key):
             return f"other {name} ({theirs.get(key)} there, {mine.get(key)} here)"
@@ -74,8 +74,11 @@ def obstacle(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
         return "other data (digests differ)"
     # the number of threads decides last digits, not the experiment
     recipes = [{key: value for key, value in run["recipe"].items() if key != "threads"} for run in (mine, theirs)]
-    differs = difference(*recipes)
-    return f"other recipe ({differs if len(differs) <= 160 else differs[:159] + '…'})" if differs else ""
+    searches = [run.get("decoding") or {} for run in (mine, theirs)]
+    for name, differs in (("recipe", difference(*recipes)), ("decoding settings", difference(*searches))):
+        if differs:
+            return f"other {name} ({differs if len(differs) <= 160 else differs[:159] + '…'})"
+    return ""
 
 
 def must_be_exact(
