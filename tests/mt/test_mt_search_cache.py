@@ -28,8 +28,7 @@ def net():
 def expected(net, sources, cells, prefixes, k):
     """Logits (R, V) by full recomputation, row by row."""
     rows = [
-        net(torch.tensor([sources[c // k]]), torch.tensor([ids]))[0, -1]
-        for c, ids in zip(cells, prefixes, strict=True)
+        net(torch.tensor([sources[c // k]]), torch.tensor([ids]))[0, -1] for c, ids in zip(cells, prefixes, strict=True)
     ]
     return torch.stack(rows)
 
