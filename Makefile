@@ -76,11 +76,11 @@ READY := $(VENV)/stamp.json
 # What the goals asked for need: both tasks, one, or none
 GOALS := $(or $(MAKECMDGOALS),help)
 NEED_CLS := $(filter all cls runs repro report verify claims reference,$(GOALS))
-NEED_MT := $(filter all mt runs repro report verify claims reference,$(GOALS))
+NEED_MT := $(filter all mt bench-mt runs repro report verify claims reference,$(GOALS))
 NEED_PAGE := $(filter all report reference,$(GOALS))
 TRAINS := $(filter all cls mt runs repro,$(GOALS))
 ifneq ($(RECIPE),)
-ifneq ($(filter-out cls mt bench-cls,$(GOALS)),)
+ifneq ($(filter-out cls mt bench-cls bench-mt,$(GOALS)),)
 $(error RECIPE=$(RECIPE) is for one task: make cls RECIPE=... or make mt RECIPE=...)
 endif
 endif
@@ -126,7 +126,7 @@ endif
 endif
 
 .PHONY: help all setup setup-tex setup-compare doctor data cls mt report verify provenance reference runs claims test check
-.PHONY: lint types unit repro bench-cls bench-conv clean several each
+.PHONY: lint types unit repro bench-cls bench-mt bench-conv clean several each
 help: ## what can be made, and the variables that steer it
 	@echo "make TARGET [VARIABLE=value ...]"
 	@echo
@@ -151,7 +151,8 @@ help: ## what can be made, and the variables that steer it
 	@echo "  REF=                a folder of report/reference that make verify compares the runs with"
 	@echo "  NAME=               what make reference calls the result: the hardware"
 	@echo "  FILE=               a picture or page that make provenance looks at"
-	@echo "  BENCH_RUN=          a run that make bench-cls reads its time to 80 % off; empty: it trains one"
+	@echo "  BENCH_RUN=          a run that make bench-cls reads its time to 80 % off (empty: it trains one), or whose model"
+	@echo "                      make bench-mt translates with (empty: that of make mt with these settings)"
 	@echo "  BENCH_MINUTES=5     training of the plain loop in make bench-cls; what it does not reach is projected"
 
 # with several seeds these goals are reached by way of the target several
@@ -279,6 +280,9 @@ repro: runs ## train and evaluate both tasks a second time, elsewhere, and compa
 bench-cls: $(PLAN_CLS) ## ResNet-18 by a plain loop and by ours: rates, memory, time to 80 %; the README's table
 	@$(ONEPAGE) bench cls --plan $(PLAN_CLS) --data-dir $(DATA_DIR) --seed $(SEED) --out $(OUT) \
 	  --minutes $(BENCH_MINUTES) $(if $(BENCH_RUN),--run '$(BENCH_RUN)') $(if $(filter .,$(OUT)),--readme README.md)
+bench-mt: $(PLAN_MT) ## translation by our search and by others', training by a plain loop and by ours; the README's table
+	@$(ONEPAGE) bench mt --run '$(or $(BENCH_RUN),$(RUN_MT))' --data-dir $(DATA_DIR) --seed $(SEED) --out $(OUT) \
+	  $(if $(filter .,$(OUT)),--readme README.md)
 bench-conv: $(READY) ## our convolution against the library's, layer by layer
 	@$(ONEPAGE) bench conv --out $(OUT) --threads $(THREADS) --device $(DEVICE)
 

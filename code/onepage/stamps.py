@@ -36,7 +36,7 @@ STAGES: dict[str, list[str]] = {
     "evaluate-cls": ["/env/requirements.txt", "cls/evaluate.py", "cls/scores.py", "cls/tta.py", "cls/gradcam.py"],
     "evaluate-mt": [
         "/env/requirements.txt",
-        *[f"mt/{name}.py" for name in ("evaluate", "decoding", "scores", "explain", "search")],
+        *[f"mt/{name}.py" for name in ("evaluate", "decoding", "scores", "explain", "search", "incremental")],
     ],
     "seeds": ["seeds.py"],
     "draw-cls": [

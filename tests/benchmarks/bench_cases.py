@@ -1,4 +1,4 @@
-"""A made-up result of the ResNet-18 benchmark, and made-up learning curves."""
+"""Made-up results of the benchmarks, and made-up learning curves."""
 
 from typing import Any
 
@@ -48,5 +48,46 @@ def cls_result() -> dict[str, Any]:
         "curves": {
             "ours": {"rows": curve([10_000, 20_000, 30_000], [0.5, 0.3, 0.19], 100.0)},
             "plain": {"rows": curve(points, [0.8 * (n / 1000) ** -0.3 for n in points], 50.0)},
+        },
+    }  # fmt: skip
+
+
+def spoken(seconds: float, memory: int) -> dict[str, Any]:
+    """A turn of translating 100 sentences."""
+    return {"seconds": seconds, "sentences": 100, "tokens": 1200, "peak_memory_bytes": memory + 10**8,
+            "memory_before_bytes": memory, "threads": 2}  # fmt: skip
+
+
+def mt_result() -> dict[str, Any]:
+    """A result of three turns on a machine that is not there, where JoeyNMT was not installed."""
+    machine = {"matmul": {"fp32": {"flops": 1e11}, "bf16": {"flops": 4e11}}, "threads": 2}
+    recipe = {"d_model": 128, "encoder_layers": 4, "vocabulary": 8000, "dropout": 0.3, "optimiser": "muon"}
+    training = {"threads": 2, "forward_flops_a_token": 1e7}
+    return {
+        **{key: value for key, value in cls_result().items() if key in ("form", "device", "load_before", "hardware",
+           "versions", "started", "finished", "command", "commit", "commit_time", "dirty")},
+        "task": "mt",
+        "data": {"set": "multi30k", "src": "en", "tgt": "de", "generated": False, "digest": "d"},
+        "settings": {"repeats": 3, "beam_size": 5, "batch_tokens": 8000, "updates": 60, "train_tokens": 1536},
+        "model": {"profile": "quick", "seed": 0},
+        "plain": {"optimiser": "adamw"},
+        "ours": {"precision": "bf16", "recipe": recipe | {"decoder_layers": 4}},
+        "peers": {
+            "joeynmt": {"missing": "not installed", "same_model": False},
+            "ctranslate2": {"version": "4.8.5", "compared": 32, "largest_difference": 2e-5, "same_model": True},
+        },
+        "samples": {
+            "machine": [machine] * 3,
+            "ours": [spoken(seconds, 4 * 10**8) for seconds in (2.0, 1.0, 4.0)],
+            "uncached": [spoken(20.0, 5 * 10**8)] * 3,
+            "ctranslate2": [spoken(1.0, 3 * 10**8)] * 3,
+            "plain-training": [{"tokens_per_second": 4000.0, "peak_memory_bytes": 10**9, "threads": 2}] * 3,
+            "our-training": [training | {"tokens_per_second": rate, "peak_memory_bytes": 15 * 10**8}
+                             for rate in (9000.0, 10_000.0, 12_000.0)],
+        },
+        "agreement": {
+            "ours": {"same": 100, "bleu_against_ours": 100.0, "bleu": 36.1, "repeats_itself": True},
+            "uncached": {"same": 100, "bleu_against_ours": 100.0, "bleu": 36.1, "repeats_itself": True},
+            "ctranslate2": {"same": 88, "bleu_against_ours": 95.5, "bleu": 36.0, "repeats_itself": True},
         },
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Search: beam 1 is greedy, a full-width beam is exhaustive, and neighbours in a batch change nothing."""
+"""Search: beam 1 is greedy, a full-width beam is exhaustive, stopping early loses nothing, neighbours change nothing."""
 
 import itertools
 
@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from onepage.mt import search
-from onepage.mt.search import beam, greedy, length_limit, penalty
+from onepage.mt.incremental import Rows
+from onepage.mt.search import batches, beam, greedy, length_limit, penalty
 from onepage.mt.tokenizer import END, PAD, START
 from onepage.mt.transformer import Sizes, Transformer, initialise
 from onepage.training.seeding import keyed_generator
@@ -57,19 +58,63 @@ def test_scores_are_those_of_full_recomputation(alpha):
             assert hypothesis.score == pytest.approx(expected, abs=1e-4)
 
 
-@pytest.mark.parametrize(
-    "alpha", [pytest.param(0.0, marks=pytest.mark.slow), pytest.param(0.6, marks=pytest.mark.slow), 1.0]
-)
-def test_a_beam_as_wide_as_the_tree_finds_the_best_of_all(monkeypatch, alpha):
+@pytest.fixture
+def tree(monkeypatch):
+    """A net of few words, a source, and every output of at most four of them with its log-probability."""
     monkeypatch.setattr(search, "length_limit", lambda length: 4)
     net, source = model(vocabulary=7, seed=3, sharp=2.0), [4, 5, END]
     words = [1, 4, 5, 6]  # all but PAD, START, END
     every = [[*w, END] for n in range(4) for w in itertools.product(words, repeat=n)]
     every += [list(w) for w in itertools.product(words, repeat=4)]  # cut by the limit
     with torch.no_grad():
-        best = max(every, key=lambda ids: log_probability(net, source, ids) / penalty(len(ids), alpha))
-        found = beam(net, [source], 4**4, alpha)[0][0]
-    assert found.ids == best
+        return net, source, [(log_probability(net, source, ids), ids) for ids in every]
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.6, 1.0, 1.7, 3.0])
+def test_a_beam_as_wide_as_the_tree_finds_the_best_of_all(tree, alpha):
+    net, source, every = tree
+    best = sorted(((total / penalty(len(ids), alpha), ids) for total, ids in every), reverse=True)[:5]
+    found = beam(net, [source], 4**4, alpha, nbest=5)[0]
+    assert [h.ids for h in found] == [ids for _, ids in best]
+    assert [h.score for h in found] == pytest.approx([score for score, _ in best], abs=1e-4)
+
+
+def plain_beam(net, source, k, alpha):
+    """One sentence, no cache, no early stopping: every partial output goes on to the limit, or falls out of the k."""
+    limit, rows, finished = length_limit(len(source)), [(0.0, [])], []
+    for length in range(1, limit + 1):
+        candidates = []
+        for total, ids in rows:
+            logs = torch.log_softmax(net(torch.tensor([source]), torch.tensor([[START, *ids]]))[0, -1], dim=-1)
+            logs[PAD] = logs[START] = float("-inf")
+            values, pieces = logs.topk(2 * k)
+            candidates += [
+                (total + v, [*ids, piece]) for v, piece in zip(values.tolist(), pieces.tolist(), strict=True)
+            ]
+        candidates = sorted(candidates, reverse=True)[: 2 * k]
+        ended = [c for c in candidates[:k] if c[1][-1] == END]
+        rows = [c for c in candidates if c[1][-1] != END][:k]
+        finished += [(total / penalty(length, alpha), ids) for total, ids in ended + (rows if length == limit else [])]
+    return [ids for _, ids in sorted(finished, reverse=True)[:k]]
+
+
+@pytest.mark.parametrize(("alpha", "saves"), [(0.0, True), (0.6, True), (1.0, True), (2.0, False)])
+def test_stopping_early_loses_nothing(monkeypatch, alpha, saves):
+    """What a search to the limit finds, by fewer rows, unless a long output would always be worth more."""
+    monkeypatch.setattr(search, "length_limit", lambda length: length + 8)
+    monkeypatch.setitem(globals(), "length_limit", search.length_limit)
+    rows = []
+    step = Rows.step
+    monkeypatch.setattr(Rows, "step", lambda self, token, cell: (rows.append(len(token)), step(self, token, cell))[1])
+    net, lines = model(seed=5, sharp=1.0), sources(6)
+    net.output_bias.data[END] = 2.0  # some outputs end long before the limit
+    with torch.no_grad():
+        expected = [plain_beam(net, line, 3, alpha) for line in lines]
+    assert [[h.ids for h in found] for found in beam(net, lines, 3, alpha)] == expected
+    whole, exhaustive = sum(rows), sum(3 * (len(line) + 8) - 2 for line in lines)
+    rows.clear()
+    assert [[h.ids for h in found] for found in beam(net, lines, 3, alpha, nbest=1)] == [e[:1] for e in expected]
+    assert sum(rows) <= whole <= exhaustive and (sum(rows) < exhaustive) == saves
 
 
 def test_neighbours_order_and_padding_change_no_output():
@@ -77,8 +122,51 @@ def test_neighbours_order_and_padding_change_no_output():
     alone = [beam(net, [line], 3, 1.0)[0] for line in lines]
     together = beam(net, lines, 3, 1.0)
     backwards = beam(net, lines[::-1], 3, 1.0)[::-1]
-    for one, two, three in zip(alone, together, backwards, strict=True):
-        assert [h.ids for h in one] == [h.ids for h in two] == [h.ids for h in three]
+    in_threes = beam(net, lines, 3, 1.0, batch_tokens=3 * 3 * max(map(len, lines)))
+    assert len(list(batches(lines, 3 * max(map(len, lines))))) > 1
+    for found in zip(alone, together, backwards, in_threes, strict=True):
+        assert all([h.ids for h in one] == [h.ids for h in found[0]] for one in found)
+        for one in found:
+            assert [h.score for h in one] == pytest.approx([h.score for h in found[0]], abs=1e-4)
+
+
+def test_batches_on_several_threads_give_what_one_thread_gives():
+    net, lines, before = model(), sources(9), torch.get_num_threads()
+    expected = [[h.ids for h in found] for found in beam(net, lines, 3, 1.0)]
+    try:
+        torch.set_num_threads(2)
+        found = beam(net, lines, 3, 1.0, batch_tokens=60)
+        assert torch.get_num_threads() == 2
+        assert [[h.ids for h in hypotheses] for hypotheses in found] == expected
+        with pytest.raises(IndexError):
+            beam(net, [[10_000, END], *lines], 3, 1.0, batch_tokens=60)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("vocabulary", [7, 30, 31, 96, 800, 4000])
+def test_the_best_candidates_are_those_of_all(vocabulary):
+    """Against one sort of everything; cells without row, and rows with a word left, have none."""
+    k, batch, generator = 3, 4, keyed_generator("candidates", vocabulary)
+    cell = torch.tensor([0, 1, 2, 3, 6, 8, 9])
+    logs = torch.randn(len(cell), vocabulary, generator=generator)
+    logs[4, 1:] = float("-inf")
+    sums = torch.randn(len(cell), generator=generator)
+    totals, rows, pieces = search._best_candidates(logs, sums, cell, batch, k)
+    every = torch.full((batch * k, vocabulary), float("-inf"))
+    every[cell] = logs + sums[:, None]
+    expected, flat = every.view(batch, -1).topk(2 * k, dim=1)
+    assert torch.equal(totals, expected)
+    there = expected > float("-inf")
+    base = torch.arange(batch)[:, None] * k
+    assert torch.equal(cell[rows][there], (base + flat // vocabulary)[there])
+    assert torch.equal(pieces[there], (flat % vocabulary)[there])
+    assert vocabulary % search.group_width(vocabulary) == 0
+
+
+def test_no_sentences_give_no_outputs():
+    assert beam(model(), [], 3, 1.0) == [] and greedy(model(), []) == []
 
 
 def test_hypotheses_come_best_first_and_none_twice():
@@ -91,5 +179,13 @@ def test_hypotheses_come_best_first_and_none_twice():
 def test_a_limit_always_ends_it():
     net = model()
     net.output_bias.data[END] = -1e4  # END is never said
-    source = sources()[0]
-    assert len(beam(net, [source], 2, 1.0)[0][0].ids) == length_limit(len(source))
+    for source, found in zip(sources(), beam(net, sources(), 2, 1.0), strict=True):
+        assert [len(h.ids) for h in found] == [length_limit(len(source))] * 2
+        assert all(END not in h.ids for h in found)
+
+
+def test_the_positions_there_are_are_a_limit_too():
+    net = model()
+    net.output_bias.data[END] = -1e4
+    net.positions = net.positions[:20]
+    assert len(beam(net, [[*[5] * 15, END]], 2, 1.0)[0][0].ids) == 19

@@ -1,4 +1,4 @@
-"""``python -m onepage bench``: the commands behind `make bench-cls` and `make bench-conv`."""
+"""``python -m onepage bench``: the commands behind `make bench-cls`, `make bench-mt` and `make bench-conv`."""
 
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,45 @@ def bench_cls(
     if readme is not None:
         kept = results.read_all(out, "cls")
         results.put_section(readme, "cls", results.section(kept, cls_table.markdown, "cls"))
+    click.echo(f"result in {path}" + (f", table in {readme}" if readme is not None else ""))
+
+
+@bench.command("mt")
+@click.option("--run", "trained", type=click.Path(path_type=Path), required=True, help="Run whose model translates.")
+@data_dir_option
+@out_option
+@click.option("--seed", default=0, show_default=True, help="Seed of the training measured.")
+@click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True, help="Turns of each contender.")
+@click.option("--sentences", type=click.IntRange(min=0), default=0, help="Validation sentences translated; 0: all.")
+@click.option("--beam", "beam_size", type=click.IntRange(1, 100), default=5, show_default=True)
+@click.option("--length-penalty", type=click.FloatRange(0, 10), default=1.0, show_default=True)
+@click.option(
+    "--batch-tokens", type=click.IntRange(min=1), default=8000, show_default=True, help="Of a batch, times beam."
+)
+@click.option("--updates", type=click.IntRange(min=2), default=60, show_default=True, help="Of training, in a turn.")
+@click.option("--vocabulary", default=8000, show_default=True, help="Pieces of the model trained; and its sizes:")
+@click.option("--d-model", default=128, show_default=True)
+@click.option("--d-ff", default=256, show_default=True)
+@click.option("--heads", default=4, show_default=True)
+@click.option("--layers", default=4, show_default=True, help="Of the encoder, and of the decoder.")
+@click.option("--train-tokens", default=1536, show_default=True, help="Target positions of an update.")
+@click.option("--readme", type=click.Path(path_type=Path, exists=True), help="README whose table is written anew.")
+def bench_mt(trained: Path, data_dir: Path, out: Path, seed: int, readme: Path | None, **settings: Any) -> None:
+    """Translation by our search, by ours without cache, by JoeyNMT and CTranslate2; training by a plain loop and ours.
+
+    Writes OUT/report/bench/mt-HARDWARE.json, every repeat in it, and the table of --readme. Stopped midway it writes
+    nothing. JoeyNMT and CTranslate2 come by `make setup-compare`.
+    """
+    from onepage.benchmarks import mt, mt_table, results
+
+    if readme is not None:
+        results.section_of(readme.read_text(encoding="utf-8"), "mt")
+    result = mt.run(trained, data_dir, out, mt.Settings(**settings), seed)
+    path = results.write(out, mt.name_of(result), result)
+    mt_table.show(result)
+    if readme is not None:
+        kept = results.read_all(out, "mt")
+        results.put_section(readme, "mt", results.section(kept, mt_table.markdown, "mt"))
     click.echo(f"result in {path}" + (f", table in {readme}" if readme is not None else ""))
 
 

@@ -59,7 +59,7 @@ def evaluate(data: TranslationSet, run: Path, decoding: Decoding, say: Any = pri
         sources = [tokenizer.encode(line) for line in lines]
         if beam_size == 1:
             return greedy(model, sources)
-        return [hypotheses[0].ids for hypotheses in beam(model, sources, beam_size, decoding.length_penalty)]
+        return [hypotheses[0].ids for hypotheses in beam(model, sources, beam_size, decoding.length_penalty, nbest=1)]
 
     val_loss = mean_loss(model, validation_batches(tokenizer, data.splits["val"], 2000), "fp32")
     val_greedy = [tokenizer.decode(ids) for ids in search(data.splits["val"][0], 1)]

@@ -1,20 +1,32 @@
 """Greedy and beam search over the Transformer with a key-value cache.
 
 Beam search keeps the ``beam_size`` best partial outputs of each sentence by summed log-probability; finished ones are
-ranked by the sum divided by the length penalty of Wu et al. 2016 (equation 14): ((5 + length) / 6) ** alpha. Cross-
-attention keys and values are computed once a sentence. A sentence stops when no partial output can overtake its best
-finished one, and then leaves the batch. What a sentence is
-batched with does not change its result, up to the rounding of float sums.
+ranked by the sum divided by the length penalty of Wu et al. 2016 (equation 14): ((5 + length) / 6) ** alpha.
+
+Early stopping is exact. Sums only fall, so a partial output can at best keep its sum and end at the length with the
+kindest penalty. One that even so would not enter the ``nbest`` is dropped; what would take its place in the beam has a
+smaller sum still, and could not either. A sentence without partial outputs leaves the batch. What a sentence is batched
+with does not change its result, up to the rounding of float sums.
 """
 
 import dataclasses
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from onepage.mt.batching import pad
+from onepage.mt.incremental import FastDecoder
 from onepage.mt.tokenizer import END, PAD, START
-from onepage.mt.transformer import KeysValues, Transformer
+from onepage.mt.transformer import Transformer
+
+NEVER = float("-inf")
+BATCH_TOKENS = 8000
+WIDEST = 32  # pieces whose maximum stands for them while the best are looked for
+VECTOR = 32  # of a row of maxima, for speed alone
+FULL = 0.75  # sentences that have ended are forgotten once the share of others is down to this: it costs a copy
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +39,22 @@ class Hypothesis:
     """Log-probability (nats) over the length penalty."""
 
 
+class Rows(Protocol):
+    """The partial outputs of a batch, as incremental.py keeps them; shapes and meaning are told there."""
+
+    def step(self, token: Tensor, cell: Tensor) -> Tensor: ...
+    def reorder(self, parents: Tensor, cell: Tensor) -> None: ...
+    def keep(self, sentences: Tensor) -> None: ...
+
+
+class Decoder(Protocol):
+    """What is searched over."""
+
+    model: Transformer
+
+    def begin(self, source: Tensor, k: int) -> Rows: ...
+
+
 def length_limit(source_length: int) -> int:
     """The most target pieces searched for a source of this many: ample for related languages, and always an end."""
     return 2 * source_length + 10
@@ -37,8 +65,7 @@ def penalty(length: int, alpha: float) -> float:
     return ((5 + length) / 6) ** alpha
 
 
-@torch.no_grad()
-def greedy(model: Transformer, sources: list[list[int]], batch_tokens: int = 4000) -> list[list[int]]:
+def greedy(model: Transformer, sources: list[list[int]], batch_tokens: int = BATCH_TOKENS) -> list[list[int]]:
     """The most probable piece at each step, for each source (ids ended by END)."""
     return [found[0].ids for found in beam(model, sources, beam_size=1, alpha=0.0, batch_tokens=batch_tokens)]
 
@@ -49,100 +76,145 @@ def beam(
     sources: list[list[int]],
     beam_size: int,
     alpha: float,
-    batch_tokens: int = 4000,
+    batch_tokens: int = BATCH_TOKENS,
+    nbest: int | None = None,
 ) -> list[list[Hypothesis]]:
-    """Up to ``beam_size`` hypotheses of each source, best first, in the order of ``sources``."""
+    """Up to ``nbest`` hypotheses of each source, best first, in the order of ``sources``.
+
+    ``nbest``: at most ``beam_size``, which None stands for; fewer are found sooner, and are the same. ``batch_tokens``:
+    source positions, times ``beam_size``, of a batch.
+    """
     model.eval()
+    return beam_over(FastDecoder(model), sources, beam_size, alpha, batch_tokens, nbest)
+
+
+def beam_over(
+    decoder: Decoder,
+    sources: list[list[int]],
+    beam_size: int,
+    alpha: float,
+    batch_tokens: int = BATCH_TOKENS,
+    nbest: int | None = None,
+) -> list[list[Hypothesis]]:
+    """``beam``, over a decoder that is made already."""
     results: list[list[Hypothesis]] = [[] for _ in sources]
-    order = sorted(range(len(sources)), key=lambda i: -len(sources[i]))  # like lengths together, longest first
-    start = 0
-    while start < len(order):
-        size = max(1, batch_tokens // (len(sources[order[start]]) * beam_size))
-        chunk = order[start : start + size]
-        found = _search([sources[i] for i in chunk], model, beam_size, alpha)
-        for number, hypotheses in zip(chunk, found, strict=True):
+    chunks = list(batches(sources, batch_tokens // beam_size))
+
+    def search(chunk: list[int]) -> list[list[Hypothesis]]:
+        return _search([sources[i] for i in chunk], decoder, beam_size, alpha, nbest or beam_size)
+
+    threads = torch.get_num_threads()
+    if decoder.model.positions.device.type == "cpu" and min(threads, len(chunks)) > 1:
+        # one thread a batch: what is computed at a time is too little to be worth sharing out
+        try:
+            with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+                found = list(pool.map(search, chunks))
+        finally:
+            torch.set_num_threads(threads)
+    else:
+        found = [search(chunk) for chunk in chunks]
+    for chunk, lists in zip(chunks, found, strict=True):
+        for number, hypotheses in zip(chunk, lists, strict=True):
             results[number] = hypotheses
-        start += size
     return results
 
 
-def _search(sources: list[list[int]], model: Transformer, beam_size: int, alpha: float) -> list[list[Hypothesis]]:
-    device = next(model.parameters()).device
-    batch, k = len(sources), beam_size
+def batches(sources: Sequence[Sequence[int]], tokens: int) -> Iterator[list[int]]:
+    """Numbers of sentences of like length, longest first, by at most so many positions (or a single sentence)."""
+    order = sorted(range(len(sources)), key=lambda i: -len(sources[i]))
+    start = 0
+    while start < len(order):
+        size = max(1, tokens // len(sources[order[start]]))
+        yield order[start : start + size]
+        start += size
+
+
+@torch.no_grad()
+def _search(sources: list[list[int]], decoder: Decoder, k: int, alpha: float, nbest: int) -> list[list[Hypothesis]]:
+    """Search for one batch: B sentences, each with up to k rows (partial outputs), R rows in all."""
+    device = decoder.model.positions.device
     finished: list[list[Hypothesis]] = [[] for _ in sources]
-    limits = [min(length_limit(len(source)), len(model.positions) - 1) for source in sources]
+    sentences = list(range(len(sources)))  # which sentence of ``sources`` each of the B is
+    longest = [min(length_limit(len(source)), len(decoder.model.positions) - 1) for source in sources]
+    limits = torch.tensor(longest, device=device)[:, None]  # (B, 1)
+    kindest = torch.tensor([penalty(limit, alpha) for limit in longest], dtype=torch.float64, device=device)[:, None]
+    # scores of the nbest best finished outputs, best first: (B, nbest)
+    best = torch.full((len(sources), nbest), NEVER, dtype=torch.float64, device=device)
 
-    memory, mask = model.encode(pad(sources).to(device))
-    source_kv = [_repeat(pair, k) for pair in model.source_keys_values(memory)]  # (batch * k, H, S, D/H)
-    mask = mask.repeat_interleave(k, 0)
-    cache: list[KeysValues] = []
-    active = list(range(batch))  # sentence number of each row group of k
-    ids = torch.full((batch * k, 1), START, device=device)
-    # only the first row of a group lives at the start: k equal rows would give k equal beams
-    sums = torch.full((batch, k), float("-inf"), device=device)
-    sums[:, 0] = 0.0
-
+    partial = decoder.begin(pad(sources).to(device), k)
+    ids = torch.full((len(sources), 1), START, device=device)  # (R, length + 1)
+    sums = torch.zeros(len(sources), device=device)  # (R,) log-probability so far
+    cell = torch.arange(len(sources), device=device) * k  # (R,) sentence * k + number in it
     length = 0
-    while active:
+    while len(ids):
         length += 1
-        logits, cache = model.step(ids[:, -1], length - 1, cache, source_kv, mask)
-        log_probability = torch.log_softmax(logits.float(), dim=-1).view(len(active), k, -1)
-        log_probability[:, :, PAD] = float("-inf")
-        log_probability[:, :, START] = float("-inf")
-        vocabulary = log_probability.shape[-1]
+        log_probability = torch.log_softmax(partial.step(ids[:, -1], cell).float(), dim=-1)
+        log_probability[:, PAD] = NEVER
+        log_probability[:, START] = NEVER
         # 2k candidates: at most k of them end, so k that go on always remain
-        totals = (sums[:, :, None] + log_probability).view(len(active), -1)
-        best, flat = totals.topk(min(2 * k, totals.shape[1]), dim=1)
-        rows, pieces = flat // vocabulary, flat % vocabulary
+        totals, rows, pieces = _best_candidates(log_probability, sums, cell, len(sentences), k)
 
-        ends = pieces == END
-        kept_rows, kept_pieces, kept_sums, still = [], [], [], []
-        best_list, rows_list, pieces_list, ends_list = best.tolist(), rows.tolist(), pieces.tolist(), ends.tolist()
-        for place, sentence in enumerate(active):
-            going: list[tuple[int, int, float]] = []
-            for rank, value in enumerate(best_list[place]):
-                if value == float("-inf") or len(going) == k:
-                    break
-                row, piece = place * k + rows_list[place][rank], pieces_list[place][rank]
-                if ends_list[place][rank]:
-                    if rank < k:  # an end outside the beam would not have been reached
-                        tokens = [*ids[row, 1:].tolist(), END]
-                        finished[sentence].append(Hypothesis(tokens, value / penalty(length, alpha)))
-                else:
-                    going.append((row, piece, value))
-            if length >= limits[sentence]:
-                for row, piece, value in going:
-                    tokens = [*ids[row, 1:].tolist(), piece]
-                    finished[sentence].append(Hypothesis(tokens, value / penalty(length, alpha)))
-                continue
-            if not going or _settled(finished[sentence], going[0][2], length, limits[sentence], k, alpha):
-                continue
-            still.append(place)
-            going += [(going[0][0], PAD, float("-inf"))] * (k - len(going))  # dead rows keep the shape
-            kept_rows += [row for row, _, _ in going]
-            kept_pieces += [piece for _, piece, _ in going]
-            kept_sums += [value for _, _, value in going]
-        if not still:
-            break
-        index = torch.tensor(kept_rows, device=device)
-        if len(still) < len(active):  # sentences that are done leave the batch
-            groups = torch.tensor([place * k + i for place in still for i in range(k)], device=device)
-            source_kv = [(keys[groups], values[groups]) for keys, values in source_kv]
-            mask = mask[groups]
-        cache = [(keys[index], values[index]) for keys, values in cache]
-        ids = torch.cat([ids[index], torch.tensor(kept_pieces, device=device)[:, None]], dim=1)
-        sums = torch.tensor(kept_sums, device=device).view(len(still), k)
-        active = [active[place] for place in still]
-    return [sorted(found, key=lambda h: -h.score)[:k] for found in finished]
+        now = penalty(length, alpha)
+        scores = totals.double() / now
+        possible, ends, cut = totals > NEVER, pieces == END, limits <= length
+        going = possible & ~ends
+        going &= going.cumsum(1) <= k
+        ended = possible & ends
+        ended[:, k:] = False  # an end outside the beam would not have been reached
+        new = (ended | (going & cut)) & (scores > best[:, -1:])
+        best = torch.cat([best, scores.masked_fill(~new, NEVER)], dim=1).topk(nbest, dim=1).values
+        places, ranks = new.nonzero(as_tuple=True)
+        if len(places):
+            outputs = torch.cat([ids[rows[places, ranks], 1:], pieces[places, ranks, None]], dim=1).tolist()
+            for place, output, score in zip(places.tolist(), outputs, scores[places, ranks].tolist(), strict=True):
+                finished[sentences[place]].append(Hypothesis(output, score))
+
+        bound = totals.double() / (kindest if alpha > 0 else now)
+        places, ranks = (going & ~cut & (bound > best[:, -1:])).nonzero(as_tuple=True)
+        parents, parent_cells = rows[places, ranks], cell[rows[places, ranks]]
+        sums = totals[places, ranks]
+        ids = torch.cat([ids.index_select(0, parents), pieces[places, ranks, None]], dim=1)
+        kept, position, counts = torch.unique_consecutive(places, return_inverse=True, return_counts=True)
+        number = torch.arange(len(places), device=device) - (counts.cumsum(0) - counts).repeat_interleave(counts)
+        cell = places * k + number
+        partial.reorder(parent_cells, cell)
+        if len(kept) <= FULL * len(sentences):
+            sentences = [sentences[place] for place in kept.tolist()]
+            limits, kindest, best = limits[kept], kindest[kept], best[kept]
+            partial.keep(kept)
+            cell = position * k + number
+    return [sorted(found, key=lambda h: -h.score)[:nbest] for found in finished]
 
 
-def _settled(finished: list[Hypothesis], best_sum: float, length: int, limit: int, k: int, alpha: float) -> bool:
-    """Whether no partial output can still enter the k best: sums only fall, so bound by the kindest penalty."""
-    if len(finished) < k:
-        return False
-    bound = best_sum / penalty(limit if alpha > 0 else length, alpha)
-    return bound <= sorted((h.score for h in finished), reverse=True)[k - 1]
+def group_width(vocabulary: int) -> int:
+    """How many pieces a group holds: a divisor of the vocabulary, one that makes for whole vectors if there is any."""
+    divisors = [width for width in range(1, WIDEST + 1) if vocabulary % width == 0]
+    return max(divisors, key=lambda width: (vocabulary // width % VECTOR == 0, width))
 
 
-def _repeat(pair: KeysValues, times: int) -> tuple[Tensor, Tensor]:
-    return pair[0].repeat_interleave(times, 0), pair[1].repeat_interleave(times, 0)
+def _best_candidates(
+    log_probability: Tensor, sums: Tensor, cell: Tensor, batch: int, k: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The 2k best continuations of each sentence, best first, or all, if these are fewer.
+
+    log_probability (R, V), sums (R,) and cells (R,) -> totals, rows and pieces, (B, 2k) each; a total of -inf is none.
+
+    The 2k best lie in the 2k groups of pieces whose maxima are greatest: groups are sorted, then the pieces of those
+    few. Group g holds the pieces g, g + G, g + 2 G and so on: maxima over whole columns are the fastest.
+    """
+    n_rows, vocabulary = log_probability.shape
+    width = group_width(vocabulary)
+    groups = vocabulary // width  # G
+    grouped = log_probability.view(n_rows, width, groups)
+    maxima = log_probability.new_full((batch * k, groups), NEVER)
+    maxima.index_copy_(0, cell, grouped.amax(1) + sums[:, None])
+    row_of = cell.new_zeros(batch * k).index_copy_(0, cell, torch.arange(n_rows, device=cell.device))
+
+    best, flat = maxima.view(batch, k * groups).topk(min(2 * k, k * groups), dim=1)
+    rows = row_of.view(batch, k).gather(1, flat // groups)  # (B, groups kept)
+    group = flat % groups
+    totals = grouped[rows, :, group] + sums[rows][:, :, None]  # (B, groups kept, width)
+    totals.masked_fill_((best == NEVER)[:, :, None], NEVER)  # cells without a row
+    totals, place = totals.flatten(1).topk(min(2 * k, totals[0].numel()), dim=1)
+    chosen = place // width
+    return totals, rows.gather(1, chosen), place % width * groups + group.gather(1, chosen)

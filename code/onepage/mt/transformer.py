@@ -3,8 +3,9 @@
 Vaswani et al., "Attention Is All You Need" (2017): scaled dot-product attention (section 3.2.1), heads (3.2.2),
 position-wise feed-forward layers (3.3), embeddings shared with the output (3.4) and sinusoidal positions (3.5). The
 layer normalisation stands before each sub-layer (Xiong et al. 2020), which trains without a long warm-up. Attention,
-projections, masks and the cache for decoding are written out here; torch's own attention and Transformer modules are
-used by the tests only, to compare with. Shapes: B sentences, S source and T target positions, H heads, D model width.
+projections and masks are written out here, decoding with a cache in incremental.py; torch's own attention and
+Transformer modules are used by the tests only, to compare with. Shapes: B sentences, S source and T target positions,
+H heads, D model width.
 """
 
 import dataclasses
@@ -243,24 +244,6 @@ class Transformer(nn.Module):
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
         memory, mask = self.encode(source)
         return self.logits(self.decode(target, memory, mask))
-
-    def step(
-        self, token: Tensor, position: int, cache: list[KeysValues], source: list[KeysValues], mask: Tensor
-    ) -> tuple[Tensor, list[KeysValues]]:
-        """One decoding step with a cache: last ids (B,) at ``position`` -> logits (B, V) and the longer cache.
-
-        ``cache`` holds each layer's keys and values (B, H, position, D/H) of the positions before; empty at first.
-        """
-        x = self.embed(token[:, None], position)  # (B, 1, D)
-        longer = []
-        for number, layer in enumerate(self.decoder_layers()):
-            keys, values = layer.self_attention.keys_values(layer.norm1(x))
-            if cache:
-                keys = torch.cat([cache[number][0], keys], dim=2)
-                values = torch.cat([cache[number][1], values], dim=2)
-            longer.append((keys, values))
-            x = layer(x, (keys, values), None, source[number], mask)
-        return self.logits(self.decoder_norm(x))[:, 0], longer
 
 
 def initialise(model: Transformer, generator: torch.Generator) -> None:
