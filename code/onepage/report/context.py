@@ -14,8 +14,8 @@ from typing import Any
 from onepage import seeds
 from onepage.errors import UserError
 from onepage.files import read_json, sha256_file
+from onepage.report import directions, origin
 from onepage.report import facts as words
-from onepage.report import origin
 from onepage.report.origin import Task
 from onepage.verification import claims as held
 from onepage.verification import lineage
@@ -85,7 +85,7 @@ def build(out: Path, cls_run: Path, mt_run: Path, report: Path) -> dict[str, Any
             "cls": words.cls_facts(tasks[0].metrics, tasks[0].provenance, page),
             "mt": words.mt_facts(tasks[1].metrics, tasks[1].provenance, page),
         }
-        return _assemble(page, claims, tasks, names)
+        return _assemble(page, claims, tasks, names) | {"directions": directions.table(mt_run, tasks[1].metrics, page)}
     except (KeyError, IndexError, TypeError) as error:
         what = f"{type(error).__name__} {error}"
         raise UserError(
@@ -300,6 +300,7 @@ def _tables(page: Mapping[str, Any], tasks: Sequence[Task]) -> dict[str, Any]:
                 "{} to {}".format(*(words.number(bound, 1) for bound in t["bleu"]["interval"])),
                 words.number(t["bleu_greedy"], 1),
                 words.number(t["chrf2"]["score"], 1),
+                words.number(t["ter"]["score"], 1) if t.get("ter") else "–",
                 words.number(t["bleu_lc_norm_tok"]["score"], 1) if t.get("bleu_lc_norm_tok") else "–",
             ]
             for name, t in mt["tests"].items()
