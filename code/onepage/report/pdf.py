@@ -126,7 +126,7 @@ def compile_typst(source: str, pictures: Mapping[str, Path], commit_time: int) -
             if pages.strip() != "1":
                 raise DoesNotFit(f"{pages.strip()} pages")
             content = compiler.compile(format="pdf", timestamp=commit_time)
-        except typst.TypstError as error:
+        except (typst.TypstError, RuntimeError) as error:  # a query raises the latter
             raise UserError(f"typst failed: {str(error).splitlines()[0][:200]}; try PDF_ENGINE=latex") from error
     assert isinstance(content, bytes)
     return content

@@ -18,8 +18,9 @@ from onepage.files import write_bytes, write_json, write_text
 from onepage.report import context, escape, pdf
 
 ROOT = Path(__file__).resolve().parents[3]  # the repository: its report/ holds templates, prose and claims
-SIZES = ("8.0", "7.8", "7.6", "7.4", "7.2", "7.0", "6.75", "6.5")  # of the text, in points, tried in turn
-LEADING = 1.22  # from baseline to baseline, in sizes
+# Settings of the text, tried in turn: its size in points, the distance of its baselines in sizes, and the least gap
+# between two rows of pictures in mm. Below 6.5 pt nothing is set.
+SETTINGS = tuple((size, 1.22, 2.0) for size in (8.0, 7.8, 7.6, 7.4, 7.2, 7.0, 6.75, 6.5)) + ((6.5, 1.12, 0.8),)
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,9 @@ class Paper:
     height: float
     gutter: float
     margin: float  # at top and bottom
-    gap: float  # between two rows of pictures, at least
 
 
-PAPERS = {"a4": Paper("A4", 210, 297, 4, 10, 2.4), "letter": Paper("US Letter", 215.9, 279.4, 6, 8, 1.6)}
+PAPERS = {"a4": Paper("A4", 210, 297, 4, 10), "letter": Paper("US Letter", 215.9, 279.4, 6, 7)}
 ENGINES = {"latex": "LaTeX", "typst": "typst"}
 
 
@@ -67,7 +67,7 @@ def render(out: Path, cls_run: Path, mt_run: Path, engine: str, paper: str = "a4
     else:
         template, escaper = "report.typ.j2", _typst
         make = lambda source: pdf.compile_typst(source, pictures, clock)  # noqa: E731
-    source, content = _largest_that_fits(template, escaper, values, SIZES, make)
+    source, content = _largest_that_fits(template, escaper, values, make)
     files = {"report.md": markdown.encode(), template.removesuffix(".j2"): source.encode(), "report.pdf": content}
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     write_text(target / "report.md", markdown)
@@ -79,39 +79,47 @@ def render(out: Path, cls_run: Path, mt_run: Path, engine: str, paper: str = "a4
     return target / "report.pdf"
 
 
+def set_by(engine: str, paper: str) -> str:
+    """``LaTeX, A4``."""
+    return f"{ENGINES[engine]}, {PAPERS[paper].label}"
+
+
 def sheet(engine: str, paper: str) -> dict[str, Any]:
     """What the templates print of engine and paper: in words, and as lengths in mm."""
     kind = PAPERS[paper]
-    lengths = {"width": kind.width, "height": kind.height, "gutter": kind.gutter, "margin": kind.margin, "gap": kind.gap}
+    lengths = {"width": kind.width, "height": kind.height, "gutter": kind.gutter, "margin": kind.margin}
     lengths |= {"side": (kind.width - kind.gutter) / 2 - 93, "text": 186 + kind.gutter}
     return {
         "paper": {"name": paper} | {name: f"{length:g}" for name, length in lengths.items()},
-        "set_by": f"{ENGINES[engine]}, {kind.label}",
+        "set_by": set_by(engine, paper),
         "keywords": f"engine {engine}, paper {paper}",
     }
+
+
+def setting(size: float, leading: float, gap: float) -> dict[str, str]:
+    """What the templates print of one of SETTINGS: size and leading in points, gap in mm."""
+    return {"size": f"{size:g}", "leading": f"{leading * size:.3f}", "gap": f"{gap:g}"}
 
 
 def _largest_that_fits(
     template: str,
     escaper: Callable[[str], escape.Safe],
     values: Mapping[str, Any],
-    sizes: tuple[str, ...],
     make: Callable[[str], bytes],
 ) -> tuple[str, bytes]:
     """The source and PDF at the largest size that fits, by halving; the smallest is tried last, as the last resort."""
     fits: tuple[str, bytes] | None = None
     problem = ""
-    low, high = 0, len(sizes)  # all before low are too large, all from high on need no trying
+    low, high = 0, len(SETTINGS)  # all before low are too large, all from high on need no trying
     while low < high:
         middle = (low + high) // 2
-        size = {"size": sizes[middle], "leading": f"{LEADING * float(sizes[middle]):.3f}"}
-        source = _fill(template, escaper, {**values, **size})
+        source = _fill(template, escaper, {**values, **setting(*SETTINGS[middle])})
         try:
             fits, high = (source, make(source)), middle
         except pdf.DoesNotFit as error:
             problem, low = str(error), middle + 1
     if fits is None:
-        raise UserError(f"the page does not fit at {sizes[-1]} pt ({problem}); shorten report/page.toml")
+        raise UserError(f"the page does not fit at {SETTINGS[-1][0]} pt ({problem}); shorten report/page.toml")
     return fits
 
 
