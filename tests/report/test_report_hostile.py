@@ -65,9 +65,8 @@ def test_recorded_texts_are_no_markdown_and_no_html(hostile: Case) -> None:
     assert html and not any("pwned" in part or "script" in part for part in html)
     assert sum(part.count("<details>") for part in html) == sum(part.count("</details>") for part in html)
     places = [str(child.attrs.get(name)) for child in inner for name in ("src", "href") if name in child.attrs]
-    assert places and all(re.fullmatch(r"(\.\./|https://)[A-Za-z0-9_./-]+|#[a-z0-9-]+|report\.pdf", place) for place in places), (
-        places
-    )
+    known = re.compile(r"(\.\./|https://)[A-Za-z0-9_./-]+|#[a-z0-9-]+|report\.pdf")
+    assert places and all(map(known.fullmatch, places)), places
 
 
 @pytest.mark.fault("#read and #eval in every recorded text, typst", "they stand inside strings")

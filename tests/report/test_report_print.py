@@ -95,8 +95,9 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Case:
     from onepage.figures import cls, mt
 
     out = tmp_path_factory.mktemp("drawn")
-    runs = synthetic_run.write_cls_run(out / "runs/cls/x/quick/seed0"), synthetic_run.write_mt_run(
-        out / "runs/mt/x/quick/seed0"
+    runs = (
+        synthetic_run.write_cls_run(out / "runs/cls/x/quick/seed0"),
+        synthetic_run.write_mt_run(out / "runs/mt/x/quick/seed0"),
     )
     cls.draw(runs[0], out / "figures/cls")
     mt.draw(runs[1], out / "figures/mt")

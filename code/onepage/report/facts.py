@@ -175,27 +175,26 @@ def mt_facts(metrics: Mapping[str, Any], provenance: Mapping[str, Any], page: Ma
 
 def _length_facts(groups: list[Mapping[str, Any]]) -> dict[str, str]:
     """Where BLEU peaks over source length, where it falls most from one group to the next longer, and what it is on
-    the longest; empty with fewer than two groups, and without a fall where there is none."""
+    the longest; empty with fewer than two groups, and without a fall where the longest have the highest score."""
     groups = [group for group in groups if group["n"] > 0 and group["bleu"] is not None]
     if len(groups) < 2:
         return {}
     peak, low, last = max(groups, key=_bleu), min(groups, key=_bleu), groups[-1]
     facts = {"last_bleu": number(last["bleu"], 1), "last_range": word_range(last)}
-    before, after = max(pairwise(groups), key=lambda pair: _bleu(pair[0]) - _bleu(pair[1]))
-    if _bleu(before) > _bleu(after):
-        facts |= {
-            "fall_from": number(before["bleu"], 1),
-            "fall_to": number(after["bleu"], 1),
-            "fall_range": word_range(after),
-            "fall_n": number(after["n"]),
-        }
     if peak is last:
         return facts | {
             "low_bleu": number(low["bleu"], 1),
             "low_range": word_range(low),
             "bins": number(len(groups)),
         }
-    return facts | {"peak_bleu": number(peak["bleu"], 1), "peak_range": word_range(peak)}
+    before, after = max(pairwise(groups), key=lambda pair: _bleu(pair[0]) - _bleu(pair[1]))
+    return facts | {
+        "peak_bleu": number(peak["bleu"], 1),
+        "peak_range": word_range(peak),
+        "fall_from": number(before["bleu"], 1),
+        "fall_to": number(after["bleu"], 1),
+        "fall_range": word_range(after),
+    }
 
 
 def _bleu(group: Mapping[str, Any]) -> float:

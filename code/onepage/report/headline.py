@@ -20,9 +20,7 @@ def fill(template: str, names: Mapping[str, str], where: str) -> str:
         ) from None
 
 
-def build(
-    page: Mapping[str, Any], task: Task, names: Mapping[str, str], result: held.Result | None
-) -> dict[str, Any]:
+def build(page: Mapping[str, Any], task: Task, names: Mapping[str, str], result: held.Result | None) -> dict[str, Any]:
     """The headline as texts. The score is cut to two decimals and not rounded, as the claims are; its interval rounded.
 
     ``result``: what became of the claim about this task, None where claims.toml makes none.

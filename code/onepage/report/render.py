@@ -41,9 +41,9 @@ ENGINES = {"latex": "LaTeX", "typst": "typst"}
 def render(out: Path, cls_run: Path, mt_run: Path, engine: str, paper: str = "a4") -> Path:
     """Write report.md, the source of ``engine`` ("latex" or "typst"), report.json and report.pdf to ``out``/report.
 
-    report.json holds the engine, the paper, the runs and the digests of the others, by which ``make verify`` knows them again;
-    report.pdf is written last. Returns the PDF's path. Raises UserError for a missing run or picture, and when setting
-    the page fails.
+    report.json holds the engine, the paper, the runs and the digests of the others, by which ``make verify`` knows them
+    again; report.pdf is written last. Returns the PDF's path. Raises UserError for a missing run or picture, and when
+    setting the page fails.
     """
     if engine not in ENGINES:
         raise UserError(f"PDF engine {engine!r} is neither latex nor typst; choose one")
