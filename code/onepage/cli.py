@@ -54,6 +54,26 @@ def main(debug: bool) -> None:
     """
 
 
+def begins(stage: str, task: str = "") -> None:
+    """Print the heading of a stage: ``Training: cls``."""
+    from onepage.training.progress import heading
+
+    heading(f"{stage}: {task}" if task else stage)
+
+
+class Saying:
+    """Prints lines, under the heading of a stage that stands above the first: a setting refused has its line alone."""
+
+    def __init__(self, stage: str, task: str) -> None:
+        self.stage, self.task, self.begun = stage, task, False
+
+    def __call__(self, text: str) -> None:
+        if not self.begun:
+            self.begun = True
+            begins(self.stage, self.task)
+        click.echo(text)
+
+
 def same_data(here: str, expected: str, role: str, remedy: str) -> None:
     """Raise UserError when the data on disk is not what the run was planned for or trained on."""
     if here != expected:
@@ -89,10 +109,11 @@ def data(task: str, target: Path, **settings: Any) -> None:
     """
     from onepage import plan
 
-    made = plan.decide(task, target, **settings, say=click.echo)
+    say = Saying("Data", task)
+    made = plan.decide(task, target, **settings, say=say)
     what = f"{made['profile']} on {made['set']}" + (" (generated stand-in data)" if made["generated"] else "")
     _, block = plan.settings_of(made, 0)
-    click.echo(f"{task:<4} plan: {what}, {block['device']}, {block['precision']}, {block['threads']} threads")
+    say(f"{task:<4} plan: {what}, {block['device']}, {block['precision']}, {block['threads']} threads")
 
 
 @main.command()
@@ -123,6 +144,7 @@ def train(task: str, target: Path, run: Path, seed: int, data_dir: Path, save_ev
     made = plan.read(target)
     settings, block = plan.settings_of(made, seed)
     program = stamps.digest_files(stamps.files_of(f"train-{task}"))
+    begins("Training", task)
     with cpu_training_lock(made["device"], click.echo):
         if task == "cls":
             from onepage.cls.train import train as train_cls
@@ -151,6 +173,7 @@ def evaluate(task: str, run: Path, target: Path | None, data_dir: Path) -> None:
     from onepage.training import checkpoint
 
     block = read_json(run / "run.json")
+    begins("Evaluation", task)
     if (run / "model.pt").exists():  # written last: what else training left there is of no more use
         checkpoint.remove_all(run)
     if task == "cls":
@@ -213,6 +236,7 @@ def draw(task: str, run: Path, figures: Path) -> None:
 
     from onepage.files import remove_temporaries
 
+    begins("Pictures", task)
     importlib.import_module(f"onepage.figures.{task}").draw(run, figures)
     remove_temporaries(figures)
     click.echo(f"{task:<4} figures in {figures}/")
@@ -223,15 +247,19 @@ def draw(task: str, run: Path, figures: Path) -> None:
 @click.option("--cls-run", type=click.Path(path_type=Path), required=True)
 @click.option("--mt-run", type=click.Path(path_type=Path), required=True)
 @click.option("--engine", default="auto", show_default=True, help="latex, typst; auto: LaTeX where it is, else typst.")
-def render(out: Path, cls_run: Path, mt_run: Path, engine: str) -> None:
+@click.option("--paper", default="a4", show_default=True, help="a4 or letter.")
+def render(out: Path, cls_run: Path, mt_run: Path, engine: str, paper: str) -> None:
     """Write the page of two evaluated, drawn runs: report.md and report.pdf."""
     from onepage.files import remove_temporaries
     from onepage.report.pdf import resolve_engine
     from onepage.report.render import render as render_page
+    from onepage.report.render import set_by
 
-    page = render_page(out, cls_run, mt_run, resolve_engine(engine))
+    chosen = resolve_engine(engine)
+    page = render_page(out, cls_run, mt_run, chosen, paper)
     remove_temporaries(out / "report")
-    click.echo(f"page {page}")
+    begins("Page")
+    click.echo(f"page {page} ({set_by(chosen, paper)}), {page.with_suffix('.md')}")
 
 
 @main.command()
@@ -280,6 +308,7 @@ def verify(
         reference.load(ref)
     runs = {"cls": cls_run, "mt": mt_run}
     results, checks = verification.verify_all(claims, out, data_dir, cls_run, mt_run, files=not runs_only)
+    begins("Claims")
     verification.print_table([*results, *checks])
     rows = [row for task, run in runs.items() for row in comparison.compare(task, run, ref)] if ref is not None else []
     if rows:

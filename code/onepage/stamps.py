@@ -50,7 +50,7 @@ STAGES: dict[str, list[str]] = {
     "render": [
         *["report/*.py", "verification/claims.py", "verification/lineage.py", "seeds.py"],
         *["/report/templates/*", "/report/*.toml"],
-        *["/figures/fonts/*.ttf", "/env/requirements.txt"],
+        *["/figures/fonts/*.ttf", "/figures/fonts/onepage*", "/env/requirements.txt"],
     ],
 }
 # Tables of a recipe that evaluation reads and training does not: another beam decodes anew, and trains nothing.
@@ -130,6 +130,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", action="append", help="a seed to train, or several; the first is shown (default: 0)")
     parser.add_argument("--draws", action="store_true", help="the goals draw: refresh the stamps of pictures too")
     parser.add_argument("--engine", default="", help="the goals make the page, with this engine")
+    parser.add_argument("--paper", default="", help="of the page")
     given = parser.parse_args(arguments)
     runs, seeds, directions = {}, given.seed or ["0"], {}
     for path in given.plan:
@@ -163,12 +164,8 @@ def main(arguments: list[str]) -> int:
             print(f"{path} cannot be used ({error!r}); delete it and run make again", file=sys.stderr)
             return 1
     if len(runs) == 2 and given.engine:
-        page = {
-            "program": digest_files(files_of("render")),
-            "runs": runs,
-            "engine": given.engine,
-            "directions": directions,
-        }
+        page = {"program": digest_files(files_of("render")), "runs": runs, "engine": given.engine}
+        page |= {"paper": given.paper, "directions": directions}
         refresh(given.out / "report" / ".stamp", page)
     return 0
 
