@@ -164,7 +164,7 @@ def _lengths(name: str, test: Mapping[str, Any]) -> str:
 
 
 def _sets(book: Book) -> None:
-    """Every score of every test set, a column a set, all on the same scales."""
+    """Every score of every test set, a column a set, all on the same scales; three fill the width of the page."""
     tests = book.metrics["tests"]
     names = list(tests)[:MOST_SETS]
     scores = {name: _score_rows(tests[name], published(book.metrics, name)) for name in names}
@@ -177,7 +177,8 @@ def _sets(book: Book) -> None:
     tops.append(tops[0] + STEP + most_scores * pitch + TICKS + 2.4)
     tops.append(tops[1] + STEP + 4 * pitch + STEP + 2.4)
     height = tops[2] + (STEP + most_bins * pitch + TICKS if most_bins else 0) + STEP + 2.4
-    sheet = book.sheet(SHEET, round(height, 1), "Every score of every test set, with bootstrap 95 % intervals")
+    wide = 2 * EDGE + len(names) * width + (len(names) - 1) * gutter
+    sheet = book.sheet(round(wide, 1), round(height, 1), "Every score of every test set, with bootstrap 95 % intervals")
     for number, name in enumerate(names):
         x, test = EDGE + number * (width + gutter), tests[name]
         title = f"{readable_name(name)}, {test['n']:,} sentences"
@@ -195,7 +196,7 @@ def _sets(book: Book) -> None:
         known = [f"{value:.2f}" for name in names if (value := published(book.metrics, name)) is not None]
         note += f" (bar: Transformer-Tiny, Wu et al. 2021: {', '.join(known)})." if known else "."
     note += " Lengths of few sentences are left out."
-    sheet.text(EDGE, height - STEP - 0.4, texts.fit(note, (SHEET - 2 * EDGE) * PT_PER_MM), colour=MUTED)
+    sheet.text(EDGE, height - STEP - 0.4, texts.fit(note, (wide - 2 * EDGE) * PT_PER_MM), colour=MUTED)
     book.add("bleu_sets", sheet, _sets_alt(book))
 
 
