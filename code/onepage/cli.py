@@ -9,7 +9,7 @@ import click
 
 from onepage.benchmarks.command import bench
 from onepage.errors import UserError
-from onepage.options import data_dir_option, out_option
+from onepage.options import begins, data_dir_option, out_option
 
 TASK = click.Choice(["cls", "mt"])
 # torch takes a second to import: each command imports what it needs, so that --help and the drawing stages stay quick
@@ -52,13 +52,6 @@ def main(debug: bool) -> None:
     Each command is one stage: it reads files and writes files, the last of them when all is complete. `make help`
     lists the targets that run them in order.
     """
-
-
-def begins(stage: str, task: str = "") -> None:
-    """Print the heading of a stage: ``Training: cls``."""
-    from onepage.training.progress import heading
-
-    heading(f"{stage}: {task}" if task else stage)
 
 
 def same_data(here: str, expected: str, role: str, remedy: str) -> None:
