@@ -9,7 +9,7 @@ import click
 
 from onepage.benchmarks.command import bench
 from onepage.errors import UserError
-from onepage.options import data_dir_option, out_option
+from onepage.options import begins, data_dir_option, out_option
 
 TASK = click.Choice(["cls", "mt"])
 # torch takes a second to import: each command imports what it needs, so that --help and the drawing stages stay quick
@@ -54,26 +54,6 @@ def main(debug: bool) -> None:
     """
 
 
-def begins(stage: str, task: str = "") -> None:
-    """Print the heading of a stage: ``Training: cls``."""
-    from onepage.training.progress import heading
-
-    heading(f"{stage}: {task}" if task else stage)
-
-
-class Saying:
-    """Prints lines, under the heading of a stage that stands above the first: a setting refused has its line alone."""
-
-    def __init__(self, stage: str, task: str) -> None:
-        self.stage, self.task, self.begun = stage, task, False
-
-    def __call__(self, text: str) -> None:
-        if not self.begun:
-            self.begun = True
-            begins(self.stage, self.task)
-        click.echo(text)
-
-
 def same_data(here: str, expected: str, role: str, remedy: str) -> None:
     """Raise UserError when the data on disk is not what the run was planned for or trained on."""
     if here != expected:
@@ -109,11 +89,10 @@ def data(task: str, target: Path, **settings: Any) -> None:
     """
     from onepage import plan
 
-    say = Saying("Data", task)
-    made = plan.decide(task, target, **settings, say=say)
+    made = plan.decide(task, target, **settings, say=click.echo, begins=lambda: begins("Data", task))
     what = f"{made['profile']} on {made['set']}" + (" (generated stand-in data)" if made["generated"] else "")
     _, block = plan.settings_of(made, 0)
-    say(f"{task:<4} plan: {what}, {block['device']}, {block['precision']}, {block['threads']} threads")
+    click.echo(f"{task:<4} plan: {what}, {block['device']}, {block['precision']}, {block['threads']} threads")
 
 
 @main.command()

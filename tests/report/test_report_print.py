@@ -20,6 +20,7 @@ from onepage import seeds
 from onepage.errors import UserError
 from onepage.files import read_json
 from onepage.report import escape, pdf, render
+from onepage.verification import tracing
 
 PAPERS = {"a4": (595, 842), "letter": (612, 792)}
 MM = 72 / 25.4
@@ -78,7 +79,7 @@ def test_every_state_of_the_runs_makes_one_sheet(
             assert escape.visible(words).replace("\u00a0", " ") in text.replace("\u00a0", " ")
     assert f"Set by {render.set_by(engine, paper)}" in text
     assert read_json(tmp_path / "report/report.json")["paper"] == paper
-    assert reader.metadata is not None and f"engine {engine}, paper {paper}" in str(reader.metadata["/Keywords"])
+    assert tracing._set_by(tmp_path / "report/report.pdf") == [f"  page       engine {engine}, paper {paper}"]
 
 
 @pytest.mark.fault("PAPER= neither a4 nor letter", "`PAPER=... is neither a4 nor letter; ...`")

@@ -18,7 +18,7 @@ console = Console(highlight=False, soft_wrap=True)
 
 
 def heading(stage: str) -> None:
-    """Say that a stage begins: over a rule on a terminal, on a plain line elsewhere."""
+    """Say that a stage begins: on a rule on a terminal, on a plain line elsewhere."""
     if sys.stdout.isatty() and console.is_terminal:
         console.print()
         console.rule(Text(stage, style="bold"), align="left", style="dim")
