@@ -9,6 +9,7 @@ import click
 
 from onepage.benchmarks.command import bench
 from onepage.errors import UserError
+from onepage.mt.command import translate
 from onepage.options import data_dir_option, out_option
 
 TASK = click.Choice(["cls", "mt"])
@@ -341,3 +342,4 @@ def doctor(out: Path, data_dir: Path, mirror: str, device: str, pdf_engine: str,
 
 
 main.add_command(bench)
+main.add_command(translate)
