@@ -1,7 +1,8 @@
 """Which words of a sentence the Transformer looked at for each word that it wrote: one picture of a sentence given.
 
-Rows are the pieces written, columns those read; a row sums to one. A piece that goes on within a word is shown with a
-hyphen before it ("w", "-ind", "-surfer"), since readers know no other mark for the parts of a word.
+Rows are the pieces written, columns those read; a row sums to one. A piece that goes on within a word is shown with
+"##" before it. The mean over all layers and heads is drawn: on sentences looked at, its strongest link stands on the
+right word more often than that of a layer alone, however sharp.
 """
 
 from pathlib import Path
@@ -21,18 +22,10 @@ EDGE = 1.0
 
 
 def labels(pieces: list[str]) -> list[str]:
-    """Pieces as a reader knows them: no "▁" where a word starts, a hyphen where one goes on, the end named."""
-    shown, starts = [], True
-    for piece in pieces:
-        if piece == "</s>":
-            shown.append("(end)")
-        elif piece == "▁":  # a space alone: what comes next starts a word
-            shown.append("(space)")
-        else:  # what holds neither letter nor digit goes on from no word
-            part = piece[:1] != "▁" and not starts and any(c.isalnum() for c in piece)
-            shown.append(f"-{piece}" if part else piece.removeprefix("▁"))
-        starts = piece == "▁"
-    return shown
+    """Pieces as words are written: "▁wind", "surf", "." -> "wind", "##surf", "."; "</s>" stays."""
+    starts = [piece.removeprefix("▁") or piece for piece in pieces]  # a space alone keeps its mark
+    goes_on = [piece[:1].isalnum() for piece in pieces]
+    return [f"##{piece}" if part else start for piece, start, part in zip(pieces, starts, goes_on, strict=True)]
 
 
 def draw(run: Path, path: Path, weights: np.ndarray, written: list[str], read: list[str], languages: str) -> None:
