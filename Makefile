@@ -40,6 +40,7 @@ NAME ?=
 FILE ?=
 BENCH_RUN ?=
 BENCH_MINUTES ?= 5
+TEXT ?=
 PYTEST ?=
 
 single = $(if $(word 2,$($1)),$(error $1="$($1)": a value with spaces cannot be used; choose one without))
@@ -72,6 +73,9 @@ export PYTHONHASHSEED := 0
 export CUBLAS_WORKSPACE_CONFIG := :4096:8
 export LC_ALL := C.UTF-8
 export STRICT
+# A sentence is anything: make never expands it, the shell finds it in the environment
+unexport TEXT
+export SENTENCE := $(value TEXT)
 unexport PYTHONDONTWRITEBYTECODE PYTHONHOME SACREBLEU_SEED
 PY := $(VENV)/bin/python
 ONEPAGE := $(PY) -m onepage
@@ -130,7 +134,7 @@ endif
 endif
 
 .PHONY: help all setup setup-tex setup-compare doctor data cls mt report verify provenance reference runs claims test check
-.PHONY: lint types unit repro bench-cls bench-mt bench-conv clean several each
+.PHONY: lint types unit repro bench-cls bench-mt bench-conv translate clean several each
 help: ## what can be made, and the variables that steer it
 	@echo "make TARGET [VARIABLE=value ...]"
 	@echo
@@ -159,6 +163,7 @@ help: ## what can be made, and the variables that steer it
 	@echo "  BENCH_RUN=          a run that make bench-cls reads its time to 80 % off (empty: it trains one), or whose model"
 	@echo "                      make bench-mt translates with (empty: that of make mt with these settings)"
 	@echo "  BENCH_MINUTES=5     training of the plain loop in make bench-cls; what it does not reach is projected"
+	@echo "  TEXT=               a sentence that make translate translates, as TEXT=\"A dog runs.\"; empty: standard input"
 
 # with several seeds these goals are reached by way of the target several
 SEVERAL := $(if $(word 2,$(EVERY_SEED)),$(filter all cls mt runs report,$(MAKECMDGOALS)))
@@ -259,6 +264,9 @@ reference: $(OUT)/report/report.pdf ## keep these runs and their page, verified,
 doctor: $(READY) ## check this machine: Python, torch, memory, disk, TeX, data sources
 	@$(ONEPAGE) doctor --out $(OUT) --data-dir $(DATA_DIR) --mirror "$(DATA_MIRROR)" --device $(DEVICE) \
 	  --pdf-engine $(PDF_ENGINE) --src $(SRC) --tgt $(TGT)
+
+translate: $(READY) ## translate TEXT, or standard input, a sentence a line, with the Transformer evaluated last
+	@$(ONEPAGE) translate --out $(OUT) $(if $(value TEXT),--text "$$SENTENCE")
 
 lint: $(READY)
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .

@@ -32,22 +32,25 @@ PIECES = (9, 13)  # of the sentence whose attention is shown: long enough to reo
 SHOWN_TARGETS = (0, 6, 8)  # pieces, at least, of the targets in the batch whose masks are shown
 
 
-def load(run: Path) -> tuple[Transformer, Tokenizer, Recipe, dict[str, Any]]:
+def load(run: Path, device: str = "") -> tuple[Transformer, Tokenizer, Recipe, dict[str, Any]]:
     """The trained model in evaluation mode, its tokenizer, its recipe and what run.json says.
 
+    ``device``: "cpu" or "cuda" in place of the one it was trained on.
     Raises UserError when the weights are missing or damaged, or of a version of this program with other recipe keys.
     """
     block = common_block(run)
     try:
         recipe = from_values(Recipe, block["recipe"], str(run / "run.json"))
     except UserError as error:
-        raise UserError(f"{error}; another version of this program trained it: train it anew (make mt)") from None
-    device = seeding.prepare(block["seed"], recipe.threads, block["device"])
+        raise UserError(
+            f"{run} was trained by another version of this program ({error!s:.160}); train it anew (make mt)"
+        ) from None
+    where = seeding.prepare(block["seed"], recipe.threads, device or block["device"])
     weights, _ = checkpoint.load_model(run / "model.pt")
     tokenizer = Tokenizer(weights.pop("tokenizer").numpy().tobytes())
     model = Transformer(recipe.sizes(len(tokenizer)), PAD)
     model.load_state_dict(weights)
-    return model.to(device).eval(), tokenizer, recipe, block
+    return model.to(where).eval(), tokenizer, recipe, block
 
 
 def evaluate(data: TranslationSet, run: Path, decoding: Decoding, say: Any = print) -> dict[str, Any]:
