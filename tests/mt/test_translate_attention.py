@@ -37,12 +37,6 @@ def test_weights_are_the_mean_of_all_heads_for_what_was_written(run):
     assert "".join(read).replace("▁", " ").strip() == f"{LINES[70]}</s>"
 
 
-def test_labels_are_words_and_parts_of_words():
-    pieces = ["▁Zwei", "▁w", "ind", "surfer", ",", "▁(", "3", ")", "▁", "🙂", "-", "▁Haus", ".", "</s>"]
-    shown = ["Zwei", "w", "##ind", "##surfer", ",", "(", "##3", ")", "▁", "🙂", "-", "Haus", ".", "</s>"]
-    assert alignment.labels(pieces) == shown
-
-
 def boxes(sheet):
     sheet.figure.canvas.draw()
     scale = sheet.figure.dpi / 25.4

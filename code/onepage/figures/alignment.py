@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from onepage.figures import text as texts
+from onepage.figures.attention import GOES_ON, readable
 from onepage.figures.sheet import HEADER, Book
 from onepage.figures.style import FAINT, IRIDESCENT, LINE_PT, MUTED, PT_PER_MM, onepage_style
 
@@ -21,13 +22,6 @@ STEP = LINE_PT / PT_PER_MM
 EDGE = 1.0
 
 
-def labels(pieces: list[str]) -> list[str]:
-    """Pieces as words are written: "▁wind", "surf", "." -> "wind", "##surf", "."; "</s>" stays."""
-    starts = [piece.removeprefix("▁") or piece for piece in pieces]  # a space alone keeps its mark
-    goes_on = [piece[:1].isalnum() for piece in pieces]
-    return [f"##{piece}" if part else start for piece, start, part in zip(pieces, starts, goes_on, strict=True)]
-
-
 def draw(run: Path, path: Path, weights: np.ndarray, written: list[str], read: list[str], languages: str) -> None:
     """Draw ``weights`` (T, S), the mean over layers and heads, to ``path``: PNG, or PDF by its name.
 
@@ -35,13 +29,15 @@ def draw(run: Path, path: Path, weights: np.ndarray, written: list[str], read: l
     is not evaluated (the picture carries the digest of its metrics) or the file cannot be written.
     """
     book = Book(run, path.parent)
-    rows, columns = ([texts.fit(label, LONGEST_LABEL) for label in labels(side[:MOST])] for side in (written, read))
+    rows, columns = ([texts.fit(label, LONGEST_LABEL) for label in readable(side[:MOST])] for side in (written, read))
     with onepage_style():
         left = EDGE + max(texts.width(label) for label in rows) / PT_PER_MM + 1.2
         below = max(texts.width(label) for label in columns) / PT_PER_MM + 1.4
         map_width, map_height = CELL * len(columns), CELL * len(rows)
         width = max(NARROWEST, left + map_width + EDGE)
         note = "Down: written; across: read. A row sums to one: the mean over all layers and heads of cross-attention."
+        if any(label.startswith(GOES_ON) for label in rows + columns):
+            note += f" {GOES_ON} goes on the word before."
         if len(rows) < len(written) or len(columns) < len(read):
             note += f" Shown: the first {len(rows)} of {len(written)} down, {len(columns)} of {len(read)} across."
         lines = texts.wrap(note, (width - 2 * EDGE) * PT_PER_MM)

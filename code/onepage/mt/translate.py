@@ -79,7 +79,8 @@ class Translator:
         read = [self._read(number, line) for number, line in enumerate(lines, first)]
         todo = [answer for answer in read if answer.source]
         settings = self.decoding
-        found = beam(self.model, [a.source for a in todo], settings.beam_size, settings.length_penalty) if todo else []
+        width, alpha = settings.beam_size, settings.length_penalty
+        found = beam(self.model, [a.source for a in todo], width, alpha, nbest=self.nbest) if todo else []
         done = {}
         for answer, hypotheses in zip(todo, found, strict=True):
             outputs = [(h.score, " ".join(self.tokenizer.decode(h.ids).split())) for h in hypotheses[: self.nbest]]
