@@ -95,7 +95,7 @@ def test_relative_links_lead_somewhere(document: str) -> None:
             assert "/" not in shown or shown == link
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/add-a-task.md"])
+@pytest.mark.parametrize("document", ["README.md", "docs/add-a-task.md", "docs/artifact.md"])
 def test_paths_named_exist_or_are_made(document: str) -> None:
     text = (ROOT / document).read_text(encoding="utf-8")
     top = {path.name for path in ROOT.iterdir()} | {"runs", "data", "docs"}
