@@ -1,4 +1,4 @@
-"""Search: beam 1 is greedy, a full-width beam is exhaustive, stopping early loses nothing, neighbours change nothing."""
+"""Search: beam 1 is greedy, a full-width beam is exhaustive; stopping early and neighbours change nothing."""
 
 import itertools
 

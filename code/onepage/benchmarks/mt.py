@@ -110,7 +110,7 @@ def run(trained: Path, data_dir: Path, out: Path, settings: Settings, seed: int 
         turns: dict[str, tuple[str, dict[str, Any]]] = {
             "machine": ("machine", {"precisions": sorted({"fp32", precision})})
         }
-        search = {"sentences": settings.sentences, "beam_size": settings.beam_size}
+        search: dict[str, Any] = {"sentences": settings.sentences, "beam_size": settings.beam_size}
         search |= {"alpha": settings.length_penalty, "batch_tokens": settings.batch_tokens}
         for name in CONTENDERS:
             if "missing" not in result["peers"].get(name, {}):
@@ -151,7 +151,7 @@ def _check_words(found: Mapping[str, Any]) -> str:
     if "missing" in found:
         return str(found["missing"])
     return (
-        f"version {found['version']}, log-probabilities of {found['compared']} outputs differ from ours by at most "
+        f"version {found['version']}, log-probabilities of {found['compared']} references differ from ours by at most "
         f"{found['largest_difference']:.1e} nats"
     )
 

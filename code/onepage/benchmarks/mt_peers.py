@@ -66,7 +66,7 @@ class JoeyNMT:
         decoders = module(self.package, "joeynmt.decoders")
         self.search, self.batch = parts["search"].search, parts["batch"].Batch
         sizes = model.sizes
-        common = {"hidden_size": sizes.d_model, "ff_size": sizes.d_ff, "num_heads": sizes.heads}
+        common: dict[str, Any] = {"hidden_size": sizes.d_model, "ff_size": sizes.d_ff, "num_heads": sizes.heads}
         common |= {"dropout": 0.0, "emb_dropout": 0.0, "layer_norm": "pre"}
         encoder = layers.TransformerEncoder(num_layers=sizes.encoder_layers, **common)
         decoder = decoders.TransformerDecoder(num_layers=sizes.decoder_layers, vocab_size=sizes.vocabulary, **common)

@@ -48,9 +48,12 @@ def training_rows(result: Mapping[str, Any]) -> list[Cells]:
     """(what, plain loop, ours, ratio) of the training loops."""
     found = summarise(result)
     plain, ours = found["training"]["plain"], found["training"]["our"]
-    optimisers = result["plain"]["optimiser"], result["ours"]["recipe"]["optimiser"]
+    how = (
+        f"{plain['precision']}, {result['plain']['optimiser']}",
+        f"{ours['precision']}, {result['ours']['recipe']['optimiser']}",
+    )
     return [
-        ("arithmetic, optimiser", *(f"{row['precision']}, {o}" for row, o in zip((plain, ours), optimisers, strict=True)), ""),
+        ("arithmetic, optimiser", *how, ""),
         ("target tokens/s", rate(plain["tokens"]), rate(ours["tokens"]), f"{found['ratios']['training']:.1f}"),
         ("share of the matrix-product peak", *(_share(found, row) for row in (plain, ours)), ""),
         (
@@ -58,7 +61,7 @@ def training_rows(result: Mapping[str, Any]) -> list[Cells]:
             *(f"{row['memory'] / 1e9:.1f} GB" for row in (plain, ours)),
             f"{ours['memory'] / plain['memory']:.1f}",
         ),
-    ]  # fmt: skip
+    ]
 
 
 def _share(found: Mapping[str, Any], row: Mapping[str, Any]) -> str:
@@ -86,8 +89,8 @@ def notes(result: Mapping[str, Any]) -> str:
             text.append(f"{NAMES[name]}: {found['missing']}.")
         elif found["same_model"]:
             text.append(
-                f"With our weights {NAMES[name]} gives each of {found['compared']} outputs our log-probability (within "
-                f"{found['largest_difference']:.0e} nats); what it finds differs by its own search."
+                f"With our weights {NAMES[name]} gives each of {found['compared']} references our log-probability "
+                f"(within {found['largest_difference']:.0e} nats); what it finds differs by its own search."
             )
         else:
             text.append(

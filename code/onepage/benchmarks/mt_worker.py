@@ -17,17 +17,17 @@ import torch
 from onepage.benchmarks import machine, mt_peers, plain_mt
 from onepage.benchmarks.process import Job, serve
 from onepage.data.translation import TranslationSet, load_translation
-from onepage.mt.batching import encode_pairs
+from onepage.mt.batching import Pair, encode_pairs
 from onepage.mt.evaluate import load
 from onepage.mt.incremental import FastDecoder
 from onepage.mt.search import beam_over
-from onepage.mt.tokenizer import END, train_tokenizer
+from onepage.mt.tokenizer import END, START, train_tokenizer
 from onepage.mt.train import Recipe, train
 from onepage.mt.transformer import Sizes, Transformer
 from onepage.training import history, provenance, session
 
 PARTS = 3  # readings of a shortened training; what comes before the first warms up
-CHECKED = 32  # sentences whose log-probability two programs compute
+CHECKED = 32  # pairs whose log-probability two programs compute
 Ids = list[list[int]]
 
 
@@ -40,19 +40,19 @@ def measure_machine(precisions: list[str]) -> dict[str, Any]:
     }
 
 
-def read_sources(run: str, data: dict[str, Any], sentences: int) -> tuple[Transformer, Ids]:
-    """The trained model on the CPU, and the first validation sources (all of them where ``sentences`` is 0)."""
+def read_pairs(run: str, data: dict[str, Any], sentences: int) -> tuple[Transformer, list[Pair]]:
+    """The trained model on the CPU, and the first validation pairs (all of them where ``sentences`` is 0)."""
     model, tokenizer, _, _ = load(Path(run))
-    pairs = load_translation(Path(data["dir"]), data["set"], data["src"], data["tgt"])
-    lines = pairs.splits["val"][0][: sentences or None]
-    return model.cpu(), [tokenizer.encode(line) for line in lines]
+    loaded = load_translation(Path(data["dir"]), data["set"], data["src"], data["tgt"])
+    return model.cpu(), encode_pairs(tokenizer, loaded.splits["val"])[: sentences or None]
 
 
 def translation(
     contender: str, run: str, data: dict[str, Any], sentences: int, beam_size: int, alpha: float, batch_tokens: int
 ) -> dict[str, Any]:
     """How long ``contender`` takes for the sentences on all cores, what it says, and its memory."""
-    model, sources = read_sources(run, data, sentences)
+    model, pairs = read_pairs(run, data, sentences)
+    sources = [source for source, _ in pairs]
     threads = machine.use_all_cores()
     torch.set_deterministic_debug_mode("default")
     try:
@@ -95,30 +95,29 @@ def without_end(ids: list[int]) -> list[int]:
     return ids[:-1] if ids and ids[-1] == END else ids
 
 
+@torch.no_grad()
 def check_peer(contender: str, run: str, data: dict[str, Any]) -> dict[str, Any]:
-    """Is it the same model? Greatest difference of the log-probability of some outputs, nats, ours against theirs."""
-    model, sources = read_sources(run, data, CHECKED)
+    """Is it the same model? The greatest difference of a reference's log-probability between ours and theirs, nats."""
+    model, pairs = read_pairs(run, data, CHECKED)
     try:
         peer = mt_peers.PEERS[contender](model, machine.use_all_cores())
     except mt_peers.Missing as error:
         return {"missing": str(error)}
-    found = beam_over(FastDecoder(model), sources, 1, 0.0, nbest=1)
-    outputs = [without_end(hypotheses[0].ids) for hypotheses in found]
-    theirs = peer.log_probabilities(sources, outputs)
-    # what the length limit cut has no END, and no score of ours to set beside theirs
-    pairs = [
-        (hypotheses[0].score, score)
-        for hypotheses, output, score in zip(found, outputs, theirs, strict=True)
-        if len(hypotheses[0].ids) > len(output)
-    ]
+    targets = [without_end(target) for _, target in pairs]
+    theirs = peer.log_probabilities([source for source, _ in pairs], targets)
+    ours = []
+    for source, target in pairs:
+        logits = model(torch.tensor([source]), torch.tensor([[START, *target[:-1]]]))[0]
+        logs = torch.log_softmax(logits, dim=-1)
+        ours.append(logs[torch.arange(len(target)), torch.tensor(target)].sum().item())
     return {
         "version": importlib.metadata.version(peer.package),
         "compared": len(pairs),
-        "largest_difference": max((abs(ours - score) for ours, score in pairs), default=math.nan),
+        "largest_difference": max(abs(a - b) for a, b in zip(ours, theirs, strict=True)),
     }
 
 
-def training_pairs(data: dict[str, Any], vocabulary: int) -> tuple[TranslationSet, int, list[Any]]:
+def training_pairs(data: dict[str, Any], vocabulary: int) -> tuple[TranslationSet, int, list[Pair]]:
     """The set, the pieces that are learnt from it, and its training pairs in them."""
     pairs = load_translation(Path(data["dir"]), data["set"], data["src"], data["tgt"])
     tokenizer = train_tokenizer([line for side in pairs.splits["train"] for line in side], vocabulary)

@@ -1,8 +1,8 @@
 """What translation is measured against: our search without its cache, and a training loop as a tutorial writes it.
 
 The search is ours, batches, threads and products too; only what is kept between steps is not: at each step the decoder
-runs over the whole of every partial output. The training loop is torch's own Transformer layers, of the same sizes, with
-dropout at the same places, in fp32: ``nn.Dropout``, logits at every position, padding too, and AdamW.
+runs over the whole of every partial output. The training loop is torch's own Transformer layers, of the same sizes,
+with dropout at the same places, in fp32: ``nn.Dropout``, logits at every position, padding too, and AdamW.
 """
 
 from collections.abc import Iterator, Sequence
