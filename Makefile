@@ -28,6 +28,7 @@ THREADS ?= 0
 RECIPE ?=
 BUDGET_MIN ?= 0
 PDF_ENGINE ?= auto
+PAPER ?= a4
 TORCH ?= auto
 PYTHON ?= python3
 OUT ?= .
@@ -39,12 +40,16 @@ NAME ?=
 FILE ?=
 BENCH_RUN ?=
 BENCH_MINUTES ?= 5
+TEXT ?=
 PYTEST ?=
 
 single = $(if $(word 2,$($1)),$(error $1="$($1)": a value with spaces cannot be used; choose one without))
-$(foreach variable,PROFILE SEED DATA DATA_MIRROR SRC TGT DEVICE THREADS RECIPE PDF_ENGINE TORCH PYTHON OUT DATA_DIR VENV STRICT BUDGET_MIN BENCH_RUN BENCH_MINUTES,$(call single,$(variable)))
+$(foreach variable,PROFILE SEED DATA DATA_MIRROR SRC TGT DEVICE THREADS RECIPE PDF_ENGINE PAPER TORCH PYTHON OUT DATA_DIR VENV STRICT BUDGET_MIN BENCH_RUN BENCH_MINUTES,$(call single,$(variable)))
 ifneq ($(shell [[ "$(SEED)$(THREADS)$(BUDGET_MIN)" =~ ^[0-9]+$$ ]] && echo ok),ok)
 $(error SEED="$(SEED)", THREADS="$(THREADS)", BUDGET_MIN="$(BUDGET_MIN)": all must be whole numbers, 0 or more)
+endif
+ifeq ($(filter a4 letter,$(PAPER)),)
+$(error PAPER="$(PAPER)" is neither a4 nor letter; choose one)
 endif
 # The seeds to train: SEEDS, with spaces or commas between them, else SEED. The first is the one that pictures show.
 comma := ,
@@ -68,6 +73,9 @@ export PYTHONHASHSEED := 0
 export CUBLAS_WORKSPACE_CONFIG := :4096:8
 export LC_ALL := C.UTF-8
 export STRICT
+# A sentence is anything: make never expands it, the shell finds it in the environment
+unexport TEXT
+export SENTENCE := $(value TEXT)
 unexport PYTHONDONTWRITEBYTECODE PYTHONHOME SACREBLEU_SEED
 PY := $(VENV)/bin/python
 ONEPAGE := $(PY) -m onepage
@@ -119,14 +127,14 @@ RUN_MT = $(RUNS_MT)/seed$(SEED)
 PLANS_HERE := $(if $(CLS_FOLDER),--plan $(PLAN_CLS)) $(if $(MT_FOLDER),--plan $(PLAN_MT))
 ifneq ($(strip $(PLANS_HERE)),)
 STAMPED := $(shell $(or $(wildcard $(PY)),$(PYTHON)) -S -E code/onepage/stamps.py --out $(OUT) $(EVERY_SEED:%=--seed %) $(PLANS_HERE) \
-  $(if $(filter all cls mt report reference,$(GOALS)),--draws) --engine "$(ENGINE)" 2>&1 || echo failed)
+  $(if $(filter all cls mt report reference,$(GOALS)),--draws) --engine "$(ENGINE)" --paper $(PAPER) 2>&1 || echo failed)
 ifneq ($(STAMPED),)
 $(error $(STAMPED))
 endif
 endif
 
 .PHONY: help all setup setup-tex setup-compare doctor data cls mt report verify provenance reference runs claims test check
-.PHONY: lint types unit repro bench-cls bench-mt bench-conv clean several each
+.PHONY: lint types unit repro bench-cls bench-mt bench-conv translate clean several each
 help: ## what can be made, and the variables that steer it
 	@echo "make TARGET [VARIABLE=value ...]"
 	@echo
@@ -143,6 +151,7 @@ help: ## what can be made, and the variables that steer it
 	@echo "  RECIPE=             a recipe of your own, with make cls or make mt (see code/onepage/configs)"
 	@echo "  BUDGET_MIN=0        minutes of training a task that its recipe is laid out for; 0: as long as the recipe says"
 	@echo "  PDF_ENGINE=auto     latex, typst, or auto: LaTeX where it is, else the typst wheel"
+	@echo "  PAPER=a4            a4 or letter"
 	@echo "  TORCH=auto          which build of torch setup installs: cpu, cuda, or auto: cuda where a GPU is"
 	@echo "  PYTHON=python3      the Python (3.11 or newer) that makes the environment"
 	@echo "  OUT=.               folder that gets runs/, figures/ and report/"
@@ -154,15 +163,20 @@ help: ## what can be made, and the variables that steer it
 	@echo "  BENCH_RUN=          a run that make bench-cls reads its time to 80 % off (empty: it trains one), or whose model"
 	@echo "                      make bench-mt translates with (empty: that of make mt with these settings)"
 	@echo "  BENCH_MINUTES=5     training of the plain loop in make bench-cls; what it does not reach is projected"
+	@echo "  TEXT=               a sentence that make translate translates, as TEXT=\"A dog runs.\"; empty: standard input"
 
 # with several seeds these goals are reached by way of the target several
 SEVERAL := $(if $(word 2,$(EVERY_SEED)),$(filter all cls mt runs report,$(MAKECMDGOALS)))
+# the last line of a make of the page; with several seeds the make below this one has written it
+where_page = $(if $(SEVERAL),@:,@echo "The page: $(abspath $(OUT)/report/report.pdf)")
 all: $(if $(SEVERAL),several,$(OUT)/report/report.pdf) ## everything: environment, data, both trainings, figures, the page, the claims
+	$(where_page)
 setup: ## the virtual environment, from the pinned and hashed files in env/
 	@$(PYTHON) env/setup.py --venv $(VENV) --torch $(TORCH)
 cls: $(if $(SEVERAL),several,$(OUT)/figures/cls/figures.json) ## train, evaluate and draw ResNet-18
 mt: $(if $(SEVERAL),several,$(OUT)/figures/mt/figures.json) ## train, evaluate and draw the Transformer
 report: $(if $(SEVERAL),several,$(OUT)/report/report.pdf) ## draw and render the page from runs that are there; trains nothing
+	$(where_page)
 
 $(READY): env/requirements.txt env/torch-cpu.txt env/torch-cuda.txt env/setup.py
 	@$(PYTHON) env/setup.py --venv $(VENV) --torch $(TORCH)
@@ -235,7 +249,7 @@ each: $(EVERY_RUN:%=%/metrics.json)
 	@:
 
 $(OUT)/report/report.pdf: $(OUT)/figures/cls/figures.json $(OUT)/figures/mt/figures.json $(OUT)/report/.stamp
-	@$(ONEPAGE) render --out $(OUT) --cls-run $(RUN_CLS) --mt-run $(RUN_MT) --engine $(ENGINE)
+	@$(ONEPAGE) render --out $(OUT) --cls-run $(RUN_CLS) --mt-run $(RUN_MT) --engine $(ENGINE) --paper $(PAPER)
 	@$(ONEPAGE) verify $(VERIFY) || true
 
 VERIFY = --out $(OUT) --data-dir $(DATA_DIR) --cls-run $(RUN_CLS) --mt-run $(RUN_MT)
@@ -250,6 +264,9 @@ reference: $(OUT)/report/report.pdf ## keep these runs and their page, verified,
 doctor: $(READY) ## check this machine: Python, torch, memory, disk, TeX, data sources
 	@$(ONEPAGE) doctor --out $(OUT) --data-dir $(DATA_DIR) --mirror "$(DATA_MIRROR)" --device $(DEVICE) \
 	  --pdf-engine $(PDF_ENGINE) --src $(SRC) --tgt $(TGT)
+
+translate: $(READY) ## translate TEXT, or standard input, a sentence a line, with the Transformer evaluated last
+	@$(ONEPAGE) translate --out $(OUT) $(if $(value TEXT),--text "$$SENTENCE")
 
 lint: $(READY)
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .

@@ -164,7 +164,7 @@ def write_mt_run(
             "perplexity": history[-1]["val_perplexity"],
             "bleu_greedy": 34.2,
         },
-        "decoding": {"beam_size": 5, "length_penalty": 1.0, "max_length": 100},
+        "decoding": {"beam_size": 5, "length_penalty": 1.0},
         "headline": headline,
         "tests": tests,
         "examples": synthetic_sentences.examples(arrays, headline, hostile),

@@ -85,6 +85,8 @@ def mt_test(
     bleu = metric.corpus_score(outputs, [targets], n_bootstrap=100)
     chrf_metric = sacrebleu.CHRF()
     chrf = chrf_metric.corpus_score(outputs, [targets], n_bootstrap=20)
+    ter_metric = sacrebleu.TER()
+    ter = ter_metric.corpus_score(outputs, [targets], n_bootstrap=20)
     lower = sacrebleu.BLEU(lowercase=True, tokenize="none", force=True)
     lower_score = lower.corpus_score(outputs, [targets], n_bootstrap=20)
     lengths = np.array([len(source.split()) for source in sources])
@@ -92,10 +94,14 @@ def mt_test(
     for low, high in ((1, 8), (9, 12), (13, 16), (17, None)):
         inside = [i for i, length in enumerate(lengths) if length >= low and (high is None or length <= high)]
         if inside:
-            score = sacrebleu.corpus_bleu([outputs[i] for i in inside], [[targets[i] for i in inside]]).score
-            buckets.append({"min": low, "max": high, "n": len(inside), "bleu": score})
+            part = sacrebleu.BLEU().corpus_score(
+                [outputs[i] for i in inside], [[targets[i] for i in inside]], n_bootstrap=20
+            )
+            row = {"min": low, "max": high, "n": len(inside), "bleu": part.score, "interval": _interval(part)}
+            buckets.append(row)
     return {
         "n": len(sources),
+        "exact": sum(output == target for output, target in zip(outputs, targets, strict=True)),
         "bleu": {
             "score": bleu.score,
             "interval": _interval(bleu),
@@ -107,6 +113,7 @@ def mt_test(
         },
         "bleu_greedy": sacrebleu.corpus_bleu(greedy, [targets]).score,
         "chrf2": {"score": chrf.score, "interval": _interval(chrf), "signature": str(chrf_metric.get_signature())},
+        "ter": {"score": ter.score, "interval": _interval(ter), "signature": str(ter_metric.get_signature())},
         "bleu_lc_norm_tok": None
         if generated
         else {
@@ -132,6 +139,7 @@ def examples(arrays: dict[str, np.ndarray], headline: str, hostile: bool) -> lis
         {
             "kind": kind,
             "index": int(i),
+            "rank": int(np.flatnonzero(order == i)[0]) + 1,
             "chrf": float(chrf[i]),
             "source": str(arrays[f"{headline}_source"][i]),
             "reference": str(arrays[f"{headline}_reference"][i]),

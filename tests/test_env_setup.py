@@ -275,7 +275,7 @@ def test_tex_without_root_or_apt(
 
 def test_apt_packages(setup: ModuleType) -> None:
     names = setup.apt_packages(ENV / "apt.txt")
-    assert {"texlive-latex-recommended", "latexmk", "lmodern", "poppler-utils"} == set(names)
+    assert {"texlive-latex-recommended", "latexmk", "poppler-utils"} == set(names)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 # what a caller's make or shell would otherwise hand down
 OURS = ("PROFILE", "SEED", "SEEDS", "DATA", "DATA_MIRROR", "SRC", "TGT", "DEVICE", "THREADS", "RECIPE", "PDF_ENGINE")
 OURS += ("OUT", "DATA_DIR", "VENV", "STRICT", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "GNUMAKEFLAGS")
-OURS += ("REF", "NAME", "FILE")
+OURS += ("REF", "NAME", "FILE", "PAPER")
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,13 @@ def test_provenance_asks_for_the_file_and_reference_for_runs(copy):
     "`a value with spaces cannot be used`, `must be whole numbers`, `is for one task`",
 )
 @pytest.mark.parametrize(
-    ("setting", "says"), [("SEED=a", "whole numbers"), ("OUT=a b", "spaces"), ("RECIPE=x.toml", "for one task")]
+    ("setting", "says"),
+    [
+        ("SEED=a", "whole numbers"),
+        ("OUT=a b", "spaces"),
+        ("RECIPE=x.toml", "for one task"),
+        ("PAPER=a5", "neither a4 nor letter"),
+    ],
 )
 def test_make_refuses_settings_it_cannot_use(copy, setting, says):
     done = make(copy, "all", setting, check=False)
@@ -82,8 +88,10 @@ def test_make_refuses_settings_it_cannot_use(copy, setting, says):
 @pytest.mark.slow
 def test_from_nothing_to_the_page_and_then_only_what_has_to_be(copy):
     said = make(copy, "all").stdout
+    assert said.splitlines()[-1] == f"The page: {copy / 'report' / 'report.pdf'}"
     assert 0 <= said.find("page will be made by") < said.find("training from update")
-    order = ["cls  plan", "cls  test accuracy", "page report/report.pdf", "NOT CHECKED"]
+    order = ["== Data: cls", "cls  plan", "== Training: cls", "== Evaluation: cls", "cls  test accuracy"]
+    order += ["page report/report.pdf", "== Claims", "NOT CHECKED"]
     assert [said.find(text) for text in order] == sorted(said.find(text) for text in order)
     assert all(text in said for text in order)
     pages = pypdf.PdfReader(copy / "report" / "report.pdf").pages
@@ -117,6 +125,7 @@ def test_from_nothing_to_the_page_and_then_only_what_has_to_be(copy):
     assert would_run(copy) == ["render --out", "verify --out"]
     make(copy, "report")
     assert would_run(copy) == []
+    assert would_run(copy, "PAPER=letter") == ["render --out", "verify --out"]
 
     drawing = copy / "code" / "onepage" / "figures" / "cls.py"
     drawing.write_text(drawing.read_text(encoding="utf-8") + "# a comment\n", encoding="utf-8")

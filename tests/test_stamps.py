@@ -146,3 +146,28 @@ def test_the_seeds_are_gathered_anew_when_another_is_there_or_shown(tmp_path, pl
     assert second > first and gathered("--seed", "0", "--seed", "1") == second
     time.sleep(0.02)
     assert gathered("--seed", "1") > second
+
+
+def test_the_page_is_rendered_anew_when_another_direction_was_evaluated(tmp_path, plan):
+    path, _, values = plan
+    images = tmp_path / "images.json"
+    images.write_text(json.dumps(values | {"task": "cls", "folder": "cifar10"}), encoding="utf-8")
+
+    def stamped():
+        more = ["--plan", str(images), "--engine", "latex"]
+        assert stamps.main(["--out", str(tmp_path), "--plan", str(path), *more]) == 0
+        return json.loads((tmp_path / "report" / ".stamp").read_text(encoding="utf-8"))["directions"]
+
+    def evaluated(place, content):
+        (tmp_path / "runs" / "mt" / place).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "runs" / "mt" / place / "metrics.json").write_text(content, encoding="utf-8")
+
+    assert stamped() == {}
+    for place in ("multi30k-en-de/quick/seed0", "multi30k-en-de/quick/seed1", "multi30k-de-en/full/seed0"):
+        evaluated(place, "{}")  # the page's own direction, and another profile
+    assert stamped() == {}
+    evaluated("multi30k-de-en/quick/seed0", "{}")
+    first = stamped()
+    assert list(first) == ["multi30k-de-en/quick/seed0"]
+    evaluated("multi30k-de-en/quick/seed0", '{"a": 1}')
+    assert stamped() != first

@@ -1,6 +1,5 @@
 """The command line behind the make targets: one command a stage, files in, files out. Make alone knows the order."""
 
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,9 @@ import click
 
 from onepage.benchmarks.command import bench
 from onepage.errors import UserError
-from onepage.options import data_dir_option, out_option
+from onepage.mt.command import translate
+from onepage.options import begins, data_dir_option, out_option
+from onepage.verification.command import digest, provenance, reference, verify
 
 TASK = click.Choice(["cls", "mt"])
 # torch takes a second to import: each command imports what it needs, so that --help and the drawing stages stay quick
@@ -89,7 +90,7 @@ def data(task: str, target: Path, **settings: Any) -> None:
     """
     from onepage import plan
 
-    made = plan.decide(task, target, **settings, say=click.echo)
+    made = plan.decide(task, target, **settings, say=click.echo, begins=lambda: begins("Data", task))
     what = f"{made['profile']} on {made['set']}" + (" (generated stand-in data)" if made["generated"] else "")
     _, block = plan.settings_of(made, 0)
     click.echo(f"{task:<4} plan: {what}, {block['device']}, {block['precision']}, {block['threads']} threads")
@@ -123,6 +124,7 @@ def train(task: str, target: Path, run: Path, seed: int, data_dir: Path, save_ev
     made = plan.read(target)
     settings, block = plan.settings_of(made, seed)
     program = stamps.digest_files(stamps.files_of(f"train-{task}"))
+    begins("Training", task)
     with cpu_training_lock(made["device"], click.echo):
         if task == "cls":
             from onepage.cls.train import train as train_cls
@@ -151,6 +153,7 @@ def evaluate(task: str, run: Path, target: Path | None, data_dir: Path) -> None:
     from onepage.training import checkpoint
 
     block = read_json(run / "run.json")
+    begins("Evaluation", task)
     if (run / "model.pt").exists():  # written last: what else training left there is of no more use
         checkpoint.remove_all(run)
     if task == "cls":
@@ -170,19 +173,6 @@ def evaluate(task: str, run: Path, target: Path | None, data_dir: Path) -> None:
         pairs = load_translation(data_dir, block["set"], block["src"], block["tgt"])
         same_data(pairs.digest, block["data_digest"], "trained on", "put that data back, or move the run away")
         evaluate_mt(pairs, run, plan.decoding(plan.read(target)), click.echo)
-
-
-@main.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.argument("again", type=click.Path(path_type=Path), required=False)
-def digest(run: Path, again: Path | None) -> None:
-    """Print the SHA-256 of what RUN gave: weights, history, predictions, explanations, metrics.
-
-    With AGAIN, a second run: print both, and whether they are equal to the bit; exits 1, naming what differs, when not.
-    """
-    from onepage.verification import digests
-
-    sys.exit(digests.show(run, again, click.echo))
 
 
 @main.command()
@@ -213,6 +203,7 @@ def draw(task: str, run: Path, figures: Path) -> None:
 
     from onepage.files import remove_temporaries
 
+    begins("Pictures", task)
     importlib.import_module(f"onepage.figures.{task}").draw(run, figures)
     remove_temporaries(figures)
     click.echo(f"{task:<4} figures in {figures}/")
@@ -223,15 +214,19 @@ def draw(task: str, run: Path, figures: Path) -> None:
 @click.option("--cls-run", type=click.Path(path_type=Path), required=True)
 @click.option("--mt-run", type=click.Path(path_type=Path), required=True)
 @click.option("--engine", default="auto", show_default=True, help="latex, typst; auto: LaTeX where it is, else typst.")
-def render(out: Path, cls_run: Path, mt_run: Path, engine: str) -> None:
+@click.option("--paper", default="a4", show_default=True, help="a4 or letter.")
+def render(out: Path, cls_run: Path, mt_run: Path, engine: str, paper: str) -> None:
     """Write the page of two evaluated, drawn runs: report.md and report.pdf."""
     from onepage.files import remove_temporaries
     from onepage.report.pdf import resolve_engine
     from onepage.report.render import render as render_page
+    from onepage.report.render import set_by
 
-    page = render_page(out, cls_run, mt_run, resolve_engine(engine))
+    chosen = resolve_engine(engine)
+    page = render_page(out, cls_run, mt_run, chosen, paper)
     remove_temporaries(out / "report")
-    click.echo(f"page {page}")
+    begins("Page")
+    click.echo(f"page {page} ({set_by(chosen, paper)}), {page.with_suffix('.md')}")
 
 
 @main.command()
@@ -250,84 +245,6 @@ def engine(wanted: str, target: Path) -> None:
 @main.command()
 @out_option
 @data_dir_option
-@click.option("--cls-run", type=click.Path(path_type=Path))
-@click.option("--mt-run", type=click.Path(path_type=Path))
-@click.option("--claims", type=click.Path(path_type=Path, exists=True), default=Path("report/claims.toml"))
-@click.option(
-    "--ref", type=click.Path(path_type=Path), help="Reference result (a folder of report/reference) to compare with."
-)
-@click.option("--runs-only", is_flag=True, help="Leave out pictures and page, which may be of other runs.")
-@click.option("--strict", is_flag=True, default=lambda: os.environ.get("STRICT") == "1", help="NOT CHECKED fails too.")
-def verify(
-    out: Path,
-    data_dir: Path,
-    cls_run: Path | None,
-    mt_run: Path | None,
-    claims: Path,
-    ref: Path | None,
-    runs_only: bool,
-    strict: bool,
-) -> None:
-    """Recompute every claim from predictions and data: PASS, FAIL or NOT CHECKED; exits 1 on FAIL.
-
-    Also: every accuracy and BLEU of metrics.json is recounted; pictures and page must come from the runs they name;
-    with --ref, each score is set beside that of a reference result.
-    """
-    from onepage.verification import comparison, reference
-    from onepage.verification import verify as verification
-
-    if ref is not None:
-        reference.load(ref)
-    runs = {"cls": cls_run, "mt": mt_run}
-    results, checks = verification.verify_all(claims, out, data_dir, cls_run, mt_run, files=not runs_only)
-    verification.print_table([*results, *checks])
-    rows = [row for task, run in runs.items() for row in comparison.compare(task, run, ref)] if ref is not None else []
-    if rows:
-        columns = ("measure", "reference", "here", "band", "result", "verdict")
-        verification.print_rows(f"Beside {ref}", columns, [row.cells() for row in rows])
-    sys.exit(verification.exit_code([*results, *checks, *rows], strict))
-
-
-@main.command()
-@click.argument("file", type=click.Path(path_type=Path))
-@out_option
-def provenance(file: Path, out: Path) -> None:
-    """Print where FILE, a picture or page as PNG or PDF, comes from; exits 1 if its run on disk has changed or is gone.
-
-    It matches when the metrics of the run it names have the digest that it carries, and its bytes are those written.
-    """
-    from onepage.verification import tracing
-
-    click.echo("\n".join(tracing.explain(file, out)))
-
-
-@main.command()
-@click.argument("name")
-@out_option
-@data_dir_option
-@click.option("--cls-run", type=click.Path(path_type=Path), required=True)
-@click.option("--mt-run", type=click.Path(path_type=Path), required=True)
-@click.option("--claims", type=click.Path(path_type=Path, exists=True), default=Path("report/claims.toml"))
-def reference(name: str, out: Path, data_dir: Path, cls_run: Path, mt_run: Path, claims: Path) -> None:
-    """Keep two verified runs and their page as a reference result: report/reference/NAME, under 3 MB, for git.
-
-    Name it for the hardware. Verifies first, and writes nothing when anything fails.
-    """
-    from onepage.verification import reference as references
-    from onepage.verification import verify as verification
-
-    results, checks = verification.verify_all(claims, out, data_dir, cls_run, mt_run)
-    verification.print_table([*results, *checks])
-    folder, remarks = references.write(name, out, {"cls": cls_run, "mt": mt_run}, results, checks)
-    click.echo("\n".join([*remarks, f"reference result in {folder}/; report/claims.toml may name it:"]))
-    for result in results:
-        if result.state == verification.PASS:
-            click.echo(f"  {result.claim.id}: {references.toml(result.claim, folder)}")
-
-
-@main.command()
-@out_option
-@data_dir_option
 @click.option("--mirror", default="")
 @click.option("--device", default="auto")
 @click.option("--pdf-engine", default="auto")
@@ -340,4 +257,5 @@ def doctor(out: Path, data_dir: Path, mirror: str, device: str, pdf_engine: str,
     sys.exit(run(data_dir, out, mirror or None, device, pdf_engine, src, tgt))
 
 
-main.add_command(bench)
+for command in (bench, translate, digest, verify, provenance, reference):
+    main.add_command(command)

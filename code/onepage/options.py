@@ -14,3 +14,10 @@ out_option = click.option(
     show_default=True,
     help="Folder that holds runs/, figures/ and report/.",
 )
+
+
+def begins(stage: str, task: str = "") -> None:
+    """Print the heading of a stage: ``Training: cls``."""
+    from onepage.training.progress import heading
+
+    heading(f"{stage}: {task}" if task else stage)

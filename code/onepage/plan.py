@@ -7,6 +7,7 @@ that stamps.py reads. Once written it stands: a later run with the same settings
 import hashlib
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -105,11 +106,13 @@ def decide(
     budget: float = 0,
     keep: bool = False,
     say: Any = print,
+    begins: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Fetch or generate the data, decide everything else, and write ``target`` (a makefile) last; returns the plan.
 
     ``budget``: minutes of training that the recipe is laid out for, 0 for as long as it says. ``keep``: where
-    ``target`` holds a plan already, stay with its kind of data.
+    ``target`` holds a plan already, stay with its kind of data. ``begins`` is called when the settings have been found
+    good, before anything is fetched or printed.
     """
     where = resolve_device(device)
     chosen = ("full" if where == "cuda" else "quick") if profile == "auto" else profile
@@ -120,6 +123,8 @@ def decide(
         data = "generated" if read(target)["generated"] else "real"
     # refuse a bad recipe before anything is downloaded
     load_recipe(task, chosen, data == "generated", recipe_file, threads, where)
+    fetch.check_settings(task, data, src, tgt)
+    begins()
     name = fetch.ensure(task, data_dir, data, mirror or None, src, tgt)
     generated = name in GENERATED
     if generated:

@@ -36,18 +36,21 @@ STAGES: dict[str, list[str]] = {
     "evaluate-cls": ["/env/requirements.txt", "cls/evaluate.py", "cls/scores.py", "cls/tta.py", "cls/gradcam.py"],
     "evaluate-mt": [
         "/env/requirements.txt",
-        *[f"mt/{name}.py" for name in ("evaluate", "decoding", "scores", "explain", "search", "incremental")],
+        *[f"mt/{name}.py" for name in ("evaluate", "decoding", "scores", "explain", "rows", "search", "incremental")],
     ],
     "seeds": ["seeds.py"],
     "draw-cls": [
         *[*DRAWN, "training/schedules.py"],
         *[f"figures/{name}.py" for name in ("cls", "confusion", "gradcam", "reliability")],
     ],
-    "draw-mt": [*DRAWN, "figures/mt.py", "figures/attention.py"],
+    "draw-mt": [
+        *[*DRAWN, "mt/rows.py"],
+        *[f"figures/{name}.py" for name in ("mt", "bleu", "forest", "decodes", "attention", "masks")],
+    ],
     "render": [
         *["report/*.py", "verification/claims.py", "verification/lineage.py", "seeds.py"],
         *["/report/templates/*", "/report/*.toml"],
-        *["/figures/fonts/*.ttf", "/env/requirements.txt"],
+        *["/figures/fonts/*.ttf", "/figures/fonts/onepage*", "/env/requirements.txt"],
     ],
 }
 # Tables of a recipe that evaluation reads and training does not: another beam decodes anew, and trains nothing.
@@ -95,6 +98,16 @@ def digest_files(paths: list[Path]) -> str:
     return digest.hexdigest()
 
 
+def other_directions(profile: Path) -> dict[str, str]:
+    """The runs of the same profile in other folders of the task, which the page tables: place to content's SHA-256."""
+    paths = sorted(profile.parents[1].glob(f"*/{profile.name}/seed*/metrics.json"))
+    return {
+        "/".join(path.parts[-4:-1]): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in paths
+        if path.parents[2] != profile.parent
+    }
+
+
 def refresh(target: Path, values: dict[str, Any]) -> None:
     """Write ``values`` to ``target`` if it does not hold them already."""
     text = json.dumps(values, indent=1, sort_keys=True) + "\n"
@@ -117,8 +130,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", action="append", help="a seed to train, or several; the first is shown (default: 0)")
     parser.add_argument("--draws", action="store_true", help="the goals draw: refresh the stamps of pictures too")
     parser.add_argument("--engine", default="", help="the goals make the page, with this engine")
+    parser.add_argument("--paper", default="", help="of the page")
     given = parser.parse_args(arguments)
-    runs, seeds = {}, given.seed or ["0"]
+    runs, seeds, directions = {}, given.seed or ["0"], {}
     for path in given.plan:
         try:
             plan = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
@@ -129,6 +143,8 @@ def main(arguments: list[str]) -> int:
             beside = given.out / "runs" / task / plan["folder"] / plan["profile"]
             run = beside / f"seed{seeds[0]}"
             runs[task] = str(run)
+            if task == "mt" and given.engine:
+                directions = other_directions(beside)
             decided = {
                 key: plan[key] for key in ("set", "src", "tgt", "device", "auto_precision", "threads", "data_digest")
             }
@@ -149,6 +165,7 @@ def main(arguments: list[str]) -> int:
             return 1
     if len(runs) == 2 and given.engine:
         page = {"program": digest_files(files_of("render")), "runs": runs, "engine": given.engine}
+        page |= {"paper": given.paper, "directions": directions}
         refresh(given.out / "report" / ".stamp", page)
     return 0
 

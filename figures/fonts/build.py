@@ -1,6 +1,7 @@
 """How the two font files beside this script were made; run it only to make them again.
 
     python figures/fonts/build.py FOLDER    # FOLDER holds FiraSansCondensed-Regular.ttf and -SemiBold.ttf (4.203)
+    python figures/fonts/tex.py             # then: what pdfLaTeX needs to set them
 
 Fira Sans Condensed (SIL Open Font License 1.1, no reserved name) is about a fifth narrower than DejaVu Sans at nearly
 the same x-height, so that whole class names and subwords stand in a picture 45 mm wide at 6.5 pt; its semi-bold serves
@@ -48,6 +49,8 @@ def build(source: Path, target: Path, style: str, weight: int) -> None:
         if record.nameID in names:
             record.string = names[record.nameID]
     font["OS/2"].usWeightClass = weight
+    font["OS/2"].version = 3  # the same fields as 4, which pdfTeX of TeX Live 2022 refuses
+    font["OS/2"].fsSelection &= 0x7F  # its later bits are of version 4
     font.save(target)
 
 

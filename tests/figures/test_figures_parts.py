@@ -8,9 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onepage.figures import text as texts
+from onepage.figures.attention import readable
+from onepage.figures.bleu import FLOOR, readable_name
 from onepage.figures.confusion import ANIMALS, VEHICLES
+from onepage.figures.decodes import compare, wrap
 from onepage.figures.gradcam import PIXELS, enlarge, overlay
-from onepage.figures.mt import FLOOR, compare, readable_name
 from onepage.figures.style import REPOSITORY, onepage_style
 from synthetic_run import CIFAR_CLASSES
 
@@ -59,12 +61,62 @@ def test_a_percentage_never_rounds_to_certainty_or_to_nothing():
     assert shown == ["99.9 %", "100 %", "95 %", "<1 %", "0 %"]
 
 
-def test_words_that_only_one_side_has_are_marked():
+def marked(words):
+    return ["".join(part for part, mark in word if mark) for word in words if any(mark for _, mark in word)]
+
+
+def test_what_only_one_side_has_is_marked():
     reference, output = compare("ein roter Hund läuft schnell", "ein Hund läuft sehr schnell")
-    assert [word for word, mark in reference if mark] == ["roter"]
-    assert [word for word, mark in output if mark] == ["sehr"]
-    same, _ = compare("ein Hund", "ein Hund")
-    assert not any(mark for _, mark in same)
+    assert (marked(reference), marked(output)) == (["roter"], ["sehr"])
+    assert not any(map(marked, compare("ein Hund", "ein Hund")))
+
+
+def test_a_full_stop_is_marked_without_its_word():
+    reference, output = compare("Er hält ein T-Shirt", "Er hält ein T-Shirt.")
+    assert (marked(reference), marked(output)) == ([], ["."])
+    assert marked(compare("Er fällt, lacht", "Er lacht")[0]) == ["fällt,"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(max_size=40), st.text(max_size=40), st.floats(min_value=20, max_value=120))
+def test_wrapped_comparisons_lose_no_character_and_no_mark(reference, output, room):
+    with onepage_style():
+        for text, words in zip((reference, output), compare(reference, output), strict=True):
+            lines = wrap(words, room)
+            joined = [" ".join("".join(part for part, _ in word) for word in line) for line in lines]
+            assert all(texts.width(line) <= room for line in joined)
+            assert "".join("".join(joined).split()) == "".join(texts.clean(text).split())
+            flat = [mark for line in lines for word in line for part, mark in word for _ in part]
+            assert flat == [mark for word in words for part, mark in word for _ in part]
+
+
+def test_past_the_limit_of_lines_stands_an_ellipsis_within_the_width():
+    words, _ = compare("Donaudampfschiff " * 40, "")
+    lines = wrap(words, 80, limit=3)
+    assert len(lines) == 3 and lines[-1][-1] == [("…", False)]
+    assert all(texts.width(" ".join("".join(part for part, _ in word) for word in line)) <= 80 for line in lines)
+
+
+def test_pieces_are_shown_as_words_with_a_sign_before_what_goes_on_a_word():
+    pieces = [
+        "<s>",
+        "▁Ein",
+        "▁Kind",
+        "▁pl",
+        "an",
+        "scht",
+        "▁im",
+        "▁T",
+        "-",
+        "Shirt",
+        ".",
+        "▁",
+        "<unk>",
+        "</s>",
+        "<pad>",
+    ]
+    shown = "<s> Ein Kind pl ##an ##scht im T - ##Shirt . ▁ <unk> </s> <pad>"
+    assert readable(pieces) == shown.split()
 
 
 def test_test_set_names_are_made_readable():

@@ -24,6 +24,7 @@ CLS_SIZES = {"curves_cls": (93, 43), "confusion_matrix": (45, 45), "preds_grid":
 CLS_SIZES |= {"confusion_counts": (93, None), "reliability_cls": (93, 45)}
 CLS_SIZES |= {f"gradcam_{k}": (45, 45) for k in range(8)}
 MT_SIZES = {"curves_mt": (45, 45), "masks_demo": (45, 45), "decodes_table": (93, 50), "bleu_report": (45, 45)}
+MT_SIZES |= {"bleu_sets": (190, None), "decodes_all": (None, None), "masks_batch": (190, None)}
 MT_SIZES |= {
     f"attention_layer{layer}_head{head}": (45, 45) for layer in range(1, LAYERS + 1) for head in range(1, HEADS + 1)
 }
@@ -69,7 +70,7 @@ def test_every_picture_is_written_in_both_forms_and_at_its_exact_size(drawn):
     entries = {entry["name"]: entry for entry in _manifest(out)["figures"]}
     assert set(entries) == set(SIZES[task])
     for name, (width, height) in SIZES[task].items():
-        height = height or entries[name]["height_mm"]
+        width, height = width or entries[name]["width_mm"], height or entries[name]["height_mm"]
         assert (entries[name]["width_mm"], entries[name]["height_mm"]) == (width, height)
         with Image.open(out / f"{name}.png") as picture:
             for pixels, dpi, size in zip(picture.size, picture.info["dpi"], (width, height), strict=True):

@@ -66,7 +66,14 @@ def values_of(case: Case) -> dict[str, Any]:
 
 
 def markdown_of(case: Case) -> str:
-    return render._fill("report.md.j2", escape.markdown, values_of(case))
+    return render._fill("report.md.j2", escape.markdown, values_of(case) | render.sheet("latex", "a4"))
+
+
+def source_of(case: Case, engine: str, paper: str = "a4") -> str:
+    """The page's source for ``engine``, at the smallest setting."""
+    template, escaper = {"latex": ("report.tex.j2", escape.latex), "typst": ("report.typ.j2", render._typst)}[engine]
+    small = render.setting(*render.SETTINGS[-1])
+    return render._fill(template, escaper, values_of(case) | render.sheet(engine, paper) | small)
 
 
 def plain_text(source: str) -> str:

@@ -51,7 +51,7 @@ def test_latex_output_contains_no_active_control(text: str) -> None:
 @pytest.mark.fault("any character in the LaTeX page (fuzzed)", "set, or shown as [U+XXXX]")
 @given(any_text)
 def test_latex_output_is_only_what_t1_can_set(text: str) -> None:
-    settable = escape._LATEX_LETTERS | escape._LATEX_SIGNS
+    settable = escape.LATEX_SETTABLE
     assert all(" " <= c <= "~" or ord(c) in settable for c in escape.latex(text))
 
 
@@ -153,13 +153,13 @@ def test_a_template_refuses_what_is_missing_or_not_formatted(tmp_path: Path) -> 
 def test_pdflatex_prints_hostile_text_as_itself(tmp_path: Path) -> None:
     body = "\n\n".join(str(escape.latex(text)) for text in HOSTILE)
     preamble = (
-        r"\documentclass{article}\usepackage[T1]{fontenc}\usepackage{lmodern}\input{glyphtounicode}\pdfgentounicode=1"
-        r"\renewcommand{\familydefault}{\sfdefault}\begin{document}\raggedright "
+        r"\documentclass{article}\usepackage[T1]{fontenc}\input{glyphtounicode}\pdfgentounicode=1"
+        r"\def\fonts{figures/fonts/}\input{\fonts onepage.tex}\begin{document}\raggedright "
     )
     content = pdf.compile_latex(preamble + body + r"\end{document}", {}, 0, tmp_path / "log")
     (tmp_path / "a.pdf").write_bytes(content)
     read = _squeeze(pypdf.PdfReader(tmp_path / "a.pdf").pages[0].extract_text())
-    settable = escape._LATEX_LETTERS | escape._LATEX_SIGNS | set(range(32, 127)) | {ord(c) for c in escape._LATEX}
+    settable = escape.LATEX_SETTABLE | set(range(32, 127)) | {ord(c) for c in escape._LATEX}
     for text in HOSTILE:
         expected = "".join(c if ord(c) in settable else escape.code_point(c) for c in text)
         assert _squeeze(expected) in read, text

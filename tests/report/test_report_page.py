@@ -131,6 +131,7 @@ def test_the_typst_page_carries_each_pictures_alternative_text_and_no_foreign_fo
 def test_the_latex_source_also_compiles_where_it_stands(fresh: Case) -> None:
     render.render(*fresh, "latex")
     folder = fresh[0] / "report"
+    (fresh[0] / "figures/fonts").symlink_to(render.ROOT / "figures/fonts")  # as in the repository
     command = ["pdflatex", "-no-shell-escape", "-halt-on-error", "-interaction=nonstopmode", "report.tex"]
     ran = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout[-2000:]

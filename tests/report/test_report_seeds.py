@@ -38,7 +38,7 @@ def test_beside_the_headline_stand_mean_deviation_and_n(three: Case) -> None:
     cls, mt = (section["headline"] for section in values_of(three)["sections"])
     mean, sd = (f"{part(values):.2f}" for part in (statistics.fmean, statistics.stdev))
     assert cls["seeds"] == f"mean {mean} ± {sd} (sd, n = 3 seeds)"
-    assert cls["value"] == f"{values[0]:.1f}" and mt["seeds"] == ""
+    assert cls["value"] == f"{values[0]:.2f}" and mt["seeds"] == ""
 
 
 def test_page_and_footer_say_which_seed_is_shown_of_how_many(three: Case) -> None:

@@ -18,12 +18,76 @@ def _insights(case: Case) -> dict[str, str]:
     return {item["title"]: item["text"] for item in values_of(case)["insights"]["items"]}
 
 
+def _captions(case: Case) -> dict[str, str]:
+    return {f["name"]: f["text"] for s in values_of(case)["sections"] for row in s["rows"] for f in row}
+
+
 def test_insights_are_this_runs_figures(real: Case) -> None:
     metrics = json.loads((real[1] / "metrics.json").read_text())
-    top = metrics["test"]["top_confusions"][0]
+    pairs = metrics["test"]["top_confusions"][:3]
+    wrong = metrics["test"]["n"] - metrics["test"]["correct"]
     text = _insights(real)["Errors cluster."]
-    assert f"{top['true']} → {top['predicted']} takes {top['count']} of" in text
-    assert facts.percent(top["share"]) in text
+    assert text.startswith(", ".join(f"{pair['true']} → {pair['predicted']}" for pair in pairs))
+    assert f"{facts.percent(sum(pair['count'] for pair in pairs) / wrong, 0)} of all {wrong} errors" in text
+
+
+def test_captions_say_what_to_see_in_this_runs_pictures(real: Case) -> None:
+    test = json.loads((real[1] / "metrics.json").read_text())["test"]
+    captions = _captions(real)
+    top = test["top_confusions"][0]
+    assert f"Most confused: {top['true']} → {top['predicted']}, {top['count']} of" in captions["confusion_matrix"]
+
+
+@pytest.mark.parametrize(
+    ("scores", "says"),
+    [
+        ((40.0, 39.0, 20.0, 18.0), "Falls most, 39.0 to 20.0, at 17–24 source words."),
+        ((30.0, 34.0, 33.5, 32.0), "Falls most, 33.5 to 32.0, at 25 or more source words."),
+        ((30.0, 34.0, 33.5, 40.0), "On test 2016 also chrF2"),  # the highest at the longest: no fall with length
+        ((), "On test 2016 also chrF2"),
+    ],
+)
+def test_the_caption_of_bleu_names_the_length_where_it_falls(scores: tuple[float, ...], says: str, fresh: Case) -> None:
+    bounds = [(1, 8), (9, 16), (17, 24), (25, None)]
+
+    def change(metrics: dict[str, Any]) -> None:
+        metrics["tests"][metrics["headline"]]["bleu_by_length"] = [
+            {"min": low, "max": high, "n": 40, "bleu": score}
+            for (low, high), score in zip(bounds, scores, strict=False)
+        ]
+
+    change_run(fresh, "mt", change)
+    assert _captions(fresh)["bleu_report"].startswith(says)
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "value", "verdict"),
+    [
+        (0.8995, "89.95", "9.95 points above the floor of 80 %"),  # and not 90.0
+        (0.79996, "79.99", "0.01 points below the floor of 80 %"),  # and not 80.00 beside FAIL
+        (0.8, "80.00", "0.00 points above the floor of 80 %"),
+    ],
+)
+def test_the_headline_is_cut_and_not_rounded(accuracy: float, value: str, verdict: str, fresh: Case) -> None:
+    change_run(fresh, "cls", lambda metrics: metrics["test"].update(accuracy=accuracy))
+    headline = values_of(fresh)["sections"][0]["headline"]
+    assert headline["value"] == value
+    assert headline["verdict"].replace(facts.NBSP, " ") == verdict
+
+
+def test_of_generated_data_the_headline_only_names_the_floor_of_the_real_set(generated: Case) -> None:
+    verdicts = [section["headline"]["verdict"] for section in values_of(generated)["sections"]]
+    assert verdicts == [f"floor 80{facts.NBSP}%, on CIFAR-10", "floor 15 BLEU, on Multi30k"]
+
+
+@pytest.mark.parametrize("joules", [None, {}, {"RAPL package-0": 7200.0}])
+def test_energy_is_measured_or_said_not_to_be(joules: dict[str, float] | None, fresh: Case) -> None:
+    for run in fresh[1:]:
+        values = json.loads((run / "provenance.json").read_text())
+        values["train"]["energy_joules"] = joules
+        (run / "provenance.json").write_text(json.dumps(values))
+    footer = {item["label"]: item["value"] for item in values_of(fresh)["footer"]}
+    assert footer["Energy"] == (f"4.0{facts.NBSP}Wh (RAPL package-0)" if joules else "not measured")
 
 
 def test_what_was_not_measured_is_not_said(fresh: Case) -> None:
@@ -36,7 +100,7 @@ def test_what_was_not_measured_is_not_said(fresh: Case) -> None:
     change_run(fresh, "cls", lambda metrics: metrics["test"].update(top_confusions=[], correct=metrics["test"]["n"]))
     titles = set(_insights(fresh))
     assert titles == {"Calibration.", "Generalisation.", "Search helps.", "Not measured:"}
-    captions = {f["name"]: f["text"] for s in values_of(fresh)["sections"] for row in s["rows"] for f in row}
+    captions = _captions(fresh)
     assert captions["miscls_grid"] == "There is no mistake to show."
     assert "lc.norm.tok" not in captions["bleu_report"]
 

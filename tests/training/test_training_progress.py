@@ -1,8 +1,10 @@
 """The progress of a training: rate of the last seconds, time left by the work that is left."""
 
+import re
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from onepage.cls.train import Plan
 from onepage.training import progress
@@ -61,3 +63,18 @@ def test_lines_tell_the_rate_of_the_last_seconds_and_the_time_left(
     (line,) = capsys.readouterr().out.splitlines()
     assert line == f"mt  update 6/100  loss 1.000  10 tokens/s  {clock(21 / 6 * 94)} left"
     assert (tmp_path / "log").read_text().splitlines() == [f"then  {line}"]
+
+
+def test_a_stage_begins_with_a_plain_line_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    progress.heading("Training: [cls]")
+    assert capsys.readouterr().out == "== Training: [cls]\n"
+
+
+def test_on_a_terminal_it_stands_on_a_rule_without_colours(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "console", Console(force_terminal=True, width=60))
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    progress.heading("Claims")
+    out = capsys.readouterr().out
+    assert "Claims" in out and "─" * 40 in out and not re.search(r"\x1b\[[0-9;]*(3|4|9)[0-7]m", out)

@@ -207,7 +207,7 @@ def test_the_table_on_a_terminal_prints_brackets_in_a_reason(
     monkeypatch.setenv("COLUMNS", "200")
     verify.print_table([verify.Result(CLAIMS[0], verify.FAIL, 0.5, "because [bold] it is")])
     out = capsys.readouterr().out
-    assert "[bold]" in out and "FAIL" in out and "50.00 %" in out and "Claims" in out
+    assert "[bold]" in out and "FAIL" in out and "50.00 %" in out and "measured" in out
 
 
 @pytest.mark.fault("a malformed report/claims.toml", "one line that names the claim and the key")

@@ -52,6 +52,16 @@ class _Attempt:
         self.failures.setdefault(source.name, why)
 
 
+def check_settings(task: str, mode: str, src: str, tgt: str) -> None:
+    """Raise UserError for settings that ``ensure`` cannot use."""
+    if mode not in ("auto", "real", "generated"):
+        raise UserError(f"DATA={mode} is not known; choose auto, real or generated")
+    if task not in sources.REAL_SET:
+        raise UserError(f"{task} is not a task; choose cls or mt")
+    if task == "mt":
+        sources.check_languages(src, tgt)
+
+
 def ensure(
     task: str, data_dir: Path, mode: str = "auto", mirror: str | None = None, src: str = "en", tgt: str = "de"
 ) -> str:
@@ -61,12 +71,7 @@ def ensure(
     Raises UserError on a bad setting, a full disk, and, with mode "real", when no source serves the set.
     """
     data_dir = Path(data_dir)
-    if mode not in ("auto", "real", "generated"):
-        raise UserError(f"DATA={mode} is not known; choose auto, real or generated")
-    if task not in sources.REAL_SET:
-        raise UserError(f"{task} is not a task; choose cls or mt")
-    if task == "mt":
-        sources.check_languages(src, tgt)
+    check_settings(task, mode, src, tgt)
     console = Console(highlight=False, soft_wrap=True)
     if mode == "generated":
         return _ensure_generated(task, data_dir, console)

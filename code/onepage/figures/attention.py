@@ -1,27 +1,41 @@
-"""Pictures of the Transformer's inside: attention of every layer and head, and the masks of a real batch.
+"""Pictures of what the Transformer attends to: every layer and head.
 
-A row of a map is a query and sums to one; its columns are what it looks at. Tokens are shown as the model has them
-("▁" starts a word). At 6.5 pt not every sentence's tokens fit a side: those that fit are shown, and that is said.
+A row of a map is a query and sums to one, which is checked; its columns are what it looks at. A token that begins a
+word is shown as that, one that goes on a word after "##". At 6.5 pt not every sentence's tokens fit a side: those that
+fit are shown, and that is said.
 """
 
-import numpy as np
-from matplotlib.colors import to_rgb
+from collections.abc import Sequence
 
+import numpy as np
+
+from onepage.errors import UserError
 from onepage.figures import text as texts
 from onepage.figures.sheet import HALF, HEADER, SHEET, Book, Sheet
-from onepage.figures.style import BLUE, FAINT, INK, IRIDESCENT, LINE_PT, MUTED, PT_PER_MM
+from onepage.figures.style import FAINT, INK, IRIDESCENT, LINE_PT, MUTED, PT_PER_MM
+from onepage.mt.rows import check_rows
 
 STEP = LINE_PT / PT_PER_MM
 PITCH = 6.3 / PT_PER_MM  # the narrowest row of a map that a token can stand beside without touching the next
 LONGEST_TOKEN = 30.0  # pt; what is longer ends in an ellipsis
 NO_MORE_THAN = 18  # tokens on a side of a small picture, 40 on a sheet
 ON_A_SHEET = 40
+GOES_ON = "##"
+START_OF_WORD = "\u2581"  # sentencepiece's mark
 
 
 def draw_all(book: Book, explain: dict[str, np.ndarray]) -> None:
-    """Draw the cross-attention pictures, the three overview sheets and the masks from the arrays of explain.npz."""
+    """Draw the cross-attention pictures and the three overview sheets from the arrays of explain.npz.
+
+    Raises UserError when a row of weights does not sum to one.
+    """
+    try:
+        for name in ("encoder_self", "decoder_self", "cross"):
+            check_rows(name, explain[name])
+    except ValueError as error:
+        raise UserError(f"{book.run / 'explain.npz'}: {error}; delete it and run make again") from None
     source, read, written = (
-        _strings(explain[f"{name}_tokens"]) for name in ("source", "target_input", "target_output")
+        readable(explain[f"{name}_tokens"]) for name in ("source", "target_input", "target_output")
     )
     cross = explain["cross"]
     for layer in range(cross.shape[0]):
@@ -30,11 +44,17 @@ def draw_all(book: Book, explain: dict[str, np.ndarray]) -> None:
     _overview(book, "attention_encoder_self", "Encoder self-attention", explain["encoder_self"], source, source)
     _overview(book, "attention_decoder_self", "Decoder self-attention", explain["decoder_self"], read, read)
     _overview(book, "attention_cross", "Cross-attention", cross, written, source)
-    _masks(book, explain)
 
 
-def _strings(array: np.ndarray) -> list[str]:
-    return [str(item) for item in array]
+def readable(pieces: Sequence[str] | np.ndarray) -> list[str]:
+    """Pieces as words are written: "▁Was", "ser", "." -> "Was", "##ser", "."; <s>, </s>, <pad> and <unk> stay."""
+    shown = []
+    for piece in map(str, pieces):
+        if piece.startswith(START_OF_WORD):
+            shown.append(piece[len(START_OF_WORD) :] or piece)
+        else:
+            shown.append(GOES_ON + piece if piece[:1].isalnum() else piece)
+    return shown
 
 
 def _map(sheet: Sheet, x: float, y: float, width: float, height: float, weights: np.ndarray) -> None:
@@ -66,7 +86,8 @@ def _one(book: Book, weights: np.ndarray, layer: int, head: int, written: list[s
         cut.append(f"first {n_rows} of {len(rows)} down")
     if n_columns < len(columns):
         cut.append(f"first {n_columns} of {len(columns)} across")
-    note = "; ".join(cut) if cut else "down: word written; across: source"
+    joined = any(token.startswith(GOES_ON) for token in rows[:n_rows] + columns[:n_columns])
+    note = "; ".join(cut) if cut else f"rows: written; columns: source{f'; {GOES_ON} goes on' if joined else ''}"
     sheet.text(0.6, HALF - STEP - 0.1, texts.fit(note, (HALF - 1.2) * PT_PER_MM), colour=MUTED)
     _scale(sheet, left, foot)
     alt = (
@@ -80,15 +101,18 @@ def _one(book: Book, weights: np.ndarray, layer: int, head: int, written: list[s
 
 def _scale(sheet: Sheet, left: float, foot: float) -> None:
     """The colour scale in the empty corner beneath the row tokens and beside the column tokens."""
-    y = HALF - STEP - foot + 1.5
     width = min(left - 4.6, 5.0)
-    if width < 1.5:
-        return
+    if width >= 1.5:
+        _bar(sheet, 0.6, HALF - STEP - foot + 1.5, width)
+
+
+def _bar(sheet: Sheet, x: float, y: float, width: float) -> None:
+    """Colours from 0 to 1, these numbers at either end, in a line of text that begins at x mm."""
     colours = (255 * IRIDESCENT(np.linspace(0, 1, 32))[None, :, :3]).astype(np.uint8)
-    sheet.text(0.6, y, "0")
-    sheet.image(2.1, y + 0.5, width, 1.6, colours)
-    sheet.bar(2.1, y + 0.5, width, 1.6, "none", edge=FAINT)
-    sheet.text(2.1 + width + 0.5, y, "1")
+    sheet.text(x, y, "0")
+    sheet.image(x + 1.5, y + 0.5, width, 1.6, colours)
+    sheet.bar(x + 1.5, y + 0.5, width, 1.6, "none", edge=FAINT)
+    sheet.text(x + 2.0 + width, y, "1")
 
 
 def _focus(weights: np.ndarray, queries: list[str], keys: list[str]) -> str:
@@ -104,6 +128,7 @@ def _overview(book: Book, name: str, title: str, weights: np.ndarray, queries: l
     """All layers (down) and heads (across) on a sheet as wide as the page; tokens where they fit, else numbered."""
     layers, heads = weights.shape[:2]
     n_rows, n_columns = min(len(queries), ON_A_SHEET), min(len(keys), ON_A_SHEET)
+    sharp = weights.max(-1).mean(-1)
     weights = weights[:, :, :n_rows, :n_columns]
     rows = [texts.fit(token, LONGEST_TOKEN) for token in queries[:n_rows]]
     columns = [texts.fit(token, LONGEST_TOKEN) for token in keys[:n_columns]]
@@ -139,13 +164,15 @@ def _overview(book: Book, name: str, title: str, weights: np.ndarray, queries: l
             if layer == layers - 1:
                 _across(sheet, x, y + panel_height, panel, columns, spelled)
     y = top + layers * panel_height + (layers - 1) * gap + below + 0.6
-    note = "Each row is a query and sums to one; columns are the keys it looks at; white 0, dark 1."
+    note = "Each row is a query and sums to one; columns are the keys it looks at."
+    if any(token.startswith(GOES_ON) for token in rows + columns):
+        note += f" {GOES_ON} goes on the word before."
     if n_rows < len(queries) or n_columns < len(keys):
         note += f" Shown: the first {n_rows} of {len(queries)} down, {n_columns} of {len(keys)} across."
+    _bar(sheet, SHEET - edge - 33.5, HEADER - STEP - 0.2, 30.0)
     for line in [note, *key]:
         sheet.text(edge, y, line, colour=MUTED if line == note else INK)
         y += STEP
-    sharp = weights.max(-1).mean(-1)
     where = np.unravel_index(int(sharp.argmax()), sharp.shape)
     alt = (
         f"{title} of all {layers} layers and {heads} heads on one sentence of {len(queries)} query and {len(keys)} key "
@@ -169,66 +196,3 @@ def _across(sheet: Sheet, x: float, y: float, width: float, tokens: list[str], s
             sheet.text(place, y + 0.5, token, align="center", rotation=90)
         elif k % 5 == 4 or k == 0:
             sheet.text(place, y + 0.4, str(k + 1), align="center")
-
-
-# --- masks -------------------------------------------------------------------------------------------------------
-
-
-def _masks(book: Book, explain: dict[str, np.ndarray]) -> None:
-    """Padding mask of the source batch, the causal mask, and both combined for the most padded target."""
-    padding, causal = explain["mask_source_padding"], explain["mask_causal"]
-    combined, tokens = explain["mask_target_combined"], explain["mask_target_tokens"]
-    sheet = book.sheet(HALF, HALF, "Masks: dark may be seen")
-    edge, y = 0.8, HEADER
-    sheet.text(edge, y, "padding (source), a sentence a row", colour=MUTED)
-    y += STEP + 0.1
-    cell = 2.0
-    _cells(sheet, edge, y, HALF - 2 * edge, cell * len(padding), padding, ~padding)
-    y += cell * len(padding) + 0.6
-    which = int(np.argmax((tokens == "<pad>").sum(1)))
-    side = (HALF - 2 * edge - 2.4) / 2
-    x = edge + side + 2.4
-    sheet.text(edge, y, "causal", colour=MUTED)
-    sheet.text(x, y, "causal + padding", colour=MUTED)
-    y += STEP + 0.1
-    height = HALF - y - 3 * STEP - 0.7
-    padded = np.broadcast_to(tokens[which] == "<pad>", combined[which].shape)
-    _cells(sheet, edge, y, side, height, causal, np.zeros_like(causal))
-    _cells(sheet, x, y, side, height, combined[which], padded)
-    real = [str(token) for token in tokens[which] if token != "<pad>"]
-    query = min(len(real) - 1, 2)
-    rows = len(combined[which])
-    for left in (edge, x):
-        sheet.bar(left, y + query * height / rows, side, height / rows, "none", edge=INK)
-    y += height + 0.5
-    seen = [str(token) for token, may in zip(tokens[which], combined[which][query], strict=True) if may]
-    later = [token for token, may in zip(real, combined[which][query], strict=False) if not may]
-    pads = int((tokens[which] == "<pad>").sum())
-    lines = [f"{real[query]} (outlined) sees: {' '.join(seen)}"]
-    lines.append(f"not what is later: {' '.join(later) or '(nothing)'}")
-    lines.append(f"not, hatched: {pads} × <pad>")
-    for k, line in enumerate(lines):
-        sheet.text(edge, y + k * STEP, texts.fit(line, (HALF - 2 * edge) * PT_PER_MM))
-    alt = (
-        f"Three masks of a batch of {len(padding)} sentences. Padding: of {padding.shape[1]} source positions "
-        f"{', '.join(str(int(row.sum())) for row in padding)} may be attended to. Causal: each of {len(causal)} target "
-        f"positions sees itself and what stands before. Combined, sentence {which + 1}: {real[query]} sees "
-        f"{' '.join(seen)}, not the later {' '.join(later) or '(none)'} and none of {pads} padding tokens."
-    )
-    book.add("masks_demo", sheet, alt)
-
-
-def _cells(
-    sheet: Sheet, x: float, y: float, width: float, height: float, allowed: np.ndarray, padded: np.ndarray
-) -> None:
-    """A mask as cells: filled may be attended to, pale may not, hatched is padding."""
-    rows, columns = allowed.shape
-    fill = np.where(allowed[..., None], *(np.array(to_rgb(colour)) for colour in (BLUE, "#f4f4f4")))
-    sheet.image(x, y, width, height, (255 * fill).astype(np.uint8))
-    starts = [0] + [i for i in range(1, rows) if not np.array_equal(padded[i], padded[i - 1])]
-    for first, last in zip(starts, starts[1:] + [rows], strict=True):  # rows that are padded alike, at one go
-        edges = np.flatnonzero(np.diff(padded[first].astype(int), prepend=0, append=0))
-        for start, end in zip(edges[::2], edges[1::2], strict=True):
-            place = (x + start * width / columns, y + first * height / rows)
-            sheet.hatch(*place, (end - start) * width / columns, (last - first) * height / rows, colour=MUTED)
-    sheet.grid(x, y, width, height, rows, columns, colour="white")

@@ -141,17 +141,22 @@ class Book:
 
     def add(self, name: str, sheet: Sheet, alt: str) -> None:
         """Write NAME.png and NAME.pdf; ``alt`` says in words what the picture shows, with this run's numbers."""
-        if self.generated:
-            alt = f"Generated data. {alt}"
-        alt = " ".join(
-            alt.encode("utf-8", "replace").decode("utf-8").split()
-        )  # half a surrogate pair cannot be written
+        alt = self._alt(alt)
         png, pdf = _png(sheet, name, alt, self.origin), _pdf(sheet, name, alt, self.origin)
         write_bytes(self.out / f"{name}.png", png)
         write_bytes(self.out / f"{name}.pdf", pdf)
         entry = {"name": name, "width_mm": sheet.width, "height_mm": sheet.height}
         entry |= {"sha256_png": hashlib.sha256(png).hexdigest(), "sha256_pdf": hashlib.sha256(pdf).hexdigest()}
         self.entries.append(entry | {"alt": alt})
+
+    def write(self, path: Path, sheet: Sheet, alt: str) -> None:
+        """Write one picture to ``path``, as PDF where its name ends so, else as PNG; the manifest does not list it."""
+        make = _pdf if path.suffix.lower() == ".pdf" else _png
+        write_bytes(path, make(sheet, path.stem, self._alt(alt), self.origin))
+
+    def _alt(self, alt: str) -> str:
+        marked = f"Generated data. {alt}" if self.generated else alt
+        return " ".join(marked.encode("utf-8", "replace").decode("utf-8").split())  # half a surrogate pair: unwritable
 
     def close(self) -> None:
         """Remove pictures of an earlier draw that this one did not make, then write the manifest."""

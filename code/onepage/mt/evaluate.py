@@ -27,23 +27,30 @@ from onepage.training.recipe import as_dict, from_values
 from onepage.training.session import common_block
 from onepage.training.weights import count_parameters, digest_tensors
 
+EXAMPLES = 3  # of each kind: enough that one choice fits the page whole
+PIECES = (9, 13)  # of the sentence whose attention is shown: long enough to reorder, short enough to be read
+SHOWN_TARGETS = (0, 6, 8)  # pieces, at least, of the targets in the batch whose masks are shown
 
-def load(run: Path) -> tuple[Transformer, Tokenizer, Recipe, dict[str, Any]]:
+
+def load(run: Path, device: str = "") -> tuple[Transformer, Tokenizer, Recipe, dict[str, Any]]:
     """The trained model in evaluation mode, its tokenizer, its recipe and what run.json says.
 
+    ``device``: "cpu" or "cuda" in place of the one it was trained on.
     Raises UserError when the weights are missing or damaged, or of a version of this program with other recipe keys.
     """
     block = common_block(run)
     try:
         recipe = from_values(Recipe, block["recipe"], str(run / "run.json"))
     except UserError as error:
-        raise UserError(f"{error}; another version of this program trained it: train it anew (make mt)") from None
-    device = seeding.prepare(block["seed"], recipe.threads, block["device"])
+        raise UserError(
+            f"{run} was trained by another version of this program ({error!s:.160}); train it anew (make mt)"
+        ) from None
+    where = seeding.prepare(block["seed"], recipe.threads, device or block["device"])
     weights, _ = checkpoint.load_model(run / "model.pt")
     tokenizer = Tokenizer(weights.pop("tokenizer").numpy().tobytes())
     model = Transformer(recipe.sizes(len(tokenizer)), PAD)
     model.load_state_dict(weights)
-    return model.to(device).eval(), tokenizer, recipe, block
+    return model.to(where).eval(), tokenizer, recipe, block
 
 
 def evaluate(data: TranslationSet, run: Path, decoding: Decoding, say: Any = print) -> dict[str, Any]:
@@ -73,14 +80,7 @@ def evaluate(data: TranslationSet, run: Path, decoding: Decoding, say: Any = pri
         greedy_outputs = [tokenizer.decode(ids) for ids in search(sources, 1)]
         chrf = scores.sentence_chrf(outputs, references)
         tok = data.tok_references.get(name)
-        tests[name] = {
-            "n": len(sources),
-            "bleu": scores.bleu(outputs, references),
-            "bleu_greedy": scores.corpus_bleu(greedy_outputs, references),
-            "chrf2": scores.chrf2(outputs, references),
-            "bleu_lc_norm_tok": scores.bleu_lc_norm_tok(outputs, tok, data.tgt) if tok else None,
-            "bleu_by_length": scores.bleu_by_length(sources, outputs, references),
-        }
+        tests[name] = scores.every_score(sources, outputs, greedy_outputs, references, tok, data.tgt)
         arrays[f"{name}_source"] = np.array(sources)
         arrays[f"{name}_reference"] = np.array(references)
         arrays[f"{name}_output"] = np.array(outputs)
@@ -137,19 +137,25 @@ def evaluate(data: TranslationSet, run: Path, decoding: Decoding, say: Any = pri
 
 
 def examples(arrays: dict[str, Any], head: str) -> list[dict[str, Any]]:
-    """Two best, two median and two worst outputs of the headline set by chrF; exact copies are not the best shown."""
+    """Best, median and worst outputs of the headline set by chrF, ``EXAMPLES`` of each, the most fitting first.
+
+    An exact copy of the reference is not a best one shown. ``index``: the sentence in its set, from 0; ``rank``: its
+    place by chrF, 1 the best of all.
+    """
     chrf = arrays[f"{head}_chrf"]
-    order = np.argsort(-chrf, kind="stable")
-    # a perfect score shows nothing to compare: the best two below it, if there are
-    imperfect = [int(i) for i in order if chrf[i] < 99.9] or [int(i) for i in order]
+    order = np.argsort(-chrf, kind="stable").tolist()
+    ranks = {i: rank for rank, i in enumerate(order, 1)}
+    # a perfect score shows nothing to compare: the best below it, if there are
+    imperfect = [i for i in order if chrf[i] < 99.9] or order
     middle = len(order) // 2
-    picks = [("best", i) for i in imperfect[:2]]
-    picks += [("median", int(i)) for i in order[middle : middle + 2]]
-    picks += [("worst", int(i)) for i in order[-2:][::-1]]
+    picks = [("best", i) for i in imperfect[:EXAMPLES]]
+    picks += [("median", i) for i in order[middle : middle + EXAMPLES]]
+    picks += [("worst", i) for i in order[-EXAMPLES:][::-1]]
     return [
         {
             "kind": kind,
             "index": i,
+            "rank": ranks[i],
             "chrf": float(chrf[i]),
             "source": str(arrays[f"{head}_source"][i]),
             "reference": str(arrays[f"{head}_reference"][i]),
@@ -172,12 +178,13 @@ def explanation(
     ``found``: the piece ids of each output of the headline set.
     """
     sources = [tokenizer.encode(str(line)) for line in arrays[f"{head}_source"]]
-    middling = [i for i, ids in enumerate(sources) if 9 <= len(ids) <= 13] or list(range(len(sources)))
+    middling = [i for i, ids in enumerate(sources) if PIECES[0] <= len(ids) <= PIECES[1]] or list(range(len(sources)))
     best = max(middling, key=lambda i: (float(arrays[f"{head}_chrf"][i]), -i))
     target = found[best]
     pairs = [(tokenizer.encode(s), tokenizer.encode(t)) for s, t in zip(*val, strict=True)]
-    by_length = sorted(range(len(pairs)), key=lambda i: (len(pairs[i][1]), i))
-    few = [by_length[0], by_length[len(by_length) // 20], by_length[len(by_length) // 8]]
+    by_length = sorted(range(len(pairs)), key=lambda i: (len(pairs[i][1]), len(pairs[i][0]), i))
+    # short ones of unequal length, so that the masks can be read with their tokens beside them
+    few = [next((i for i in by_length if len(pairs[i][1]) >= least), by_length[-1]) for least in SHOWN_TARGETS]
     return {
         "source": arrays[f"{head}_source"][best],
         "reference": arrays[f"{head}_reference"][best],

@@ -1,9 +1,14 @@
-"""Scores of translations, all by sacrebleu (Post 2018), with bootstrap intervals (Koehn 2004)."""
+"""Scores of translations, all by sacrebleu (Post 2018), with bootstrap intervals (Koehn 2004).
+
+BLEU (Papineni et al. 2002), chrF2 (Popovic 2015) and TER (Snover et al. 2006) are sacrebleu's own defaults, so that its
+command gives the same figures from the same lines. BLEU of lower-cased, normalised, tokenised text stands apart: it
+alone may be set beside published Multi30k results.
+"""
 
 from collections.abc import Sequence
 from typing import Any
 
-from sacrebleu.metrics import BLEU, CHRF
+from sacrebleu.metrics import BLEU, CHRF, TER
 from sacremoses import MosesPunctNormalizer, MosesTokenizer
 
 BOOTSTRAP = 1000  # resamples; sacrebleu draws them from its own fixed seed
@@ -11,14 +16,47 @@ LENGTH_BINS = ((1, 8), (9, 11), (12, 15), (16, 20), (21, None))  # source words
 FEWEST = 20  # sentences in a bin, below which its BLEU says nothing
 
 
+def every_score(
+    sources: Sequence[str],
+    outputs: Sequence[str],
+    greedy_outputs: Sequence[str],
+    references: Sequence[str],
+    tok_references: Sequence[str] | None,
+    language: str,
+) -> dict[str, Any]:
+    """Every score of one test set, as metrics.json holds it at ``tests.NAME``:
+
+    ==================  ============================================================================================
+    n                   sentences
+    exact               outputs that are the reference, character for character
+    bleu                corpus BLEU with its parts; see ``bleu``
+    bleu_greedy         corpus BLEU of the greedy outputs
+    chrf2, ter          see ``chrf2``, ``ter``
+    bleu_lc_norm_tok    see ``bleu_lc_norm_tok``; None where no tokenised references are published
+    bleu_by_length      see ``bleu_by_length``
+    ==================  ============================================================================================
+    """
+    return {
+        "n": len(sources),
+        "exact": sum(output == reference for output, reference in zip(outputs, references, strict=True)),
+        "bleu": bleu(outputs, references),
+        "bleu_greedy": corpus_bleu(greedy_outputs, references),
+        "chrf2": chrf2(outputs, references),
+        "ter": ter(outputs, references),
+        "bleu_lc_norm_tok": bleu_lc_norm_tok(outputs, tok_references, language) if tok_references else None,
+        "bleu_by_length": bleu_by_length(sources, outputs, references),
+    }
+
+
 def bleu(outputs: Sequence[str], references: Sequence[str]) -> dict[str, Any]:
-    """Corpus BLEU, cased, detokenised, 13a, with its parts, signature and 95 % interval."""
+    """Corpus BLEU, cased, detokenised, 13a: ``score`` (0 to 100), its 95 % ``interval`` [low, high] and ``signature``.
+
+    Its parts: ``precisions`` of 1- to 4-grams (per cent), ``brevity_penalty`` (0 to 1), and ``hypothesis_length`` and
+    ``reference_length`` in tokens.
+    """
     metric = BLEU()
     score = metric.corpus_score(outputs, [references], n_bootstrap=BOOTSTRAP)
-    return {
-        "score": score.score,
-        "interval": interval(score),
-        "signature": str(metric.get_signature()),
+    return _scored(metric, score) | {
         "precisions": list(score.precisions),
         "brevity_penalty": score.bp,
         "hypothesis_length": score.sys_len,
@@ -27,39 +65,53 @@ def bleu(outputs: Sequence[str], references: Sequence[str]) -> dict[str, Any]:
 
 
 def chrf2(outputs: Sequence[str], references: Sequence[str]) -> dict[str, Any]:
-    """Corpus chrF2 (Popovic 2015) with signature and 95 % interval."""
+    """Corpus chrF2 (0 to 100): ``score``, 95 % ``interval``, ``signature``."""
     metric = CHRF()
-    score = metric.corpus_score(outputs, [references], n_bootstrap=BOOTSTRAP)
-    return {"score": score.score, "interval": interval(score), "signature": str(metric.get_signature())}
+    return _scored(metric, metric.corpus_score(outputs, [references], n_bootstrap=BOOTSTRAP))
+
+
+def ter(outputs: Sequence[str], references: Sequence[str]) -> dict[str, Any]:
+    """Corpus TER: edits, shifts of phrases among them, per 100 words of the reference; less is better.
+
+    ``score``, 95 % ``interval``, ``signature``. As tercom has it: lower-cased, words as spaces part them.
+    """
+    metric = TER()
+    return _scored(metric, metric.corpus_score(outputs, [references], n_bootstrap=BOOTSTRAP))
 
 
 def bleu_lc_norm_tok(outputs: Sequence[str], tok_references: Sequence[str], language: str) -> dict[str, Any]:
     """BLEU of lower-cased, punctuation-normalised, Moses-tokenised output against the published references.
 
-    The measure of published Multi30k results; not comparable with ``bleu``.
+    ``score``, 95 % ``interval``, ``signature``. What published Multi30k results measure; not comparable with ``bleu``.
     """
     metric = BLEU(tokenize="none", force=True)
     tokens = lc_norm_tok(outputs, language)
-    score = metric.corpus_score(tokens, [tok_references], n_bootstrap=BOOTSTRAP)
-    return {"score": score.score, "interval": interval(score), "signature": str(metric.get_signature())}
+    return _scored(metric, metric.corpus_score(tokens, [tok_references], n_bootstrap=BOOTSTRAP))
 
 
 def lc_norm_tok(lines: Sequence[str], language: str) -> list[str]:
     """Lines lower-cased, punctuation-normalised and Moses-tokenised as the data set's authors did."""
     normaliser, tokeniser = MosesPunctNormalizer(language), MosesTokenizer(language)
-    return [tokeniser.tokenize(normaliser.normalize(line.lower()), return_str=True, escape=True) for line in lines]
+    # Moses' Perl script normalises a line with its newline on, and one of its rules takes a character after ``."``.
+    normal = (normaliser.normalize(line.lower() + "\n") for line in lines)
+    return [tokeniser.tokenize(line, return_str=True, escape=True) for line in normal]
 
 
 def bleu_by_length(sources: Sequence[str], outputs: Sequence[str], references: Sequence[str]) -> list[dict[str, Any]]:
-    """BLEU over sentences of like source length (words); bins with too few sentences are left out."""
+    """BLEU over sentences of like source length; bins with too few sentences are left out.
+
+    Each row: ``min`` and ``max`` words of the source (None: no upper end), ``n`` sentences, ``bleu`` and its 95 %
+    ``interval``.
+    """
     rows = []
+    lengths = [len(source.split()) for source in sources]
     for low, high in LENGTH_BINS:
-        inside = [
-            i for i, s in enumerate(sources) if low <= len(s.split()) and (high is None or len(s.split()) <= high)
-        ]
+        inside = [i for i, length in enumerate(lengths) if low <= length and (high is None or length <= high)]
         if len(inside) >= FEWEST:
-            score = BLEU().corpus_score([outputs[i] for i in inside], [[references[i] for i in inside]])
-            rows.append({"min": low, "max": high, "n": len(inside), "bleu": score.score})
+            part = bleu([outputs[i] for i in inside], [references[i] for i in inside])
+            rows.append(
+                {"min": low, "max": high, "n": len(inside), "bleu": part["score"], "interval": part["interval"]}
+            )
     return rows
 
 
@@ -74,7 +126,11 @@ def corpus_bleu(outputs: Sequence[str], references: Sequence[str]) -> float:
     return BLEU().corpus_score(outputs, [references]).score
 
 
-def interval(score: Any) -> list[float]:
-    """sacrebleu's bootstrap 95 % interval: [low, high]."""
+def _scored(metric: Any, score: Any) -> dict[str, Any]:
+    """Score, bootstrap 95 % interval [low, high] and signature of what ``metric`` gave."""
     mean, half = score._mean, score._ci
-    return [float(mean - half), float(mean + half)]
+    return {
+        "score": score.score,
+        "interval": [float(mean - half), float(mean + half)],
+        "signature": str(metric.get_signature()),
+    }

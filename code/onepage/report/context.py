@@ -14,8 +14,9 @@ from typing import Any
 from onepage import seeds
 from onepage.errors import UserError
 from onepage.files import read_json, sha256_file
+from onepage.report import directions, headline, origin
 from onepage.report import facts as words
-from onepage.report import origin
+from onepage.report.headline import fill
 from onepage.report.origin import Task
 from onepage.verification import claims as held
 from onepage.verification import lineage
@@ -65,16 +66,6 @@ def load_page(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: {error}; mend the line or restore the file with git") from None
 
 
-def fill(template: str, names: Mapping[str, str], where: str) -> str:
-    """``template`` with its {names} filled in; raises UserError for a name this run has no figure for."""
-    try:
-        return template.format_map(names)
-    except (KeyError, IndexError, ValueError, AttributeError) as error:
-        raise UserError(
-            f"report/page.toml, {where}: {error} cannot be filled in; names: {', '.join(sorted(names))}"
-        ) from None
-
-
 def build(out: Path, cls_run: Path, mt_run: Path, report: Path) -> dict[str, Any]:
     """The context of the page, from two runs, ``out``/figures, and the prose and claims in the folder ``report``."""
     page = load_page(report / "page.toml")
@@ -85,7 +76,7 @@ def build(out: Path, cls_run: Path, mt_run: Path, report: Path) -> dict[str, Any
             "cls": words.cls_facts(tasks[0].metrics, tasks[0].provenance, page),
             "mt": words.mt_facts(tasks[1].metrics, tasks[1].provenance, page),
         }
-        return _assemble(page, claims, tasks, names)
+        return _assemble(page, claims, tasks, names) | {"directions": directions.table(mt_run, tasks[1].metrics, page)}
     except (KeyError, IndexError, TypeError) as error:
         what = f"{type(error).__name__} {error}"
         raise UserError(
@@ -112,6 +103,7 @@ def _assemble(
         sets = " and ".join(f"{task.metrics['set']} ({task.task})" for task in generated)
         silent = [page["sets"].get(c.set, c.set) for c in claims if c.task in {task.task for task in generated}]
         band = fill(page["band"], {"sets": sets, "real": " or ".join(dict.fromkeys(silent))}, "band")
+    sections = [_section(page, task, names[task.task], results) for task in tasks]
     insights = page["insights"]
     heading = insights["heading_generated" if len(generated) == len(tasks) else "heading"]
     return {
@@ -124,7 +116,8 @@ def _assemble(
                 tasks, lambda t: f"profile {t.metrics['profile']}, seed {t.metrics['seed']} (n = {len(t.seeds)})"
             )
         ),
-        "sections": [_section(page, task, names[task.task], results) for task in tasks],
+        "sections": sections,
+        "grid": _grid(sections),
         "insights": {"heading": heading, "items": _insights(insights, names, tasks)},
         "challenges": {
             "heading": page["challenges"]["heading"],
@@ -137,7 +130,7 @@ def _assemble(
             "steps": [[fill(cell, both, "reproduce") for cell in row] for row in page["reproduce"]["steps"]],
             "note": page["reproduce"]["note" if all(len(task.seeds) == 1 for task in tasks) else "note_seeds"],
         },
-        "claims": [_claim(page, result) for result in results],
+        "claims": [headline.claim(page, result) for result in results],
         "footer": origin.footer(tasks),
         "more": [{"task": task.task, "figures": _rest(task)} for task in tasks],
         "tables": _tables(page, tasks),
@@ -154,43 +147,26 @@ def _section(
     prose, metrics, key = page[task.task], task.metrics, task.task
     generated = bool(metrics["generated"])
     result = next((r for r in results if r.claim.task == key), None)
-    if key == "cls":
-        test = metrics["test"]
-        value, unit = words.number(100 * test["accuracy"], 1), "%"
-        low, high = (words.number(100 * bound, 1) for bound in test["accuracy_interval"])
-    else:
-        bleu = metrics["tests"][metrics["headline"]]["bleu"]
-        value, unit = words.number(bleu["score"], 1), "BLEU"
-        low, high = (words.number(bound, 1) for bound in bleu["interval"])
     objective = prose["objective_generated" if generated and "objective_generated" in prose else "objective"]
     return {
         "task": key,
         "generated": int(generated),
         "heading": prose["heading"],
+        "model": fill(prose["model"], names, f"{key}.model"),
         "objective": fill(objective, names, f"{key}.objective"),
-        "headline": {
-            "value": value,
-            "unit": unit,
-            "label": fill(prose["headline"], names, f"{key}.headline"),
-            "interval": f"95{words.NBSP}% interval {low} to {high}",
-            "n": fill(prose["headline_n"], names, f"{key}.headline_n"),
-            "seeds": _mean(page, task),
-            "note": fill(prose["headline_note"], names, f"{key}.headline_note"),
-            "claim": _claim(page, result) if result else None,
-        },
+        "headline": headline.build(page, task, names, result),
         "facts": [{"label": label, "value": names[name]} for name, label in prose["facts"].items() if name in names],
         "rows": [[_figure(page, task, names, name) for name in row] for row in ROWS[key]],
     }
 
 
-def _mean(page: Mapping[str, Any], task: Task) -> str:
-    """The mean, sd and n of the headline over the task's seeds, as prose; "" where there is one seed."""
-    if len(task.seeds) == 1:
-        return ""
-    name = seeds.headline(task.metrics)
-    part, percent = task.several["summary"][name], seeds.measures(task.metrics)[name].percent
-    mean, sd = (words.number(part[key] * (100 if percent else 1), 2) for key in ("mean", "sd"))
-    return fill(page["seeds"], {"mean": mean, "sd": sd, "n": str(part["n"])}, "seeds")
+def _grid(sections: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of pictures across both columns; ``height``, in mm, is that of a row's tallest: captions then align."""
+    rows = zip(*(section["rows"] for section in sections), strict=True)
+    return [
+        {"height": max((figure["height"] for part in row for figure in part), key=float), "parts": list(row)}
+        for row in rows
+    ]
 
 
 def _seed_table(page: Mapping[str, Any], task: Task) -> dict[str, Any]:
@@ -215,13 +191,21 @@ def _figure(page: Mapping[str, Any], task: Task, names: Mapping[str, str], name:
     real_name = f"attention_layer{names['layer']}_head1" if name == "attention" else name
     if real_name not in task.pictures:
         raise UserError(f"{task.task}: the picture {real_name} was not drawn; draw again: make {task.task}")
-    perfect = task.task == "cls" and "confused_true" not in names and "text_perfect" in prose
-    text = fill(prose["text_perfect" if perfect else "text"], names, f"{task.task}.captions.{name}")
+    text = fill(_caption(prose, names), names, f"{task.task}.captions.{name}")
     mark = page["caption_mark"] if task.metrics["generated"] else ""
     return _picture(task, real_name) | {
         "title": fill(prose["title"], names, f"{task.task}.captions.{name}"),
         "text": mark + text,
     }
+
+
+def _caption(prose: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    """The caption's words for what this run shows: without a mistake, without a fall."""
+    if "text_perfect" in prose and "confused_true" not in names:
+        return str(prose["text_perfect"])
+    if "text_flat" in prose and "fall_from" not in names:
+        return str(prose["text_flat"])
+    return str(prose["text"])
 
 
 def _picture(task: Task, name: str) -> dict[str, Any]:
@@ -264,21 +248,6 @@ def _insights(
     return items[: prose["most"]]
 
 
-def _claim(page: Mapping[str, Any], result: held.Result) -> dict[str, str]:
-    claim = result.claim
-    digits = "" if result.measured is None else claim.show(result.measured)
-    return {
-        "id": claim.id,
-        "set": page["sets"].get(claim.set, claim.set),
-        "text": claim.text,
-        "bound": "≥ " + claim.show(claim.minimum),
-        "floor": f"{claim.minimum * 100:g}{words.NBSP}%" if claim.measure == "accuracy" else f"{claim.minimum:g} BLEU",
-        "measured": digits or "–",
-        "state": result.state,
-        "reason": result.reason,
-    }
-
-
 def _tables(page: Mapping[str, Any], tasks: Sequence[Task]) -> dict[str, Any]:
     """Tables for the Markdown alone: what a picture on the page shows, as numbers and text."""
     cls, mt = tasks[0].metrics, tasks[1].metrics
@@ -300,6 +269,7 @@ def _tables(page: Mapping[str, Any], tasks: Sequence[Task]) -> dict[str, Any]:
                 "{} to {}".format(*(words.number(bound, 1) for bound in t["bleu"]["interval"])),
                 words.number(t["bleu_greedy"], 1),
                 words.number(t["chrf2"]["score"], 1),
+                words.number(t["ter"]["score"], 1) if t.get("ter") else "–",
                 words.number(t["bleu_lc_norm_tok"]["score"], 1) if t.get("bleu_lc_norm_tok") else "–",
             ]
             for name, t in mt["tests"].items()

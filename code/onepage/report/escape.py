@@ -65,25 +65,18 @@ _LATEX = {
     "]": "{]}",
     "*": "{*}",
     "\u00a0": r"\nobreakspace{}",
-    "\u2212": r"\textminus{}",
-    "\u2264": r"\ensuremath{\leq}",
-    "\u2265": r"\ensuremath{\geq}",
-    "\u2248": r"\ensuremath{\approx}",
-    "\u2026": "...",
     "\u2010": "-",
     "\u2011": r"\mbox{-}",
 }
-# What pdfLaTeX sets from UTF-8 in T1 and TS1 with Latin Modern Sans; anything else would stop it with an error.
-_LATEX_LETTERS = (set(range(0xC0, 0x180)) | {0x218, 0x219, 0x21A, 0x21B}) - {
-    *(0x126, 0x127, 0x138, 0x13F, 0x140, 0x149, 0x166, 0x167, 0x17F)
-}
-_LATEX_SIGNS = {ord(c) for c in "¡¢£¤¥¦§¨©ª«¬®¯°±²³´µ¶·¹º»¼½¾¿×÷–—‘’‚“”„†‡•‰‹›€№™←↑→↓"}
+# The characters of the page's own face, all of which figures/fonts/onepage.tex gives to pdfLaTeX; any other character
+# would stop it with an error.
+LATEX_SETTABLE = (set(range(0xA1, 0x180)) - {0xAD}) | {ord(c) for c in "‒–—―‖‘’‚“”„†‡•…‰‹›€←↑→↓−≈≠≤≥▁\ufffd"}
 # Two of these in a row would join into another character (-- into a dash, ,, into a quotation mark, ...).
 _LIGATURES = {"-", ",", "'", "`", "<", ">", "!", "?"}
 
 
 def latex(text: str) -> Safe:
-    """LaTeX (pdfLaTeX, T1) that prints ``text``; composed to NFC first, since T1 has no combining marks."""
+    """LaTeX (pdfLaTeX, in the page's face) that prints ``text``; composed to NFC first: it has no combining marks."""
     parts: list[str] = []
     previous = ""
     for character in unicodedata.normalize("NFC", text):
@@ -93,7 +86,7 @@ def latex(text: str) -> Safe:
             parts.append(r"\ ")
         elif character in _LATEX:
             parts.append(_LATEX[character])
-        elif " " <= character <= "~" or ord(character) in _LATEX_LETTERS or ord(character) in _LATEX_SIGNS:
+        elif " " <= character <= "~" or ord(character) in LATEX_SETTABLE:
             parts.append(character)
         else:
             parts.append("{[}" + code_point(character)[1:-1] + "{]}")

@@ -5,6 +5,7 @@ not have is left out, and the sentence that needs it is then not said. No torch,
 """
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 NBSP = "\u00a0"  # between a number and its unit
@@ -15,6 +16,12 @@ LONGEST_NAME = 24  # characters of a class's name; the rest is cut, so that no n
 def number(value: float, digits: int = 0) -> str:
     """``11,173,962`` or ``0.41``, with a true minus sign."""
     return f"{value:,.{digits}f}".replace("-", MINUS)
+
+
+def cut(value: float, digits: int = 2) -> str:
+    """``value`` cut and not rounded: 79.996 must not read as 80.00 beside a floor of 80."""
+    text = f"{value:,.6f}".replace("-", MINUS)  # six digits first: 0.8995 * 100 is a little less than 89.95
+    return text[: len(text) - 6 + digits]
 
 
 def signed(value: float, digits: int = 1) -> str:
@@ -61,21 +68,21 @@ def cls_facts(metrics: Mapping[str, Any], provenance: Mapping[str, Any], page: M
         "image_size": number(train["image_sizes"][-1]),
         "sizes": sizes[0] if len(sizes) == 1 else ", ".join(map(str, sizes[:-1])) + f", then {sizes[-1]}",
         "epochs": f"{train['epochs']:g}",
-        "train_accuracy": percent(train["accuracy"]),
-        "val_accuracy": percent(val["accuracy"]),
+        "train_accuracy": percent(train["accuracy"], 2),
+        "val_accuracy": percent(val["accuracy"], 2),
         "test_n": number(test["n"]),
         "correct_n": number(test["correct"]),
         "wrong_n": number(wrong),
-        "test_accuracy": percent(test["accuracy"]),
-        "gap": signed(100 * (test["accuracy"] - val["accuracy"])),
+        "test_accuracy": cut(100 * test["accuracy"]) + NBSP + "%",
+        "gap": signed(100 * (test["accuracy"] - val["accuracy"]), 2),
         "nll": number(test["nll"], 2),
         "brier": number(test["brier"], 3),
         "ece": percent(test["ece"]),
         "ece_both": f"{number(100 * test['ece'], 1)} → {percent(test['calibrated']['ece'])}",
         "temperature": number(test["calibrated"]["temperature"], 2),
         "calibrated_ece": percent(test["calibrated"]["ece"]),
-        "tta_accuracy": percent(test["tta"]["accuracy"]),
-        "tta_gain": signed(100 * (test["tta"]["accuracy"] - test["accuracy"])),
+        "tta_accuracy": percent(test["tta"]["accuracy"], 2),
+        "tta_gain": signed(100 * (test["tta"]["accuracy"] - test["accuracy"]), 2),
         "best_class": shorten(classes[-1]["name"]),
         "best_recall": percent(classes[-1]["recall"], 0),
         "worst_class": shorten(classes[0]["name"]),
@@ -83,7 +90,7 @@ def cls_facts(metrics: Mapping[str, Any], provenance: Mapping[str, Any], page: M
         "pairs": number(len(classes) * (len(classes) - 1)),
     }
     if "tta_shifts" in test:
-        facts["tta_shifts_accuracy"] = percent(test["tta_shifts"]["accuracy"])
+        facts["tta_shifts_accuracy"] = percent(test["tta_shifts"]["accuracy"], 2)
     pairs = test["top_confusions"]
     if pairs and wrong:
         top = pairs[0]
@@ -96,6 +103,9 @@ def cls_facts(metrics: Mapping[str, Any], provenance: Mapping[str, Any], page: M
         }
         if len(pairs) >= 3:
             facts["top_share"] = percent(sum(pair["count"] for pair in pairs[:3]) / wrong, 0)
+            facts["top_pairs"] = ", ".join(
+                f"{shorten(pair['true'], 12)} → {shorten(pair['predicted'], 12)}" for pair in pairs[:3]
+            )
     return {name: str(text) for name, text in facts.items()}
 
 
@@ -143,6 +153,9 @@ def mt_facts(metrics: Mapping[str, Any], provenance: Mapping[str, Any], page: Ma
     if test.get("bleu_lc_norm_tok"):
         measures.append(f"lc.norm.tok BLEU {number(test['bleu_lc_norm_tok']['score'], 1)}")
     facts["other_measures"] = ", ".join(measures)
+    if test.get("bleu_lc_norm_tok"):
+        facts["lc_norm_tok"] = number(test["bleu_lc_norm_tok"]["score"], 1)
+    facts |= {f"bleu_{name}": number(t["bleu"]["score"], 1) for name, t in tests.items() if name != headline}
     for kind in ("best", "median", "worst"):
         scores = [row["chrf"] for row in metrics["examples"] if row["kind"] == kind]
         if scores:
@@ -161,7 +174,8 @@ def mt_facts(metrics: Mapping[str, Any], provenance: Mapping[str, Any], page: Ma
 
 
 def _length_facts(groups: list[Mapping[str, Any]]) -> dict[str, str]:
-    """Where BLEU peaks over source length, and what it is on the longest; empty with fewer than two groups."""
+    """Where BLEU peaks over source length, where it falls most from one group to the next longer, and what it is on
+    the longest; empty with fewer than two groups, and without a fall where the longest have the highest score."""
     groups = [group for group in groups if group["n"] > 0 and group["bleu"] is not None]
     if len(groups) < 2:
         return {}
@@ -173,7 +187,14 @@ def _length_facts(groups: list[Mapping[str, Any]]) -> dict[str, str]:
             "low_range": word_range(low),
             "bins": number(len(groups)),
         }
-    return facts | {"peak_bleu": number(peak["bleu"], 1), "peak_range": word_range(peak)}
+    before, after = max(pairwise(groups), key=lambda pair: _bleu(pair[0]) - _bleu(pair[1]))
+    return facts | {
+        "peak_bleu": number(peak["bleu"], 1),
+        "peak_range": word_range(peak),
+        "fall_from": number(before["bleu"], 1),
+        "fall_to": number(after["bleu"], 1),
+        "fall_range": word_range(after),
+    }
 
 
 def _bleu(group: Mapping[str, Any]) -> float:

@@ -61,30 +61,39 @@ def seed_words(task: Task) -> str:
     return f"{shown}, of {', '.join(map(str, sorted(task.seeds)))} (n = {len(task.seeds)})"
 
 
-def footer(tasks: Sequence[Task]) -> list[dict[str, str]]:
-    """Where the numbers come from, in short: [{"label", "value"}]."""
+def footer(tasks: Sequence[Task]) -> list[dict[str, Any]]:
+    """Where the numbers come from, in short: [{"label", "value", "column"}], the columns of the page from 2 on.
+
+    The first column says how to repeat it.
+    """
     seconds = [task.provenance.get("train", {}).get("seconds") for task in tasks]
     times = [
         f"{task.task} {'not recorded' if s is None else words.duration(s)}"
         for task, s in zip(tasks, seconds, strict=True)
     ]
-    peaks = [task.provenance.get("train", {}).get("peak_memory_bytes") for task in tasks]
-    known = [peak for peak in peaks if peak]
-    if known:
-        times.append(f"peak memory {words.number(max(known) / 2**30, 1)}{words.NBSP}GiB")
-    times.append(_energy(tasks))
+    peaks = [peak for task in tasks if (peak := task.provenance.get("train", {}).get("peak_memory_bytes"))]
     hosts = list(dict.fromkeys(_host(task) for task in tasks))
     kept = ("python", "torch", "numpy", "sentencepiece", "sacrebleu")
     versions = [" ".join((k, str(v))) for k, v in tasks[0].metrics["versions"].items() if k in kept]
+    memory = f"{words.number(max(peaks) / 2**30, 1)}{words.NBSP}GiB" if peaks else "not measured"
+    columns = (
+        {
+            "Commit": "; ".join(distinct(tasks, lambda task: _commit(task.metrics))),
+            "Seed": "; ".join(distinct(tasks, seed_words)),
+            "Training": ", ".join(times),
+            "Energy": _energy(tasks),
+        },
+        {"Hardware": "; ".join(hosts), "Peak memory": memory, "Versions": ", ".join(versions)},
+        {
+            "Recipe": _per_task(tasks, "recipe_hash"),
+            "Data": _per_task(tasks, "data_digest"),
+            "Metrics": ", ".join(f"{task.task} {task.metrics_digest[:10]}" for task in tasks),
+        },
+    )
     return [
-        {"label": "Commit", "value": "; ".join(distinct(tasks, lambda task: _commit(task.metrics)))},
-        {"label": "Seed", "value": "; ".join(distinct(tasks, seed_words))},
-        {"label": "Recipe", "value": _per_task(tasks, "recipe_hash")},
-        {"label": "Data", "value": _per_task(tasks, "data_digest")},
-        {"label": "Metrics", "value": ", ".join(f"{task.task} {task.metrics_digest[:10]}" for task in tasks)},
-        {"label": "Hardware", "value": "; ".join(hosts)},
-        {"label": "Training", "value": ", ".join(times)},
-        {"label": "Versions", "value": ", ".join(versions)},
+        {"label": label, "value": value, "column": number}
+        for number, rows in enumerate(columns, start=2)
+        for label, value in rows.items()
     ]
 
 
@@ -99,13 +108,13 @@ def _commit(metrics: Mapping[str, Any]) -> str:
 
 
 def _energy(tasks: Sequence[Task]) -> str:
-    """Energy of all trainings by the counters that told it for each of them: ``energy 41.2 Wh (RAPL package-0)``."""
+    """Energy of all trainings by the counters that told it for each of them: ``41.2 Wh (RAPL package-0)``."""
     told = [task.provenance.get("train", {}).get("energy_joules") or {} for task in tasks]
     names = sorted(set.intersection(*(set(joules) for joules in told)))
     if not names:
-        return "energy not told by this machine"
+        return "not measured"
     hours = sum(joules[name] for joules in told for name in names) / 3600
-    return f"energy {words.number(hours, 1)}{words.NBSP}Wh ({', '.join(names)})"
+    return f"{words.number(hours, 1)}{words.NBSP}Wh ({', '.join(names)})"
 
 
 def _host(task: Task) -> str:

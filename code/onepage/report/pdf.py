@@ -19,18 +19,10 @@ from pathlib import Path
 from onepage.errors import UserError
 from onepage.files import write_bytes
 
-PACKAGES = (
-    "lmodern.sty",
-    "hyperref.sty",
-    "booktabs.sty",
-    "array.sty",
-    "ragged2e.sty",
-    "microtype.sty",
-    "glyphtounicode.tex",
-)
+PACKAGES = ("geometry.sty", "graphicx.sty", "xcolor.sty", "hyperref.sty", "glyphtounicode.tex")
 TIMEOUT = 180  # seconds for one compilation; it takes about two
 ENGINES = ("auto", "latex", "typst")
-# Fonts of the typst page, the pictures' own: the repository's, and for other scripts the one in matplotlib's wheel.
+# Fonts of the page, the pictures' own: the repository's and, in typst for other scripts, the one in matplotlib's wheel.
 _FONTS = Path(__file__).resolve().parents[3] / "figures" / "fonts"
 
 
@@ -83,6 +75,7 @@ def compile_latex(source: str, pictures: Mapping[str, Path], commit_time: int, l
         folder = Path(name)
         (folder / "report.tex").write_text(source, encoding="utf-8")
         _copy(pictures, folder / "figures")
+        _copy({path.name: path for path in (*_FONTS.glob("onepage*"), *_FONTS.glob("*.ttf"))}, folder / "figures/fonts")
         pdflatex = "pdflatex -no-shell-escape -halt-on-error -interaction=nonstopmode %O %S"
         command = ["latexmk", "-norc", "-pdf", f"-pdflatex={pdflatex}", "-silent", "report.tex"]
         try:
@@ -133,7 +126,7 @@ def compile_typst(source: str, pictures: Mapping[str, Path], commit_time: int) -
             if pages.strip() != "1":
                 raise DoesNotFit(f"{pages.strip()} pages")
             content = compiler.compile(format="pdf", timestamp=commit_time)
-        except typst.TypstError as error:
+        except (typst.TypstError, RuntimeError) as error:  # a query raises the latter
             raise UserError(f"typst failed: {str(error).splitlines()[0][:200]}; try PDF_ENGINE=latex") from error
     assert isinstance(content, bytes)
     return content

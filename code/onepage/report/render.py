@@ -6,7 +6,8 @@ never under 6.5 pt; a page that does not fit at that size is an error, not a pag
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +18,39 @@ from onepage.files import write_bytes, write_json, write_text
 from onepage.report import context, escape, pdf
 
 ROOT = Path(__file__).resolve().parents[3]  # the repository: its report/ holds templates, prose and claims
-# Sizes of the text in points, tried in turn. The pictures' condensed face takes less room than Latin Modern.
-SIZES = {
-    "latex": ("7.8", "7.6", "7.4", "7.2", "7.0", "6.75", "6.5"),
-    "typst": ("8.0", "7.8", "7.6", "7.4", "7.2", "7.0", "6.75", "6.5"),
-}
+# Settings of the text, tried in turn: its size in points, the distance of its baselines in sizes, and the least gap
+# between two rows of pictures in mm. Below 6.5 pt nothing is set.
+SETTINGS = tuple((size, 1.22, 2.0) for size in (8.0, 7.8, 7.6, 7.4, 7.2, 7.0, 6.75, 6.5)) + ((6.5, 1.12, 0.8),)
 
 
-def render(out: Path, cls_run: Path, mt_run: Path, engine: str) -> Path:
+@dataclass(frozen=True)
+class Paper:
+    """A sheet of paper, in mm; the two columns of 93 mm, the gutter between them and the margins make up its width."""
+
+    label: str
+    width: float
+    height: float
+    gutter: float
+    margin: float  # at top and bottom
+
+
+PAPERS = {"a4": Paper("A4", 210, 297, 4, 10), "letter": Paper("US Letter", 215.9, 279.4, 6, 7)}
+ENGINES = {"latex": "LaTeX", "typst": "typst"}
+
+
+def render(out: Path, cls_run: Path, mt_run: Path, engine: str, paper: str = "a4") -> Path:
     """Write report.md, the source of ``engine`` ("latex" or "typst"), report.json and report.pdf to ``out``/report.
 
-    report.json holds the engine, the runs and the digests of the others, by which ``make verify`` knows them again;
-    report.pdf is written last. Returns the PDF's path. Raises UserError for a missing run or picture, and when setting
-    the page fails.
+    report.json holds the engine, the paper, the runs and the digests of the others, by which ``make verify`` knows them
+    again; report.pdf is written last. Returns the PDF's path. Raises UserError for a missing run or picture, and when
+    setting the page fails.
     """
+    if engine not in ENGINES:
+        raise UserError(f"PDF engine {engine!r} is neither latex nor typst; choose one")
+    if paper not in PAPERS:
+        raise UserError(f"PAPER={paper} is neither a4 nor letter; choose one")
     out = Path(out)
-    values = context.build(out, Path(cls_run), Path(mt_run), ROOT / "report")
+    values = context.build(out, Path(cls_run), Path(mt_run), ROOT / "report") | sheet(engine, paper)
     target = out / "report"
     pictures = {
         f"{figure['file']}.pdf": out / "figures" / f"{figure['file']}.pdf"
@@ -46,43 +64,62 @@ def render(out: Path, cls_run: Path, mt_run: Path, engine: str) -> Path:
     if engine == "latex":
         template, escaper = "report.tex.j2", escape.latex
         make = lambda source: pdf.compile_latex(source, pictures, clock, target / "report.log")  # noqa: E731
-    elif engine == "typst":
+    else:
         template, escaper = "report.typ.j2", _typst
         make = lambda source: pdf.compile_typst(source, pictures, clock)  # noqa: E731
-    else:
-        raise UserError(f"PDF engine {engine!r} is neither latex nor typst; choose one")
-    source, content = _largest_that_fits(template, escaper, values, SIZES[engine], make)
+    source, content = _largest_that_fits(template, escaper, values, make)
     files = {"report.md": markdown.encode(), template.removesuffix(".j2"): source.encode(), "report.pdf": content}
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     write_text(target / "report.md", markdown)
     write_text(target / template.removesuffix(".j2"), source)
     for stale in {"report.tex", "report.typ", "report.log"} - {template.removesuffix(".j2")}:
         (target / stale).unlink(missing_ok=True)  # the other engine's source, an old failure's log
-    write_json(target / "report.json", {"engine": engine, "runs": values["runs"], "files": digests})
+    write_json(target / "report.json", {"engine": engine, "paper": paper, "runs": values["runs"], "files": digests})
     write_bytes(target / "report.pdf", content)
     return target / "report.pdf"
+
+
+def set_by(engine: str, paper: str) -> str:
+    """``LaTeX, A4``."""
+    return f"{ENGINES[engine]}, {PAPERS[paper].label}"
+
+
+def sheet(engine: str, paper: str) -> dict[str, Any]:
+    """What the templates print of engine and paper: in words, and as lengths in mm."""
+    kind = PAPERS[paper]
+    lengths = {"width": kind.width, "height": kind.height, "gutter": kind.gutter, "margin": kind.margin}
+    lengths |= {"side": (kind.width - kind.gutter) / 2 - 93, "text": 186 + kind.gutter}
+    return {
+        "paper": {"name": paper} | {name: f"{length:g}" for name, length in lengths.items()},
+        "set_by": set_by(engine, paper),
+        "keywords": f"engine {engine}, paper {paper}",
+    }
+
+
+def setting(size: float, leading: float, gap: float) -> dict[str, str]:
+    """What the templates print of one of SETTINGS: size and leading in points, gap in mm."""
+    return {"size": f"{size:g}", "leading": f"{leading * size:.3f}", "gap": f"{gap:g}"}
 
 
 def _largest_that_fits(
     template: str,
     escaper: Callable[[str], escape.Safe],
     values: Mapping[str, Any],
-    sizes: tuple[str, ...],
     make: Callable[[str], bytes],
 ) -> tuple[str, bytes]:
     """The source and PDF at the largest size that fits, by halving; the smallest is tried last, as the last resort."""
     fits: tuple[str, bytes] | None = None
     problem = ""
-    low, high = 0, len(sizes)  # all before low are too large, all from high on need no trying
+    low, high = 0, len(SETTINGS)  # all before low are too large, all from high on need no trying
     while low < high:
         middle = (low + high) // 2
-        source = _fill(template, escaper, {**values, "size": sizes[middle]})
+        source = _fill(template, escaper, {**values, **setting(*SETTINGS[middle])})
         try:
             fits, high = (source, make(source)), middle
         except pdf.DoesNotFit as error:
             problem, low = str(error), middle + 1
     if fits is None:
-        raise UserError(f"the page does not fit at {sizes[-1]} pt ({problem}); shorten report/page.toml")
+        raise UserError(f"the page does not fit at {SETTINGS[-1][0]} pt ({problem}); shorten report/page.toml")
     return fits
 
 
@@ -91,11 +128,17 @@ def _fill(template: str, escaper: Callable[[str], escape.Safe], values: Mapping[
     environment.filters["string"] = lambda text: escape.typst_string(str(text), pdf.typst_settable())
     environment.filters["path"] = _path
     environment.filters["plain"] = _plain
-    environment.filters["pairs"] = lambda rows: list(zip(rows[: len(rows) // 2], rows[len(rows) // 2 :], strict=True))
+    environment.filters["columns"] = _columns
     try:
         return environment.get_template(template).render(values)
     except jinja2.TemplateError as error:
         raise UserError(f"report/templates/{template}: {error}; mend it or restore it with git") from error
+
+
+def _columns(rows: Sequence[Any], number: int) -> list[Sequence[Any]]:
+    """``rows`` in so many columns of the same height, down the first, then the next; the last may be shorter."""
+    height = -(-len(rows) // number)
+    return [rows[start * height : (start + 1) * height] for start in range(number)]
 
 
 def _path(text: str) -> escape.Safe:

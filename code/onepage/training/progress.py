@@ -1,4 +1,4 @@
-"""What a person sees while a run trains: a bar with rate and time left on a terminal, plain lines elsewhere."""
+"""What a person sees: a heading per stage; while a run trains a bar with rate and time left, plain lines elsewhere."""
 
 import sys
 import time
@@ -8,12 +8,22 @@ from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
+from rich.text import Text
 
 from onepage.errors import UserError
 
 LINE_SECONDS = 20.0  # between lines where there is no terminal
 RATE_SECONDS = 10.0  # over which the rate shown is counted
 console = Console(highlight=False, soft_wrap=True)
+
+
+def heading(stage: str) -> None:
+    """Say that a stage begins: on a rule on a terminal, on a plain line elsewhere."""
+    if sys.stdout.isatty() and console.is_terminal:
+        console.print()
+        console.rule(Text(stage, style="bold"), align="left", style="dim")
+    else:
+        console.print(f"== {stage}", markup=False)
 
 
 def clock(seconds: float) -> str:

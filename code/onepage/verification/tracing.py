@@ -7,6 +7,7 @@ text chunk or object of a hostile one is trusted to be small or well formed.
 
 import contextlib
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,7 @@ def explain(path: Path, out: Path) -> list[str]:
     origin = read_origin(path)
     if not origin:
         raise UserError(f"{path} does not say where it comes from: it is no picture or page of this program")
-    lines = [str(path)]
+    lines = [str(path), *_set_by(path)]
     for fields in origin:
         lines += [f"  {name:<10} {value}" for name, value in fields.items()]
     wrong = mismatches(path, origin, out)
@@ -121,6 +122,17 @@ def explain(path: Path, out: Path) -> list[str]:
         print("\n".join(lines))
         raise UserError(f"{path} does not match the run on disk: {'; '.join(wrong)}")
     return [*lines, f"matches {' and '.join(fields['run'] for fields in origin)} on disk"]
+
+
+def _set_by(path: Path) -> list[str]:
+    """Engine and paper of a page, from its metadata: ["  page       engine typst, paper a4"]; [] of a picture."""
+    if path.suffix.lower() != ".pdf":
+        return []
+    import pypdf
+
+    about: Mapping[str, Any] = pypdf.PdfReader(path).metadata or {}
+    keywords = str(about.get("/Keywords") or "")
+    return [f"  {'page':<10} {keywords}"] if re.fullmatch(r"engine \w+, paper \w+", keywords) else []
 
 
 def check_files(out: Path, runs: Sequence[Path | None]) -> list[Check]:

@@ -218,11 +218,12 @@ def print_table(results: Sequence[Result | Check]) -> None:
         claim = result.claim
         measured = "-" if result.measured is None else claim.show(result.measured)
         rows.append((claim.id, claim.text, ">= " + claim.show(claim.minimum), measured, result.state, result.reason))
-    print_rows("Claims", ("id", "claim", "bound", "measured", "result", "reason"), rows)
+    print_rows("", ("id", "claim", "bound", "measured", "result", "reason"), rows)
 
 
 def print_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print rows to stdout: a rich table on a terminal, the filled cells of a row on one plain line elsewhere."""
+    from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -232,11 +233,13 @@ def print_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
         for row in rows:
             print("  ".join(cell for cell in row if cell))
         return
-    table = Table(title=title)
+    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for number, column in enumerate(columns):
         table.add_column(column, no_wrap=number != 1 and column != "reason")
     style = {PASS: "green", FAIL: "bold red", NOT_CHECKED: "yellow"}
-    for row in rows:
+    for number, row in enumerate(rows):
+        if number and "" in row and "" not in rows[number - 1]:
+            table.add_section()  # claims, which fill every cell; then checks
         # Text, not str: a reason may hold square brackets, which rich would read as markup.
         table.add_row(*(Text(cell, style=style.get(cell, "")) for cell in row))
     console.print(table)

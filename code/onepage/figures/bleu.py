@@ -1,0 +1,263 @@
+"""BLEU as pictures: ``bleu_report`` for the page, half a column wide, and ``bleu_sets``, every score of every test set.
+
+Both are forest plots of scores with their bootstrap 95 % intervals. Only BLEU of lc.norm.tok text is measured as
+published results are, so these are marked beside that alone.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from onepage.figures import text as texts
+from onepage.figures.forest import BAND, BAR, DIAMOND, DOT, GAP, STEP, TICKS, Forest, Row, common_scale, legend
+from onepage.figures.sheet import HALF, HEADER, SHEET, Book, Sheet
+from onepage.figures.style import BLUE, INK, MUTED, PT_PER_MM
+
+FLOOR = 15.0  # the claim drawn beside the scores; report/claims.toml is what is checked
+# Text-only Transformer-Tiny of Wu et al. 2021 ("Good for Misconceived Reasons"), BLEU of lc.norm.tok text.
+PUBLISHED = {"en-de": {"test_2016_flickr": 41.02, "test_2017_flickr": 33.36, "test_2017_mscoco": 29.88}}
+EDGE = 0.6  # mm of margin at left and right
+MOST_SETS, MOST_BINS = 4, 5  # rows of the small picture
+
+
+def draw(book: Book) -> None:
+    """Draw both pictures from metrics.json."""
+    _report(book)
+    _sets(book)
+
+
+def readable_name(test: str) -> str:
+    """A test set's name without its file-name dress: "test_2016_flickr" -> "2016 Flickr"."""
+    words = test.split("_")
+    if words[0] == "test" and len(words) > 1:
+        words = words[1:]
+    dress = {"flickr": "Flickr", "mscoco": "MSCOCO"}
+    return " ".join(dress.get(word, word) for word in words)
+
+
+def published(metrics: Mapping[str, Any], test: str) -> float | None:
+    """The published result that this test set's lc.norm.tok BLEU may be set beside, or None."""
+    if metrics["set"] != "multi30k" or not metrics["tests"][test].get("bleu_lc_norm_tok"):
+        return None
+    return PUBLISHED.get(f"{metrics['src']}-{metrics['tgt']}", {}).get(test)
+
+
+# --- half a column -----------------------------------------------------------------------------------------------
+
+
+def _report(book: Book) -> None:
+    """Test sets, source lengths of the headline set, and its n-gram precisions, in 45 x 45 mm."""
+    tests, headline = book.metrics["tests"], book.metrics["headline"]
+    sheet = book.sheet(HALF, HALF, "BLEU, 95 % interval")
+    sets = [_set_row(book, name, name == headline) for name in list(tests)[:MOST_SETS]]
+    bins = _length_rows(tests[headline])[:MOST_BINS]
+    beside = any(row.under is not None for row in sets)
+    high = 1.3 if beside else 1.0  # a row of a test set is higher than one of a length by the diamond under its dot
+    units, foot = high * len(sets) + len(bins), 2 * STEP + 0.5
+    pitch = min(4.4, (HALF - HEADER - (2 if bins else 1) * STEP - TICKS - foot - 0.8) / units)
+    y = HEADER
+    if beside:
+        marks = [("cased", DOT), ("lc.norm.tok", DIAMOND)]
+        legend(sheet, EDGE, y, [*marks, ("published", BAR)] if any(row.published for row in sets) else marks)
+    sheet.text(HALF - EDGE, y, "n", colour=MUTED, align="right")
+    y += STEP
+    rows = [*sets, *bins]
+    left = EDGE + min(14.0, max(texts.width(row.label) for row in rows) / PT_PER_MM) + GAP
+    height = units * pitch + (STEP if bins else 0)
+    forest = Forest(sheet, rows, common_scale(rows), x=EDGE, left=left, end=HALF - EDGE, top=y, height=height, ticks=4)
+    for row in sets:
+        forest.draw(row, y, high * pitch)
+        y += high * pitch
+    if bins:
+        title = texts.fit(f"{readable_name(headline)}, by source words", (HALF - 2 * EDGE) * PT_PER_MM, "bold")
+        sheet.text(EDGE, y, title, weight="bold")
+        y += STEP
+        for row in bins:
+            forest.draw(row, y, pitch)
+            y += pitch
+    _precisions(sheet, HALF - foot, tests[headline]["bleu"])
+    book.add("bleu_report", sheet, _report_alt(book))
+
+
+def _set_row(book: Book, name: str, strong: bool) -> Row:
+    test = book.metrics["tests"][name]
+    tok = test.get("bleu_lc_norm_tok")
+    # The floor is a claim about the headline set of the real data, from English to German.
+    claimed = strong and not book.generated and (book.metrics["src"], book.metrics["tgt"]) == ("en", "de")
+    return Row(
+        readable_name(name),
+        test["bleu"]["score"],
+        test["bleu"]["interval"],
+        (f"{test['bleu']['score']:.1f}", f"{test['n']:,}"),
+        colour=BLUE if strong else INK,
+        strong=strong,
+        under=tok["score"] if tok else None,
+        published=published(book.metrics, name),
+        floor=FLOOR if claimed else None,
+    )
+
+
+def _length_rows(test: Mapping[str, Any]) -> list[Row]:
+    return [
+        Row(span(part), part["bleu"], part.get("interval"), (f"{part['bleu']:.1f}", f"{part['n']:,}"), colour=BLUE)
+        for part in test["bleu_by_length"]
+    ]
+
+
+def _precisions(sheet: Sheet, y: float, bleu: Mapping[str, Any]) -> None:
+    """Precisions of 1- to 4-grams as bars with their value, in one line under a title that has the brevity penalty."""
+    sheet.text(EDGE, y, "n-gram precision, %", weight="bold")
+    sheet.text(HALF - EDGE, y, f"brevity {bleu['brevity_penalty']:.2f}", colour=MUTED, align="right")
+    pitch = (HALF - 2 * EDGE) / len(bleu["precisions"])
+    for k, value in enumerate(bleu["precisions"]):
+        x, number = EDGE + k * pitch, f"{value:.0f}"
+        sheet.text(x, y + STEP, str(k + 1), colour=MUTED)
+        start, room = x + 1.9, pitch - 1.9 - texts.width("100") / PT_PER_MM - 1.0
+        sheet.bar(start, y + STEP + 0.55, room, 1.7, "#eeeeee")
+        sheet.bar(start, y + STEP + 0.55, room * value / 100, 1.7, BLUE)
+        sheet.text(start + room + 0.5, y + STEP, number)
+
+
+def span(part: Mapping[str, Any]) -> str:
+    """The source lengths of a row of bleu_by_length: ``1–8``, ``21+``."""
+    if part["max"] is None:
+        return f"{part['min']}+"
+    return f"{part['min']}–{part['max']}" if part["max"] != part["min"] else f"{part['min']}"
+
+
+def _report_alt(book: Book) -> str:
+    tests, headline = book.metrics["tests"], book.metrics["headline"]
+    parts = [
+        f"{readable_name(name)} {test['bleu']['score']:.1f} ({_bounds(test['bleu'])}; {test['n']} sentences)"
+        for name, test in tests.items()
+    ]
+    alt = f"BLEU with 95 % bootstrap intervals: {'; '.join(parts)}."
+    if _set_row(book, headline, True).floor is not None:
+        alt += f" A line marks the claimed floor of {FLOOR:g}."
+    told = []
+    for name, test in tests.items():
+        if test.get("bleu_lc_norm_tok"):
+            known = published(book.metrics, name)
+            beside = "" if known is None else f" (published: {known:.1f})"
+            told.append(f"{readable_name(name)} {test['bleu_lc_norm_tok']['score']:.1f}{beside}")
+    if told:
+        alt += f" Of lc.norm.tok text, which alone compares with published results: {'; '.join(told)}."
+    alt += _lengths(readable_name(headline), tests[headline])
+    precisions = ", ".join(f"{value:.0f}" for value in tests[headline]["bleu"]["precisions"])
+    penalty = tests[headline]["bleu"]["brevity_penalty"]
+    return alt + f" Precision of its 1- to 4-grams: {precisions} %; brevity penalty {penalty:.2f}."
+
+
+def _bounds(part: Mapping[str, Any]) -> str:
+    return f"{part['interval'][0]:.1f} to {part['interval'][1]:.1f}"
+
+
+def _lengths(name: str, test: Mapping[str, Any]) -> str:
+    parts = []
+    for part in test["bleu_by_length"]:
+        bounds = f"{_bounds(part)}, " if part.get("interval") else ""
+        parts.append(f"{part['bleu']:.1f} at {span(part)} words ({bounds}n = {part['n']})")
+    return f" By source length on {name}: {', '.join(parts)}." if parts else ""
+
+
+# --- the whole width ---------------------------------------------------------------------------------------------
+
+
+def _sets(book: Book) -> None:
+    """Every score of every test set, a column a set, all on the same scales; three fill the width of the page."""
+    tests = book.metrics["tests"]
+    names = list(tests)[:MOST_SETS]
+    scores = {name: _score_rows(tests[name], published(book.metrics, name)) for name in names}
+    lengths = {name: _length_rows(tests[name]) for name in names}
+    pitch, gutter = 3.5, 5.0
+    width = min((SHEET - 2 * EDGE - (len(names) - 1) * gutter) / len(names), 90.0)
+    most_scores = max(len(rows) for rows in scores.values())
+    most_bins = max(len(rows) for rows in lengths.values())
+    tops = [HEADER + STEP + 0.6]
+    tops.append(tops[0] + STEP + most_scores * pitch + TICKS + 2.4)
+    tops.append(tops[1] + STEP + 4 * pitch + STEP + 2.4)
+    height = tops[2] + (STEP + most_bins * pitch + TICKS if most_bins else 0) + STEP + 2.4
+    wide = 2 * EDGE + len(names) * width + (len(names) - 1) * gutter
+    sheet = book.sheet(round(wide, 1), round(height, 1), "Every score of every test set, with bootstrap 95 % intervals")
+    for number, name in enumerate(names):
+        x, test = EDGE + number * (width + gutter), tests[name]
+        title = f"{readable_name(name)}, {test['n']:,} sentences"
+        sheet.text(x, HEADER, texts.fit(title, width * PT_PER_MM, "bold"), weight="bold", colour=BLUE)
+        left = x + 14.0
+        scale = common_scale([row for rows in scores.values() for row in rows])
+        _block(sheet, x, left, tops[0], width, pitch, "scores; of TER less is better", scores[name], scale)
+        _bars(sheet, x, left, tops[1], width, pitch, test["bleu"])
+        if lengths[name]:
+            scale = common_scale([row for rows in lengths.values() for row in rows])
+            _block(sheet, x, left, tops[2], width, pitch, "BLEU by words in the source, n", lengths[name], scale)
+    note = "BLEU: cased, detokenised, 13a."
+    if any(test.get("bleu_lc_norm_tok") for test in tests.values()):
+        note += " Only lc.norm.tok compares with published results"
+        known = [f"{value:.2f}" for name in names if (value := published(book.metrics, name)) is not None]
+        note += f" (bar: Transformer-Tiny, Wu et al. 2021: {', '.join(known)})." if known else "."
+    note += " Lengths of few sentences are left out."
+    sheet.text(EDGE, height - STEP - 0.4, texts.fit(note, (wide - 2 * EDGE) * PT_PER_MM), colour=MUTED)
+    book.add("bleu_sets", sheet, _sets_alt(book))
+
+
+def _score_rows(test: Mapping[str, Any], beside: float | None) -> list[Row]:
+    """BLEU, its lc.norm.tok form with the published result ``beside`` it, chrF2 and TER, as far as the run has them."""
+    known = [("BLEU", "bleu"), ("lc.norm.tok", "bleu_lc_norm_tok"), ("chrF2", "chrf2"), ("TER", "ter")]
+    rows = []
+    for label, key in known:
+        if test.get(key):
+            cells = (f"{test[key]['score']:.1f}", _bounds(test[key]))
+            row = Row(label, test[key]["score"], test[key]["interval"], cells)
+            if label == "BLEU":
+                row = replace(row, colour=BLUE)
+            if label == "lc.norm.tok":
+                row = replace(row, hollow=True, published=beside)
+            rows.append(row)
+    return rows
+
+
+def _block(
+    sheet: Sheet,
+    x: float,
+    left: float,
+    y: float,
+    width: float,
+    pitch: float,
+    title: str,
+    rows: list[Row],
+    scale: tuple[float, float],
+) -> None:
+    """A forest plot with a title, and an axis from one end of ``scale`` to the other under it, ``width`` mm from x."""
+    sheet.text(x, y, texts.fit(title, width * PT_PER_MM), colour=MUTED)
+    top, height = y + STEP, len(rows) * pitch
+    forest = Forest(sheet, rows, scale, x=x, left=left, end=x + width, top=top, height=height, ticks=5)
+    for k, row in enumerate(rows):
+        forest.draw(row, top + k * pitch, pitch)
+
+
+def _bars(sheet: Sheet, x: float, left: float, y: float, width: float, pitch: float, bleu: Mapping[str, Any]) -> None:
+    """Precisions as bars from 0 to 100 %, and the brevity penalty with the lengths it comes from."""
+    sheet.text(x, y, "n-gram precision, %", colour=MUTED)
+    y += STEP
+    room = x + width - texts.width("100.0") / PT_PER_MM - GAP - left
+    for k, value in enumerate(bleu["precisions"]):
+        line = y + k * pitch
+        sheet.text(left - GAP, line + (pitch - STEP) / 2, f"{k + 1}-gram", align="right")
+        sheet.bar(left, line + 0.6, room, pitch - 1.2, "#f2f2f2")
+        sheet.bar(left, line + 0.6, room * value / 100, pitch - 1.2, BAND)
+        sheet.text(x + width, line + (pitch - STEP) / 2, f"{value:.1f}", align="right")
+    lengths = f"{bleu['hypothesis_length']:,} tokens for {bleu['reference_length']:,}"
+    said = f"brevity penalty {bleu['brevity_penalty']:.3f} ({lengths})"
+    sheet.text(x, y + len(bleu["precisions"]) * pitch, texts.fit(said, width * PT_PER_MM))
+
+
+def _sets_alt(book: Book) -> str:
+    told = []
+    for name, test in book.metrics["tests"].items():
+        scores = ", ".join(f"{row.label} {row.cells[0]} ({row.cells[1]})" for row in _score_rows(test, None))
+        precisions = ", ".join(f"{value:.1f}" for value in test["bleu"]["precisions"])
+        told.append(
+            f"{readable_name(name)}: {scores}; precision of 1- to 4-grams {precisions} %, brevity penalty "
+            f"{test['bleu']['brevity_penalty']:.3f}.{_lengths(readable_name(name), test)}"
+        )
+    return f"Scores with 95 % bootstrap intervals. {' '.join(told)}"

@@ -1,0 +1,245 @@
+"""Example translations as pictures: ``decodes_table`` for the page, and ``decodes_all`` with every example of the run.
+
+Source, reference and output stand under each other. What only the reference has is underlined with dots, what only the
+output has with a line, word by word and mark by mark (a comparison of longest common blocks, not an alignment). Text is
+measured and wrapped; for the page those examples are taken that fit it whole.
+"""
+
+import difflib
+import itertools
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from onepage.figures import text as texts
+from onepage.figures.sheet import FULL, HEADER, SHEET, Book, Sheet
+from onepage.figures.style import BLUE, FAINT, INK, LINE_PT, MUTED, PT_PER_MM, RED
+
+STEP = LINE_PT / PT_PER_MM
+HEIGHT = 50.0  # mm of the picture on the page
+MOST_LINES = 3  # of a sentence on the page, where no choice of examples fits it whole
+EDGE = 0.6
+TEXT = 21.4  # mm from the left edge to the sentences; before it kind and score, then what each line is
+Part = tuple[str, bool]  # some characters of a word, and whether they are marked
+Word = list[Part]
+Block = tuple[dict[str, Any], list[tuple[str, list[Word], str]]]  # an example; (label, words, what a mark says) thrice
+MARKS: dict[str, tuple[str, Any]] = {"surplus": (RED, "-"), "missing": (BLUE, (0, (1.2, 1.0)))}
+ELLIPSIS: Word = [(texts.ELLIPSIS, False)]
+
+
+def draw(book: Book) -> None:
+    """Draw both pictures from the examples in metrics.json."""
+    _table(book)
+    _all(book)
+
+
+def compare(reference: str, output: str) -> tuple[list[Word], list[Word]]:
+    """Words of reference and output in parts, marked where the other lacks them at that place."""
+    left, right = _split(reference), _split(output)
+    one, other = ([part for word in words for part in word] for words in (left, right))
+    marks = [[False] * len(one), [False] * len(other)]
+    for kind, a, b, c, d in difflib.SequenceMatcher(None, one, other, autojunk=False).get_opcodes():
+        if kind != "equal":
+            marks[0][a:b], marks[1][c:d] = [True] * (b - a), [True] * (d - c)
+    sides = []
+    for words, flags in zip((left, right), marks, strict=True):
+        flag = iter(flags)
+        sides.append([[(part, next(flag)) for part in word] for word in words])
+    return sides[0], sides[1]
+
+
+def _split(text: str) -> list[list[str]]:
+    """Words at spaces, each parted into letters with digits and what is neither, so that a full stop stands apart."""
+    return [re.findall(r"\w+|\W+", word) for word in texts.words(text)]
+
+
+def wrap(words: Sequence[Word], room: float, limit: int | None = None) -> list[list[Word]]:
+    """Break words into lines at most ``room`` points wide; past ``limit`` lines the last ends in an ellipsis."""
+    lines: list[list[Word]] = [[]]
+    for word in words:
+        rest = word
+        while rest:
+            line = lines[-1]
+            if _width([*line, rest]) <= room:
+                line.append(rest)
+                break
+            if line:
+                lines.append([])
+                continue
+            cut = max(1, len(texts.fit(_plain([rest]), room)) - 1)  # fit() leaves room for the ellipsis it adds
+            line.append(_slice(rest, 0, cut))
+            rest = _slice(rest, cut, None)
+            lines.append([])
+    if not lines[-1] and len(lines) > 1:
+        lines.pop()
+    if limit is not None and len(lines) > limit:
+        last = lines[limit - 1]
+        while len(last) > 1 and _width([*last, ELLIPSIS]) > room:
+            last.pop()
+        lines = [*lines[: limit - 1], [*last, ELLIPSIS]]
+    return lines
+
+
+def _plain(words: Sequence[Word]) -> str:
+    return " ".join("".join(part for part, _ in word) for word in words)
+
+
+def _width(words: Sequence[Word]) -> float:
+    return texts.width(_plain(words))
+
+
+def _slice(word: Word, start: int, end: int | None) -> Word:
+    """The characters start to end of a word, with their marks."""
+    kept, place = [], 0
+    for part, mark in word:
+        piece = part[max(0, start - place) : None if end is None else max(0, end - place)]
+        place += len(part)
+        if piece:
+            kept.append((piece, mark))
+    return kept
+
+
+# --- the two pictures --------------------------------------------------------------------------------------------
+
+
+def _table(book: Book) -> None:
+    """One example of each kind, 93 x 50 mm."""
+    sheet = book.sheet(FULL, HEIGHT, "Translations by chrF")
+    _key(sheet, 26.0)
+    tests, headline = book.metrics["tests"], book.metrics["headline"]
+    if not book.generated:  # there the mark stands in this place
+        sheet.text(FULL - EDGE, 0.5, f"rank of {tests[headline]['n']:,}", colour=MUTED, align="right")
+    room = (FULL - TEXT - EDGE) * PT_PER_MM
+    top = HEADER + 0.5
+    blocks, limits = _choose(book.metrics["examples"], room, int((HEIGHT - top - 1.2) / STEP))
+    gap = max(0.0, min(4.0, (HEIGHT - 0.4 - top - sum(map(sum, limits)) * STEP) / max(1, len(blocks) - 1)))
+    _write(sheet, top, gap, room, blocks, limits)
+    exact = tests[headline].get("exact")
+    apart = f" ({exact} exact copies of the reference are not the best shown)" if exact else ""
+    alt = f"{len(blocks)} test sentences with reference and output, differing words marked{apart}."
+    book.add("decodes_table", sheet, f"{alt} {_told(blocks)}.")
+
+
+def _all(book: Book) -> None:
+    """Every example, nothing cut, as high as it takes and as wide as its longest line, at most as the page."""
+    blocks = [(example, _rows(example)) for example in book.metrics["examples"]]
+    longest = max(_width(words) for _, rows in blocks for _, words, _ in rows) / PT_PER_MM
+    width = round(min(SHEET, max(FULL, TEXT + longest + EDGE + 0.2)), 1)
+    room = (width - TEXT - EDGE) * PT_PER_MM
+    limits = [[len(wrap(words, room)) for _, words, _ in rows] for _, rows in blocks]
+    gap, top = 2.2, HEADER + 0.5
+    height = top + sum(map(sum, limits)) * STEP + (len(blocks) - 1) * gap + 0.8
+    sheet = book.sheet(width, round(height, 1), f"Translations by chrF ({len(blocks)})")
+    _key(sheet, 30.0)
+    _write(sheet, top, gap, room, blocks, limits)
+    alt = f"{len(blocks)} test sentences with reference and output, differing words marked."
+    book.add("decodes_all", sheet, f"{alt} {_told(blocks)}.")
+
+
+def _rows(example: dict[str, Any]) -> list[tuple[str, list[Word], str]]:
+    reference, output = compare(example["reference"], example["output"])
+    source: list[Word] = [[(word, False)] for word in texts.words(example["source"])]
+    rows = (("source", source, ""), ("reference", reference, "missing"), ("output", output, "surplus"))
+    return [(label, words or [[("(empty)", False)]], mark) for label, words, mark in rows]
+
+
+def _choose(examples: list[dict[str, Any]], room: float, available: int) -> tuple[list[Block], list[list[int]]]:
+    """One example of each kind, and the lines each of its sentences takes, ``available`` in all.
+
+    The first of each kind, or the next that let everything stand uncut. Where none does, the choice of fewest lines,
+    its longest sentences cut.
+    """
+    kinds: dict[str, list[tuple[int, Block, list[int]]]] = {}
+    for example in examples:
+        rows, same = _rows(example), kinds.setdefault(example["kind"], [])
+        same.append((len(same), (example, rows), [len(wrap(words, room)) for _, words, _ in rows]))
+    choices = sorted(itertools.product(*kinds.values()), key=lambda choice: sum(place for place, _, _ in choice))
+
+    def need(choice: Sequence[tuple[int, Block, list[int]]]) -> int:
+        return sum(sum(lines) for _, _, lines in choice)
+
+    chosen = next((choice for choice in choices if need(choice) <= available), None)
+    if chosen is not None:
+        return [block for _, block, _ in chosen], [lines for _, _, lines in chosen]
+    chosen = min(choices, key=need)
+    limits = [[min(MOST_LINES, count) for count in lines] for _, _, lines in chosen]
+    while sum(map(sum, limits)) > available and max(map(max, limits)) > 1:
+        longest = max(limits, key=max)  # among equals the first, which is a source before an output
+        longest[longest.index(max(longest))] -= 1
+    return [block for _, block, _ in chosen], limits
+
+
+def _write(
+    sheet: Sheet, y: float, gap: float, room: float, blocks: Sequence[Block], limits: Sequence[Sequence[int]]
+) -> None:
+    """Write examples under each other from y mm, a thin line between them."""
+    for number, ((example, rows), lines) in enumerate(zip(blocks, limits, strict=True)):
+        if number:
+            sheet.line([1.0, sheet.width - 1.0], [y - gap / 2 - 0.1] * 2, colour=FAINT)
+        sheet.text(EDGE, y, example["kind"], weight="bold")
+        sheet.text(EDGE, y + STEP, f"chrF {_score(example)}", colour=MUTED)
+        if "rank" in example:
+            sheet.text(EDGE, y + 2 * STEP, f"rank {example['rank']:,}", colour=MUTED)
+        for (label, words, mark), limit in zip(rows, lines, strict=True):
+            sheet.text(TEXT - 1.2, y, label, colour=MUTED, align="right")
+            for line in wrap(words, room, limit):
+                _line(sheet, TEXT, y, line, mark)
+                y += STEP
+        y += gap
+
+
+def _score(example: dict[str, Any]) -> str:
+    """chrF in whole numbers; 99.6 keeps its decimal, since it is not 100."""
+    chrf = float(example["chrf"])
+    return f"{chrf:.0f}" if chrf < 99.5 or chrf == 100 else f"{min(chrf, 99.9):.1f}"
+
+
+def _told(blocks: Sequence[Block]) -> str:
+    said = []
+    for example, rows in blocks:
+        output = [any(mark for _, mark in word) for word in rows[2][1]]
+        said.append(
+            f"{example['kind']} (chrF {_score(example)}): source “{example['source']}”, reference "
+            f"“{example['reference']}”, output “{example['output']}”, {sum(output)} of {len(output)} words not as in "
+            "the reference"
+        )
+    return "; ".join(said)
+
+
+# --- marks -------------------------------------------------------------------------------------------------------
+
+
+def _key(sheet: Sheet, x: float) -> None:
+    """What the two marks say, from x mm on in the line of the title."""
+    for label, mark in (("not in the reference", "surplus"), ("not in the output", "missing")):
+        x = _run(sheet, x, 0.5, label, mark) + 2.0
+
+
+def _line(sheet: Sheet, x: float, y: float, line: Sequence[Word], mark: str) -> None:
+    """Write one line; neighbouring characters that are marked alike are one run, spaces between them included."""
+    runs: list[list[Any]] = []
+    for number, word in enumerate(line):
+        parts = list(word)
+        if number:  # the space before a word belongs to a marked run where both its sides do
+            parts.insert(0, (" ", bool(runs[-1][1] and word[0][1])))
+        for part, flag in parts:
+            if runs and runs[-1][1] == flag:
+                runs[-1][0] += part
+            else:
+                runs.append([part, flag])
+    before = ""
+    for run, flag in runs:
+        _run(sheet, x + texts.width(before) / PT_PER_MM, y, run, mark if flag else "")
+        before += run
+
+
+def _run(sheet: Sheet, x: float, y: float, run: str, mark: str) -> float:
+    """Write characters at x mm, underlined if marked; gives back where they end."""
+    end = x + texts.width(run) / PT_PER_MM
+    colour, style = MARKS.get(mark, (INK, "-"))
+    if run.strip():
+        x += texts.width(run[: len(run) - len(run.lstrip())]) / PT_PER_MM  # matplotlib drops outer spaces
+        sheet.text(x, y, run.strip(), colour=colour)
+    if mark:
+        sheet.line([x, end], [y + 2.25] * 2, colour=colour, style=style, width=0.7)
+    return end

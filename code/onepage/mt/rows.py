@@ -1,0 +1,14 @@
+"""What makes an array attention weights; torch-free, so that drawing checks what it shows as evaluation did."""
+
+import numpy as np
+
+TOLERANCE = 1e-5  # of a sum of some hundred float32 weights
+
+
+def check_rows(name: str, weights: np.ndarray) -> None:
+    """Raise ValueError unless no weight (..., queries, keys) is negative and each row, a query's, sums to one."""
+    sums = weights.sum(-1, dtype=np.float64)
+    good = (np.abs(sums - 1) <= TOLERANCE) & (weights >= 0).all(-1)  # a NaN is not good either
+    if not good.all():
+        place = tuple(int(i) for i in np.argwhere(~good)[0])
+        raise ValueError(f"{name}: row {place} is not of attention weights (it sums to {sums[place]:.6g})")

@@ -1,0 +1,193 @@
+"""Translate sentences of people's own with a trained Transformer: a line in, a line out, whatever stands in it.
+
+A line that cannot be translated is refused by its number and leaves a blank one behind, so that output and input stay
+in step. Lines are decoded as the evaluation decoded the test sets (metrics.json), unless told otherwise.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from onepage.errors import UserError
+from onepage.files import read_json
+from onepage.mt import evaluate, explain
+from onepage.mt.decoding import Decoding
+from onepage.mt.search import beam
+from onepage.mt.tokenizer import END, UNKNOWN
+from onepage.training.recipe import from_values
+
+LINES_AT_ONCE = 200  # enough for full batches of like length; few enough that answers keep coming
+CHUNK_BYTES = 65_536
+MAX_BYTES = 100_000  # a line; no sentence is longer, and what has no line breaks at all must not fill the memory
+LANGUAGES = {"en": "English", "de": "German", "fr": "French"}
+
+
+class Stream(Protocol):
+    """What ``batches`` reads: standard input as bytes."""
+
+    def read1(self, size: int, /) -> bytes:
+        """What is there, at most ``size`` bytes; waits for the first; b"" at the end."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What became of one line."""
+
+    number: int
+    """Of the line, from 1."""
+    outputs: list[tuple[float, str]]
+    """(score, text), best first; none for a line that is empty or refused. Scores: log-probability in nats over the
+    length penalty."""
+    refused: bool = False
+    remark: str = ""
+    """For the person: why it was refused, or what to know about the translation."""
+    text: str = ""
+    source: list[int] = dataclasses.field(default_factory=list)
+    target: list[int] = dataclasses.field(default_factory=list)
+    """What of the line was translated; piece ids of it and of the best output (see ``Translator.alignment``)."""
+
+
+class Translator:
+    """A trained run and how it decodes."""
+
+    def __init__(self, run: Path, beam_size: int | None = None, length_penalty: float | None = None, nbest: int = 1):
+        """Load ``run``; what is None is as the run was evaluated, and the beam no narrower than ``nbest``.
+
+        Raises UserError for a run that is missing, damaged, not of the Transformer, or of another version of this
+        program, and for decoding settings out of range.
+        """
+        block = identity(run)
+        asked = {"beam_size": beam_size, "length_penalty": length_penalty}
+        settings = dataclasses.asdict(evaluated_with(run)) | {k: v for k, v in asked.items() if v is not None}
+        if beam_size is None:
+            settings["beam_size"] = max(nbest, settings["beam_size"])
+        self.decoding = from_values(Decoding, settings, "decoding")
+        if nbest > self.decoding.beam_size:
+            raise UserError(f"a beam of {self.decoding.beam_size} has no {nbest} best; give a larger --beam")
+        # a model trained on a GPU translates without one too
+        device = "cuda" if block["device"] == "cuda" and torch.cuda.is_available() else "cpu"
+        self.model, self.tokenizer, self.recipe, _ = evaluate.load(run, device)
+        self.nbest, self.run, self.generated = nbest, run, bool(block["generated"])
+        self.languages = tuple(LANGUAGES.get(block[side], block[side]) for side in ("src", "tgt"))
+
+    def answers(self, lines: Sequence[bytes], first: int = 1) -> list[Answer]:
+        """An answer to each line (UTF-8, without its line break), numbered from ``first``."""
+        read = [self._read(number, line) for number, line in enumerate(lines, first)]
+        todo = [answer for answer in read if answer.source]
+        settings = self.decoding
+        width, alpha = settings.beam_size, settings.length_penalty
+        found = beam(self.model, [a.source for a in todo], width, alpha, nbest=self.nbest) if todo else []
+        done = {}
+        for answer, hypotheses in zip(todo, found, strict=True):
+            outputs = [(h.score, " ".join(self.tokenizer.decode(h.ids).split())) for h in hypotheses[: self.nbest]]
+            done[answer.number] = dataclasses.replace(answer, outputs=outputs, target=hypotheses[0].ids)
+        return [done.get(answer.number, answer) for answer in read]
+
+    def _read(self, number: int, line: bytes) -> Answer:
+        """The line as piece ids, or why not: its ``source`` is empty where there is nothing to translate."""
+        if len(line) > MAX_BYTES:
+            return Answer(number, [], True, f"longer than {MAX_BYTES:,} bytes; break it into sentences")
+        try:
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            return Answer(number, [], True, f"not UTF-8 (byte {line[error.start]:#04x} at {error.start + 1})")
+        text = " ".join(text.split())  # line and paragraph separators within it too are but spaces
+        if not text:
+            return Answer(number, [])
+        ids = self.tokenizer.encode(text)
+        pieces = list(zip(self._pieces(text), ids, strict=True))
+        unknown = [piece for piece, piece_id in pieces if piece_id == UNKNOWN]
+        known = "".join(piece for piece, piece_id in pieces if piece_id not in (UNKNOWN, END))
+        known = " ".join(known.replace("▁", " ").split())
+        if not known:
+            return Answer(number, [], True, "nothing in it is known to the model")
+        if unknown:  # no sentence of the training had such a piece: what it would stand for is random
+            text, ids = known, self.tokenizer.encode(known)
+        if len(ids) > len(self.model.positions):
+            most = len(self.model.positions)
+            return Answer(number, [], True, f"{len(ids):,} pieces, the model takes {most}; break it into sentences")
+        remarks = []
+        if len(ids) > self.recipe.max_length:
+            remarks.append(f"{len(ids)} pieces, longer than any sentence of the training ({self.recipe.max_length})")
+        if unknown:
+            remarks.append(f"left out, unknown to the model: {_shown(unknown)}")
+        return Answer(number, [], False, "; ".join(remarks), text, ids)
+
+    def _pieces(self, text: str) -> list[str]:
+        """The pieces of a text as it has them, unknown ones included, and the end."""
+        return [*self.tokenizer.processor.encode(text, out_type=str), *self.tokenizer.pieces([END])]
+
+    def alignment(self, answer: Answer) -> tuple[np.ndarray, list[str], list[str]]:
+        """(weights (T, S), pieces written T, pieces read S): cross-attention for the best output of a line.
+
+        The mean over all layers and heads: each row sums to one.
+        """
+        weights = explain.attention_weights(self.model, answer.source, answer.target)["cross"]  # (L, H, T, S)
+        return weights.mean((0, 1)), self.tokenizer.pieces(answer.target), self._pieces(answer.text)
+
+
+def _shown(pieces: Sequence[str], most: int = 5) -> str:
+    """Unknown pieces for a message of one line: what a terminal would not show, or would obey, by its code point."""
+    texts = ["".join(c if c.isprintable() else f"U+{ord(c):04X}" for c in piece[:12]) for piece in pieces[:most]]
+    return " ".join(texts) + (" ..." if len(pieces) > most else "")
+
+
+def identity(run: Path) -> dict[str, Any]:
+    """What run.json says; raises UserError when it is missing, or not that of a Transformer."""
+    block = read_json(run / "run.json")
+    needed = {"task", "device", "generated", "src", "tgt", "recipe", "seed"}
+    if not isinstance(block, dict) or block.get("task") != "mt":
+        what = block.get("task") if isinstance(block, dict) else None
+        raise UserError(f"{run} is a run of {what!r:.20}, not of the Transformer (mt); give --run one of runs/mt")
+    if needed - block.keys():
+        raise UserError(f"{run / 'run.json'} lacks {min(needed - block.keys())!r}; train anew (make mt)")
+    return block
+
+
+def evaluated_with(run: Path) -> Decoding:
+    """How the run's test sets were decoded; the defaults where it is not evaluated."""
+    if not (run / "metrics.json").is_file():
+        return Decoding()
+    metrics = read_json(run / "metrics.json")
+    values = metrics.get("decoding") if isinstance(metrics, dict) else None
+    if not isinstance(values, dict):
+        raise UserError(f"{run / 'metrics.json'} does not say how it was decoded; delete it and run make again")
+    return from_values(Decoding, values, f"{run / 'metrics.json'}: decoding")
+
+
+def newest_run(out: Path) -> tuple[Path, int]:
+    """(the run of the Transformer that was evaluated last, of how many) below ``out``/runs.
+
+    Raises UserError when there is none.
+    """
+    found = sorted(out.glob("runs/mt/*/*/seed*/metrics.json"), key=lambda path: (path.stat().st_mtime, str(path)))
+    found = [path for path in found if (path.parent / "model.pt").is_file()]
+    if not found:
+        raise UserError(f"no finished run of the Transformer in {out / 'runs/mt'}; make one (make mt) or give --run")
+    return found[-1].parent, len(found)
+
+
+def batches(stream: Stream) -> Iterator[list[bytes]]:
+    """The lines of a stream, without their breaks (LF or CRLF), in groups: as many as came at one read.
+
+    So a person at a terminal, or a slow program in a pipe, is answered after each line, and a file is read in batches.
+    A line longer than MAX_BYTES comes cut, one byte too long.
+    """
+    rest = b""
+    while chunk := stream.read1(CHUNK_BYTES):
+        *lines, rest = (rest + chunk).split(b"\n")
+        rest = rest[: MAX_BYTES + 1]
+        for start in range(0, len(lines), LINES_AT_ONCE):
+            yield [line.removesuffix(b"\r") for line in lines[start : start + LINES_AT_ONCE]]
+    if rest:
+        yield [rest.removesuffix(b"\r")]
+
+
+def written(answer: Answer, nbest: int, scores: bool) -> str:
+    """The lines of output of an answer, each ended: ``nbest``, blank where there is no more to say."""
+    lines = [f"{score:.4f}\t{text}" if scores else text for score, text in answer.outputs]
+    return "".join(f"{line}\n" for line in [*lines, *[""] * (nbest - len(lines))])

@@ -1,0 +1,115 @@
+"""Scores of translations: sacrebleu's own, the published form of the references, and BLEU by source length."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from onepage.data.translation import load_translation
+from onepage.errors import UserError
+from onepage.mt import scores
+
+LINES = [f"Zwei Hunde spielen im grünen Gras mit Ball Nummer {i}." for i in range(60)]
+LINES += [f"a man in a blue shirt is standing on ladder {i} ." for i in range(60)]
+OUTPUTS = [line.replace("blue", "red").replace("spielen", "laufen").replace("Gras mit", "mit Gras") for line in LINES]
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize(("name", "ours"), [("bleu", scores.bleu), ("chrf", scores.chrf2), ("ter", scores.ter)])
+def test_a_score_agrees_with_sacrebleus_command(name, ours, tmp_path):
+    (tmp_path / "out").write_text("\n".join(OUTPUTS) + "\n", encoding="utf-8")
+    (tmp_path / "ref").write_text("\n".join(LINES) + "\n", encoding="utf-8")
+    command = [sys.executable, "-m", "sacrebleu", "ref", "-i", "out", "-m", name, "-b", "-w", "6"]
+    printed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    found = ours(OUTPUTS, LINES)
+    assert f"{found['score']:.6f}" == printed.strip()
+    low, high = found["interval"]
+    assert low < found["score"] < high
+    assert found == ours(OUTPUTS, LINES)  # the bootstrap draws from a fixed seed
+
+
+def test_signatures_say_how_it_was_scored():
+    assert all(part in scores.bleu(OUTPUTS, LINES)["signature"] for part in ("case:mixed", "tok:13a", "bs:1000"))
+    assert "nc:6|nw:0" in scores.chrf2(OUTPUTS, LINES)["signature"]
+    assert "tok:tercom" in scores.ter(OUTPUTS, LINES)["signature"]
+    assert "tok:none" in scores.bleu_lc_norm_tok(OUTPUTS, LINES, "de")["signature"]
+
+
+def test_ter_is_the_edits_for_a_hundred_words_and_a_moved_phrase_is_one():
+    assert scores.ter(["a b c d e f g h i j"], ["a b c d e f g h i j"])["score"] == 0
+    assert scores.ter(["a b x d e f g h i"], ["a b c d e f g h i j"])["score"] == pytest.approx(20)
+    assert scores.ter(["f g h i j a b c d e"], ["a b c d e f g h i j"])["score"] == pytest.approx(10)
+
+
+def test_bleu_is_its_precisions_and_its_brevity_penalty():
+    found = scores.bleu([line[:-12] for line in OUTPUTS], LINES)
+    product = 1.0
+    for precision in found["precisions"]:
+        product *= precision ** (1 / 4)
+    assert 0 < found["brevity_penalty"] < 1 and found["hypothesis_length"] < found["reference_length"]
+    assert found["score"] == pytest.approx(product * found["brevity_penalty"])
+
+
+def test_every_score_of_a_test_set_is_there_and_exact_copies_are_counted():
+    outputs = [*OUTPUTS[:-2], *LINES[-2:]]
+    found = scores.every_score(LINES, outputs, OUTPUTS, LINES, None, "de")
+    assert (found["n"], found["exact"], found["bleu_lc_norm_tok"]) == (120, 2, None)
+    assert found["bleu"] == scores.bleu(outputs, LINES) and found["ter"] == scores.ter(outputs, LINES)
+    assert found["bleu_greedy"] == scores.corpus_bleu(OUTPUTS, LINES) != found["bleu"]["score"]
+    tok = scores.every_score(LINES, outputs, OUTPUTS, LINES, scores.lc_norm_tok(outputs, "de"), "de")
+    assert tok["bleu_lc_norm_tok"]["score"] == pytest.approx(100)
+
+
+# --- lc.norm.tok -------------------------------------------------------------------------------------------------
+
+
+def test_lc_norm_tok_is_the_published_form():
+    assert scores.lc_norm_tok(["Ein Hund, »groß« & mehr."], "de")[0] == "ein hund , &quot; groß &quot; &amp; mehr ."
+
+
+def test_a_full_stop_before_the_last_quotation_mark_changes_places_with_it():
+    assert scores.lc_norm_tok(["Er heißt „Rex.“"], "de") == ["er heißt &quot; rex &quot; ."]
+
+
+def multi30k():
+    """Every pair of Multi30k in the data folder; the test is skipped where there is none."""
+    folder = Path(os.environ.get("CLAIMED_DATA") or os.environ.get("DATA_DIR") or REPOSITORY / "data")
+    pairs = [path.stem.split("-")[1:] for path in sorted((folder / "multi30k").glob("ready-??-??.json"))]
+    if not pairs:
+        pytest.skip(f"no Multi30k in {folder}; run: make data DATA=real")
+    try:
+        return [load_translation(folder, "multi30k", *pair) for pair in pairs]
+    except UserError as error:
+        pytest.skip(f"Multi30k cannot be read: {error}")
+
+
+@pytest.mark.slow  # not for its time: `make test` runs these after it has fetched the data
+def test_the_normaliser_turns_raw_references_into_the_published_ones_line_for_line():
+    for pair in multi30k():
+        assert set(pair.tok_references) == set(pair.tests)
+        for name, published in pair.tok_references.items():
+            assert scores.lc_norm_tok(pair.splits[name][1], pair.tgt) == published, (name, pair.tgt)
+
+
+# --- by source length --------------------------------------------------------------------------------------------
+
+
+def test_bins_with_too_few_sentences_are_left_out():
+    rows = scores.bleu_by_length(["a b c"] * 30 + ["x " * 30] * 5, ["u"] * 35, ["u"] * 35)
+    assert [(row["min"], row["n"]) for row in rows] == [(1, 30)]
+
+
+def test_each_length_has_the_bleu_of_its_own_sentences_and_their_interval():
+    sources = ["a b c"] * 60 + ["x " * 14] * 60
+    short, long = scores.bleu_by_length(sources, OUTPUTS, LINES)
+    assert [(row["min"], row["max"], row["n"]) for row in (short, long)] == [(1, 8, 60), (12, 15, 60)]
+    for row, part in ((short, slice(0, 60)), (long, slice(60, None))):
+        whole = scores.bleu(OUTPUTS[part], LINES[part])
+        assert (row["bleu"], row["interval"]) == (whole["score"], whole["interval"])
+
+
+def test_the_last_length_has_no_upper_end():
+    (row,) = scores.bleu_by_length(["x " * 90] * 25, LINES[:25], LINES[:25])
+    assert (row["min"], row["max"], row["n"]) == (21, None, 25)

@@ -1,0 +1,107 @@
+"""The picture of one sentence: which words were looked at, with labels that readers know, nothing over anything."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_translate import run
+from translate_cases import LINES, said, translate
+
+from onepage.figures import alignment
+from onepage.mt.translate import Translator
+from onepage.verification import lineage, tracing
+
+__all__ = ["run"]  # the fixture
+LONG = "a man in a blue shirt is standing on ladder with Hunde im Gras " * 5
+
+
+def test_it_is_drawn_beside_the_translation(run, tmp_path):
+    for name in ("one.png", "two.PDF"):
+        result = translate(run, "--text", LINES[70], "--attention", str(tmp_path / name))
+        assert result.exit_code == 0 and said(result) == [f"onepage: attention in {tmp_path / name}"]
+        assert result.stdout == translate(run, "--text", LINES[70]).stdout
+        (origin,) = tracing.read_origin(tmp_path / name)
+        assert origin["run"] == "mt/multi30k-en-de/quick/seed0" and not tracing.mismatches(
+            tmp_path / name, [origin], run.parents[4]
+        )
+    with Image.open(tmp_path / "one.png") as image:
+        assert "Cross-attention, English to German" in image.text["Description"]
+        assert image.text["Description"].count(" to ") >= 10
+
+
+def test_weights_are_the_mean_of_all_heads_for_what_was_written(run):
+    translator = Translator(run)
+    (answer,) = translator.answers([LINES[70].encode()])
+    weights, written, read = translator.alignment(answer)
+    assert weights.shape == (len(written), len(read)) == (len(answer.target), len(answer.source))
+    assert weights.sum(1) == pytest.approx(np.ones(len(written)), abs=1e-4)
+    assert "".join(read).replace("▁", " ").strip() == f"{LINES[70]}</s>"
+
+
+def boxes(sheet):
+    sheet.figure.canvas.draw()
+    scale = sheet.figure.dpi / 25.4
+    return [(t.get_text(), t.get_window_extent().get_points() / scale) for t in sheet.figure.texts]
+
+
+@pytest.mark.parametrize("pieces", [1, 3, 20, alignment.MOST, 200])
+@pytest.mark.parametrize("generated", [False, True])
+def test_no_text_is_cut_or_over_another(run, tmp_path, monkeypatch, pieces, generated):
+    drawn = []
+    monkeypatch.setattr(alignment.Book, "write", lambda book, path, sheet, alt: drawn.append((sheet, alt)))
+    make = alignment.Book.sheet
+    monkeypatch.setattr(
+        alignment.Book, "sheet", lambda book, *size: setattr(book, "generated", generated) or make(book, *size)
+    )
+    written = [f"▁{'Donaudampfschiffahrtsgesellschaft'[: 3 + k % 30]}" for k in range(pieces)]
+    read = [f"▁{'unimaginatively'[: 2 + k % 13]}" for k in range(pieces + 5)]
+    weights = np.full((pieces, pieces + 5), 1 / (pieces + 5))
+    alignment.draw(run, tmp_path / "a.png", weights, written, read, "English to German")
+    ((sheet, _),) = drawn
+    found = boxes(sheet)
+    assert len(found) >= 2 * min(pieces, alignment.MOST) + 3
+    for text, ((left, low), (right, high)) in found:
+        assert left > 0 and low > 0 and right < sheet.width and high < sheet.height, text
+    for k, (one, a) in enumerate(found):
+        for other, b in found[k + 1 :]:
+            across, up = np.minimum(a[1], b[1]) - np.maximum(a[0], b[0])
+            assert across < 0.1 or up < 0.7, (one, other)
+    assert (f"first {alignment.MOST} of {pieces} down" in " ".join(text for text, _ in found)) == (
+        pieces + 5 > alignment.MOST
+    )
+
+
+@pytest.mark.fault("--attention of several sentences, none, or into no picture", "`--attention...`; exit status 2")
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "--attention draws one sentence"),
+        (["--text", "a", "--text", "b"], "--attention draws one sentence"),
+        (["--text", "a\nb"], "--attention draws one sentence"),
+        (["--text", " "], "--attention draws one sentence"),
+        (["--text", "a", "--attention", "picture.jpeg"], "a file that ends in .png or .pdf, not 'picture.jpeg'"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused_before_anything_is_loaded(run, tmp_path, arguments, says):
+    result = translate(run, "--attention", str(tmp_path / "a.png"), *arguments)
+    assert result.exit_code == 2 and says in " ".join(result.stderr.split()) and not list(tmp_path.iterdir())
+
+
+@pytest.mark.fault("--attention where no file can be, of a line refused", "one line; the translation stands")
+def test_a_picture_that_cannot_be_made_leaves_the_translation(run, tmp_path):
+    (tmp_path / "file").touch()
+    result = translate(run, "--text", "a man", "--attention", str(tmp_path / "file/a.png"))
+    assert result.exit_code == 1 and result.stdout.strip() and "cannot write" in said(result)[0]
+    result = translate(run, "--text", "日本", "--attention", str(tmp_path / "a.png"))
+    assert result.exit_code == 1 and not (tmp_path / "a.png").exists() and len(said(result)) == 1
+
+
+@pytest.mark.fault("a sentence for --attention with emoji and controls, a long one, one of a letter", "a picture")
+@pytest.mark.parametrize("text", ["a 🙂\0\x1b[31m \u2028 $x$ \\write18{x} <b> % _", LONG, "a"])
+def test_any_sentence_can_be_drawn(run, tmp_path, text):
+    if "\0" in text:  # no argument of a program holds one
+        text = text.replace("\0", "\x01")
+    result = translate(run, "--text", text, "--attention", str(tmp_path / "a.png"))
+    assert result.exit_code == 0, result.stderr
+    with Image.open(tmp_path / "a.png") as image:
+        image.load()
+        assert image.width < 4000 and lineage.parse(image.text["Source"])

@@ -1,0 +1,295 @@
+"""What nobody would call a sentence, and runs that are none: a line in, a line out, and a message for each refusal."""
+
+import io
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from test_translate import started
+from translate_cases import edit, said, translate, write_run
+
+from onepage.mt import translate as translation
+from onepage.mt.translate import CHUNK_BYTES, LINES_AT_ONCE, MAX_BYTES, Translator, batches
+from test_make import OURS
+
+fault = pytest.mark.fault
+REPOSITORY = Path(__file__).resolve().parents[2]
+GOOD = "a man in a blue shirt"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return write_run(tmp_path_factory.mktemp("hostile") / "seed0")
+
+
+@pytest.fixture(scope="module")
+def translator(run):
+    return Translator(run, beam_size=2)
+
+
+WORDS, BYTES = (
+    "pieces, the model takes 512; break it into sentences",
+    "longer than 100,000 bytes; break it into sentences",
+)
+NOTHING = "nothing in it is known to the model"
+
+
+def refused(name, line, says, what="", seen=""):
+    return pytest.param(line, says, id=name, marks=[fault(what, f"`{seen}`; refused")] if what else [])
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        refused("words", b"a man " * 1000, WORDS, "a line of 2,000 words", "... pieces, the model takes ...; break it"),
+        refused("utf-16", b"\xff\xfea\0 \0m\0a\0n\0", "not UTF-8 (byte 0xff at 1)"),
+        refused(
+            "latin-1",
+            b"Gr\xf6\xdfe",
+            "not UTF-8 (byte 0xf6 at 3)",
+            "a line not in UTF-8",
+            "not UTF-8 (byte ... at ...)",
+        ),
+        refused("script", "中文 日本語".encode(), NOTHING, "a line of which the model knows nothing", NOTHING),
+        refused("emoji", "🙂👩\u200d👩\u200d👧".encode(), NOTHING),
+        refused("controls", b"\0\x01\x07", NOTHING),
+        refused("no width", "\u200b".encode(), NOTHING),
+        refused("marks", "▁ ▁▁".encode(), NOTHING),
+        refused("megabyte", b"x" * 1_000_000, BYTES, "a line of a megabyte", "longer than ... bytes; break it"),
+        refused("zeros", bytes(300_000), BYTES),
+    ],
+)
+def test_a_line_that_cannot_be_translated_is_refused_by_its_number(run, line, says):
+    result = translate(run, given=GOOD.encode() + b"\n" + line + b"\n" + GOOD.encode())
+    alone = translate(run, "--text", GOOD).stdout
+    assert result.exit_code == 1 and result.stdout == f"{alone}\n{alone}"
+    (message,) = said(result)
+    assert message.startswith("onepage: line 2: ") and message.endswith(f"{says}; refused") and message.isprintable()
+    assert translate(run, "--nbest", "2", "--scores", given=line).stdout == "\n\n"
+
+
+@fault("emoji, other scripts, controls in a line", "the rest is translated; `left out, unknown to the model: ...`")
+def test_what_the_model_does_not_know_in_a_line_is_named(run):
+    texts = [f"{GOOD} 🙂", f"{GOOD} 日本語 中文", "a\0man \x1b[31m in", f"{GOOD}"]
+    result = translate(run, given="\n".join(texts).encode())
+    assert result.exit_code == 0 and result.stdout.count("\n") == 4
+    translated = result.stdout.splitlines()
+    assert translated[0] == translated[1] == translated[3]  # as if it were not there
+    messages = said(result)
+    assert messages[0] == "onepage: line 1: left out, unknown to the model: 🙂" and len(messages) == 3
+    assert messages[1] == "onepage: line 2: left out, unknown to the model: 日本語 中文"
+    assert (
+        messages[2].startswith("onepage: line 3: left out, unknown to the model: U+0000") and messages[2].isprintable()
+    )
+
+
+@fault("a line longer than any of the training", "translated; `... pieces, longer than any sentence of the training`")
+def test_a_line_longer_than_any_of_the_training_is_translated_and_that_is_said(run):
+    result = translate(run, given=b"a man " * 60)
+    (message,) = said(result)
+    assert result.exit_code == 0 and "pieces, longer than any sentence of the training (40)" in message
+    assert result.stdout.strip()
+
+
+@fault("line and paragraph separators of Unicode within a line", "spaces; the output has no line more")
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\r", "\u3000", "\t"])
+def test_nothing_but_a_line_feed_ends_a_line(run, separator):
+    one, other = (translate(run, given=f"a man{space}in Gras\n".encode()) for space in (separator, " "))
+    assert one.stdout == other.stdout and one.exit_code == 0 and not said(one)
+
+
+odd = st.text(st.characters(codec="utf-8"), max_size=40) | st.sampled_from(
+    [
+        "",
+        " ",
+        "\r",
+        "\u2028",
+        "\x85",
+        "\ufeff",
+        "\0",
+        "▁",
+        "</s>",
+        "<s> <pad>",
+        "<unk>",
+        GOOD,
+        "🙂 a man",
+        "a\u0301" * 20,
+    ]
+)
+lines_of_bytes = st.binary(max_size=40) | odd.map(str.encode)
+
+
+@fault("any bytes for sentences (fuzzed)", "as many lines as the input has; a message for each refused")
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(lines_of_bytes, max_size=5), st.booleans(), st.integers(1, 3))
+def test_any_bytes_give_as_many_lines(run, translator, lines, ended, nbest):
+    content = b"\n".join(lines) + b"\n" * ended
+    count = content.count(b"\n") + (not content.endswith(b"\n") and bool(content))
+    translator.nbest = nbest
+    result = monkeyed(translator, run, content, nbest)
+    assert result.stdout_bytes.count(b"\n") == nbest * count
+    assert len(result.stdout.splitlines()) == nbest * count  # nor anything else that ends a line somewhere
+    refused = [line for line in said(result) if line.endswith("; refused")]
+    assert result.exit_code == (1 if refused else 0)
+    assert all(line.startswith("onepage: line ") and line.isprintable() for line in said(result))
+
+
+def monkeyed(translator, run, content, nbest):
+    """The command with a translator that is loaded already."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(translation, "Translator", lambda *settings: translator)
+        return translate(run, "--nbest", str(nbest), given=content)
+
+
+class Pieces(io.BytesIO):
+    """A pipe that gives what it has in pieces of given sizes."""
+
+    def __init__(self, content, sizes):
+        super().__init__(content)
+        self.sizes = iter(sizes)
+
+    def read1(self, size=-1):
+        return super().read1(min(size, next(self.sizes, size)))
+
+
+@fault("a pipe that gives its lines in pieces of any size (fuzzed)", "the same lines")
+@settings(max_examples=200)
+@given(st.lists(st.sampled_from([b"a", b"\n", b"\r\n", b"\xc3", b"\xa9", b"\xe2\x80\xa8"]), max_size=60), st.data())
+def test_lines_do_not_depend_on_how_they_come(parts, data):
+    content = b"".join(parts)
+    sizes = data.draw(st.lists(st.integers(1, 5), max_size=40))
+    found = list(batches(Pieces(content, sizes)))
+    expected = content.split(b"\n")
+    expected = expected[:-1] if expected[-1] == b"" else expected
+    assert [line for group in found for line in group] == [line.removesuffix(b"\r") for line in expected]
+
+
+def test_groups_and_memory_are_bounded():
+    groups = list(batches(io.BytesIO(b"a\n" * (LINES_AT_ONCE + 1) + b"x" * 5 * CHUNK_BYTES + b"\nend")))
+    assert [len(group) for group in groups[:2]] == [LINES_AT_ONCE, 1]
+    long, end = [line for group in groups[2:] for line in group]
+    assert MAX_BYTES < len(long) <= MAX_BYTES + 1 + CHUNK_BYTES and end == b"end"
+
+
+def damaged(run, tmp_path, change):
+    copy = Path(shutil.copytree(run, tmp_path / "damaged"))
+    change(copy)
+    return copy
+
+
+@fault("a run of ResNet-18, an old one, a damaged one, none at all", "one line that says what is wrong with it")
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda p: edit(p / "run.json", task="cls"), "is a run of 'cls', not of the Transformer (mt)"),
+        (lambda p: (p / "run.json").write_text("[]"), "is a run of None, not of the Transformer (mt)"),
+        (lambda p: (p / "run.json").write_text("{"), "run.json cannot be read"),
+        (lambda p: (p / "run.json").unlink(), "run.json is missing"),
+        (lambda p: edit(p / "run.json", device=None), "run.json lacks 'device'; train anew"),
+        (lambda p: edit(p / "run.json", recipe={"beam_size": 5}), "was trained by another version of this program ("),
+        (lambda p: (p / "model.pt").unlink(), "model.pt is missing; train first"),
+        (lambda p: (p / "model.pt").write_bytes(b"PK"), "model.pt is damaged"),
+        (lambda p: (p / "metrics.json").write_text("{"), "metrics.json cannot be read"),
+        (lambda p: edit(p / "metrics.json", decoding=None), "metrics.json does not say how it was decoded"),
+        (lambda p: edit(p / "metrics.json", decoding={"beam_size": 0}), "metrics.json: decoding: beam_size from 1 to"),
+    ],
+)
+def test_a_run_that_cannot_translate_gets_one_line(run, tmp_path, change, says):
+    result = translate(damaged(run, tmp_path, change), "--text", GOOD)
+    assert result.exit_code == 1 and result.stdout == ""
+    (message,) = result.stderr.splitlines()
+    assert message.startswith("onepage: ") and says in message
+
+
+@fault("decoding options out of range, more best than the beam holds", "one line; exit status 2 or 1, nothing loaded")
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        (["--beam", "0"], 2, "0 is not in the range 1<=x<=100"),
+        (["--beam", "x"], 2, "'x' is not a valid integer"),
+        (["--nbest", "101"], 2, "101 is not in the range"),
+        (["--length-penalty", "-1"], 2, "-1.0 is not in the range"),
+        (["--length-penalty", "nan"], 1, "length_penalty: expected a number up to 1e+12, got nan"),
+        (["--beam", "2", "--nbest", "3"], 1, "a beam of 2 has no 3 best; give a larger --beam"),
+    ],
+)
+def test_wrong_options_are_refused(run, arguments, status, says):
+    result = translate(run, "--text", GOOD, *arguments)
+    assert (result.exit_code, result.stdout) == (status, "") and says in result.stderr
+
+
+@fault("translations into a pipe that closes (`| head -1`), Ctrl-C", "nothing more; exit status 141, 130")
+def test_it_ends_quietly_when_nobody_reads_on_and_at_ctrl_c(run):
+    process = started(run)
+    process.stdin.write(b"a man\n")
+    process.stdin.flush()
+    assert process.stdout.readline()
+    process.stdout.close()
+    process.stdin.write(b"a man\n" * 20_000)  # more than a pipe holds
+    process.stdin.close()
+    assert process.wait(timeout=120) == 141
+    assert process.stderr.read().count(b"\n") == 1
+
+    process = started(run)
+    process.stdin.write(b"a man\n")
+    process.stdin.flush()
+    assert process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 130
+    assert process.stderr.read().count(b"\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("redirected", "says"),
+    [
+        pytest.param(
+            ">/dev/full",
+            "cannot write to standard output (No space left on device); the translations are not complete",
+            id="full",
+            marks=fault("a full disk under the translations", "`cannot write to standard output (...)...`"),
+        ),
+        pytest.param(
+            "<&-",
+            "stdin is closed; open it, or give sentences by --text",
+            id="input",
+            marks=fault("standard input or output closed", "`... is closed; open it`"),
+        ),
+        pytest.param(">&-", "stdout is closed; open it", id="output"),
+    ],
+)
+def test_streams_that_cannot_be_used_get_one_line(run, redirected, says):
+    if redirected == ">/dev/full" and not os.path.exists("/dev/full"):
+        pytest.skip("no /dev/full here")
+    command = ["bash", "-c", f'"$0" -m onepage translate --run "$1" {redirected}', sys.executable, str(run)]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "code")}
+    done = subprocess.run(command, env=environment, input=b"a man\n", capture_output=True, timeout=120)
+    assert done.returncode == 1 and done.stderr.decode().splitlines()[1:] == [f"onepage: {says}"]
+
+
+@fault("quotes, $, backticks and comment signs in TEXT of make translate", "part of the sentence; nothing is run")
+@pytest.mark.parametrize("by_environment", [False, True])
+def test_make_passes_a_sentence_as_it_stands(tmp_path, by_environment):
+    sentence = f"a \"b\" 'c' $(shell touch {tmp_path}/x) `touch {tmp_path}/x` $$ $HOME ${{HOME}} \\ ; # % | é 🙂 --beam"
+    program, seen = tmp_path / "onepage", tmp_path / "seen"
+    program.write_text(f'#!/bin/bash\nprintf "%s\\n" "$@" >{seen}\ncat >>{seen}\n', encoding="utf-8")
+    program.chmod(0o755)
+    (tmp_path / "ready").touch()
+    environment = {key: value for key, value in os.environ.items() if key not in OURS}
+    command = ["make", "translate", f"OUT={tmp_path}", f"ONEPAGE={program}", f"READY={tmp_path / 'ready'}"]
+    command += [f"PYTHON={sys.executable}"]
+    for text, expected in ((sentence, ["--text", sentence]), ("", ["from standard input"])):
+        given = command if by_environment or not text else [*command, f"TEXT={text}"]
+        surroundings = environment | ({"TEXT": text} if by_environment else {})
+        done = subprocess.run(
+            given, cwd=REPOSITORY, env=surroundings, input="from standard input\n" * (not text), text=True,
+            capture_output=True, timeout=60,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert seen.read_text(encoding="utf-8").splitlines() == ["translate", "--out", str(tmp_path), *expected]
+    assert not (tmp_path / "x").exists()
