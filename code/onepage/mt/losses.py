@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from onepage.mt.batching import Batch
+from onepage.mt.output_loss import output_loss
 from onepage.mt.tokenizer import PAD
 from onepage.mt.transformer import Transformer
 
@@ -33,10 +34,11 @@ def batch_loss(model: Transformer, batch: Batch, label_smoothing: float, precisi
     with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
         memory, mask = model.encode(source)
         hidden = model.decode(target, memory, mask)
-        logits = model.logits(hidden.reshape(-1, hidden.shape[-1]).index_select(0, real.to(device)))
-    if r_drop:
-        return agreement_loss(logits.float(), labels, label_smoothing, r_drop)
-    return F.cross_entropy(logits.float(), labels, label_smoothing=label_smoothing, ignore_index=IGNORED)
+        hidden = hidden.reshape(-1, hidden.shape[-1]).index_select(0, real.to(device))
+        if r_drop:
+            return agreement_loss(model.logits(hidden).float(), labels, label_smoothing, r_drop)
+    dtype = torch.bfloat16 if precision == "bf16" else hidden.dtype
+    return output_loss(hidden, model.embedding.weight, model.output_bias, labels, label_smoothing, IGNORED, dtype)
 
 
 def agreement_loss(logits: Tensor, labels: Tensor, label_smoothing: float, weight: float) -> Tensor:

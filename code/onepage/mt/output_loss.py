@@ -1,0 +1,72 @@
+"""Output layer and label-smoothed cross-entropy in one, so that no (tokens, vocabulary) array outlives its use.
+
+The logits of some rows are made, turned into the loss and then in place into its gradient, and that at once into the
+gradients of hidden states, weight and bias; then come the next rows. What torch does one by one, over all rows in main
+memory, is more than a third of a step on a CPU: log-softmax and its gradient, an array of zeros for the labels'
+gradient, another for the smoothing's, their sum, and each cast to fp32 and back. Szegedy et al. 2016, section 7
+(label smoothing). Shapes: N rows, D width, V vocabulary.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+ROWS = {"cpu": 256, "cuda": 4096}  # made at a time: few enough to stay in a cache, or in a GPU's memory
+
+
+def output_loss(
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    labels: Tensor,
+    label_smoothing: float,
+    ignored: int,
+    dtype: torch.dtype,
+) -> Tensor:
+    """Mean cross-entropy of ``labels`` (N,) under softmax(hidden weight^T + bias), nats, but for those ``ignored``.
+
+    hidden (N, D), weight (V, D), bias (V,). ``dtype``: of the products; everything else is in fp32.
+    """
+    if torch.is_grad_enabled():
+        loss: Tensor = _OutputLoss.apply(hidden, weight, bias, labels, label_smoothing, ignored, dtype)
+        return loss
+    logits = F.linear(hidden.to(dtype), weight.to(dtype), bias.to(dtype))
+    return F.cross_entropy(logits.to(bias.dtype), labels, label_smoothing=label_smoothing, ignore_index=ignored)
+
+
+class _OutputLoss(torch.autograd.Function):
+    """The gradients are made on the way forward, for a loss that counts once; backward multiplies them."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, smoothing: float, ignored: int,
+        dtype: torch.dtype,
+    ) -> Tensor:  # fmt: skip
+        small_hidden, small_weight, small_bias = hidden.to(dtype), weight.to(dtype), bias.to(dtype)
+        counted = labels != ignored
+        share = counted.to(bias.dtype)[:, None] / counted.sum()  # of each row in the mean
+        label = labels.masked_fill(~counted, 0)[:, None]
+        to_hidden, to_weight, to_bias = torch.empty_like(hidden), torch.zeros_like(weight), torch.zeros_like(bias)
+        total = bias.new_zeros(())
+        for rows in torch.arange(len(hidden)).split(ROWS[hidden.device.type]):
+            part = slice(int(rows[0]), int(rows[-1]) + 1)
+            logits = F.linear(small_hidden[part], small_weight, small_bias).to(bias.dtype)
+            logs = torch.log_softmax(logits, dim=-1)
+            loss = (smoothing - 1) * logs.gather(1, label[part]) - smoothing * logs.mean(-1, keepdim=True)
+            total += (loss * share[part]).sum()
+            gradient = logs.exp_().sub_(smoothing / len(bias))
+            gradient.scatter_add_(1, label[part], gradient.new_full((len(rows), 1), smoothing - 1))
+            gradient *= share[part]
+            to_bias += gradient.sum(0)
+            small = gradient.to(dtype)
+            to_hidden[part] = small @ small_weight
+            to_weight += small.t() @ small_hidden[part]
+        ctx.save_for_backward(to_hidden, to_weight, to_bias)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
+        to_hidden, to_weight, to_bias = ctx.saved_tensors
+        return to_hidden * upstream[0], to_weight * upstream[0], to_bias * upstream[0], None, None, None, None
