@@ -73,9 +73,10 @@ export PYTHONHASHSEED := 0
 export CUBLAS_WORKSPACE_CONFIG := :4096:8
 export LC_ALL := C.UTF-8
 export STRICT
-# A sentence is anything: make never expands it, the shell finds it in the environment
+# A sentence, and the name of an image, is anything: make never expands it, the shell finds it in the environment
 unexport TEXT
 export SENTENCE := $(value TEXT)
+export IMAGE := $(value FILE)
 unexport PYTHONDONTWRITEBYTECODE PYTHONHOME SACREBLEU_SEED
 PY := $(VENV)/bin/python
 ONEPAGE := $(PY) -m onepage
@@ -134,7 +135,7 @@ endif
 endif
 
 .PHONY: help all setup setup-tex setup-compare doctor data cls mt report verify provenance reference runs claims test check
-.PHONY: lint types unit repro bench-cls bench-mt bench-conv translate clean several each
+.PHONY: lint types unit repro bench-cls bench-mt bench-conv translate classify clean several each
 help: ## what can be made, and the variables that steer it
 	@echo "make TARGET [VARIABLE=value ...]"
 	@echo
@@ -159,7 +160,7 @@ help: ## what can be made, and the variables that steer it
 	@echo "  STRICT=0            1: a claim that is NOT CHECKED fails make verify"
 	@echo "  REF=                a folder of report/reference that make verify compares the runs with"
 	@echo "  NAME=               what make reference calls the result: the hardware"
-	@echo "  FILE=               a picture or page that make provenance looks at"
+	@echo "  FILE=               a picture or page that make provenance looks at, or an image that make classify classifies"
 	@echo "  BENCH_RUN=          a run that make bench-cls reads its time to 80 % off (empty: it trains one), or whose model"
 	@echo "                      make bench-mt translates with (empty: that of make mt with these settings)"
 	@echo "  BENCH_MINUTES=5     training of the plain loop in make bench-cls; what it does not reach is projected"
@@ -267,6 +268,8 @@ doctor: $(READY) ## check this machine: Python, torch, memory, disk, TeX, data s
 
 translate: $(READY) ## translate TEXT, or standard input, a sentence a line, with the Transformer evaluated last
 	@$(ONEPAGE) translate --out $(OUT) $(if $(value TEXT),--text "$$SENTENCE")
+classify: $(READY) ## classify the image FILE with the ResNet-18 evaluated last
+	@$(ONEPAGE) classify --out $(OUT) -- $(if $(value FILE),"$$IMAGE",$(error FILE is not given; make classify FILE=photo.jpg))
 
 lint: $(READY)
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from onepage.benchmarks.command import bench
+from onepage.cls.command import classify
 from onepage.errors import UserError
 from onepage.mt.command import translate
 from onepage.options import begins, data_dir_option, out_option
@@ -257,5 +258,5 @@ def doctor(out: Path, data_dir: Path, mirror: str, device: str, pdf_engine: str,
     sys.exit(run(data_dir, out, mirror or None, device, pdf_engine, src, tgt))
 
 
-for command in (bench, translate, digest, verify, provenance, reference):
+for command in (bench, translate, classify, digest, verify, provenance, reference):
     main.add_command(command)
