@@ -1,5 +1,6 @@
 """The command line behind the make targets: one command a stage, files in, files out. Make alone knows the order."""
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import click
 from onepage.benchmarks.command import bench
 from onepage.errors import UserError
 from onepage.options import data_dir_option, out_option
+from onepage.training import launch
 
 TASK = click.Choice(["cls", "mt"])
 # torch takes a second to import: each command imports what it needs, so that --help and the drawing stages stay quick
@@ -29,7 +31,7 @@ class Program(click.Group):
         except UserError as error:
             if context.params.get("debug"):
                 raise
-            click.echo(f"onepage: {one_line(error)}", err=True)
+            say_error(error)
             number = getattr(error, "number", None)  # of the signal, when training was interrupted
             sys.exit(1 if number is None else 128 + number)
         except KeyboardInterrupt:
@@ -40,8 +42,16 @@ class Program(click.Group):
                 raise
             if context.params.get("debug"):
                 raise
-            click.echo(f"onepage: {one_line(error)}; see --debug for where", err=True)
+            say_error(error, "; see --debug for where")
             sys.exit(1)
+
+
+def say_error(error: BaseException, more: str = "") -> None:
+    """One line on stderr; one of several processes of a training leaves it to what started them, or gives its rank."""
+    line = one_line(error) + more
+    if not launch.told(line):
+        rank = os.environ.get("RANK", "0") if os.environ.get("WORLD_SIZE", "1") != "1" else "0"
+        click.echo(f"onepage: {f'process {rank}: ' if rank != '0' else ''}{line}", err=True)
 
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -110,34 +120,53 @@ def data(task: str, target: Path, **settings: Any) -> None:
     show_envvar=True,
     help="Seconds between checkpoints; the ends of epochs are saved besides.",
 )
-def train(task: str, target: Path, run: Path, seed: int, data_dir: Path, save_every: float) -> None:
+@click.option(
+    "--processes", type=click.IntRange(1, 1024), default=1, show_default=True, help="On this machine, by torchrun."
+)
+@click.option("--torchrun", default="", help="Options of torchrun, as one text: several nodes, restarts.")
+def train(
+    task: str, target: Path, run: Path, seed: int, data_dir: Path, save_every: float, processes: int, torchrun: str
+) -> None:
     """Train TASK as its plan says, to RUN/model.pt; goes on from a checkpoint where there is one.
 
-    Interrupt it with Ctrl-C or SIGTERM: it saves and stops, and the same command goes on to the same result.
+    Interrupt it with Ctrl-C or SIGTERM: it saves and stops, and the same command goes on to the same result. With
+    --processes or --torchrun several processes share each batch; `torchrun ... -m onepage train ...` does so too.
     """
     from onepage import plan, stamps
-    from onepage.training import session
+    from onepage.training import distributed, session
     from onepage.training.locking import cpu_training_lock
 
     session.SAVE_EVERY_SECONDS = save_every
     made = plan.read(target)
     settings, block = plan.settings_of(made, seed)
     program = stamps.digest_files(stamps.files_of(f"train-{task}"))
-    with cpu_training_lock(made["device"], click.echo):
+    joined = distributed.in_job()
+    if (processes > 1 or torchrun.strip()) and not joined:
+        world = launch.world(processes, torchrun)
+        if session.Session(run, settings, block, program, world=world).finished():
+            return
+        words = ["train", task, "--plan", str(target), "--run", str(run), "--seed", str(seed)]
+        words += ["--data-dir", str(data_dir), "--save-every", str(save_every)]
+        with cpu_training_lock(made["device"], click.echo):
+            launch.launch(run, processes, torchrun, settings.threads, words)
+        return
+    # what started the processes holds the lock for all
+    lock = contextlib.nullcontext() if joined else cpu_training_lock(made["device"], click.echo)
+    with lock, distributed.join(made["device"]) as ranks:
         if task == "cls":
             from onepage.cls.train import train as train_cls
             from onepage.data.images import load_images
 
             images = load_images(data_dir, made["set"])
             same_data(images.digest, made["data_digest"], "planned", f"delete {target} and run make again")
-            train_cls(settings, images, run, block, program)
+            train_cls(settings, images, run, block, program, ranks)
         else:
             from onepage.data.translation import load_translation
             from onepage.mt.train import train as train_mt
 
             pairs = load_translation(data_dir, made["set"], made["src"], made["tgt"])
             same_data(pairs.digest, made["data_digest"], "planned", f"delete {target} and run make again")
-            train_mt(settings, pairs, run, block, program)
+            train_mt(settings, pairs, run, block, program, ranks)
 
 
 @main.command()

@@ -20,7 +20,7 @@ REPOSITORY = PACKAGE.parents[1]
 
 # What each stage reads, as patterns below code/onepage/ (or below the repository, with a leading slash).
 SHARED = ["training/seeding.py", "training/schedules.py", "training/averaging.py", "training/weights.py"]
-SHARED += ["training/recipe.py", "training/muon.py"]
+SHARED += ["training/recipe.py", "training/muon.py", "training/distributed.py"]
 DRAWN = ["/figures/onepage.mplstyle", "/figures/fonts/*.ttf", "/env/requirements.txt", "verification/lineage.py"]
 DRAWN += [f"figures/{name}.py" for name in ("style", "sheet", "text", "curves")]
 STAGES: dict[str, list[str]] = {
