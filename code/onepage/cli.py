@@ -14,6 +14,7 @@ from onepage.options import data_dir_option, out_option
 from onepage.training import launch
 
 TASK = click.Choice(["cls", "mt"])
+own_gpu_option = click.option("--own-gpu", is_flag=True, help="Take a GPU that no other run with this option uses.")
 # torch takes a second to import: each command imports what it needs, so that --help and the drawing stages stay quick
 
 
@@ -124,8 +125,17 @@ def data(task: str, target: Path, **settings: Any) -> None:
     "--processes", type=click.IntRange(1, 1024), default=1, show_default=True, help="On this machine, by torchrun."
 )
 @click.option("--torchrun", default="", help="Options of torchrun, as one text: several nodes, restarts.")
+@own_gpu_option
 def train(
-    task: str, target: Path, run: Path, seed: int, data_dir: Path, save_every: float, processes: int, torchrun: str
+    task: str,
+    target: Path,
+    run: Path,
+    seed: int,
+    data_dir: Path,
+    save_every: float,
+    processes: int,
+    torchrun: str,
+    own_gpu: bool,
 ) -> None:
     """Train TASK as its plan says, to RUN/model.pt; goes on from a checkpoint where there is one.
 
@@ -133,8 +143,7 @@ def train(
     --processes or --torchrun several processes share each batch; `torchrun ... -m onepage train ...` does so too.
     """
     from onepage import plan, stamps
-    from onepage.training import distributed, session
-    from onepage.training.locking import cpu_training_lock
+    from onepage.training import distributed, locking, session
 
     session.SAVE_EVERY_SECONDS = save_every
     made = plan.read(target)
@@ -147,11 +156,13 @@ def train(
             return
         words = ["train", task, "--plan", str(target), "--run", str(run), "--seed", str(seed)]
         words += ["--data-dir", str(data_dir), "--save-every", str(save_every)]
-        with cpu_training_lock(made["device"], click.echo):
+        with locking.cpu_training_lock(made["device"], click.echo):
             launch.launch(run, processes, torchrun, settings.threads, words)
         return
-    # what started the processes holds the lock for all
-    lock = contextlib.nullcontext() if joined else cpu_training_lock(made["device"], click.echo)
+    # what started several processes holds the lock for all
+    lock = contextlib.nullcontext() if joined else locking.cpu_training_lock(made["device"], click.echo)
+    if own_gpu:
+        lock = locking.own_gpu(made["device"], click.echo)
     with lock, distributed.join(made["device"]) as ranks:
         if task == "cls":
             from onepage.cls.train import train as train_cls
@@ -174,12 +185,15 @@ def train(
 @click.option("--run", type=click.Path(path_type=Path), required=True, help="Trained run folder.")
 @click.option("--plan", "target", type=click.Path(path_type=Path), help="With mt: its recipe says how to decode.")
 @data_dir_option
-def evaluate(task: str, run: Path, target: Path | None, data_dir: Path) -> None:
+@own_gpu_option
+def evaluate(task: str, run: Path, target: Path | None, data_dir: Path, own_gpu: bool) -> None:
     """Score RUN/model.pt on the test data: metrics.json, predictions.npz, explain.npz."""
     from onepage.files import read_json
-    from onepage.training import checkpoint
+    from onepage.training import checkpoint, locking
 
     block = read_json(run / "run.json")
+    if own_gpu:
+        click.get_current_context().with_resource(locking.own_gpu(block["device"], click.echo))
     if (run / "model.pt").exists():  # written last: what else training left there is of no more use
         checkpoint.remove_all(run)
     if task == "cls":

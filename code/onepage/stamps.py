@@ -10,6 +10,7 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import sys
 import tomllib
 from pathlib import Path
@@ -117,6 +118,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", action="append", help="a seed to train, or several; the first is shown (default: 0)")
     parser.add_argument("--draws", action="store_true", help="the goals draw: refresh the stamps of pictures too")
     parser.add_argument("--engine", default="", help="the goals make the page, with this engine")
+    parser.add_argument("--processes", type=int, default=1, help="processes of a training on each machine")
+    parser.add_argument("--torchrun", default="", help="options of torchrun; of these the number of nodes counts")
     given = parser.parse_args(arguments)
     runs, seeds = {}, given.seed or ["0"]
     for path in given.plan:
@@ -134,6 +137,9 @@ def main(arguments: list[str]) -> int:
             }
             decided |= {"versions": plan["versions"], "recipe": recipe}
             decided["program"] = digest_files(files_of(f"train-{task}"))
+            nodes = re.search(r"--nnodes[= ]([\d:]+)", given.torchrun)
+            if given.processes > 1 or nodes:
+                decided["processes"] = [given.processes, nodes[1] if nodes else "1"]
             evaluates = {"program": digest_files(files_of(f"evaluate-{task}")), **later}
             for seed in seeds:
                 refresh(beside / f"seed{seed}" / ".stamp" / "train", {**decided, "seed": seed})

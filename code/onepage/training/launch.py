@@ -13,6 +13,7 @@ import shlex
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,18 +41,21 @@ def told(line: str) -> bool:
     return True
 
 
-def parse(processes: int, options: str, command: list[str] | None = None) -> Any:
-    """torchrun's own reading of its command line; raises UserError for options that it refuses."""
+def parse(processes: int, options: str, command: Sequence[str] = ()) -> Any:
+    """torchrun's own reading of its options, with ``onepage COMMAND`` to run; raises UserError for what it refuses."""
     from torch.distributed import run as torchrun
 
     given = ["--nproc-per-node", str(processes), "--shutdown-timeout", SHUTDOWN_SECONDS]
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            words = [*given, *shlex.split(options), "-m", "onepage", *(command or [])]
+            words = [*given, *shlex.split(options), "-m", "onepage"]
             arguments = torchrun.get_args_parser().parse_args(words)
         if arguments.training_script != "onepage":
             raise ValueError(f"{arguments.training_script} is no option of torchrun")
+        arguments.training_script_args = list(
+            command
+        )  # not through its parser: there --run would be short for --run-path
         return arguments
     except SystemExit:
         why = (said.getvalue().splitlines() or ["refused"])[-1].rpartition("error: ")[2]
@@ -69,7 +73,7 @@ def world(processes: int, options: str) -> int:
         raise UserError(f"TORCHRUN={options!r}: --nnodes must be a number, or two with a colon") from None
 
 
-def launch(run: Path, processes: int, options: str, threads: int, command: list[str]) -> None:
+def launch(run: Path, processes: int, options: str, threads: int, command: Sequence[str]) -> None:
     """Run ``onepage COMMAND`` in ``processes`` processes on this machine, joined as ``options`` of torchrun say.
 
     Raises UserError, with one line on why and where the training stands, when any of them fails; Ended after a signal.
@@ -81,6 +85,8 @@ def launch(run: Path, processes: int, options: str, threads: int, command: list[
     arguments = parse(processes, options, command)
     os.environ[LAUNCHED] = "1"
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    # a store for each restart: in the shared one (torch 2.13) restarted processes find the addresses of those that died
+    os.environ.setdefault("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "1")
     logging.disable(logging.CRITICAL)  # of torchrun, in many lines; ours stands below
     sys.stdout.flush()
     try:
@@ -98,8 +104,12 @@ def launch(run: Path, processes: int, options: str, threads: int, command: list[
 
 
 def reason(failures: dict[int, Any], run: Path) -> str:
-    """One line on the process that failed first; ``failures`` by rank are torchrun's."""
-    rank, first = min(failures.items(), key=lambda item: (item[1].timestamp, item[0]))
+    """One line on the process that failed first, of torchrun's ``failures`` by rank."""
+
+    def order(item: tuple[int, Any]) -> tuple[bool, int, int]:
+        return item[1].exitcode == -signal.SIGTERM, item[1].timestamp, item[0]  # torchrun ends the rest by SIGTERM
+
+    rank, first = min(failures.items(), key=order)
     if first.exitcode < 0:
         name = signal.Signals(-first.exitcode).name
         return f"process {rank} of the training was killed ({name}); {where(run)}"
