@@ -16,7 +16,7 @@ import onepage
 from onepage.data import sources
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = ["README.md", "docs/add-a-task.md", "env/README.md"]
+DOCUMENTS = ["README.md", "docs/add-a-task.md", "docs/several-processes.md", "env/README.md"]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 CITATION = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
