@@ -74,7 +74,7 @@ export CUBLAS_WORKSPACE_CONFIG := :4096:8
 export LC_ALL := C.UTF-8
 export STRICT
 # A sentence, and the name of an image, is anything: make never expands it, the shell finds it in the environment
-unexport TEXT
+unexport TEXT FILE
 export SENTENCE := $(value TEXT)
 export IMAGE := $(value FILE)
 unexport PYTHONDONTWRITEBYTECODE PYTHONHOME SACREBLEU_SEED
