@@ -17,6 +17,7 @@ from PIL import Image
 
 from onepage.cls import pictures
 from onepage.cls.command import shown
+from onepage.errors import UserError
 from onepage.training import checkpoint
 from onepage.training.weights import digest_tensors
 from test_make import OURS
@@ -148,6 +149,19 @@ def test_metadata_can_be_wrong(run, tmp_path):
     (tmp_path / "text.png").write_bytes(png(4, 4, zlib.compress(bytes(20)), chunk))
     result = classify(run, tmp_path / "text.png")
     assert len(said(result)) == (1 if result.exit_code else 0)
+
+
+@fault("a damaged TIFF, of which its decoder writes to standard error itself", "our one line alone")
+def test_decoders_add_no_lines_of_their_own(tmp_path, capfd):
+    content = bytearray(encoded(NOISE, "TIFF", compression="jpeg"))
+    start = content.index(b"\xff\xda")  # start of scan: the decoder finds no component of that number
+    content[start + 5] = 127
+    (tmp_path / "a.tiff").write_bytes(content)
+    with pytest.raises(UserError, match=r"is damaged or cut off \("):
+        pictures.read(tmp_path / "a.tiff")
+    assert capfd.readouterr().err == ""
+    os.write(2, b"heard")
+    assert capfd.readouterr().err == "heard"
 
 
 def damaged(run, tmp_path, change):

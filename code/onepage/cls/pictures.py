@@ -9,6 +9,7 @@ import contextlib
 import errno
 import os
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ def read(path: Path) -> Image.Image:
     Raises UserError, its text without the file's name, for what is missing, no file, no picture, cut off or too large.
     """
     Image.init()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _decoders_silent():
         warnings.simplefilter("ignore")  # about metadata; what makes the picture unreadable is an exception
         try:
             if path.exists() and not path.is_file():  # a pipe would be waited for, a device read without end
@@ -46,8 +47,7 @@ def read(path: Path) -> Image.Image:
         except Image.DecompressionBombError:
             raise UserError(f"has more than {MOST_PIXELS:,} pixels; make it smaller") from None
         except UnidentifiedImageError:
-            names = ", ".join(name for name in ("PNG", "JPEG", "WebP", "TIFF", "GIF", "BMP"))
-            raise UserError(f"is not a picture that can be read ({names} and a few more can)") from None
+            raise UserError("is not a picture that can be read (PNG, JPEG, WebP, TIFF, GIF, BMP can)") from None
         except MemoryError:
             raise UserError("needs more memory than there is; make it smaller") from None
         except Exception as error:  # damaged files raise many kinds
@@ -56,6 +56,23 @@ def read(path: Path) -> Image.Image:
             if isinstance(error, OSError) and error.errno:
                 raise UserError(f"cannot be read ({os.strerror(error.errno)})") from None
             raise UserError(f"is damaged or cut off ({str(error) or type(error).__name__:.80})") from None
+
+
+@contextlib.contextmanager
+def _decoders_silent() -> Iterator[None]:
+    """Keep libtiff, which Pillow lets write to file descriptor 2, from adding lines of its own to the one we give."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # closed: nobody reads it
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def reduce(image: Image.Image) -> np.ndarray:
