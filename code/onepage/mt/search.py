@@ -100,7 +100,7 @@ def beam_over(
     results: list[list[Hypothesis]] = [[] for _ in sources]
     on_cpu = decoder.model.positions.device.type == "cpu"
     threads = torch.get_num_threads() if on_cpu else 1
-    share = -(-sum(map(len, sources)) // threads)  # no thread is left without a batch
+    share = max(map(len, sources), default=0) * -(-len(sources) // threads)  # no thread is left without a batch
     chunks = list(batches(sources, min(batch_tokens // beam_size, share)))
 
     def search(chunk: list[int]) -> list[list[Hypothesis]]:
