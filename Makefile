@@ -27,6 +27,9 @@ DEVICE ?= auto
 THREADS ?= 0
 RECIPE ?=
 BUDGET_MIN ?= 0
+NPROC ?= 1
+TORCHRUN ?=
+JOBS ?= 1
 PDF_ENGINE ?= auto
 PAPER ?= a4
 TORCH ?= auto
@@ -44,9 +47,22 @@ TEXT ?=
 PYTEST ?=
 
 single = $(if $(word 2,$($1)),$(error $1="$($1)": a value with spaces cannot be used; choose one without))
-$(foreach variable,PROFILE SEED DATA DATA_MIRROR SRC TGT DEVICE THREADS RECIPE PDF_ENGINE PAPER TORCH PYTHON OUT DATA_DIR VENV STRICT BUDGET_MIN BENCH_RUN BENCH_MINUTES,$(call single,$(variable)))
+$(foreach variable,PROFILE SEED DATA DATA_MIRROR SRC TGT DEVICE THREADS RECIPE PDF_ENGINE PAPER TORCH PYTHON OUT DATA_DIR VENV STRICT BUDGET_MIN NPROC JOBS BENCH_RUN BENCH_MINUTES,$(call single,$(variable)))
 ifneq ($(shell [[ "$(SEED)$(THREADS)$(BUDGET_MIN)" =~ ^[0-9]+$$ ]] && echo ok),ok)
 $(error SEED="$(SEED)", THREADS="$(THREADS)", BUDGET_MIN="$(BUDGET_MIN)": all must be whole numbers, 0 or more)
+endif
+ifneq ($(shell [[ "$(NPROC) $(JOBS)" =~ ^[1-9][0-9]{0,3}\ [1-9][0-9]{0,3}$$ ]] && echo ok),ok)
+$(error NPROC="$(NPROC)", JOBS="$(JOBS)": both must be whole numbers, 1 or more)
+endif
+ifneq ($(filter-out 0,$(BUDGET_MIN)),)
+ifneq ($(filter-out 1,$(NPROC))$(strip $(TORCHRUN)),)
+$(error BUDGET_MIN=$(BUDGET_MIN) is laid out for one process; leave out BUDGET_MIN, or NPROC and TORCHRUN)
+endif
+endif
+ifneq ($(filter-out 1,$(JOBS)),)
+ifneq ($(filter-out 1,$(NPROC))$(strip $(TORCHRUN)),)
+$(error JOBS=$(JOBS) gives each seed one device; leave out JOBS, or NPROC and TORCHRUN)
+endif
 endif
 ifeq ($(filter a4 letter,$(PAPER)),)
 $(error PAPER="$(PAPER)" is neither a4 nor letter; choose one)
@@ -73,13 +89,20 @@ export PYTHONHASHSEED := 0
 export CUBLAS_WORKSPACE_CONFIG := :4096:8
 export LC_ALL := C.UTF-8
 export STRICT
-# A sentence is anything: make never expands it, the shell finds it in the environment
+# A sentence, and the name of an image, is anything: make never expands it, the shell finds it in the environment
 unexport TEXT
 export SENTENCE := $(value TEXT)
+export IMAGE := $(value FILE)
 unexport PYTHONDONTWRITEBYTECODE PYTHONHOME SACREBLEU_SEED
 PY := $(VENV)/bin/python
 ONEPAGE := $(PY) -m onepage
 READY := $(VENV)/stamp.json
+
+# Several processes a training, by torchrun; its options are one text for the shell, whatever stands in them
+quoted = '$(subst ','\'',$1)'
+RANKS := $(if $(filter-out 1,$(NPROC))$(strip $(TORCHRUN)),--processes $(NPROC) --torchrun $(call quoted,$(TORCHRUN)))
+# With JOBS each training and each evaluation takes a GPU for itself, and waits where none is free
+OWN_GPU := $(if $(filter-out 1,$(JOBS)),--own-gpu)
 
 # What the goals asked for need: both tasks, one, or none
 GOALS := $(or $(MAKECMDGOALS),help)
@@ -88,7 +111,7 @@ NEED_MT := $(filter all mt bench-mt runs repro report verify claims reference,$(
 NEED_PAGE := $(filter all report reference,$(GOALS))
 TRAINS := $(filter all cls mt runs repro,$(GOALS))
 ifneq ($(RECIPE),)
-ifneq ($(filter-out cls mt bench-cls bench-mt,$(GOALS)),)
+ifneq ($(filter-out cls mt bench-cls bench-mt bench-scale,$(GOALS)),)
 $(error RECIPE=$(RECIPE) is for one task: make cls RECIPE=... or make mt RECIPE=...)
 endif
 endif
@@ -127,14 +150,14 @@ RUN_MT = $(RUNS_MT)/seed$(SEED)
 PLANS_HERE := $(if $(CLS_FOLDER),--plan $(PLAN_CLS)) $(if $(MT_FOLDER),--plan $(PLAN_MT))
 ifneq ($(strip $(PLANS_HERE)),)
 STAMPED := $(shell $(or $(wildcard $(PY)),$(PYTHON)) -S -E code/onepage/stamps.py --out $(OUT) $(EVERY_SEED:%=--seed %) $(PLANS_HERE) \
-  $(if $(filter all cls mt report reference,$(GOALS)),--draws) --engine "$(ENGINE)" --paper $(PAPER) 2>&1 || echo failed)
+  $(if $(filter all cls mt report reference,$(GOALS)),--draws) --engine "$(ENGINE)" --paper $(PAPER) $(RANKS) 2>&1 || echo failed)
 ifneq ($(STAMPED),)
 $(error $(STAMPED))
 endif
 endif
 
 .PHONY: help all setup setup-tex setup-compare doctor data cls mt report verify provenance reference runs claims test check
-.PHONY: lint types unit repro bench-cls bench-mt bench-conv translate clean several each
+.PHONY: lint types unit repro bench-cls bench-mt bench-scale bench-conv translate classify clean several each
 help: ## what can be made, and the variables that steer it
 	@echo "make TARGET [VARIABLE=value ...]"
 	@echo
@@ -150,6 +173,9 @@ help: ## what can be made, and the variables that steer it
 	@echo "  THREADS=0           CPU threads; 0 takes the recipe's (more is faster, and gives other last digits)"
 	@echo "  RECIPE=             a recipe of your own, with make cls or make mt (see code/onepage/configs)"
 	@echo "  BUDGET_MIN=0        minutes of training a task that its recipe is laid out for; 0: as long as the recipe says"
+	@echo "  NPROC=1             processes of a training on this machine, by torchrun: one a GPU, or on the CPU's cores"
+	@echo "  TORCHRUN=           options of torchrun: several nodes, restarts; see docs/several-processes.md"
+	@echo "  JOBS=1              seeds that run at once, each on a GPU of its own; on a CPU one after another"
 	@echo "  PDF_ENGINE=auto     latex, typst, or auto: LaTeX where it is, else the typst wheel"
 	@echo "  PAPER=a4            a4 or letter"
 	@echo "  TORCH=auto          which build of torch setup installs: cpu, cuda, or auto: cuda where a GPU is"
@@ -159,7 +185,7 @@ help: ## what can be made, and the variables that steer it
 	@echo "  STRICT=0            1: a claim that is NOT CHECKED fails make verify"
 	@echo "  REF=                a folder of report/reference that make verify compares the runs with"
 	@echo "  NAME=               what make reference calls the result: the hardware"
-	@echo "  FILE=               a picture or page that make provenance looks at"
+	@echo "  FILE=               a picture or page that make provenance looks at, or an image that make classify classifies"
 	@echo "  BENCH_RUN=          a run that make bench-cls reads its time to 80 % off (empty: it trains one), or whose model"
 	@echo "                      make bench-mt translates with (empty: that of make mt with these settings)"
 	@echo "  BENCH_MINUTES=5     training of the plain loop in make bench-cls; what it does not reach is projected"
@@ -207,13 +233,13 @@ $(ENGINE_MK): $(READY)
 # model.pt <- train, metrics.json <- evaluate, figures.json <- draw, report.pdf <- render
 ifneq ($(TRAINS),)
 $(EVERY_SEED:%=$(RUNS_CLS)/seed%/model.pt): $(RUNS_CLS)/seed%/model.pt: $(RUNS_CLS)/seed%/.stamp/train
-	@$(ONEPAGE) train cls --plan $(PLAN_CLS) --run $(RUNS_CLS)/seed$* --seed $* --data-dir $(DATA_DIR)
+	@$(ONEPAGE) train cls --plan $(PLAN_CLS) --run $(RUNS_CLS)/seed$* --seed $* --data-dir $(DATA_DIR) $(RANKS) $(OWN_GPU)
 $(EVERY_SEED:%=$(RUNS_CLS)/seed%/metrics.json): $(RUNS_CLS)/seed%/metrics.json: $(RUNS_CLS)/seed%/model.pt $(RUNS_CLS)/seed%/.stamp/evaluate
-	@$(ONEPAGE) evaluate cls --run $(RUNS_CLS)/seed$* --data-dir $(DATA_DIR)
+	@$(ONEPAGE) evaluate cls --run $(RUNS_CLS)/seed$* --data-dir $(DATA_DIR) $(OWN_GPU)
 $(EVERY_SEED:%=$(RUNS_MT)/seed%/model.pt): $(RUNS_MT)/seed%/model.pt: $(RUNS_MT)/seed%/.stamp/train
-	@$(ONEPAGE) train mt --plan $(PLAN_MT) --run $(RUNS_MT)/seed$* --seed $* --data-dir $(DATA_DIR)
+	@$(ONEPAGE) train mt --plan $(PLAN_MT) --run $(RUNS_MT)/seed$* --seed $* --data-dir $(DATA_DIR) $(RANKS) $(OWN_GPU)
 $(EVERY_SEED:%=$(RUNS_MT)/seed%/metrics.json): $(RUNS_MT)/seed%/metrics.json: $(RUNS_MT)/seed%/model.pt $(RUNS_MT)/seed%/.stamp/evaluate
-	@$(ONEPAGE) evaluate mt --plan $(PLAN_MT) --run $(RUNS_MT)/seed$* --data-dir $(DATA_DIR)
+	@$(ONEPAGE) evaluate mt --plan $(PLAN_MT) --run $(RUNS_MT)/seed$* --data-dir $(DATA_DIR) $(OWN_GPU)
 else
 $(EVERY_SEED:%=$(RUNS_CLS)/seed%/metrics.json):
 	@echo "not run: $(@D); run: make cls" >&2; exit 1
@@ -234,6 +260,8 @@ $(OUT)/figures/mt/figures.json: $(RUN_MT)/metrics.json $(RUNS_MT)/seeds.json $(O
 
 # Several seeds: each is trained and evaluated, and one that fails keeps no other from running (-k). Then the goals are
 # made of the first and of those that lie beside it. Each make is a command by itself: a signal reaches the training.
+# JOBS run at once on GPUs; on a CPU, which two trainings would share at a loss, one does.
+AT_ONCE = $(if $(filter cuda,$(CLS_DEVICE) $(MT_DEVICE)),$(JOBS),1)
 SHOWN_RUNS = $(if $(NEED_CLS),$(RUN_CLS)) $(if $(NEED_MT),$(RUN_MT))
 EVERY_RUN = $(foreach seed,$(EVERY_SEED),$(if $(NEED_CLS),$(RUNS_CLS)/seed$(seed)) $(if $(NEED_MT),$(RUNS_MT)/seed$(seed)))
 # prints those of the runs $1 that are not evaluated, or whose metrics are older than what they are made of
@@ -241,7 +269,7 @@ unfinished = for run in $1; do if [[ ! -e $$run/metrics.json $(if $(TRAINS),|| $
   || $$run/metrics.json -ot $$run/.stamp/evaluate || $$run/model.pt -ot $$run/.stamp/train) ]]; then \
   echo -n " $${run\#$(OUT)/runs/}"; fi; done
 several:
-	-@$(MAKE) -k each GOALS="$(GOALS)"
+	-@$(MAKE) -k $(if $(filter-out 1,$(JOBS)),-j$(AT_ONCE)) each GOALS="$(GOALS)"
 	@if [[ -z "$$($(call unfinished,$(SHOWN_RUNS)))" ]]; then exec $(MAKE) $(SEVERAL) SEEDS= SEED=$(SEED); fi
 	@failed="$$($(call unfinished,$(EVERY_RUN)))"; if [[ -n "$$failed" ]]; then \
 	  echo "not done: $${failed:1}; why stands above. All others are; the same command tries these again" >&2; exit 1; fi
@@ -267,6 +295,8 @@ doctor: $(READY) ## check this machine: Python, torch, memory, disk, TeX, data s
 
 translate: $(READY) ## translate TEXT, or standard input, a sentence a line, with the Transformer evaluated last
 	@$(ONEPAGE) translate --out $(OUT) $(if $(value TEXT),--text "$$SENTENCE")
+classify: $(READY) ## classify the image FILE with the ResNet-18 evaluated last
+	@$(ONEPAGE) classify --out $(OUT) -- $(if $(value FILE),"$$IMAGE",$(error FILE is not given; make classify FILE=photo.jpg))
 
 lint: $(READY)
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
@@ -285,7 +315,7 @@ runs: $(if $(SEVERAL),several,$(RUN_CLS)/metrics.json $(RUN_MT)/metrics.json)
 AGAIN = $(OUT)/runs/.repro$(1:$(OUT)/runs%=%)
 define again
 	@if [[ -e $(call AGAIN,$3)/metrics.json || $3/.stamp/train -nt $(call AGAIN,$3)/run.json ]]; then rm -rf $(call AGAIN,$3); fi
-	@PYTHONHASHSEED=1 LC_ALL=C $(ONEPAGE) train $1 --plan $2 --run $(call AGAIN,$3) --seed $(SEED) --data-dir $(DATA_DIR)
+	@PYTHONHASHSEED=1 LC_ALL=C $(ONEPAGE) train $1 --plan $2 --run $(call AGAIN,$3) --seed $(SEED) --data-dir $(DATA_DIR) $(RANKS)
 	@PYTHONHASHSEED=1 LC_ALL=C $(ONEPAGE) evaluate $1 --plan $2 --run $(call AGAIN,$3) --data-dir $(DATA_DIR)
 endef
 repro: runs ## train and evaluate both tasks a second time, elsewhere, and compare: the same bits?
@@ -300,6 +330,9 @@ bench-cls: $(PLAN_CLS) ## ResNet-18 by a plain loop and by ours: rates, memory, 
 bench-mt: $(PLAN_MT) ## translation by our search and by others', training by a plain loop and by ours; the README's table
 	@$(ONEPAGE) bench mt --run '$(or $(BENCH_RUN),$(RUN_MT))' --data-dir $(DATA_DIR) --seed $(SEED) --out $(OUT) \
 	  $(if $(filter .,$(OUT)),--readme README.md)
+bench-scale: $(PLAN_CLS) ## ResNet-18 by 1, 2, 4 ... processes: rate, efficiency, share of the exchange; the tables of docs
+	@$(ONEPAGE) bench scale --plan $(PLAN_CLS) --data-dir $(DATA_DIR) --seed $(SEED) --out $(OUT) \
+	  $(if $(filter .,$(OUT)),--document docs/several-processes.md)
 bench-conv: $(READY) ## our convolution against the library's, layer by layer
 	@$(ONEPAGE) bench conv --out $(OUT) --threads $(THREADS) --device $(DEVICE)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from setup import ENV, Problem, clean_environment, pip_install, read_stamp
 
-SIZE = (151, 483)  # megabytes to download and on disk; measured on Linux x86_64, CPython 3.11
+SIZE = (152, 486)  # megabytes to download and on disk; measured on Linux x86_64, CPython 3.11
 MODULES = "cv2 scipy.ndimage sklearn.decomposition ttach ctranslate2 yaml"  # the wheels; the rest imports torch
 
 
@@ -35,8 +35,8 @@ def install(venv, locks=ENV):
     if free < SIZE[1]:
         raise Problem(f"{venv} has {free:,} MB free, {SIZE[1]:,} MB are needed; free space")
     shutil.rmtree(str(folder), ignore_errors=True)
-    # grad-cam comes as source only: built by the environment's own setuptools, pinned, so that the network is not asked
-    source = ["--no-binary", "grad-cam", "--no-build-isolation"]
+    # these come as source only: built by the environment's own setuptools, pinned, so that the network is not asked
+    source = ["--no-binary", "grad-cam,docopt", "--no-build-isolation"]
     pip_install(venv, ["--no-deps", *source, "--target", str(folder), "-r", str(lock)], "env/compare.txt")
     prove(venv, folder)
     temporary = folder / "lock.sha256.tmp"

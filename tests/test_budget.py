@@ -57,12 +57,12 @@ def test_a_short_budget_leaves_out_the_largest_size_rather_than_see_it_for_less_
 def test_no_budget_is_too_short_for_an_update() -> None:
     fitted = cls_budget.fit(FULL, CIFAR, RATES, 0.001)
     assert lay_out(fitted, 49_000).updates == 1
-    translation = recipes.load(MtRecipe, recipes.built_in("mt", "quick", False))
+    translation = recipes.load(MtRecipe, recipes.built_in("mt", "quick", False), plan.TABLES["mt"])
     assert mt_budget.fit(translation, None, {"update": 0.3, "validation": 1.0}, 0.001).updates == 10
 
 
 def test_the_transformer_gets_the_updates_that_remain_after_validation() -> None:
-    translation = recipes.load(MtRecipe, recipes.built_in("mt", "quick", False))
+    translation = recipes.load(MtRecipe, recipes.built_in("mt", "quick", False), plan.TABLES["mt"])
     fitted = mt_budget.fit(translation, None, {"update": 0.25, "validation": 2.0}, 10)
     seconds = fitted.updates * 0.25 + translation.validations * 2.0
     assert 575 < seconds <= 600 and dataclasses.replace(fitted, updates=translation.updates) == translation

@@ -16,7 +16,7 @@ import onepage
 from onepage.data import sources
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = ["README.md", "docs/add-a-task.md", "env/README.md"]
+DOCUMENTS = ["README.md", "docs/add-a-task.md", "docs/several-processes.md", "env/README.md"]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 CITATION = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
@@ -95,7 +95,7 @@ def test_relative_links_lead_somewhere(document: str) -> None:
             assert "/" not in shown or shown == link
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/add-a-task.md"])
+@pytest.mark.parametrize("document", ["README.md", "docs/add-a-task.md", "docs/artifact.md"])
 def test_paths_named_exist_or_are_made(document: str) -> None:
     text = (ROOT / document).read_text(encoding="utf-8")
     top = {path.name for path in ROOT.iterdir()} | {"runs", "data", "docs"}

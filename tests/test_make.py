@@ -15,7 +15,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 # what a caller's make or shell would otherwise hand down
 OURS = ("PROFILE", "SEED", "SEEDS", "DATA", "DATA_MIRROR", "SRC", "TGT", "DEVICE", "THREADS", "RECIPE", "PDF_ENGINE")
 OURS += ("OUT", "DATA_DIR", "VENV", "STRICT", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "GNUMAKEFLAGS")
-OURS += ("REF", "NAME", "FILE", "PAPER")
+OURS += ("REF", "NAME", "FILE", "PAPER", "NPROC", "TORCHRUN", "JOBS")
 
 
 @pytest.fixture(scope="module")

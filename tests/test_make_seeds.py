@@ -27,6 +27,7 @@ put() { mkdir -p "${1%/*}"; echo "$2" >"$1"; }
 case $command in
   data)
     put "$plan" "${task^^}_FOLDER := set"; echo "${task^^}_PROFILE := smoke" >>"$plan"
+    echo "${task^^}_DEVICE := ${PLANNED:-cpu}" >>"$plan"
     put "${plan%.mk}.json" '{"recipe": "pyproject.toml", "task": "'$task'", "folder": "set", "profile": "smoke",
       "set": "", "src": "", "tgt": "", "device": "", "auto_precision": "", "threads": 0, "data_digest": "",
       "versions": {}}' ;;
@@ -35,6 +36,9 @@ case $command in
     [[ " $FAILS " == *" $task/${run##*/} "* ]] && { echo "onepage: $task/${run##*/} broke" >&2; exit 1; }
     [[ " $WAITS " == *" $task/${run##*/} "* ]] && {
       trap 'touch "$PLACE/stopped"; exit 143' TERM; touch "$PLACE/waits"; while :; do sleep 0.05; done; }
+    [[ -n "$MEET" ]] && { # as many trainings as this are to run at once
+      touch "$PLACE/in-${run##*/}"; for i in {1..6000}; do
+        here=("$PLACE"/in-seed*); ((${#here[@]} >= MEET)) && break; sleep 0.05; done; }
     put "$run/model.pt" "" ;;
   evaluate) put "$run/metrics.json" "" ;;
   seeds) put "${run%/*}/seeds.json" "" ;;
@@ -161,6 +165,53 @@ def test_a_stopped_make_stops_the_training_of_the_seed(make: Make, goal: str) ->
     process.communicate(timeout=PATIENCE)
     assert process.returncode != 0
     assert (make.place / "stopped").exists() and "train cls seed2" not in make.calls()
+
+
+def test_with_jobs_seeds_run_at_once_each_on_a_gpu_of_its_own(make: Make) -> None:
+    status, calls, said = make("cls", "SEEDS=0 1 2", "JOBS=3", PLANNED="cuda", MEET="3")
+    assert status == 0, said
+    assert sorted(calls[:6]) == sorted(stages("cls", 0, 1, 2)) and calls[6:] == ["seeds cls seed0", "draw cls seed0"]
+    alone = [line.split()[0] for line in (make.place / "calls").read_text().splitlines() if "--own-gpu" in line]
+    assert sorted(alone) == ["evaluate"] * 3 + ["train"] * 3
+    assert make("cls", "SEEDS=0 1 2", "JOBS=3", PLANNED="cuda")[:2] == (0, [])
+    status, calls, _ = make("cls", "SEEDS=0 1 2 3 4", "JOBS=3", PLANNED="cuda", FAILS="cls/seed4")
+    assert status != 0 and sorted(calls[:3]) == sorted([*stages("cls", 3), "train cls seed4"])
+    assert calls[3:] == ["seeds cls seed0", "draw cls seed0"]  # gathered anew, with the seed that was added
+
+
+def test_with_jobs_on_a_cpu_one_seed_runs_after_another(make: Make) -> None:
+    status, calls, said = make("cls", "SEEDS=0 1 2", "JOBS=3")
+    assert (status, calls[:6]) == (0, stages("cls", 0, 1, 2)), said
+
+
+def test_processes_and_options_of_torchrun_reach_the_training_and_its_stamp(make: Make) -> None:
+    options = "--nnodes 2 --rdzv-conf 'a=1,b=2' --max-restarts 1"
+    status, calls, said = make("cls", "NPROC=4", f"TORCHRUN={options}")
+    assert status == 0 and calls[:2] == stages("cls", 0), said
+    (line,) = [line for line in (make.place / "calls").read_text().splitlines() if line.startswith("train")]
+    assert line.endswith(f"--processes 4 --torchrun {options}")
+    again = [f"TORCHRUN={options.replace('1,b', '3,b').replace('restarts 1', 'restarts 5')}", "NPROC=4"]
+    assert make("cls", *again)[:2] == (0, [])  # where to meet, and how often to start anew, decide no number
+    for other in (["NPROC=4"], ["NPROC=2"], []):
+        assert make("cls", *other)[1][:2] == stages("cls", 0), other
+
+
+@pytest.mark.fault(
+    "NPROC or JOBS that are no numbers, or with what does not go with them",
+    "`NPROC=..., JOBS=...: both must be whole numbers, ...`, `... is laid out for one process`, `... one device`",
+)
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (["NPROC=0"], "both must be whole numbers, 1 or more"),
+        (["JOBS=two"], "both must be whole numbers, 1 or more"),
+        (["NPROC=2", "BUDGET_MIN=5"], "is laid out for one process"),
+        (["NPROC=2", "JOBS=2"], "gives each seed one device"),
+    ],
+)
+def test_processes_that_cannot_be_used_get_one_line(make: Make, settings: list[str], says: str) -> None:
+    status, calls, said = make("cls", *settings)
+    assert status == 2 and calls == [] and says in said and said.count("\n") == 1
 
 
 @pytest.mark.fault(

@@ -1,5 +1,7 @@
 """The command line behind the make targets: one command a stage, files in, files out. Make alone knows the order."""
 
+import contextlib
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -7,12 +9,15 @@ from typing import Any
 import click
 
 from onepage.benchmarks.command import bench
+from onepage.cls.command import classify
 from onepage.errors import UserError
 from onepage.mt.command import translate
 from onepage.options import begins, data_dir_option, out_option
+from onepage.training import launch
 from onepage.verification.command import digest, provenance, reference, verify
 
 TASK = click.Choice(["cls", "mt"])
+own_gpu_option = click.option("--own-gpu", is_flag=True, help="Take a GPU that no other run with this option uses.")
 # torch takes a second to import: each command imports what it needs, so that --help and the drawing stages stay quick
 
 
@@ -30,7 +35,7 @@ class Program(click.Group):
         except UserError as error:
             if context.params.get("debug"):
                 raise
-            click.echo(f"onepage: {one_line(error)}", err=True)
+            say_error(error)
             number = getattr(error, "number", None)  # of the signal, when training was interrupted
             sys.exit(1 if number is None else 128 + number)
         except KeyboardInterrupt:
@@ -41,8 +46,16 @@ class Program(click.Group):
                 raise
             if context.params.get("debug"):
                 raise
-            click.echo(f"onepage: {one_line(error)}; see --debug for where", err=True)
+            say_error(error, "; see --debug for where")
             sys.exit(1)
+
+
+def say_error(error: BaseException, more: str = "") -> None:
+    """One line on stderr; one of several processes of a training leaves it to what started them, or gives its rank."""
+    line = one_line(error) + more
+    if not launch.told(line):
+        rank = os.environ.get("RANK", "0") if os.environ.get("WORLD_SIZE", "1") != "1" else "0"
+        click.echo(f"onepage: {f'process {rank}: ' if rank != '0' else ''}{line}", err=True)
 
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -111,35 +124,65 @@ def data(task: str, target: Path, **settings: Any) -> None:
     show_envvar=True,
     help="Seconds between checkpoints; the ends of epochs are saved besides.",
 )
-def train(task: str, target: Path, run: Path, seed: int, data_dir: Path, save_every: float) -> None:
+@click.option(
+    "--processes", type=click.IntRange(1, 1024), default=1, show_default=True, help="On this machine, by torchrun."
+)
+@click.option("--torchrun", default="", help="Options of torchrun, as one text: several nodes, restarts.")
+@own_gpu_option
+def train(
+    task: str,
+    target: Path,
+    run: Path,
+    seed: int,
+    data_dir: Path,
+    save_every: float,
+    processes: int,
+    torchrun: str,
+    own_gpu: bool,
+) -> None:
     """Train TASK as its plan says, to RUN/model.pt; goes on from a checkpoint where there is one.
 
-    Interrupt it with Ctrl-C or SIGTERM: it saves and stops, and the same command goes on to the same result.
+    Interrupt it with Ctrl-C or SIGTERM: it saves and stops, and the same command goes on to the same result. With
+    --processes or --torchrun several processes share each batch; `torchrun ... -m onepage train ...` does so too.
     """
     from onepage import plan, stamps
-    from onepage.training import session
-    from onepage.training.locking import cpu_training_lock
+    from onepage.training import distributed, locking, session
 
     session.SAVE_EVERY_SECONDS = save_every
     made = plan.read(target)
     settings, block = plan.settings_of(made, seed)
     program = stamps.digest_files(stamps.files_of(f"train-{task}"))
-    begins("Training", task)
-    with cpu_training_lock(made["device"], click.echo):
+    joined = distributed.in_job()
+    if not joined:
+        begins("Training", task)
+    if (processes > 1 or torchrun.strip()) and not joined:
+        world = launch.world(processes, torchrun)
+        if session.Session(run, settings, block, program, world=world).finished():
+            return
+        words = ["train", task, "--plan", str(target), "--run", str(run), "--seed", str(seed)]
+        words += ["--data-dir", str(data_dir), "--save-every", str(save_every)]
+        with locking.cpu_training_lock(made["device"], click.echo):
+            launch.launch(run, processes, torchrun, settings.threads, words)
+        return
+    # what started several processes holds the lock for all
+    lock = contextlib.nullcontext() if joined else locking.cpu_training_lock(made["device"], click.echo)
+    if own_gpu:
+        lock = locking.own_gpu(made["device"], click.echo)
+    with lock, distributed.join(made["device"]) as ranks:
         if task == "cls":
             from onepage.cls.train import train as train_cls
             from onepage.data.images import load_images
 
             images = load_images(data_dir, made["set"])
             same_data(images.digest, made["data_digest"], "planned", f"delete {target} and run make again")
-            train_cls(settings, images, run, block, program)
+            train_cls(settings, images, run, block, program, ranks)
         else:
             from onepage.data.translation import load_translation
             from onepage.mt.train import train as train_mt
 
             pairs = load_translation(data_dir, made["set"], made["src"], made["tgt"])
             same_data(pairs.digest, made["data_digest"], "planned", f"delete {target} and run make again")
-            train_mt(settings, pairs, run, block, program)
+            train_mt(settings, pairs, run, block, program, ranks)
 
 
 @main.command()
@@ -147,12 +190,15 @@ def train(task: str, target: Path, run: Path, seed: int, data_dir: Path, save_ev
 @click.option("--run", type=click.Path(path_type=Path), required=True, help="Trained run folder.")
 @click.option("--plan", "target", type=click.Path(path_type=Path), help="With mt: its recipe says how to decode.")
 @data_dir_option
-def evaluate(task: str, run: Path, target: Path | None, data_dir: Path) -> None:
+@own_gpu_option
+def evaluate(task: str, run: Path, target: Path | None, data_dir: Path, own_gpu: bool) -> None:
     """Score RUN/model.pt on the test data: metrics.json, predictions.npz, explain.npz."""
     from onepage.files import read_json
-    from onepage.training import checkpoint
+    from onepage.training import checkpoint, locking
 
     block = read_json(run / "run.json")
+    if own_gpu:
+        click.get_current_context().with_resource(locking.own_gpu(block["device"], click.echo))
     begins("Evaluation", task)
     if (run / "model.pt").exists():  # written last: what else training left there is of no more use
         checkpoint.remove_all(run)
@@ -257,5 +303,5 @@ def doctor(out: Path, data_dir: Path, mirror: str, device: str, pdf_engine: str,
     sys.exit(run(data_dir, out, mirror or None, device, pdf_engine, src, tgt))
 
 
-for command in (bench, translate, digest, verify, provenance, reference):
+for command in (bench, translate, classify, digest, verify, provenance, reference):
     main.add_command(command)

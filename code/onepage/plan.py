@@ -149,7 +149,9 @@ def decide(
     if budget:
         values |= _within(budget, values, target, data_dir, say)
     write_json(target.with_suffix(".json"), values)
-    lines = [f"{task.upper()}_{key.upper()} := {values[key]}" for key in ("set", "folder", "profile", "src", "tgt")]
+    lines = [
+        f"{task.upper()}_{key.upper()} := {values[key]}" for key in ("set", "folder", "profile", "src", "tgt", "device")
+    ]
     write_text(
         target, "# what this run is; written by the data stage, delete it to decide anew\n" + "\n".join(lines) + "\n"
     )

@@ -31,6 +31,8 @@ _SAME = {
     "device": "device",
     "precision": "precision",
     "threads": "number of threads",
+    "processes": "number of processes",
+    "processes_from_update": "number of processes",
     "versions": "library versions",
     "program": "training code",
 }

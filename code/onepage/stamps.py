@@ -10,6 +10,7 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import sys
 import tomllib
 from pathlib import Path
@@ -20,7 +21,7 @@ REPOSITORY = PACKAGE.parents[1]
 
 # What each stage reads, as patterns below code/onepage/ (or below the repository, with a leading slash).
 SHARED = ["training/seeding.py", "training/schedules.py", "training/averaging.py", "training/weights.py"]
-SHARED += ["training/recipe.py", "training/muon.py"]
+SHARED += ["training/recipe.py", "training/muon.py", "training/distributed.py"]
 DRAWN = ["/figures/onepage.mplstyle", "/figures/fonts/*.ttf", "/env/requirements.txt", "verification/lineage.py"]
 DRAWN += [f"figures/{name}.py" for name in ("style", "sheet", "text", "curves")]
 STAGES: dict[str, list[str]] = {
@@ -131,6 +132,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--draws", action="store_true", help="the goals draw: refresh the stamps of pictures too")
     parser.add_argument("--engine", default="", help="the goals make the page, with this engine")
     parser.add_argument("--paper", default="", help="of the page")
+    parser.add_argument("--processes", type=int, default=1, help="processes of a training on each machine")
+    parser.add_argument("--torchrun", default="", help="options of torchrun; of these the number of nodes counts")
     given = parser.parse_args(arguments)
     runs, seeds, directions = {}, given.seed or ["0"], {}
     for path in given.plan:
@@ -150,6 +153,9 @@ def main(arguments: list[str]) -> int:
             }
             decided |= {"versions": plan["versions"], "recipe": recipe}
             decided["program"] = digest_files(files_of(f"train-{task}"))
+            nodes = re.search(r"--nnodes[= ]([\d:]+)", given.torchrun)
+            if given.processes > 1 or nodes:
+                decided["processes"] = [given.processes, nodes[1] if nodes else "1"]
             evaluates = {"program": digest_files(files_of(f"evaluate-{task}")), **later}
             for seed in seeds:
                 refresh(beside / f"seed{seed}" / ".stamp" / "train", {**decided, "seed": seed})

@@ -20,6 +20,7 @@ from onepage.files import sha256_file
 from onepage.mt.train import Recipe as MtRecipe
 from onepage.mt.train import train as train_mt
 from onepage.training import checkpoint, history, seeding, session
+from onepage.training.distributed import ALONE
 from onepage.training.progress import Reporter
 from onepage.training.weights import digest_tensors
 
@@ -67,12 +68,12 @@ def sentences():
 TASKS = {"cls": (train_cls, CLS, image_set), "mt": (train_mt, MT, sentences)}
 
 
-def run(task, folder, seed=0, precision="fp32", program="", **changes):
+def run(task, folder, seed=0, precision="fp32", program="", ranks=ALONE, **changes):
     train, recipe, data = TASKS[task]
     recipe = dataclasses.replace(recipe, **changes)
     block = {"task": task, "set": "toy", "generated": True, "profile": "test", "seed": seed, "data_digest": "d" * 64}
     block |= {"device": "cpu", "precision": precision, "threads": 1}
-    train(recipe, data(), folder, block, program)
+    train(recipe, data(), folder, block, program, ranks)
     weights, _ = checkpoint.load_model(folder / "model.pt")
     return digest_tensors(weights)
 

@@ -1,4 +1,4 @@
-"""``python -m onepage bench``: the commands behind `make bench-cls`, `make bench-mt` and `make bench-conv`."""
+"""``python -m onepage bench``: the commands behind `make bench-cls`, `bench-mt`, `bench-scale` and `bench-conv`."""
 
 from pathlib import Path
 from typing import Any
@@ -96,6 +96,36 @@ def bench_mt(trained: Path, data_dir: Path, out: Path, seed: int, readme: Path |
         kept = results.read_all(out, "mt")
         results.put_section(readme, "mt", results.section(kept, mt_table.markdown, "mt"))
     click.echo(f"result in {path}" + (f", table in {readme}" if readme is not None else ""))
+
+
+@bench.command("scale")
+@click.option("--plan", type=click.Path(path_type=Path), required=True, help="Plan written by `data`.")
+@data_dir_option
+@out_option
+@click.option("--seed", default=0, show_default=True, help="Seed of weights, order and augmentation.")
+@click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True, help="Turns of each number.")
+@click.option(
+    "--updates", type=click.IntRange(min=2), default=0, help="Measured each time; 0: 8 on a CPU, 100 on GPUs."
+)
+@click.option("--most", type=click.IntRange(min=0), default=0, help="Most processes; 0: one a GPU, or one a CPU core.")
+@click.option(
+    "--document", type=click.Path(path_type=Path, exists=True), help="Document whose tables are written anew."
+)
+def bench_scale(plan: Path, data_dir: Path, out: Path, seed: int, document: Path | None, **settings: int) -> None:
+    """Training of ResNet-18 by 1, 2, 4 ... processes: rate, parallel efficiency, share of the gradients' exchange.
+
+    Writes OUT/report/bench/scale-HARDWARE.json, every repeat in it, and the tables of --document.
+    """
+    from onepage.benchmarks import results, scale, scale_estimate
+
+    result = scale.run(plan, data_dir, seed, out, **settings)
+    path = results.write(out, scale.name_of(result), result)
+    click.echo(scale.markdown(result))
+    if document is not None:
+        kept = results.read_all(out, "scale")
+        results.put_section(document, "scale", results.section(kept, scale.markdown, "scale"))
+        results.put_section(document, "scale-estimate", scale_estimate.markdown() + "\n")
+    click.echo(f"result in {path}" + (f", tables in {document}" if document is not None else ""))
 
 
 @bench.command("conv")

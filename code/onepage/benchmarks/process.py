@@ -45,12 +45,18 @@ class stoppable:
 
 
 def call(
-    module: str, job: str, arguments: Mapping[str, Any], scratch: Path, watch: Callable[[], bool] = lambda: False
+    module: str,
+    job: str,
+    arguments: Mapping[str, Any],
+    scratch: Path,
+    watch: Callable[[], bool] = lambda: False,
+    processes: int = 0,
 ) -> dict[str, Any]:
     """Run ``JOBS[job](**arguments)`` of ``module`` in a new process; returns its result, {} if stopped early.
 
     ``watch`` is asked four times a second; once it is true, the child is told to stop (SIGTERM). Files go to
-    ``scratch``. Raises UserError when the child fails.
+    ``scratch``. ``processes``, if not 0: so many do the job together, started by torchrun; the result is that of rank
+    0. Raises UserError when the child fails.
     """
     scratch.mkdir(parents=True, exist_ok=True)
     order, result, log = scratch / "job.json", scratch / "result.json", scratch / "out.log"
@@ -58,7 +64,8 @@ def call(
     result.unlink(missing_ok=True)
     # a session of its own: Ctrl-C is for the parent, which ends the child and says so once
     with open(log, "wb") as out:
-        command = [sys.executable, "-m", module, str(order)]
+        together = ["torch.distributed.run", "--nproc-per-node", str(processes), "-m"] if processes else []
+        command = [sys.executable, "-m", *together, module, str(order)]
         child = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
     told = False
     try:
@@ -95,7 +102,9 @@ def serve(jobs: Mapping[str, Job]) -> None:
     """The child's side: do the job named in the file that is the only argument."""
     order = read_json(Path(sys.argv[1]))
     try:
-        write_json(Path(order["result"]), jobs[order["job"]](**order["arguments"]))
+        result = jobs[order["job"]](**order["arguments"])
+        if os.environ.get("RANK", "0") == "0":
+            write_json(Path(order["result"]), result)
     except UserError as error:
         print(f"onepage: {error}", file=sys.stderr)
         sys.exit(1)

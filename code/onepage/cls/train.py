@@ -20,6 +20,7 @@ from onepage.data.images import ImageSet, split_indices
 from onepage.errors import UserError
 from onepage.training import seeding
 from onepage.training.averaging import WeightAverage
+from onepage.training.distributed import ALONE, Ranks
 from onepage.training.muon import Muon
 from onepage.training.progress import Reporter
 from onepage.training.schedules import SCHEDULES
@@ -86,7 +87,9 @@ class Recipe:
     precision: str = "auto"
     """"fp32", "bf16", or "auto": bf16 where the hardware multiplies it natively; resolved before training."""
     threads: int = 2
-    """CPU threads; part of the recipe because it changes the order of float sums."""
+    """CPU threads of a process; part of the recipe because it changes the order of float sums."""
+    batch_norm: str = "local"
+    """With several processes: "local", statistics of each one's part of the batch, or "synchronised" (CUDA only)."""
     train_images: int = 0
     """Use only the first so many training images; 0 for all."""
     shortcut: bool = True
@@ -104,6 +107,8 @@ class Recipe:
             return "schedule: 'linear' or 'cosine'; flip: 'alternating' or 'random'"
         if self.precision not in ("auto", "fp32", "bf16"):
             return f"precision: 'auto', 'fp32' or 'bf16', got {self.precision!r}"
+        if self.batch_norm not in ("local", "synchronised"):
+            return f"batch_norm: 'local' or 'synchronised', got {self.batch_norm!r}"
         if min(self.batch_size, self.validations, self.validation_size, self.threads) < 1:
             return "batch_size, validations, validation_size and threads must be at least 1"
         if not all(s.epochs < 10_000 for s in self.stages) or not 2 <= self.batch_size <= 50_000 or self.threads > 1024:
@@ -153,18 +158,23 @@ def lay_out(recipe: Recipe, n: int) -> Plan:
     return Plan(first, an_epoch, tuple(sizes), frozenset(marks))
 
 
-def train(recipe: Recipe, images: ImageSet, run: Path, block: dict[str, Any], program: str = "") -> None:
+def train(
+    recipe: Recipe, images: ImageSet, run: Path, block: dict[str, Any], program: str = "", ranks: Ranks = ALONE
+) -> None:
     """Train from the seed in ``block`` to ``run/model.pt``; goes on from a checkpoint where there is one.
 
+    ``ranks``: this process among those that train together, each on its part of the recipe's batch. Rank 0 reads the
+    validation images, alone; BatchNorm's running statistics that it reads them with, and that are kept, are its own.
     Raises UserError for a GPU asked for and absent, a checkpoint of another recipe, a full disk; Interrupted (a
     UserError) after SIGINT or SIGTERM, when a checkpoint has been saved.
     """
     seed = block["seed"]
     device = seeding.prepare(seed, recipe.threads, block["device"])
-    session = Session(run, recipe, block, program)
+    session = Session(run, recipe, block, program, ranks)
     if session.finished():
-        (run / "model.pt").touch()  # newer than what asked for it, so that make does not ask again
         return
+    if recipe.batch_size < 2 * ranks.world:
+        raise UserError(f"batch_size {recipe.batch_size} is under two images for each of {ranks.world} processes")
 
     train_index, val_index = split_indices(len(images.train_images), recipe.validation_size, recipe.split_seed)
     if recipe.train_images:
@@ -180,6 +190,8 @@ def train(recipe: Recipe, images: ImageSet, run: Path, block: dict[str, Any], pr
         first = augment.resize(train_images[:WHITENED].cpu(), plan.size_at(0))
         whiten_stem(model, augment.normalise(first))
     model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = ranks.normalising(model, recipe.batch_norm)
+    network = ranks.averaging(model)
     optimisers = make_optimisers(model, recipe, block["precision"])
     peaks = [[group["lr"] for group in optimiser.param_groups] for optimiser in optimisers]
     average = WeightAverage(model, recipe.average_decay)
@@ -188,13 +200,13 @@ def train(recipe: Recipe, images: ImageSet, run: Path, block: dict[str, Any], pr
 
     with session:
         update = 0
-        # loss, correct, images since the last validation; on the device, so that no update waits for it
-        sums = torch.zeros(3, dtype=torch.float64, device=device)
+        # since the last validation: loss, correct, images, processes asked to stop; on the device: nothing waits for it
+        sums = torch.zeros(4, dtype=torch.float64, device=device)
         with session.going_on():
             state = session.restore(print)
             if state is not None:
                 update = state["update"]
-                sums.copy_(torch.tensor(state["sums"], dtype=torch.float64))
+                sums[:3] = torch.tensor(state["sums"], dtype=torch.float64)
                 model.load_state_dict(state["model"])
                 average.load_state_dict(state["average"])
                 for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
@@ -205,10 +217,12 @@ def train(recipe: Recipe, images: ImageSet, run: Path, block: dict[str, Any], pr
 
         sized: dict[int, Tensor] = {}
         order_of: dict[int, list[Tensor]] = {}
-        with Reporter(f"cls seed {seed}", plan.updates, "images", run / "train.log", update, plan.work) as report:
+        log, name = run / "train.log", f"cls seed {seed}"
+        with Reporter(name, plan.updates, "images", log, update, plan.work, not ranks.is_main) as report:
             report.line(
                 f"{'going on at' if update else 'training from'} update {update} of {plan.updates}: "
                 f"{len(train_images):,} images, {block['device']}, {block['precision']}, {recipe.threads} threads"
+                f"{ranks.words()}"
             )
             note = ""
             while update < plan.updates:
@@ -227,6 +241,9 @@ def train(recipe: Recipe, images: ImageSet, run: Path, block: dict[str, Any], pr
                     batch = augment.cutout(batch, augment.scaled(recipe.cutout, size), draws)
                 if recipe.cutmix and torch.rand((), generator=draws).item() < recipe.cutmix:
                     batch, others, own = augment.cutmix(batch, labels, draws)
+                # drawn for the whole batch, whatever the number of processes; from here on this one's part of it
+                mine = ranks.rows(len(index))
+                batch, labels, others = batch[mine], labels[mine], others[mine]
 
                 factor = SCHEDULES[recipe.schedule]((update + 1) / plan.updates, recipe.warmup)
                 for optimiser, rates in zip(optimisers, peaks, strict=True):
@@ -234,23 +251,27 @@ def train(recipe: Recipe, images: ImageSet, run: Path, block: dict[str, Any], pr
                         group["lr"] = rate * factor
                 model.train()
                 with torch.autocast(device.type, torch.bfloat16, enabled=block["precision"] == "bf16"):
-                    logits = model(batch)
-                loss = own * F.cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
+                    logits = network(batch)
+                logits, smoothing = logits.float(), recipe.label_smoothing
+                loss = own * F.cross_entropy(logits, labels, label_smoothing=smoothing)
                 if own < 1:
-                    loss = loss + (1 - own) * F.cross_entropy(
-                        logits.float(), others, label_smoothing=recipe.label_smoothing
-                    )
-                loss.backward()
+                    loss = loss + (1 - own) * F.cross_entropy(logits, others, label_smoothing=smoothing)
+                (loss * ranks.weight(len(batch), len(index))).backward()
                 for optimiser in optimisers:
                     optimiser.step()
                     optimiser.zero_grad(set_to_none=True)
                 update += 1
                 average.update(model, update)
-                sums[0] += loss.detach() * len(index)
-                sums[1] += (logits.argmax(1) == labels).sum()
-                sums[2] += len(index)
+                counted = torch.zeros_like(sums)
+                counted[0] = loss.detach() * len(batch)
+                counted[1] = (logits.argmax(1) == labels).sum()
+                counted[2] = len(batch)
+                counted[3] = session.asked_to_stop
+                ranks.add(counted)
+                sums += counted
                 if update % READ_EVERY[device.type] == 0 or update in plan.validate_after:
-                    loss_sum, correct, seen = sums.tolist()
+                    loss_sum, correct, seen, stops = sums.tolist()
+                    session.stop_if(stops)
                     train_loss, train_accuracy = loss_sum / seen, correct / seen
                     note = f"{size} px  loss {train_loss:.3f}  accuracy {train_accuracy:.3f}"
                     if not math.isfinite(train_loss):
@@ -260,6 +281,9 @@ def train(recipe: Recipe, images: ImageSet, run: Path, block: dict[str, Any], pr
                 report.advance(len(index), note)
 
                 if update in plan.validate_after:
+                    ranks.check_alike(model, update)
+                    sums.zero_()
+                if update in plan.validate_after and ranks.is_main:
                     averaged.load_state_dict(average.state_dict())
                     val_logits = predict(averaged, augment.resize(val_images, size), block["precision"])
                     row = {
@@ -278,9 +302,8 @@ def train(recipe: Recipe, images: ImageSet, run: Path, block: dict[str, Any], pr
                         f"epoch {row['epoch']:.2f}  {size} px  train loss {row['train_loss']:.3f}  "
                         f"validation loss {row['val_loss']:.3f}  validation accuracy {row['val_accuracy']:.2%}"
                     )
-                    sums.zero_()
                 if session.due(update % plan.updates_an_epoch == 0):
-                    loop = {"update": update, "sums": sums.tolist(), "model": model.state_dict()}
+                    loop = {"update": update, "sums": sums.tolist()[:3], "model": model.state_dict()}
                     loop["average"] = average.state_dict()
                     loop["optimisers"] = [optimiser.state_dict() for optimiser in optimisers]
                     loop["generators"] = seeding.generator_states()

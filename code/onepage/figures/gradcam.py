@@ -16,6 +16,7 @@ from onepage.figures.text import percent
 PIXELS = 192  # side of an enlarged picture: six times CIFAR's 32, and about 300 dpi at 15 mm
 PALE = 135  # grey of what is black in the image; white stays white
 STEP = LINE_PT / PT_PER_MM
+UPSAMPLING = "bilinear upsampling; each map to its own max"
 EDGE, SIDE, GAP = 0.9, 12.9, 1.0  # mm: margin, side of a picture, space between two maps
 COLUMNS = (EDGE, HALF - EDGE - 2 * SIDE - GAP, HALF - EDGE - SIDE)
 
@@ -27,16 +28,16 @@ def draw_all(book: Book, explain: dict[str, np.ndarray]) -> None:
         _draw(book, k, explain, names)
 
 
-def enlarge(cam: np.ndarray) -> np.ndarray:
+def enlarge(cam: np.ndarray, pixels: int = PIXELS) -> np.ndarray:
     """A map (rows, columns) in 0..1, bilinearly enlarged to (P, P); level outside the centres of the outer cells."""
     picture = Image.fromarray(np.ascontiguousarray(cam, dtype=np.float32))
-    return np.clip(np.asarray(picture.resize((PIXELS, PIXELS), Image.Resampling.BILINEAR)), 0, 1)
+    return np.clip(np.asarray(picture.resize((pixels, pixels), Image.Resampling.BILINEAR)), 0, 1)
 
 
-def overlay(image: np.ndarray, cam: np.ndarray) -> np.ndarray:
+def overlay(image: np.ndarray, cam: np.ndarray, pixels: int = PIXELS) -> np.ndarray:
     """The image (h, w, 3) uint8, enlarged, in pale grey, under the map ``cam`` (rows, columns): uint8 (P, P, 3)."""
-    grey = np.asarray(Image.fromarray(image).convert("L").resize((PIXELS, PIXELS), Image.Resampling.NEAREST))
-    return _glaze(PALE + (255 - PALE) / 255 * grey.astype(np.float64), enlarge(cam))
+    grey = np.asarray(Image.fromarray(image).convert("L").resize((pixels, pixels), Image.Resampling.NEAREST))
+    return _glaze(PALE + (255 - PALE) / 255 * grey.astype(np.float64), enlarge(cam, pixels))
 
 
 def _glaze(grey: np.ndarray, heat: np.ndarray) -> np.ndarray:
@@ -67,10 +68,11 @@ def _draw(book: Book, k: int, explain: dict[str, np.ndarray], names: list[str]) 
         sheet.text(COLUMNS[1], y, word + texts.fit(names[which], room) + share, colour=colour)
         for i, layer in enumerate(layers, start=1):
             cam = explain[f"cam_{layer}_{kind}"][k]
-            _map(sheet, COLUMNS[i], y + STEP, image, cam)
-            said.append(f"{layer} ({cam.shape[0]}×{cam.shape[1]}) for {names[which]}: {_where(cam)}")
+            draw_map(sheet, COLUMNS[i], y + STEP, image, cam)
+            said.append(f"{layer} ({cam.shape[0]}×{cam.shape[1]}) for {names[which]}: {where(cam)}")
     _probabilities(sheet, HEADER + 2 * STEP + SIDE, probability, names, predicted, true)
-    _scale(sheet)
+    draw_scale(sheet, HALF - 2 * STEP - 0.2)
+    sheet.text(EDGE, HALF - STEP - 0.2, UPSAMPLING, colour=MUTED)
     verdict = "right" if right else f"wrong, the true class {names[true]} got {percent(probability[true])}"
     alt = (
         f"Grad-CAM heat maps, bilinearly enlarged, over test image {int(explain['index'][k])}, predicted "
@@ -79,16 +81,18 @@ def _draw(book: Book, k: int, explain: dict[str, np.ndarray], names: list[str]) 
     book.add(f"gradcam_{k}", sheet, alt)
 
 
-def _map(sheet: Sheet, x: float, y: float, image: np.ndarray, cam: np.ndarray) -> None:
-    """One map over its image, with a line around what exceeds half of its maximum."""
-    sheet.image(x, y, SIDE, SIDE, overlay(image, cam))
-    heat = enlarge(cam)
+def draw_map(
+    sheet: Sheet, x: float, y: float, image: np.ndarray, cam: np.ndarray, side: float = SIDE, pixels: int = PIXELS
+) -> None:
+    """One map over its image, ``side`` mm wide, with a line around what exceeds half of its maximum."""
+    sheet.image(x, y, side, side, overlay(image, cam, pixels))
+    heat = enlarge(cam, pixels)
     half = float(heat.max()) / 2
     if not cam.any():
-        sheet.text(x + SIDE / 2, y + SIDE / 2 - STEP / 2, "no evidence", align="center")
+        sheet.text(x + side / 2, y + side / 2 - STEP / 2, "no evidence", align="center")
     elif heat.min() < half:  # else the line lies outside the picture
-        axes = sheet.axes(x, y, SIDE, SIDE)
-        places = (np.arange(PIXELS) + 0.5) / PIXELS
+        axes = sheet.axes(x, y, side, side)
+        places = (np.arange(pixels) + 0.5) / pixels
         axes.contour(places, places, heat, [half], colors=[INK], linewidths=0.5)
         axes.set(xlim=(0, 1), ylim=(1, 0))
         axes.set_axis_off()
@@ -126,9 +130,8 @@ def _probabilities(
         sheet.bar(bar_x, bar_y, share * bar_width, height, "#444444" if colour == INK else colour)
 
 
-def _scale(sheet: Sheet) -> None:
-    """The colour bar, with what colour and line mean, and how the maps were enlarged."""
-    y = HALF - 2 * STEP - 0.2
+def draw_scale(sheet: Sheet, y: float) -> None:
+    """The colour bar, with what colour and line mean."""
     x, width, top, height = 14.6, 9.0, y + 0.45, 1.8
     sheet.text(EDGE, y, "evidence")
     sheet.text(x - 0.6, y, "0", align="right")
@@ -139,10 +142,9 @@ def _scale(sheet: Sheet) -> None:
     sheet.line([x, x], [top, top + height], colour=MUTED, width=0.3)
     sheet.line([x + width / 2] * 2, [top - 0.2, top + height + 0.2])
     sheet.text(x + width + 0.6, y, "max, line at half")
-    sheet.text(EDGE, y + STEP, "bilinear upsampling; each map to its own max", colour=MUTED)
 
 
-def _where(cam: np.ndarray) -> str:
+def where(cam: np.ndarray) -> str:
     """In words, in which part of the image the map is strongest."""
     if not cam.any():
         return "none"

@@ -1,21 +1,18 @@
 """``python -m onepage translate``: the Transformer for people."""
 
-import contextlib
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, cast
 
 import click
 
-from onepage.errors import UserError
+from onepage import streams, trained
 from onepage.options import out_option
 
 if TYPE_CHECKING:
     from onepage.mt.translate import Answer, Stream, Translator
-
-INTERRUPTED, CLOSED_PIPE = 130, 141  # 128 + SIGINT, 128 + SIGPIPE: what a shell says of any program they end
 
 
 @click.command()
@@ -64,18 +61,16 @@ def translate(
         raise click.UsageError("--attention draws one sentence: give it by one --text")
     if attention is not None and attention.suffix.lower() not in (".png", ".pdf"):
         raise click.UsageError(f"--attention: a file that ends in .png or .pdf, not {attention.name!r:.60}")
-    with _ending_quietly():
+    with streams.ending_quietly():
         from onepage.mt import translate as translation
 
-        found = 1
-        if run is None:
-            run, found = translation.newest_run(out)
+        run, which = trained.chosen(run, out, "mt")
         translator = translation.Translator(run, beam_size, length_penalty, nbest)
-        _introduce(translator, found, bool(texts))
+        _introduce(translator, which, bool(texts))
         groups: Iterator[list[bytes]] = iter([_lines(texts)])
         if not texts:
-            groups = translation.batches(cast("Stream", _standard("stdin")))
-        output = _standard("stdout")
+            groups = translation.batches(cast("Stream", streams.standard("stdin", ", or give sentences by --text")))
+        output = streams.standard("stdout")
         number, refused, last = 1, 0, None
         for group in groups:
             for last in translator.answers(group, number):
@@ -83,10 +78,10 @@ def translate(
                     what = f"line {last.number}: {last.remark}" + ("; refused" if last.refused else "")
                     click.echo(f"onepage: {what}", err=True)
                 refused += last.refused
-                with _writing():
+                with streams.writing("translations"):
                     output.write(translation.written(last, nbest, scores).encode())
             number += len(group)
-            with _writing():
+            with streams.writing("translations"):
                 output.flush()
         if attention is not None and last is not None and last.outputs:
             _draw(translator, last, attention)
@@ -99,9 +94,8 @@ def _lines(texts: tuple[str, ...]) -> list[bytes]:
     return [line.removesuffix(b"\r") for line in lines]
 
 
-def _introduce(translator: "Translator", found: int, given: bool) -> None:
+def _introduce(translator: "Translator", which: str, given: bool) -> None:
     """Say on standard error who translates, and what it is not."""
-    which = f" ({found} runs; the one evaluated last)" if found > 1 else ""
     ask = "; a sentence a line, Ctrl-D ends" if not given and sys.stdin is not None and sys.stdin.isatty() else ""
     click.echo(f"onepage: {' to '.join(translator.languages)} by {translator.run}{which}{ask}", err=True)
     if translator.generated:
@@ -114,46 +108,3 @@ def _draw(translator: "Translator", answer: "Answer", path: Path) -> None:
     weights, written, read = translator.alignment(answer)
     draw(translator.run, path, weights, written, read, " to ".join(translator.languages))
     click.echo(f"onepage: attention in {path}", err=True)
-
-
-def _standard(name: str) -> BinaryIO:
-    """Standard input or output ("stdin", "stdout") as bytes: its text is UTF-8 whatever the locale."""
-    stream = getattr(sys, name)
-    if stream is None:  # closed before Python started
-        raise UserError(f"{name} is closed; open it" + (", or give sentences by --text" if name == "stdin" else ""))
-    binary: BinaryIO = stream.buffer
-    return binary
-
-
-@contextlib.contextmanager
-def _ending_quietly() -> Iterator[None]:
-    """Ctrl-C and a reader who has seen enough (``| head -1``) end the program without a word, as they end any other."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        _drop_output()
-        sys.exit(CLOSED_PIPE)
-
-
-@contextlib.contextmanager
-def _writing() -> Iterator[None]:
-    """Turn a full disk under standard output into one line; a closed pipe stays what it is."""
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        _drop_output()
-        raise UserError(
-            f"cannot write to standard output ({error.strerror}); the translations are not complete"
-        ) from error
-
-
-def _drop_output() -> None:
-    """Let what is still buffered for standard output go nowhere, so that the end of Python does not stumble over it."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)

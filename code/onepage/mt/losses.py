@@ -5,7 +5,7 @@ Szegedy et al. 2016, section 7 (label smoothing); Liang et al. 2021 (R-Drop).
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from onepage.mt.batching import Batch
 from onepage.mt.output_loss import output_loss
@@ -39,6 +39,17 @@ def batch_loss(model: Transformer, batch: Batch, label_smoothing: float, precisi
             return agreement_loss(model.logits(hidden).float(), labels, label_smoothing, r_drop)
     dtype = torch.bfloat16 if precision == "bf16" else hidden.dtype
     return output_loss(hidden, model.embedding.weight, model.output_bias, labels, label_smoothing, IGNORED, dtype)
+
+
+class BatchLoss(nn.Module):
+    """``batch_loss`` as a module's forward pass, around which gradients can be averaged over processes."""
+
+    def __init__(self, model: Transformer, label_smoothing: float, precision: str, r_drop: float):
+        super().__init__()
+        self.model, self.label_smoothing, self.precision, self.r_drop = model, label_smoothing, precision, r_drop
+
+    def forward(self, batch: Batch) -> Tensor:
+        return batch_loss(self.model, batch, self.label_smoothing, self.precision, self.r_drop)
 
 
 def agreement_loss(logits: Tensor, labels: Tensor, label_smoothing: float, weight: float) -> Tensor:

@@ -15,11 +15,12 @@ from torch import Tensor
 from onepage.data.translation import TranslationSet
 from onepage.errors import UserError
 from onepage.mt.batching import SHAPES, Material, make_batch, validation_batches
-from onepage.mt.losses import batch_loss, mean_loss
+from onepage.mt.losses import BatchLoss, mean_loss
 from onepage.mt.tokenizer import PAD, train_tokenizer
 from onepage.mt.transformer import Sizes, Transformer, initialise
 from onepage.training import seeding
 from onepage.training.averaging import WeightAverage
+from onepage.training.distributed import ALONE, Ranks
 from onepage.training.muon import Muon
 from onepage.training.progress import Reporter
 from onepage.training.schedules import SCHEDULES
@@ -80,7 +81,7 @@ class Recipe:
     precision: str = "auto"
     """"fp32", "bf16", or "auto": bf16 where the hardware multiplies it natively; resolved before training."""
     threads: int = 2
-    """CPU threads; part of the recipe because it changes the order of float sums."""
+    """CPU threads of a process; part of the recipe because it changes the order of float sums."""
     causal: bool = True
     """False trains without the causal mask (ablation)."""
 
@@ -127,17 +128,20 @@ class Recipe:
         return Sizes(vocabulary=vocabulary, **{name: getattr(self, name) for name in names})
 
 
-def train(recipe: Recipe, data: TranslationSet, run: Path, block: dict[str, Any], program: str = "") -> None:
+def train(
+    recipe: Recipe, data: TranslationSet, run: Path, block: dict[str, Any], program: str = "", ranks: Ranks = ALONE
+) -> None:
     """Train from the seed in ``block`` to ``run/model.pt``; goes on from a checkpoint where there is one.
 
+    ``ranks``: this process among those that train together, each on its part of the recipe's batch, with the mean loss
+    that of all target tokens of it. Rank 0 reads the validation split, alone.
     Raises UserError for a GPU asked for and absent, a checkpoint of another recipe, a full disk; Interrupted (a
     UserError) after SIGINT or SIGTERM, when a checkpoint has been saved.
     """
     seed = block["seed"]
     device = seeding.prepare(seed, recipe.threads, block["device"])
-    session = Session(run, recipe, block, program)
+    session = Session(run, recipe, block, program, ranks)
     if session.finished():
-        (run / "model.pt").touch()  # newer than what asked for it, so that make does not ask again
         return
 
     tokenizer = train_tokenizer([line for side in data.splits["train"] for line in side], recipe.vocabulary)
@@ -150,6 +154,7 @@ def train(recipe: Recipe, data: TranslationSet, run: Path, block: dict[str, Any]
     model = Transformer(sizes, PAD)
     initialise(model, seeding.keyed_generator(seed, "initialise"))
     model = model.to(device)
+    network = ranks.averaging(BatchLoss(model, recipe.label_smoothing, block["precision"], recipe.r_drop))
     optimisers = make_optimisers(model, recipe, block["precision"])
     peaks = [optimiser.param_groups[0]["lr"] for optimiser in optimisers]
     average = WeightAverage(model, recipe.average_decay)
@@ -169,25 +174,31 @@ def train(recipe: Recipe, data: TranslationSet, run: Path, block: dict[str, Any]
                 for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
                     optimiser.load_state_dict(saved)
                 seeding.restore_generators(state["generators"])
-            pairs, order = material.epoch(epoch)
+            pairs, order = ranks.from_main(material.epoch(epoch))
             if not (0 <= update <= recipe.updates and 0 <= place < len(order) and len(sums) == 2):
                 raise ValueError(f"update {update} of {recipe.updates}, batch {place} of {len(order)}")
 
-        with Reporter(f"mt  seed {seed}", recipe.updates, "target tokens", run / "train.log", update) as report:
+        log, quiet = run / "train.log", not ranks.is_main
+        with Reporter(f"mt  seed {seed}", recipe.updates, "target tokens", log, update, quiet=quiet) as report:
             report.line(
                 f"{'going on at' if update else 'training from'} update {update} of {recipe.updates}: {len(pairs):,} "
                 f"pairs ({material.left_out} longer than {recipe.max_length} pieces left out), {len(tokenizer)} "
-                f"pieces, {block['device']}, {block['precision']}, {recipe.threads} threads"
+                f"pieces, {block['device']}, {block['precision']}, {recipe.threads} threads{ranks.words()}"
             )
             while update < recipe.updates:
-                batch = make_batch([pairs[i] for i in order[place]], SHAPES)
+                whole = order[place]  # the batch of the recipe; a process computes its share of it
+                mine = ranks.share(whole)
+                batch = make_batch([pairs[i] for i in mine or whole[:1]], SHAPES)  # none left for it: one of weight 0
+                own_tokens = batch.tokens if mine else 0
+                all_tokens = sum(len(pairs[i][1]) for i in whole)
+                ranks.reseed(seed, update)
                 factor = SCHEDULES[recipe.schedule]((update + 1) / recipe.updates, recipe.warmup)
                 for optimiser, peak in zip(optimisers, peaks, strict=True):
                     for group in optimiser.param_groups:
                         group["lr"] = peak * factor
                 model.train()
-                loss = batch_loss(model, batch, recipe.label_smoothing, block["precision"], recipe.r_drop)
-                loss.backward()
+                loss = network(batch)
+                (loss * ranks.weight(own_tokens, all_tokens)).backward()
                 if recipe.clip:
                     torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
                 for optimiser in optimisers:
@@ -195,17 +206,22 @@ def train(recipe: Recipe, data: TranslationSet, run: Path, block: dict[str, Any]
                     optimiser.zero_grad(set_to_none=True)
                 update += 1
                 place += 1
-                tokens += batch.tokens
+                tokens += all_tokens
                 average.update(model, update)
-                sums[0] += loss.item() * batch.tokens
-                sums[1] += batch.tokens
+                loss_sum, stops = ranks.totals(loss.item() * own_tokens, session.asked_to_stop)
+                session.stop_if(stops)
+                sums[0] += loss_sum
+                sums[1] += all_tokens
                 if not math.isfinite(sums[0]):
                     raise UserError(
                         f"the loss is not finite after update {update}; lower learning_rate, delete {run}, try again"
                     )
-                report.advance(batch.tokens, f"loss {sums[0] / sums[1]:.3f}")
+                report.advance(all_tokens, f"loss {sums[0] / sums[1]:.3f}")
 
                 if update in validate_after:
+                    ranks.check_alike(model, update)
+                    train_loss, sums = sums[0] / sums[1], [0.0, 0.0]
+                if update in validate_after and ranks.is_main:
                     averaged.load_state_dict(average.state_dict())
                     val_loss = mean_loss(averaged, val_batches, block["precision"])
                     row = {
@@ -213,7 +229,7 @@ def train(recipe: Recipe, data: TranslationSet, run: Path, block: dict[str, Any]
                         "step": update,
                         "target_tokens": tokens,
                         "learning_rate": recipe.learning_rate * factor,
-                        "train_loss": sums[0] / sums[1],
+                        "train_loss": train_loss,
                         "val_loss": val_loss,
                         "val_perplexity": math.exp(val_loss),
                     }
@@ -222,10 +238,9 @@ def train(recipe: Recipe, data: TranslationSet, run: Path, block: dict[str, Any]
                         f"epoch {row['epoch']:.2f}  train loss {row['train_loss']:.3f}  "
                         f"validation loss {val_loss:.3f}  validation perplexity {row['val_perplexity']:.2f}"
                     )
-                    sums = [0.0, 0.0]
                 if place == len(order):
                     epoch, place = epoch + 1, 0
-                    pairs, order = material.epoch(epoch)
+                    pairs, order = ranks.from_main(material.epoch(epoch))
                 if session.due(place == 0):
                     loop = {"update": update, "epoch": epoch, "place": place, "tokens": tokens, "sums": sums}
                     loop |= {"model": model.state_dict(), "average": average.state_dict()}

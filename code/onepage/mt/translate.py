@@ -7,11 +7,12 @@ in step. Lines are decoded as the evaluation decoded the test sets (metrics.json
 import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 
+from onepage import trained
 from onepage.errors import UserError
 from onepage.files import read_json
 from onepage.mt import evaluate, explain
@@ -60,7 +61,7 @@ class Translator:
         Raises UserError for a run that is missing, damaged, not of the Transformer, or of another version of this
         program, and for decoding settings out of range.
         """
-        block = identity(run)
+        block = trained.identity(run, "mt")
         asked = {"beam_size": beam_size, "length_penalty": length_penalty}
         settings = dataclasses.asdict(evaluated_with(run)) | {k: v for k, v in asked.items() if v is not None}
         if beam_size is None:
@@ -136,18 +137,6 @@ def _shown(pieces: Sequence[str], most: int = 5) -> str:
     return " ".join(texts) + (" ..." if len(pieces) > most else "")
 
 
-def identity(run: Path) -> dict[str, Any]:
-    """What run.json says; raises UserError when it is missing, or not that of a Transformer."""
-    block = read_json(run / "run.json")
-    needed = {"task", "device", "generated", "src", "tgt", "recipe", "seed"}
-    if not isinstance(block, dict) or block.get("task") != "mt":
-        what = block.get("task") if isinstance(block, dict) else None
-        raise UserError(f"{run} is a run of {what!r:.20}, not of the Transformer (mt); give --run one of runs/mt")
-    if needed - block.keys():
-        raise UserError(f"{run / 'run.json'} lacks {min(needed - block.keys())!r}; train anew (make mt)")
-    return block
-
-
 def evaluated_with(run: Path) -> Decoding:
     """How the run's test sets were decoded; the defaults where it is not evaluated."""
     if not (run / "metrics.json").is_file():
@@ -157,18 +146,6 @@ def evaluated_with(run: Path) -> Decoding:
     if not isinstance(values, dict):
         raise UserError(f"{run / 'metrics.json'} does not say how it was decoded; delete it and run make again")
     return from_values(Decoding, values, f"{run / 'metrics.json'}: decoding")
-
-
-def newest_run(out: Path) -> tuple[Path, int]:
-    """(the run of the Transformer that was evaluated last, of how many) below ``out``/runs.
-
-    Raises UserError when there is none.
-    """
-    found = sorted(out.glob("runs/mt/*/*/seed*/metrics.json"), key=lambda path: (path.stat().st_mtime, str(path)))
-    found = [path for path in found if (path.parent / "model.pt").is_file()]
-    if not found:
-        raise UserError(f"no finished run of the Transformer in {out / 'runs/mt'}; make one (make mt) or give --run")
-    return found[-1].parent, len(found)
 
 
 def batches(stream: Stream) -> Iterator[list[bytes]]:

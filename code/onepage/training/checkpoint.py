@@ -18,6 +18,7 @@ from onepage.training.recipe import difference
 KEEP = 2
 # what every checkpoint holds beside what its loop needs (see session.Session.save)
 PARTS = {"loop": dict, "rows": list, "seconds": float, "sessions": int, "peak": int, "energy": dict, "started": str}
+PARTS |= {"processes": list}
 
 
 def save(folder: Path, update: int, state: dict[str, Any], identity: dict[str, Any]) -> None:
@@ -34,14 +35,15 @@ def latest(folder: Path, identity: dict[str, Any], say: Any) -> dict[str, Any] |
 
     A damaged one is passed over with a line through ``say`` and removed, so that it does not count among those kept;
     what a kill in the middle of writing left goes with it. Raises UserError, and removes nothing, when the newest whole
-    one belongs to another recipe, naming what differs: going on from it would give a run that no recipe describes.
+    one belongs to another recipe, naming what differs: going on from it would give a run that no recipe describes. The
+    number of processes may differ: see session.Session.restore.
     """
     found = sorted(folder.glob("checkpoint-*.json"), reverse=True)
     state, damaged = None, []
     for number, meta_path in enumerate(found, start=1):
         path = meta_path.with_suffix(".pt")
         meta = _meta_of_whole(path)
-        if meta is not None and meta.get("hash") != identity["hash"]:
+        if meta is not None and meta.get("hash") != identity["hash"] and not of_other_processes(identity, meta):
             what = what_differs(identity, meta)
             raise UserError(f"{path} is of another recipe ({what}); move the folder away or run that recipe")
         state = _content(path) if meta is not None else None
@@ -67,6 +69,13 @@ def what_differs(mine: dict[str, Any], other: dict[str, Any]) -> str:
     if mine.get("program") != other.get("program"):
         parts.append("the code that trains has changed")
     return ", ".join(parts)
+
+
+def of_other_processes(mine: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two identities differ in the number of processes alone, and in the hash, which holds it."""
+    apart = {"hash", "processes", "sha256", "update"}
+    plain = [{key: value for key, value in one.items() if key not in apart} for one in (mine, other)]
+    return plain[0] == plain[1]
 
 
 def _meta_of_whole(path: Path) -> dict[str, Any] | None:

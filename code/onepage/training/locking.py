@@ -1,8 +1,12 @@
-"""One training at a time on a CPU: two side by side run many times slower than one after the other."""
+"""One training at a time on a CPU, and one on each GPU: two side by side are slower than one after the other.
+
+Each lock is the kernel's, on a file in the folder for temporary ones, so that a killed training leaves none behind.
+"""
 
 import contextlib
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,31 +16,70 @@ except ImportError:  # a system without POSIX locks: nothing to wait on
     fcntl = None  # type: ignore[assignment]
 
 
+POLL_SECONDS = 1.0  # between looks for a free GPU
+
+
 @contextlib.contextmanager
 def cpu_training_lock(device: str, say: Callable[[str], None]) -> Iterator[None]:
-    """Wait until no other training of this user runs on the CPU; does nothing for a GPU.
-
-    The lock is the kernel's, so a killed training leaves none behind.
-    """
+    """Wait until no other training of this user runs on the CPU; does nothing for a GPU."""
     if device != "cpu" or fcntl is None:
         yield
         return
-    user = os.getuid() if hasattr(os, "getuid") else 0
-    path = Path(tempfile.gettempdir()) / f"onepage-cpu-training-{user}.lock"
+    descriptor = _opened("cpu-training", say)
     try:
-        # neither followed nor emptied: in a folder open to all, this name may be somebody's link to another file
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    except OSError as error:
-        say(f"{path} cannot be locked ({error.strerror}); training without a look for other trainings")
-        descriptor = None
-    try:
-        if descriptor is not None:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                say("another training is on this CPU; waiting for it to end (side by side both would crawl)")
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if descriptor is not None and not _locked(descriptor):
+            say("another training is on this CPU; waiting for it to end (side by side both would crawl)")
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         if descriptor is not None:
             os.close(descriptor)
+
+
+@contextlib.contextmanager
+def own_gpu(device: str, say: Callable[[str], None]) -> Iterator[None]:
+    """Make the first GPU that no other process holds in this way the current one; wait while there is none.
+
+    Does nothing for a CPU, or where torch sees no GPU: what trains there says so.
+    """
+    import torch
+
+    count = torch.cuda.device_count() if device == "cuda" and fcntl is not None else 0
+    files = [_opened(f"gpu-{torch.cuda.get_device_properties(number).uuid}", say) for number in range(count)]
+    waits = False
+    try:
+        while count:
+            free = next((n for n, file in enumerate(files) if file is None or _locked(file)), None)
+            if free is not None:
+                torch.cuda.set_device(free)
+                break
+            if not waits:
+                say(f"each of {count} GPUs is in use; waiting for one")
+            waits = True
+            time.sleep(POLL_SECONDS)
+        yield
+    finally:
+        for file in files:
+            if file is not None:
+                os.close(file)
+
+
+def _opened(name: str, say: Callable[[str], None]) -> int | None:
+    """A descriptor of this user's lock file of that name; None, and a line, where it cannot be opened."""
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    path = Path(tempfile.gettempdir()) / f"onepage-{name}-{user}.lock"
+    try:
+        # neither followed nor emptied: in a folder open to all, this name may be somebody's link to another file
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        say(f"{path} cannot be locked ({error.strerror}); training without a look for other trainings")
+        return None
+
+
+def _locked(descriptor: int) -> bool:
+    """Whether the lock was free; then it is held until the descriptor is closed."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

@@ -38,11 +38,19 @@ class Reporter:
 
     ``total`` and ``advance`` count in updates; ``unit`` names what the rate counts (images, target tokens). ``work`` is
     the work of the first so many updates, for the time left, where updates differ in it. Lines go to ``log`` as well,
-    appended, so that an interrupted run's log tells the whole story.
+    appended, so that an interrupted run's log tells the whole story. ``quiet``: another process reports, this one does
+    not.
     """
 
     def __init__(
-        self, name: str, total: int, unit: str, log: Path, done: int = 0, work: Callable[[int], float] = float
+        self,
+        name: str,
+        total: int,
+        unit: str,
+        log: Path,
+        done: int = 0,
+        work: Callable[[int], float] = float,
+        quiet: bool = False,
     ):
         self.name, self.total, self.unit, self.log = name, total, unit, log
         self.done = done
@@ -51,7 +59,8 @@ class Reporter:
         self.units = 0  # since the rate was last counted
         self.rate = 0.0
         self.started = self.spoken = self.counted = time.monotonic()
-        self.live = sys.stdout.isatty() and console.is_terminal
+        self.quiet = quiet
+        self.live = sys.stdout.isatty() and console.is_terminal and not quiet
         self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
@@ -93,6 +102,8 @@ class Reporter:
 
     def line(self, text: str) -> None:
         """One line to the console and to the log."""
+        if self.quiet:
+            return
         stamped = f"{self.name}  {text}"
         (self.bar.console if self.live else console).print(stamped, markup=False)
         try:

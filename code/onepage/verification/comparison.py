@@ -57,7 +57,8 @@ def fingerprint(metrics: Mapping[str, Any], provenance: Mapping[str, Any]) -> st
         "processors": [[h.get("cpu"), h.get("cpu_id"), h.get("system"), h.get("gpu") if gpu else None]
                        for h in (host, elsewhere)],
         "software": metrics["versions"],
-        "arithmetic": [metrics["device"], metrics["precision"], metrics["threads"]],
+        "arithmetic": [metrics["device"], metrics["precision"], metrics["threads"]]
+        + [metrics[key] for key in ("processes", "processes_from_update") if key in metrics],
         "code": [metrics.get("program"), evaluate.get("program")],
     }  # fmt: skip
     if not all([host.get("cpu_id"), elsewhere.get("cpu_id"), *parts["code"]]):
@@ -72,8 +73,13 @@ def obstacle(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
             return f"other {name} ({theirs.get(key)} there, {mine.get(key)} here)"
     if mine["data_digest"] != theirs["data_digest"]:
         return "other data (digests differ)"
-    # the number of threads decides last digits, not the experiment
-    recipes = [{key: value for key, value in run["recipe"].items() if key != "threads"} for run in (mine, theirs)]
+    # the number of threads decides last digits, not the experiment; so does that of processes, but with BatchNorm over
+    # the part that each has of a batch
+    aside = {"threads"} | (set() if mine.get("processes") or theirs.get("processes") else {"batch_norm"})
+    local = [run["recipe"].get("batch_norm") == "local" and run.get("processes", 1) for run in (mine, theirs)]
+    if local[0] != local[1] and mine.get("processes") != theirs.get("processes"):
+        return f"other number of processes ({theirs.get('processes', 1)} there, {mine.get('processes', 1)} here)"
+    recipes = [{key: value for key, value in run["recipe"].items() if key not in aside} for run in (mine, theirs)]
     searches = [run.get("decoding") or {} for run in (mine, theirs)]
     for name, differs in (("recipe", difference(*recipes)), ("decoding settings", difference(*searches))):
         if differs:

@@ -41,7 +41,8 @@ def short_form(metrics: Mapping[str, Any], digest: str, provenance: Mapping[str,
         f"seed {metrics['seed']}",
         f"metrics {digest}",
         f"hardware {processor(metrics, provenance).replace(';', ',')}",
-        f"arithmetic {metrics['device']} {metrics['precision']} {metrics['threads']} threads",
+        f"arithmetic {metrics['device']} {metrics['precision']} {metrics['threads']} threads"
+        + (f" {metrics['processes']} processes" if metrics.get("processes") else ""),
         f"versions {versions}",
     ]
     return "; ".join(fields + (["generated data"] if metrics["generated"] else []))

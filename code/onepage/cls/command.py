@@ -1,0 +1,93 @@
+"""``python -m onepage classify``: ResNet-18 for people."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from onepage import streams, trained
+from onepage.errors import UserError
+from onepage.options import out_option
+
+if TYPE_CHECKING:
+    from onepage.cls.classify import Answer, Classifier
+
+
+@click.command()
+@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--top", type=click.IntRange(min=1), default=3, show_default=True, help="Classes a picture, likely first."
+)
+@click.option(
+    "--gradcam",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="With one IMAGE: draw what spoke for its most probable class (Grad-CAM), as PNG or PDF.",
+)
+@click.option("--run", type=click.Path(path_type=Path), help="Trained run folder. [the one evaluated last]")
+@out_option
+def classify(images: tuple[Path, ...], top: int, gradcam: Path | None, run: Path | None, out: Path) -> None:
+    """Say which of the classes it knows ResNet-18 sees in each IMAGE.
+
+    The answer is always one of the run's classes (CIFAR-10 has ten), whatever the picture shows.
+
+    A line reads FILE, tab, CLASS, tab, PROBABILITY; an IMAGE gives --top of them, most probable first. Probabilities
+    are calibrated on validation images. In FILE, tabs and what else is not printable are written as escapes.
+
+    An IMAGE may have any size and mode: it is turned as its EXIF says, cut to the square in its middle, put on white
+    where it is transparent, reduced (antialiased) to 32x32 pixels, and then to the size at which the run was evaluated.
+
+    Exit status: 0 when every IMAGE was classified, 1 when one was refused or nothing could be done, 2 for wrong
+    options.
+    """
+    if gradcam is not None and len(images) != 1:
+        raise click.UsageError("--gradcam draws one picture: give one IMAGE")
+    if gradcam is not None and gradcam.suffix.lower() not in (".png", ".pdf"):
+        raise click.UsageError(f"--gradcam: a file that ends in .png or .pdf, not {gradcam.name!r:.60}")
+    with streams.ending_quietly():
+        from onepage.cls.classify import Classifier
+
+        run, which = trained.chosen(run, out, "cls")
+        classifier = Classifier(run)
+        _introduce(classifier, which)
+        output = streams.standard("stdout")
+        refused = 0
+        for path in images:
+            try:
+                answer = classifier.classify(path)
+            except UserError as error:
+                click.echo(f"onepage: {shown(path)} {shown(error)}; left out", err=True)
+                refused += 1
+                continue
+            with streams.writing("answers"):
+                for number in answer.ranked[:top]:
+                    line = f"{shown(path)}\t{classifier.class_names[number]}\t{answer.probabilities[number]:.4f}\n"
+                    output.write(line.encode())
+                output.flush()
+            if gradcam is not None:
+                _draw(classifier, answer, path, gradcam)
+        sys.exit(1 if refused else 0)
+
+
+def shown(name: object) -> str:
+    """Text on one line: what would break it, or what a terminal would obey, by its escape."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(name))
+
+
+def _introduce(classifier: "Classifier", which: str) -> None:
+    """Say on standard error who classifies, and what it is not."""
+    names = ", ".join(classifier.class_names)
+    click.echo(f"onepage: by {classifier.run}{which}; the answer is always one of: {names}", err=True)
+    if classifier.generated:
+        click.echo("onepage: trained on generated textures: it knows them and nothing of real pictures", err=True)
+
+
+def _draw(classifier: "Classifier", answer: "Answer", path: Path, target: Path) -> None:
+    from onepage.figures.classified import draw
+
+    draw(
+        classifier.run, target, path.name, answer.picture, answer.pixels.shape[-1],
+        answer.probabilities, classifier.class_names, classifier.explain(answer),
+    )  # fmt: skip
+    click.echo(f"onepage: Grad-CAM in {shown(target)}", err=True)

@@ -1,0 +1,183 @@
+"""Several processes as one training: torchrun starts them, gloo or NCCL joins them, DistributedDataParallel averages.
+
+Each process holds the whole model and computes its part of the recipe's global batch; the gradients are averaged after
+the backward pass (Li et al. 2020, "PyTorch Distributed"), in fp32, so that every process makes the same update. All
+that must not depend on the number of processes is drawn for the global batch first. Rank 0 alone writes. A training by
+itself is ``ALONE``: nothing below then computes, waits or imports anything. Left out: sharded parameters or optimisers.
+"""
+
+import contextlib
+import ctypes
+import datetime
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from onepage.errors import UserError
+from onepage.training.seeding import keyed_seed
+
+T = TypeVar("T")
+M = TypeVar("M", bound=nn.Module)
+PATIENCE = datetime.timedelta(minutes=30)  # for a process that neither answers nor has ended
+LINGER = 5.0  # seconds: who lost a peer ends after it, so that the peer's own reason is the one reported
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among those of its training."""
+
+    rank: int = 0
+    world: int = 1
+    """Processes of the training, over all nodes."""
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes files and speaks."""
+        return self.rank == 0
+
+    def words(self) -> str:
+        """The number of processes, to be added to a line; nothing where there is one."""
+        return f", {self.world} processes" if self.world > 1 else ""
+
+    def rows(self, n: int) -> slice:
+        """This process's part of ``n`` rows of a global batch: parts differ by one row at most."""
+        return slice(self.rank * n // self.world, (self.rank + 1) * n // self.world)
+
+    def share(self, items: Sequence[T]) -> Sequence[T]:
+        """This process's part of a global batch sorted by length: every ``world``-th, so that lengths are alike."""
+        return items if self.world == 1 else items[self.rank :: self.world]
+
+    def weight(self, mine: int, total: int) -> float:
+        """What a mean over ``mine`` counts for, so that the average over processes is the mean over all ``total``."""
+        return 1.0 if self.world == 1 else mine * self.world / total
+
+    def normalising(self, model: M, batch_norm: str) -> M:
+        """The model with its BatchNorm as the recipe says: over each process's part, or over the global batch.
+
+        Raises UserError for "synchronised" on a CPU, for which PyTorch has none.
+        """
+        if self.world == 1 or batch_norm == "local":
+            return model
+        if next(model.parameters()).device.type != "cuda":
+            raise UserError('batch_norm = "synchronised" needs CUDA GPUs; on a CPU train with "local", or NPROC=1')
+        return nn.SyncBatchNorm.convert_sync_batchnorm(model)
+
+    def averaging(self, model: nn.Module) -> nn.Module:
+        """The module to call in the loop: its backward pass averages the gradients over all processes.
+
+        BatchNorm's running statistics are not exchanged: training does not read them, and those kept are rank 0's.
+        """
+        if self.world == 1:
+            return model
+        return nn.parallel.DistributedDataParallel(model, forward_sync_buffers=False)
+
+    def reseed(self, seed: int, update: int) -> None:
+        """Start the default generators anew for an update, each process with other draws (dropout).
+
+        A training by itself draws on from where it is; of several, which may be other ones after a checkpoint, each
+        draws as (seed, update, rank) says.
+        """
+        if self.world > 1:
+            torch.manual_seed(keyed_seed(seed, "default", update, self.rank))
+
+    def add(self, sums: Tensor) -> None:
+        """Make ``sums`` those over all processes, in place."""
+        if self.world > 1:
+            torch.distributed.all_reduce(sums)
+
+    def totals(self, *values: float) -> tuple[float, ...]:
+        """Each value summed over all processes, in float64."""
+        if self.world == 1:
+            return values
+        sums = torch.tensor(values, dtype=torch.float64, device=_device())
+        self.add(sums)
+        return tuple(sums.tolist())
+
+    def from_main(self, value: T) -> T:
+        """The value that rank 0 has, on every process."""
+        if self.world == 1:
+            return value
+        held = [value]
+        torch.distributed.broadcast_object_list(held, src=0, device=_device())
+        return held[0]
+
+    @torch.no_grad()
+    def check_alike(self, model: nn.Module, update: int) -> None:
+        """Raise UserError where the weights are no longer the same on all processes.
+
+        Each makes its own update from the averaged gradients; processors of different kinds would round it differently.
+        """
+        if self.world == 1:
+            return
+        own = torch.stack([parameter.double().sum() for parameter in model.parameters()]).sum()
+        ends = torch.stack([own, -own])
+        torch.distributed.all_reduce(ends, torch.distributed.ReduceOp.MAX)
+        if not torch.equal(ends[0], -ends[1]):
+            raise UserError(
+                f"after update {update} the processes hold different weights; use processors of one kind for all"
+            )
+
+
+ALONE = Ranks()
+
+
+def _device() -> torch.device:
+    """Where tensors to be exchanged must lie: NCCL takes those of the GPU alone."""
+    return torch.device("cuda" if torch.distributed.get_backend() == "nccl" else "cpu")
+
+
+def in_job() -> bool:
+    """Whether torchrun, or what sets the same variables, started this process as one of several."""
+    return "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+@contextlib.contextmanager
+def join(device: str) -> Iterator[Ranks]:
+    """This process among those that torchrun started with it; ``ALONE`` where there are no others.
+
+    ``device`` "cpu" joins them by gloo, "cuda" by NCCL, each process with the GPU of its local rank. Raises UserError
+    when that GPU is not there, and when another process has ended.
+    """
+    if not in_job():
+        yield ALONE
+        return
+    _end_with_parent()
+    if device == "cuda":
+        local, there = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+        if local >= there:
+            raise UserError(
+                f"process {local + 1} of this machine has no CUDA GPU: torch sees {there}; set NPROC={there}"
+            )
+        torch.cuda.set_device(local)
+    elif os.environ.get("LOCAL_WORLD_SIZE") == os.environ["WORLD_SIZE"]:
+        # all on one machine: gloo need not find out under which name the network knows it
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0" if sys.platform == "darwin" else "lo")
+    try:
+        torch.distributed.init_process_group("nccl" if device == "cuda" else "gloo", timeout=PATIENCE)
+        yield Ranks(torch.distributed.get_rank(), torch.distributed.get_world_size())
+    except RuntimeError as error:
+        if not of_a_lost_peer(error):
+            raise
+        time.sleep(LINGER)
+        raise UserError("another process of this training has ended; run the same command to go on") from error
+    torch.distributed.destroy_process_group()
+
+
+def of_a_lost_peer(error: BaseException) -> bool:
+    """Whether an exchange failed because another process is gone, as far as its text tells."""
+    text = str(error).lower()
+    return isinstance(error, torch.distributed.DistError) or any(name in text for name in ("gloo", "nccl", "peer"))
+
+
+def _end_with_parent() -> None:
+    """Have Linux send SIGTERM to this process when the launcher is gone: torchrun, killed, leaves its workers."""
+    if sys.platform == "linux" and "TORCHELASTIC_RUN_ID" in os.environ:
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG

@@ -1,0 +1,253 @@
+"""What is no picture, and runs that cannot classify: one line for each, and the other pictures go on."""
+
+import io
+import os
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from classify_cases import classify, edit, photo, said, table, write_run
+from PIL import Image
+
+from onepage.cls import pictures
+from onepage.cls.command import shown
+from onepage.training import checkpoint
+from onepage.training.weights import digest_tensors
+from test_make import OURS
+
+fault = pytest.mark.fault
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return write_run(tmp_path_factory.mktemp("hostile") / "seed0")
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory):
+    path = tmp_path_factory.mktemp("good") / "good.png"
+    photo(50, 40).save(path)
+    return path
+
+
+def encoded(image, name, **options):
+    buffer = io.BytesIO()
+    image.save(buffer, format=name, **options)
+    return buffer.getvalue()
+
+
+def png(width, height, data=b"", more=b""):
+    """A PNG (8-bit grey) that says it is so large, with whatever data."""
+
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + head + more + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
+DAMAGED = "is damaged or cut off ("
+UNREAD = "is not a picture that can be read ("
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        pytest.param(
+            b"", UNREAD, id="empty",
+            marks=fault("an empty image file", "`is not a picture that can be read (...)`; left out"),
+        ),
+        pytest.param(
+            b"GNU make\n" * 50, UNREAD, id="text",
+            marks=fault("a text, PDF, EPS or SVG as image", "`is not a picture that can be read (...)`")
+        ),
+        pytest.param(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n", UNREAD, id="eps"),
+        pytest.param(b"%PDF-1.7\n", UNREAD, id="pdf"),
+        pytest.param(b"<svg xmlns='http://www.w3.org/2000/svg'/>", UNREAD, id="svg"),
+        pytest.param(
+            encoded(NOISE, "PNG")[:-3000], DAMAGED, id="cut png",
+            marks=fault("an image cut off or damaged: PNG, JPEG, GIF, TIFF, WebP", "`is damaged or cut off (...)`"),
+        ),
+        pytest.param(encoded(NOISE, "JPEG")[:2000], DAMAGED, id="cut jpeg"),
+        pytest.param(encoded(NOISE, "TIFF")[:3000], "", id="cut tiff"),
+        pytest.param(encoded(NOISE, "TIFF", compression="tiff_lzw")[:-2000], "", id="cut lzw tiff"),
+        pytest.param(encoded(NOISE, "WEBP")[:800], "", id="cut webp"),
+        pytest.param(encoded(NOISE.quantize(), "GIF")[:2500], DAMAGED, id="cut gif"),
+        pytest.param(png(30, 30, b"no deflate"), DAMAGED, id="bad png"),
+        pytest.param(b"\x89PNG\r\n\x1a\n", "", id="png magic"),
+        pytest.param(png(0, 5), "", id="no width"),
+        pytest.param(
+            png(60_000, 60_000, zlib.compress(bytes(10**6))), "has more than 89,478,485 pixels; make it smaller",
+            id="bomb", marks=fault("a decompression bomb as image", "`has more than ... pixels; make it smaller`"),
+        ),
+        pytest.param(png(10_000, 9_000), "has more than 89,478,485 pixels; make it smaller", id="just too large"),
+        pytest.param(
+            encoded(Image.fromarray(np.full((9, 9), 0.5, np.float32)), "TIFF"), "has 32 bits a pixel",
+            id="float", marks=fault("an image of 32 bits a pixel", "`has 32 bits a pixel, ...`"),
+        ),
+        pytest.param(encoded(Image.fromarray(np.full((9, 9), 2**20, np.int32)), "TIFF"), "has 32 bits", id="int32"),
+    ],
+)  # fmt: skip
+def test_what_is_no_picture_is_named_and_the_others_go_on(run, good, tmp_path, content, says):
+    bad = tmp_path / "bad picture"
+    bad.write_bytes(content)
+    result = classify(run, good, bad, good, "--top", 1)
+    assert result.exit_code == 1
+    assert [name for name, *_ in table(result)] == [str(good)] * 2
+    (message,) = said(result)
+    assert message.startswith(f"onepage: {bad} {says}") and message.endswith("; left out")
+
+
+@fault("an image file missing, unreadable, a folder, a pipe, a device", "one line naming it; the others go on")
+def test_what_is_no_file_is_named_and_the_others_go_on(run, good, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    cases = {
+        tmp_path / "none.png": "is missing",
+        good / "under a file": "is missing",
+        tmp_path: "is a folder, not a picture",
+        tmp_path / "pipe": "is not a regular file",
+        Path("/dev/zero"): "is not a regular file",
+        tmp_path / ("n" * 300): "cannot be read (File name too long)",
+    }
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    cases[tmp_path / "loop"] = "cannot be read (Too many levels of symbolic links)"
+    if os.geteuid():
+        (tmp_path / "secret").touch(mode=0)
+        cases[tmp_path / "secret"] = "cannot be read (Permission denied)"
+    result = classify(run, *cases, good)
+    assert result.exit_code == 1 and [name for name, *_ in table(result)] == [str(good)] * 3
+    assert said(result) == [f"onepage: {path} {says}; left out" for path, says in cases.items()]
+
+
+@fault("a file name with tabs, line breaks, escapes, no UTF-8", "escaped: a line stays a line of three columns")
+def test_any_name_stays_in_its_column(run, good, tmp_path):
+    name = os.fsencode(tmp_path) + b"/a\tb\nc\x1b[31m\xff\xc3\xa9 $(x)"
+    shutil.copy(good, name)
+    result = classify(run, os.fsdecode(name), os.fsdecode(name) + "no", "--top", 1)
+    ((shown_name, *_),) = table(result)
+    assert shown_name == f"{tmp_path}/a\\tb\\nc\\x1b[31m\\udcffé $(x)"
+    assert said(result) == [f"onepage: {shown_name}no is missing; left out"]
+    assert shown("a\u2028b") == "a\\u2028b"
+
+
+@fault("damaged EXIF, a text chunk that unpacks to much", "the picture as stored; one line")
+def test_metadata_can_be_wrong(run, tmp_path):
+    picture = photo(32, 32)
+    picture.save(tmp_path / "exif.png", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\x01\x12")
+    assert np.array_equal(pictures.read(tmp_path / "exif.png"), picture)
+    text = b"a\0\0" + zlib.compress(bytes(200 * 10**6))
+    chunk = struct.pack(">I", len(text)) + b"zTXt" + text + struct.pack(">I", zlib.crc32(b"zTXt" + text))
+    (tmp_path / "text.png").write_bytes(png(4, 4, zlib.compress(bytes(20)), chunk))
+    result = classify(run, tmp_path / "text.png")
+    assert len(said(result)) == (1 if result.exit_code else 0)
+
+
+def damaged(run, tmp_path, change):
+    copy = Path(shutil.copytree(run, tmp_path / "damaged"))
+    change(copy)
+    return copy
+
+
+def other_classes(path):
+    weights, _ = checkpoint.load_model(path / "model.pt")
+    weights["fc.bias"] = weights["fc.bias"][:5]
+    checkpoint.save_model(path / "model.pt", weights, {})
+    edit(path / "metrics.json", weights_digest=digest_tensors(weights))
+
+
+def trained_again(path):
+    weights, _ = checkpoint.load_model(path / "model.pt")
+    weights["fc.bias"] += 1
+    checkpoint.save_model(path / "model.pt", weights, {})
+
+
+@fault("classify with a run of the Transformer, an old one, one not evaluated, a damaged one", "one line that says so")
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda p: edit(p / "run.json", task="mt"), "is a run of 'mt', not of ResNet-18 (cls); give --run one of"),
+        (lambda p: (p / "run.json").write_text("[]"), "is a run of None, not of ResNet-18 (cls)"),
+        (lambda p: (p / "run.json").unlink(), "run.json is missing"),
+        (lambda p: edit(p / "run.json", precision=None), "run.json lacks 'precision'; train anew (make cls)"),
+        (lambda p: edit(p / "run.json", recipe={"width": 5}), "was trained by another version of this program ("),
+        (lambda p: (p / "model.pt").unlink(), "model.pt is missing; train first"),
+        (lambda p: (p / "model.pt").write_bytes(b"PK"), "model.pt is damaged"),
+        (lambda p: (p / "metrics.json").unlink(), "metrics.json is missing"),
+        (lambda p: (p / "metrics.json").write_text("[]"), "lacks class names, temperature or digest"),
+        (lambda p: edit(p / "metrics.json", class_names=None), "lacks class names, temperature or digest"),
+        (lambda p: edit(p / "metrics.json", test={"calibrated": {"temperature": 0}}), "lacks class names, temperature"),
+        (trained_again, "metrics.json is of other weights than model.pt; evaluate them (make cls)"),
+        (other_classes, "does not fit the 10 classes of metrics.json"),
+    ],
+)
+def test_a_run_that_cannot_classify_gets_one_line(run, good, tmp_path, change, says):
+    result = classify(damaged(run, tmp_path, change), good)
+    assert result.exit_code == 1 and result.stdout == ""
+    (message,) = result.stderr.splitlines()
+    assert message.startswith("onepage: ") and says in message
+
+
+@fault("classify without an image, --top of nothing", "one line and the usage; exit status 2")
+@pytest.mark.parametrize(
+    ("arguments", "says"), [([], "Missing argument 'IMAGE...'"), (["--top", "0", "a"], "0 is not")]
+)
+def test_wrong_options_are_refused(run, arguments, says):
+    result = classify(run, *arguments)
+    assert (result.exit_code, result.stdout) == (2, "") and says in result.stderr
+
+
+def started(run, *arguments):
+    """The command as a process of its own."""
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "code"), "OMP_WAIT_POLICY": "PASSIVE"}
+    command = [sys.executable, "-m", "onepage", "classify", "--run", str(run), *map(str, arguments)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+@fault("answers of classify into a pipe that closes, Ctrl-C, a full disk", "nothing more, or one line; no traceback")
+def test_it_ends_quietly_when_nobody_reads_on_at_ctrl_c_and_at_a_full_disk(run, good):
+    many = [good] * 3000
+    process = started(run, *many)
+    assert process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(timeout=120) == 141 and process.stderr.read().count(b"\n") == 1
+    process = started(run, *many)
+    assert process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    process.stdout.read()
+    assert process.wait(timeout=60) == 130 and process.stderr.read().count(b"\n") == 1
+    if not os.path.exists("/dev/full"):
+        pytest.skip("no /dev/full here")
+    command = ["bash", "-c", '"$0" -m onepage classify --run "$1" "$2" >/dev/full', sys.executable, str(run), str(good)]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "code")}
+    done = subprocess.run(command, env=environment, capture_output=True, timeout=120)
+    says = "onepage: cannot write to standard output (No space left on device); the answers are not complete"
+    assert done.returncode == 1 and done.stderr.decode().splitlines()[1:] == [says]
+
+
+@fault("quotes, $, backticks and a leading dash in FILE of make classify", "part of the file's name; nothing is run")
+@pytest.mark.parametrize("by_environment", [False, True])
+def test_make_passes_a_file_name_as_it_stands(tmp_path, by_environment):
+    name = f"-a \"b\" 'c' $(shell touch {tmp_path}/x) `touch {tmp_path}/x` $$ $HOME \\ ; # % é.png"
+    program, seen = tmp_path / "onepage", tmp_path / "seen"
+    program.write_text(f'#!/bin/bash\nprintf "%s\\n" "$@" >{seen}\n', encoding="utf-8")
+    program.chmod(0o755)
+    (tmp_path / "ready").touch()
+    environment = {key: value for key, value in os.environ.items() if key not in OURS}
+    command = ["make", "classify", f"OUT={tmp_path}", f"ONEPAGE={program}", f"READY={tmp_path / 'ready'}"]
+    command += [f"PYTHON={sys.executable}"]
+    given = command if by_environment else [*command, f"FILE={name}"]
+    surroundings = environment | ({"FILE": name} if by_environment else {})
+    done = subprocess.run(given, cwd=REPOSITORY, env=surroundings, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert seen.read_text(encoding="utf-8").splitlines() == ["classify", "--out", str(tmp_path), "--", name]
+    assert not (tmp_path / "x").exists()
+    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and "FILE is not given; make classify FILE=photo.jpg" in done.stderr

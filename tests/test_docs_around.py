@@ -1,0 +1,197 @@
+"""Appendix, model cards, changelog and citation: fresh, whole, and saying what the code and the results say."""
+
+import importlib.util
+import json
+import re
+import sys
+import tomllib
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from markdown_it import MarkdownIt
+
+from onepage.errors import UserError
+from onepage.files import read_json
+from onepage.verification.claims import load_claims
+from test_docs import helped_targets, helped_variables
+
+ROOT = Path(__file__).resolve().parents[1]
+WRITTEN = ("docs/artifact.md", "docs/model-card-cls.md", "docs/model-card-mt.md")
+DOCUMENTS = (*WRITTEN, "docs/example-task.md", "docs/add-a-task.md", "CHANGELOG.md", "env/README.md", "README.md")
+
+
+def text_of(document: str) -> str:
+    return (ROOT / document).read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def writer() -> ModuleType:
+    """docs/write.py as a module."""
+    spec = importlib.util.spec_from_file_location("docs_write", ROOT / "docs" / "write.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_documents_are_what_is_written_now(writer: ModuleType) -> None:
+    for name, text in writer.render().items():
+        assert text == text_of(f"docs/{name}"), f"docs/{name} is stale: PYTHONPATH=code .venv/bin/python docs/write.py"
+    assert {f"docs/{name}" for name in writer.DOCUMENTS} == set(WRITTEN)
+
+
+def test_another_result_gives_other_documents(
+    writer: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What is written follows the reference result: one with another accuracy, three seeds and a GPU."""
+    claims = {claim.task: claim for claim in load_claims(ROOT / "report/claims.toml")}
+    assert claims["cls"].reference and claims["mt"].reference
+    for task, claim in claims.items():
+        folder = tmp_path / claim.reference.result
+        (folder / task).mkdir(parents=True, exist_ok=True)
+        kept = ROOT / "report/reference" / claim.reference.result
+        (folder / "claims.json").write_bytes((kept / "claims.json").read_bytes())
+        found = {name: read_json(kept / task / f"{name}.json") for name in ("metrics", "provenance", "seeds")}
+        if task == "cls":
+            found["metrics"]["test"]["accuracy"] = 0.54321
+            found["metrics"]["device"] = "cuda"
+            found["provenance"]["host"]["gpu"] = "Some GPU"
+            worse = found["seeds"][0]["measures"] | {"test accuracy": 0.5}
+            found["seeds"] = [*found["seeds"][:1] * 2, found["seeds"][0] | {"measures": worse}]
+        for name, content in found.items():
+            (folder / task / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+    monkeypatch.setattr(writer, "REFERENCES", tmp_path)
+    written = writer.render()
+    card = written["model-card-cls.md"]
+    assert "Some GPU" in card and "| test accuracy |" in card and "(n = 3)" in card
+    assert "| single image | 54.32 % |" in card
+    assert "one more seed (ResNet-18) and " in written["artifact.md"] or "one more seed." in written["artifact.md"]
+    assert written["model-card-mt.md"] == text_of("docs/model-card-mt.md")
+
+
+def test_a_claim_without_a_reference_is_named(writer: ModuleType) -> None:
+    claim = load_claims(ROOT / "report/claims.toml", "stand_in")[0]
+    with pytest.raises(UserError, match=f"claim {claim.id} names no reference result"):
+        writer.task_of(claim)
+
+
+def test_numbers_are_those_of_claims_and_metrics() -> None:
+    """Read off once more, without the writer."""
+    appendix = text_of("docs/artifact.md")
+    for claim in tomllib.loads(text_of("report/claims.toml"))["claim"]:
+        percent = claim["measure"] == "accuracy"
+        shown = [claim["reference"]["value"], *claim["reference"]["band"]]
+        value, low, high = (f"{int(x * (10000 if percent else 100)) / 100:.2f}" for x in shown)
+        (row,) = [line for line in appendix.splitlines() if line.startswith(f"| {claim['id']}: {claim['text']} |")]
+        assert f" {value}" in row and f" {low} to {high}" in row
+        metrics = read_json(ROOT / "report/reference" / claim["reference"]["result"] / claim["task"] / "metrics.json")
+        card = text_of(f"docs/model-card-{claim['task']}.md")
+        assert f"{metrics['model']['parameters']:,} parameters" in card and f"seed {metrics['seed']}" in card
+        if percent:
+            assert f"| single image | {100 * metrics['test']['accuracy']:.2f} % |" in card
+            for part in metrics["test"]["per_class"]:
+                assert f"| {part['name']} | {part['n']} | {100 * part['recall']:.1f} % |" in card
+        else:
+            for part in metrics["tests"].values():
+                score, (low, high) = part["bleu"]["score"], part["bleu"]["interval"]
+                assert f"| {part['n']:,} | {score:.1f} ({low:.1f} to {high:.1f}) |" in card
+
+
+def test_cards_have_the_sections_of_the_paper() -> None:
+    """Mitchell et al. 2019, figure 1, in its order."""
+    sections = ["Model details", "Intended use", "Factors", "Metrics", "Evaluation data", "Training data"]
+    sections += ["Quantitative analyses", "Ethical considerations", "Caveats and recommendations"]
+    for task in ("cls", "mt"):
+        card = text_of(f"docs/model-card-{task}.md")
+        assert re.findall(r"^## (.*)$", card, re.MULTILINE) == sections
+        assert "licence" in card.split("## Ethical")[1] and "Out of scope" in card.split("## Factors")[0]
+
+
+def test_appendix_has_the_sections_that_committees_ask_for() -> None:
+    sections = re.findall(r"^## (.*)$", text_of("docs/artifact.md"), re.MULTILINE)
+    asked = ["Abstract", "Checklist", "Description", "Installation", "Experiment workflow", "Kick the tires"]
+    asked += ["Evaluation and expected results", "Customisation", "Notes"]
+    assert [section.split(":")[0] for section in sections] == asked
+
+
+def commands(document: str) -> list[list[str]]:
+    """The words of each make command in code, inline or in a block of shell."""
+    fenced = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+    text = text_of(document)
+    lines = [line for kind, block in fenced.findall(text) if kind == "sh" for line in block.splitlines()]
+    lines += re.findall(r"`([^`\n]+)`", fenced.sub("", text))
+    found = [re.search(r"(?:^| )make ((?:[a-z]|[A-Z_]+=).*)", line.split("#")[0]) for line in lines]
+    return [call[1].split() for call in found if call]
+
+
+def test_commands_are_targets_with_known_variables() -> None:
+    seen = [words for document in (*WRITTEN, "CHANGELOG.md") for words in commands(document)]
+    assert len(seen) >= 20
+    for words in seen:
+        assert {word for word in words if "=" not in word} <= helped_targets(), words
+        assert {word.split("=")[0] for word in words if "=" in word} <= helped_variables().keys(), words
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_tables_are_whole_and_links_resolve(document: str) -> None:
+    text = text_of(document)
+    tokens = MarkdownIt("commonmark").enable("table").parse(text)
+    columns, table = 0, -1
+    for token in tokens:
+        if token.type == "table_open":
+            table = token.map[0] if token.map else -1
+        if token.type == "tr_open" and token.map:
+            cells = len(re.findall(r"(?<!\\)\|", re.sub(r"`[^`]*`", "", text.splitlines()[token.map[0]]))) - 1
+            columns = cells if token.map[0] == table else columns
+            assert cells == columns, text.splitlines()[token.map[0]]
+    for line in [line for line in text.splitlines() if line.startswith("|---")]:
+        assert any(token.type == "table_open" for token in tokens), line
+    inline = [child for token in tokens for child in token.children or []]
+    for link in (str(token.attrs["href"]) for token in inline if token.type == "link_open"):
+        assert re.match(r"https?:|#", link) or ((ROOT / document).parent / link.split("#")[0]).exists(), link
+
+
+def test_changelog_keeps_its_form() -> None:
+    """Keep a Changelog 1.1.0: unreleased first, versions from new to old, changes under the six headings."""
+    text = text_of("CHANGELOG.md")
+    heads = re.findall(r"^## (.*)$", text, re.MULTILINE)
+    assert text.startswith("# Changelog\n") and heads[0] == "[Unreleased]"
+    released = [re.fullmatch(r"\[(\d+)\.(\d+)\.(\d+)\] - \d{4}-\d\d-\d\d", head) for head in heads[1:]]
+    assert all(released)
+    numbers = [tuple(map(int, head.groups())) for head in released if head]
+    assert numbers == sorted(set(numbers), reverse=True)
+    version = tomllib.loads(text_of("pyproject.toml"))["project"]["version"]
+    assert ".".join(map(str, numbers[0])) == version if numbers else f"version {version} will be the first" in text
+    kinds = re.findall(r"^### (.*)$", text, re.MULTILINE)
+    assert kinds and set(kinds) <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+    assert re.search(r"^- ", text, re.MULTILINE) and not re.search(r"^\* ", text, re.MULTILINE)
+
+
+@pytest.fixture
+def cffconvert(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The validator of the Citation File Format's authors, which make setup-compare installs."""
+    monkeypatch.syspath_prepend(str(Path(sys.prefix) / "compare"))
+    return pytest.importorskip("cffconvert", reason="no cffconvert here: make setup-compare")
+
+
+def test_citation_fits_the_schema(cffconvert: ModuleType) -> None:
+    text = text_of("CITATION.cff")
+    citation = cffconvert.Citation(text)
+    assert citation.cffversion == "1.2.0"
+    citation.validate()
+    for old, new in (
+        ("license: MIT", "license: mine"),
+        ("type: report\n", "type: reporting\n"),
+        ("type: software", "type: page"),
+        ("doi: 10.", "doi: x10."),
+        ("abstract: >-", "abstrakt: >-"),
+    ):
+        assert old in text
+        with pytest.raises(Exception, match=r"is not one of|does not match|was unexpected"):
+            cffconvert.Citation(text.replace(old, new, 1)).validate()
+
+
+def test_citation_reads_as_bibtex(cffconvert: ModuleType) -> None:
+    entry = cffconvert.Citation(text_of("CITATION.cff")).as_bibtex()
+    assert "The onepage authors" in entry and "onepage: two architectures from primitives" in entry

@@ -1,0 +1,253 @@
+"""Two processes joined by gloo train what one does: step by step, twice to the bit, stopped, resumed, and as one again.
+
+All trainings by two processes run in one start of torchrun (ranks_training.py); the tests look at what they left.
+"""
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from test_training_resume import CLS, MT, run, stop_after
+from torch import nn
+
+from onepage.cls.train import Stage
+from onepage.errors import UserError
+from onepage.files import read_json
+from onepage.training import checkpoint, distributed, history, session
+from onepage.training.distributed import ALONE, Ranks
+
+HERE = Path(__file__).resolve().parent
+CODE = HERE.parents[1] / "code"
+STEPS = {"validations": 8}  # the loss of each update becomes a row
+PLAIN = {"dropout": 0.0, **STEPS}
+IMAGES = {"stages": [[3.0, 8]], "validations": 6, "learning_rate": 0.01, "average_decay": 0.0}
+JOBS = {
+    "plain": ("mt", PLAIN),
+    "single-pairs": ("mt", {**PLAIN, "batch_tokens": 9, "learning_rate": 1e-4}),
+    "r-drop": ("mt", {"r_drop": 3.0}),
+    "first": ("mt", STEPS),
+    "second": ("mt", STEPS),
+    "images": ("cls", IMAGES),
+    "images-again": ("cls", IMAGES),
+    "synchronised": ("cls", {"batch_norm": "synchronised"}),
+    "tiny-batch": ("cls", {"batch_size": 3}),
+    "grown": ("mt", PLAIN),  # begun by one process
+}
+
+
+def two_processes(place: Path, jobs: list[dict]) -> None:
+    (place / "jobs.json").write_text(json.dumps(jobs), encoding="utf-8")
+    environment = os.environ | {"PYTHONPATH": f"{CODE}{os.pathsep}{HERE}", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--module", "ranks_training"]
+    done = subprocess.run(
+        [*command, str(place / "jobs.json")], env=environment, capture_output=True, text=True, timeout=900
+    )
+    (place / "said").write_text(done.stdout + done.stderr, encoding="utf-8")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def job(place: Path, name: str, task: str, changes: dict, **more: object) -> dict:
+    return {"task": task, "folder": str(place / name), "changes": changes, **more}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("two")
+    with pytest.MonkeyPatch.context() as patch:
+        stop_after(patch, 4)
+        with pytest.raises(session.Interrupted):
+            run("mt", place / "grown", **PLAIN)
+    jobs = [job(place, name, *what) for name, what in JOBS.items()]
+    for name, changes in (("stopped", STEPS), ("shrunk", PLAIN)):  # a signal to the second process alone
+        jobs.append(job(place, name, "mt", changes, signalled=1, signal="SIGTERM", after=3))
+    jobs.append(job(place, "stopped", "mt", STEPS))
+    two_processes(place, jobs)
+    return place
+
+
+@pytest.fixture(autouse=True)
+def as_before():
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+    torch.set_deterministic_debug_mode("default")
+
+
+def said(place: Path, name: str) -> list[dict]:
+    return [read_json(place / f"{name}.rank{rank}.json") for rank in (0, 1)]
+
+
+def losses(folder: Path) -> list[float]:
+    return [row["train_loss"] for row in history.read(folder / "history.jsonl")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["plain", "single-pairs"])
+def test_two_processes_have_the_loss_of_one_at_every_update(trained: Path, tmp_path: Path, name: str) -> None:
+    run("mt", tmp_path / "one", **JOBS[name][1])
+    one, two = losses(tmp_path / "one"), losses(trained / name)
+    assert len(one) == len(two) == 8 and max(one) - min(one) > 0.01
+    assert two == pytest.approx(one, abs=1e-5, rel=0)
+
+
+class Halves(nn.Module):
+    """A network on the two halves of a batch, each with its own BatchNorm statistics."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([self.model(half) for half in x.split(len(x) // 2)])
+
+
+class OnHalves(Ranks):
+    """One process that computes as two would."""
+
+    def averaging(self, model: nn.Module) -> nn.Module:
+        return Halves(model)
+
+
+@pytest.mark.slow
+def test_two_processes_have_the_loss_of_one_with_batch_norm_on_the_same_halves(trained: Path, tmp_path: Path) -> None:
+    changes = IMAGES | {"stages": (Stage(3.0, 8),)}
+    run("cls", tmp_path / "halves", ranks=OnHalves(), **changes)
+    halves, two = losses(tmp_path / "halves"), losses(trained / "images")
+    assert len(two) == 6 and two == pytest.approx(halves, abs=1e-5, rel=0)
+    run("cls", tmp_path / "whole", **changes)
+    assert losses(tmp_path / "whole") != pytest.approx(two, abs=1e-3)  # statistics of the halves are others
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "again"), [("first", "second"), ("images", "images-again"), ("first", "stopped")])
+def test_two_runs_and_a_stopped_and_resumed_one_are_equal_to_the_bit(trained: Path, name: str, again: str) -> None:
+    digests = {here["digest"] for part in (name, again) for here in said(trained, part)}
+    assert len(digests) == 1  # on both processes, in both runs
+    rows = [[{**row, "seconds": 0} for row in history.read(trained / part / "history.jsonl")] for part in (name, again)]
+    assert rows[0] == rows[1]
+
+
+@pytest.mark.slow
+def test_dropout_draws_differ_between_processes(trained: Path, tmp_path: Path) -> None:
+    """With equal draws on equal shares R-Drop's two passes would still differ, and no loss would be that of one."""
+    run("mt", tmp_path / "one", **STEPS)
+    assert losses(tmp_path / "one") != pytest.approx(losses(trained / "first"), abs=1e-4)
+    draws = []
+    for rank in (0, 1):
+        Ranks(rank, 2).reseed(0, 5)
+        draws.append(torch.rand(4).tolist())
+    Ranks(0, 2).reseed(0, 5)
+    assert draws[0] == torch.rand(4).tolist() != draws[1]
+    assert said(trained, "r-drop")[0]["digest"]
+
+
+@pytest.mark.slow
+@pytest.mark.fault(
+    "SIGTERM to one process of several", "all stop after the same update, saved; the same command goes on"
+)
+def test_a_signal_to_one_process_stops_both_after_the_same_update(trained: Path) -> None:
+    stopped = said(trained, "shrunk")
+    assert [here["stopped"] for here in stopped] == [
+        "SIGTERM: stopped after update 4, saved; run the same command to go on"
+    ] * 2
+
+
+@pytest.mark.slow
+@pytest.mark.fault(
+    "another number of processes than before",
+    "`going on with another number of processes (...)`; run.json and metrics.json tell both",
+)
+def test_a_checkpoint_of_two_is_gone_on_from_by_one_and_the_other_way(trained: Path, tmp_path: Path, capsys) -> None:
+    run("mt", tmp_path / "one", **PLAIN)
+    assert not (trained / "shrunk" / "model.pt").exists()
+    run("mt", trained / "shrunk", **PLAIN)
+    assert "going on with another number of processes (2 -> 1)" in capsys.readouterr().out
+    assert "going on with another number of processes (1 -> 2)" in (trained / "said").read_text(encoding="utf-8")
+    for name, parts in (("shrunk", [[0, 2], [4, 1]]), ("grown", [[0, 1], [4, 2]])):
+        assert losses(trained / name) == pytest.approx(losses(tmp_path / "one"), abs=1e-5, rel=0), name
+        told = read_json(trained / name / "run.json")
+        assert told["processes_from_update"] == parts
+        assert told.get("processes", 1) == parts[-1][1]
+
+
+@pytest.mark.slow
+def test_rank_0_alone_writes_and_the_number_of_processes_is_part_of_the_run(trained: Path) -> None:
+    _, identity = checkpoint.load_model(trained / "plain" / "model.pt")
+    assert identity["processes"] == 2 == read_json(trained / "plain" / "run.json")["processes"]
+    lines = (trained / "plain" / "train.log").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 10 and "2 processes" in lines[0]
+    assert sorted(path.name for path in (trained / "plain").iterdir()) == [
+        "history.jsonl", "model.pt", "provenance.json", "run.json", "train.log",
+    ]  # fmt: skip
+    assert read_json(trained / "plain" / "provenance.json")["train"]["energy_joules"] == {}
+
+
+@pytest.mark.slow
+@pytest.mark.fault("synchronised BatchNorm on a CPU", '`batch_norm = "synchronised" needs CUDA GPUs; ...`')
+def test_what_cannot_be_shared_gets_one_line_on_every_process(trained: Path) -> None:
+    assert all("needs CUDA GPUs" in here["error"] for here in said(trained, "synchronised"))
+    assert all("under two images for each of 2" in here["error"] for here in said(trained, "tiny-batch"))
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 7])
+def test_parts_of_a_batch_are_all_of_it_once_and_weigh_what_they_hold(world: int) -> None:
+    for n in (1, 2, 32, 33):
+        ranks = [Ranks(rank, world) for rank in range(world)]
+        rows = [list(range(n))[part.rows(n)] for part in ranks]
+        assert [*itertools.chain(*rows)] == list(range(n)) and max(map(len, rows)) - min(map(len, rows)) <= 1
+        shares = [list(part.share(range(n))) for part in ranks]
+        assert sorted(itertools.chain(*shares)) == list(range(n)) and max(map(len, shares)) - min(map(len, shares)) <= 1
+        mean = (
+            sum(
+                part.weight(len(share), n) * sum(share) / max(1, len(share))
+                for part, share in zip(ranks, shares, strict=True)
+            )
+            / world
+        )
+        assert mean == pytest.approx((n - 1) / 2)
+
+
+def test_alone_nothing_is_computed_or_joined(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, value = nn.Linear(2, 2), object()
+    assert ALONE.averaging(model) is model is ALONE.normalising(model, "synchronised")
+    assert ALONE.from_main(value) is value and ALONE.totals(1.5, True) == (1.5, True) and ALONE.weight(3, 5) == 1.0
+    monkeypatch.delenv("RANK", raising=False)
+    with distributed.join("cuda") as ranks:  # nor is a GPU looked for
+        assert ranks is ALONE and not torch.distributed.is_initialized()
+
+
+def test_other_recipes_are_refused_whatever_the_number_of_processes(tmp_path: Path) -> None:
+    block = {"task": "mt", "device": "cpu", "seed": 0}
+    two, other = Ranks(0, 2), {**block, "seed": 1}
+    mine = session.Session(tmp_path, MT, block).identity
+    assert checkpoint.of_other_processes(mine, session.Session(tmp_path, MT, block, ranks=two).identity)
+    for changed in (
+        session.Session(tmp_path, MT, other, ranks=two),
+        session.Session(tmp_path, replace(MT, dropout=0.1), block, ranks=two),
+        session.Session(tmp_path, MT, block, program="b", ranks=two),
+    ):
+        assert not checkpoint.of_other_processes(mine, changed.identity)
+    assert mine["hash"] != session.Session(tmp_path, MT, block, ranks=two).identity["hash"]
+    assert replace(CLS, batch_norm="local").check() is None and "batch_norm" in (
+        replace(CLS, batch_norm="x").check() or ""
+    )
+
+
+@pytest.mark.fault(
+    "a process for which there is no GPU", "`process ... of this machine has no CUDA GPU: ...; set NPROC=...`"
+)
+def test_more_processes_than_gpus_get_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("RANK", "3"), ("WORLD_SIZE", "4"), ("LOCAL_RANK", "3")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with (
+        pytest.raises(UserError, match=r"process 4 of this machine has no CUDA GPU: torch sees 2; set NPROC=2"),
+        distributed.join("cuda"),
+    ):
+        pass

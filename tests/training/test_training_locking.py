@@ -1,0 +1,54 @@
+"""Trainings that were each given a GPU of their own take different ones, and wait where none is free."""
+
+import contextlib
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from onepage.training import locking
+
+pytestmark = pytest.mark.skipif(locking.fcntl is None, reason="no POSIX locks here")
+
+
+@pytest.fixture
+def chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[int]:
+    """Two GPUs that are not there; the numbers of those that were made the current one."""
+    found: list[int] = []
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: SimpleNamespace(uuid=f"u{number}"))
+    monkeypatch.setattr(torch.cuda, "set_device", found.append)
+    return found
+
+
+def test_each_takes_the_first_free_gpu_and_gives_it_back(chosen: list[int]) -> None:
+    said: list[str] = []
+    with contextlib.ExitStack() as both:
+        both.enter_context(locking.own_gpu("cuda", said.append))
+        with locking.own_gpu("cuda", said.append):
+            assert chosen == [0, 1]
+        with locking.own_gpu("cuda", said.append):
+            assert chosen == [0, 1, 1]
+    with locking.own_gpu("cuda", said.append):
+        assert chosen == [0, 1, 1, 0]
+    assert said == []
+
+
+def test_a_third_waits_until_one_is_free(chosen: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    first, second = (locking.own_gpu("cuda", said.append) for _ in range(2))
+    first.__enter__()
+    second.__enter__()
+    waits = [lambda: None, lambda: second.__exit__(None, None, None)]
+    monkeypatch.setattr(locking.time, "sleep", lambda seconds: waits.pop(0)())
+    with locking.own_gpu("cuda", said.append):
+        assert chosen == [0, 1, 1] and not waits and said == ["each of 2 GPUs is in use; waiting for one"]
+    first.__exit__(None, None, None)
+
+
+def test_on_a_cpu_no_gpu_is_taken(chosen: list[int]) -> None:
+    with locking.own_gpu("cpu", print):
+        assert chosen == []
