@@ -130,14 +130,24 @@ def test_neighbours_order_and_padding_change_no_output():
             assert [h.score for h in one] == pytest.approx([h.score for h in found[0]], abs=1e-4)
 
 
-def test_batches_on_several_threads_give_what_one_thread_gives():
+def test_batches_on_several_threads_give_what_one_thread_gives(monkeypatch):
+    """Few sentences are shared out too, on one thread they stay together."""
     net, lines, before = model(), sources(9), torch.get_num_threads()
-    expected = [[h.ids for h in found] for found in beam(net, lines, 3, 1.0)]
+    searched = []
+    search_one = search._search
+    monkeypatch.setattr(
+        search, "_search", lambda part, *given: (searched.append(len(part)), search_one(part, *given))[1]
+    )
     try:
+        torch.set_num_threads(1)
+        expected = [[h.ids for h in found] for found in beam(net, lines, 3, 1.0)]
+        assert searched == [9]
         torch.set_num_threads(2)
-        found = beam(net, lines, 3, 1.0, batch_tokens=60)
-        assert torch.get_num_threads() == 2
-        assert [[h.ids for h in hypotheses] for hypotheses in found] == expected
+        for tokens, parts in ((8000, 2), (60, 4)):
+            searched.clear()
+            found = beam(net, lines, 3, 1.0, batch_tokens=tokens)
+            assert torch.get_num_threads() == 2 and len(searched) >= parts and sum(searched) == 9
+            assert [[h.ids for h in hypotheses] for hypotheses in found] == expected
         with pytest.raises(IndexError):
             beam(net, [[10_000, END], *lines], 3, 1.0, batch_tokens=60)
         assert torch.get_num_threads() == 2

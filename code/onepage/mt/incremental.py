@@ -112,7 +112,7 @@ class Rows:
         """Last ids (R,) and cells (R,) of the rows -> logits (R, V) of the next."""
         rows, decoder = len(token), self.decoder
         if self.length % ROOM == 0:
-            self._clear(cell)
+            self._clear()
         token = F.pad(token, (0, -rows % ROWS))
         cell = F.pad(cell, (0, -rows % ROWS), value=self.batch * self.k)  # a cell of no sentence
         x = decoder.model.embed(token[:, None], self.length)[:, 0]  # (R, D)
@@ -138,7 +138,7 @@ class Rows:
         self.own = [(k.index_select(0, sentences), v.index_select(0, sentences)) for k, v in self.own]
         self.foreign = self.foreign.view(-1, self.k * self.entries).index_select(0, sentences).view(-1, self.entries)
 
-    def _clear(self, cell: Tensor) -> None:
+    def _clear(self) -> None:
         """Forget the entries that no row comes from any more, and make room for those of the next steps."""
         foreign = self.foreign.view(self.batch, self.k, self.entries)
         used = (foreign == 0).any(1)  # (B, E)
@@ -146,11 +146,15 @@ class Rows:
         order = used.sort(dim=1, descending=True, stable=True).indices[:, :most]  # (B, E'), used ones first
         self.foreign = foreign.gather(2, order[:, None].expand(-1, self.k, -1)).flatten(0, 1)
         self.entries = most
-        more = (0, 0, 0, ROOM * self.k)  # zeros: cells without row stay finite
-        for number, pair in enumerate(self.own):
-            _, heads, _, width = pair[0].shape
-            index = order[:, None, :, None].expand(-1, heads, -1, width)
-            self.own[number] = (F.pad(pair[0].gather(2, index), more), F.pad(pair[1].gather(2, index), more))
+        heads, room = self.own[0][0].shape[1:3]
+        first = torch.arange(self.batch * heads, device=order.device).view(self.batch, heads, 1) * room
+        kept = (first + order[:, None]).flatten()  # of all entries of all sentences and heads in a row
+        self.own = [(self._cleared(keys, kept), self._cleared(values, kept)) for keys, values in self.own]
+
+    def _cleared(self, cached: Tensor, kept: Tensor) -> Tensor:
+        """(B, H, room, D/H) -> (B, H, E' + room for steps, D/H); zeros there: cells without row stay finite."""
+        entries = cached.flatten(0, 2).index_select(0, kept).view(*cached.shape[:2], self.entries, cached.shape[3])
+        return F.pad(entries, (0, 0, 0, ROOM * self.k))
 
     def _attend_to_own(self, projected: Tensor, cell: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """projected: queries, keys and values (R, 3 D) of the last position; these are put last -> (R, D)."""

@@ -98,13 +98,15 @@ def beam_over(
 ) -> list[list[Hypothesis]]:
     """``beam``, over a decoder that is made already."""
     results: list[list[Hypothesis]] = [[] for _ in sources]
-    chunks = list(batches(sources, batch_tokens // beam_size))
+    on_cpu = decoder.model.positions.device.type == "cpu"
+    threads = torch.get_num_threads() if on_cpu else 1
+    share = max(map(len, sources), default=0) * -(-len(sources) // threads)  # no thread is left without a batch
+    chunks = list(batches(sources, min(batch_tokens // beam_size, share)))
 
     def search(chunk: list[int]) -> list[list[Hypothesis]]:
         return _search([sources[i] for i in chunk], decoder, beam_size, alpha, nbest or beam_size)
 
-    threads = torch.get_num_threads()
-    if decoder.model.positions.device.type == "cpu" and min(threads, len(chunks)) > 1:
+    if min(threads, len(chunks)) > 1:
         # one thread a batch: what is computed at a time is too little to be worth sharing out
         try:
             with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
