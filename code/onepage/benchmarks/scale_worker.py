@@ -25,7 +25,7 @@ EXCHANGES = 10  # of the gradients alone
 
 
 class Unexchanged(distributed.Ranks):
-    """Processes that train beside each other, each from its own part of every batch: what the exchange is set against."""
+    """Processes that train beside each other, each on its part of every batch: what the exchange is set against."""
 
     def averaging(self, model: nn.Module) -> nn.Module:
         return model
@@ -37,7 +37,7 @@ class Unexchanged(distributed.Ranks):
 def measure(
     data: dict[str, Any], plan: str, seed: int, size: int, updates: int, threads: int, run: str
 ) -> dict[str, Any]:
-    """Images/s with and without the exchange, by all processes; seconds of an exchange by itself (0 for one process)."""
+    """Images/s of all processes with and without the exchange; seconds of an exchange by itself (0 for one process)."""
     recipe, block = plans.settings_of(plans.read(Path(plan)), seed)
     recipe = dataclasses.replace(recipe, threads=threads)
     images = load_images(Path(data["dir"]), data["set"])
