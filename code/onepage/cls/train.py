@@ -200,8 +200,7 @@ def train(
 
     with session:
         update = 0
-        # loss, correct, images since the last validation, and processes asked to stop; on the device, so that no update
-        # waits for it
+        # loss, correct, images since the last validation; processes asked to stop. On the device: no update waits for it
         sums = torch.zeros(4, dtype=torch.float64, device=device)
         with session.going_on():
             state = session.restore(print)
@@ -265,10 +264,8 @@ def train(
                 update += 1
                 average.update(model, update)
                 counted = torch.zeros_like(sums)
-                counted[0] = loss.detach() * len(batch)
-                counted[1] = (logits.argmax(1) == labels).sum()
-                counted[2] = len(batch)
-                counted[3] = session.asked_to_stop
+                counted[0], counted[1] = loss.detach() * len(batch), (logits.argmax(1) == labels).sum()
+                counted[2], counted[3] = len(batch), session.asked_to_stop
                 ranks.add(counted)
                 sums += counted
                 if update % READ_EVERY[device.type] == 0 or update in plan.validate_after:
