@@ -1,7 +1,6 @@
 """The command line behind the make targets: one command a stage, files in, files out. Make alone knows the order."""
 
 import contextlib
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,50 +11,12 @@ from onepage.benchmarks.command import bench
 from onepage.cls.command import classify
 from onepage.errors import UserError
 from onepage.mt.command import translate
-from onepage.options import begins, data_dir_option, out_option
-from onepage.training import launch
+from onepage.options import begins, data_dir_option, out_option, own_gpu_option
+from onepage.program import Program
 from onepage.verification.command import digest, provenance, reference, verify
 
 TASK = click.Choice(["cls", "mt"])
-own_gpu_option = click.option("--own-gpu", is_flag=True, help="Take a GPU that no other run with this option uses.")
 # torch takes a second to import: each command imports what it needs, so that --help and the drawing stages stay quick
-
-
-def one_line(error: BaseException) -> str:
-    """The text of an error as one line: names from files and archives may hold line breaks or terminal controls."""
-    return "".join(character if character.isprintable() else " " for character in str(error))
-
-
-class Program(click.Group):
-    """A group that shows a UserError as one line and exits 1; --debug shows the traceback."""
-
-    def invoke(self, context: click.Context) -> Any:
-        try:
-            return super().invoke(context)
-        except UserError as error:
-            if context.params.get("debug"):
-                raise
-            say_error(error)
-            number = getattr(error, "number", None)  # of the signal, when training was interrupted
-            sys.exit(1 if number is None else 128 + number)
-        except KeyboardInterrupt:
-            click.echo("onepage: interrupted; run the same command to go on", err=True)
-            sys.exit(130)
-        except (OSError, MemoryError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and type(error).__name__ != "OutOfMemoryError":
-                raise
-            if context.params.get("debug"):
-                raise
-            say_error(error, "; see --debug for where")
-            sys.exit(1)
-
-
-def say_error(error: BaseException, more: str = "") -> None:
-    """One line on stderr; one of several processes of a training leaves it to what started them, or gives its rank."""
-    line = one_line(error) + more
-    if not launch.told(line):
-        rank = os.environ.get("RANK", "0") if os.environ.get("WORLD_SIZE", "1") != "1" else "0"
-        click.echo(f"onepage: {f'process {rank}: ' if rank != '0' else ''}{line}", err=True)
 
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -146,7 +107,7 @@ def train(
     --processes or --torchrun several processes share each batch; `torchrun ... -m onepage train ...` does so too.
     """
     from onepage import plan, stamps
-    from onepage.training import distributed, locking, session
+    from onepage.training import distributed, launch, locking, session
 
     session.SAVE_EVERY_SECONDS = save_every
     made = plan.read(target)

@@ -14,6 +14,7 @@ out_option = click.option(
     show_default=True,
     help="Folder that holds runs/, figures/ and report/.",
 )
+own_gpu_option = click.option("--own-gpu", is_flag=True, help="Take a GPU that no other run with this option uses.")
 
 
 def begins(stage: str, task: str = "") -> None:

@@ -95,7 +95,7 @@ def ended(process: subprocess.Popen) -> tuple[int, list[str], str]:
 @needs_proc
 @pytest.mark.fault(
     "a process of several is killed",
-    "`process ... of the training was killed (SIGKILL); saved after update ...; run the same command to go on`",
+    "`process ... of the training was killed (...); ...`: after which update it goes on; torchrun can do so by itself",
 )
 def test_a_killed_process_ends_the_job_and_torchrun_goes_on_by_itself_to_the_same_bytes(tmp_path: Path) -> None:
     training = Training(tmp_path, updates=240)
@@ -129,7 +129,7 @@ def test_a_killed_process_ends_the_job_and_torchrun_goes_on_by_itself_to_the_sam
 @needs_proc
 @pytest.mark.fault(
     "SIGTERM or Ctrl-C to a training of several processes",
-    "`SIGTERM: stopped, saved after update ...; run the same command to go on`",
+    "`...: stopped, ...`: saved after which update; the same command goes on",
 )
 def test_a_signal_to_the_launcher_stops_all_and_a_killed_one_leaves_none(tmp_path: Path) -> None:
     training = Training(tmp_path)

@@ -118,7 +118,7 @@ def test_a_hostile_checkpoint_runs_no_code(tmp_path):
 
 IDENTITY = {"hash": "h" * 64, "seed": 0, "program": "p" * 64}
 STATE = {"loop": {}, "rows": [], "seconds": 1.0, "sessions": 1, "peak": 1, "energy": {}, "started": "now"}
-STATE |= {"processes": [1]}
+STATE |= {"processes": [[0, 1]]}
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9)
 anything = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner))
 edits = st.lists(st.tuples(st.integers(0, 1700), st.binary(min_size=1, max_size=9)), min_size=1, max_size=4)

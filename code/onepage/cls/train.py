@@ -263,10 +263,8 @@ def train(
                 update += 1
                 average.update(model, update)
                 counted = torch.zeros_like(sums)
-                counted[0] = loss.detach() * len(batch)
-                counted[1] = (logits.argmax(1) == labels).sum()
-                counted[2] = len(batch)
-                counted[3] = session.asked_to_stop
+                counted[0], counted[1] = loss.detach() * len(batch), (logits.argmax(1) == labels).sum()
+                counted[2], counted[3] = len(batch), session.asked_to_stop
                 ranks.add(counted)
                 sums += counted
                 if update % READ_EVERY[device.type] == 0 or update in plan.validate_after:

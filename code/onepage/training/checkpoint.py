@@ -72,7 +72,9 @@ def what_differs(mine: dict[str, Any], other: dict[str, Any]) -> str:
 
 
 def of_other_processes(mine: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two identities differ in the number of processes alone, and in the hash, which holds it."""
+    """Whether two identities differ in the number of processes, and in nothing else but the hash, which holds it."""
+    if mine.get("processes") == other.get("processes"):
+        return False
     apart = {"hash", "processes", "sha256", "update"}
     plain = [{key: value for key, value in one.items() if key not in apart} for one in (mine, other)]
     return plain[0] == plain[1]

@@ -120,6 +120,6 @@ def reason(failures: dict[int, Any], run: Path) -> str:
 
 def where(run: Path) -> str:
     """Where a training that has ended stands, and how it goes on."""
-    updates = sorted(int(path.stem.rpartition("-")[2]) for path in run.glob("checkpoint-*.json"))
+    updates = sorted(int(path.stem.rpartition("-")[2]) for path in run.glob("checkpoint-[0-9]*[0-9].json"))
     saved = f"saved after update {updates[-1]}" if updates else "nothing is saved yet"
     return f"{saved}; run the same command to go on"

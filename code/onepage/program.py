@@ -1,0 +1,47 @@
+"""How a command of the command line ends when something is wrong: one line on stderr, and a status that is not zero."""
+
+import os
+import sys
+from typing import Any
+
+import click
+
+from onepage.errors import UserError
+from onepage.training import launch
+
+
+def one_line(error: BaseException) -> str:
+    """The text of an error as one line: names from files and archives may hold line breaks or terminal controls."""
+    return "".join(character if character.isprintable() else " " for character in str(error))
+
+
+class Program(click.Group):
+    """A group that shows a UserError as one line and exits 1; --debug shows the traceback."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except UserError as error:
+            if context.params.get("debug"):
+                raise
+            say_error(error)
+            number = getattr(error, "number", None)  # of the signal, when training was interrupted
+            sys.exit(1 if number is None else 128 + number)
+        except KeyboardInterrupt:
+            click.echo("onepage: interrupted; run the same command to go on", err=True)
+            sys.exit(130)
+        except (OSError, MemoryError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and type(error).__name__ != "OutOfMemoryError":
+                raise
+            if context.params.get("debug"):
+                raise
+            say_error(error, "; see --debug for where")
+            sys.exit(1)
+
+
+def say_error(error: BaseException, more: str = "") -> None:
+    """One line on stderr; one of several processes of a training leaves it to what started them, or gives its rank."""
+    line = one_line(error) + more
+    if not launch.told(line):
+        rank = os.environ.get("RANK", "0") if os.environ.get("WORLD_SIZE", "1") != "1" else "0"
+        click.echo(f"onepage: {f'process {rank}: ' if rank != '0' else ''}{line}", err=True)
