@@ -238,7 +238,7 @@ def sizes() -> dict[str, str]:
     assert spec is not None and spec.loader is not None
     setup = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(setup)
-    found = {}
+    found: dict[str, str] = {}
     for flavour in ("cpu", "cuda"):
         pairs = zip(setup.SIZES["Linux", flavour], setup.SIZES["rest"], strict=True)
         download, disk = (part + rest for part, rest in pairs)
