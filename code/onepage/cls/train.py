@@ -200,7 +200,7 @@ def train(
 
     with session:
         update = 0
-        # loss, correct, images since the last validation; processes asked to stop. On the device: no update waits for it
+        # loss, correct, images since the last validation, processes asked to stop; on the device: none waits for it
         sums = torch.zeros(4, dtype=torch.float64, device=device)
         with session.going_on():
             state = session.restore(print)
