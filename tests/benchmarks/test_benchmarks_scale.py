@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from bench_cases import cls_result
 
+from onepage import plan
 from onepage.benchmarks import machine, results, scale, scale_estimate
 from onepage.benchmarks.scale_estimate import INPUTS
 from onepage.cls.resnet import PARAMETERS, ResNet18
@@ -73,3 +74,18 @@ def test_the_tables_in_the_document_are_those_of_the_files_and_of_the_formula() 
     kept = results.read_all(ROOT, "scale")
     assert results.section_of(DOCUMENT, "scale") == results.section(kept, scale.markdown, "scale")
     assert results.section_of(DOCUMENT, "scale-estimate") == scale_estimate.markdown() + "\n"
+
+
+@pytest.mark.slow
+def test_one_and_two_processes_are_measured_and_nothing_is_left(tmp_path: Path) -> None:
+    settings = {"mirror": "", "src": "en", "tgt": "de", "profile": "smoke", "device": "cpu", "threads": 0}
+    plan.decide(
+        "cls", tmp_path / "cls.mk", data_dir=tmp_path / "data", data="generated", recipe_file="",
+        say=lambda line: None, **settings,
+    )  # fmt: skip
+    result = scale.run(tmp_path / "cls.mk", tmp_path / "data", 0, tmp_path, repeats=1, updates=2, most=2)
+    one, two = scale.summarise(result)
+    assert one["exchange_seconds"] == 0 < two["exchange_seconds"] and min(one["rate"], two["rate"]) > 0
+    assert result["samples"]["2"][0]["processes"] == 2 and result["data"]["generated"]
+    assert scale.name_of(result).startswith("generated-scale-")
+    assert not list((tmp_path / "runs").rglob("model.pt"))

@@ -14,6 +14,7 @@ import pytest
 import synthetic_data
 import synthetic_run
 from onepage.errors import UserError
+from onepage.files import read_json
 from onepage.seeds import beside
 from onepage.verification import comparison, verify
 from onepage.verification.claims import Claim, Reference
@@ -166,6 +167,28 @@ def test_another_number_of_threads_is_compared_and_a_missing_run_is_not(pair: Pa
     assert {row.verdict for row in compare(pair).values()} == {"within"}
     (row,) = comparison.compare("mt", None, pair[1])
     assert (row.state, row.verdict) == ("NOT CHECKED", "not compared: not run: make mt")
+
+
+@pytest.mark.parametrize(
+    ("batch_norm", "processes", "says"),
+    [
+        ("local", None, ""),  # a run of one process, whatever an earlier version called its recipe
+        ("local", 4, "other number of processes (1 there, 4 here)"),  # statistics of quarters of a batch
+        ("synchronised", 4, "other recipe (batch_norm None -> 'synchronised')"),
+    ],
+)
+def test_batch_norm_over_parts_of_a_batch_is_another_experiment(
+    batch_norm: str, processes: int | None, says: str, pair: Pair
+) -> None:
+    metrics = read_json(pair[0] / "cls/metrics.json")
+    mine = metrics | {"recipe": metrics["recipe"] | {"batch_norm": batch_norm}}
+    mine |= {"processes": processes} if processes else {}
+    assert comparison.obstacle(mine, metrics) == says
+    whole = mine | {"processes": 8}
+    assert (comparison.obstacle(mine, whole) == "") == (batch_norm == "synchronised")
+    provenance = {"host": {"cpu_id": "x"}, "evaluate": {"program": "p"}}
+    prints = [comparison.fingerprint(run | {"program": "t"}, provenance) for run in (mine, whole)]
+    assert None not in prints and prints[0] != prints[1]
 
 
 def test_metrics_that_lack_a_score_are_one_clear_error(pair: Pair) -> None:

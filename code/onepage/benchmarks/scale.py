@@ -75,7 +75,7 @@ def counts(most: int) -> list[int]:
 def name_of(result: Mapping[str, Any]) -> str:
     """Name of the result's files: the hardware, and that its data were generated where they were."""
     slug = machine.hardware_slug(result["hardware"], result["device"])
-    return f"scale-{'generated-' if result['data']['generated'] else ''}{slug}"
+    return f"{'generated-' if result['data']['generated'] else ''}scale-{slug}"
 
 
 def summarise(result: Mapping[str, Any]) -> list[dict[str, float]]:
