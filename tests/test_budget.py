@@ -73,7 +73,7 @@ def test_the_transformer_gets_the_updates_that_remain_after_validation() -> None
 )
 def test_a_recipe_written_reads_back_equal(path: Path, tmp_path: Path) -> None:
     task, made = path.parent.name, tmp_path / "made.toml"
-    kind, tables = KINDS[task], plan.TABLES[task]
+    kind, tables = KINDS[task], plan.TABLES.get(task, {})
     before = recipes.load(kind, path, tables)
     budget.write_recipe(made, before, "a comment", plan.tables_of(task, path))
     assert recipes.load(kind, made, tables) == before and plan.tables_of(task, made) == plan.tables_of(task, path)

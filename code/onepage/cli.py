@@ -114,18 +114,19 @@ def train(
     settings, block = plan.settings_of(made, seed)
     program = stamps.digest_files(stamps.files_of(f"train-{task}"))
     joined = distributed.in_job()
-    if not joined:
-        begins("Training", task)
     if (processes > 1 or torchrun.strip()) and not joined:
         world = launch.world(processes, torchrun)
         if session.Session(run, settings, block, program, world=world).finished():
             return
+        begins("Training", task)
         words = ["train", task, "--plan", str(target), "--run", str(run), "--seed", str(seed)]
         words += ["--data-dir", str(data_dir), "--save-every", str(save_every)]
         with locking.cpu_training_lock(made["device"], click.echo):
             launch.launch(run, processes, torchrun, settings.threads, words)
         return
-    # what started several processes holds the lock for all
+    # what started several processes has said the heading, and holds the lock, for all
+    if not joined:
+        begins("Training", task)
     lock = contextlib.nullcontext() if joined else locking.cpu_training_lock(made["device"], click.echo)
     if own_gpu:
         lock = locking.own_gpu(made["device"], click.echo)

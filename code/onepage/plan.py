@@ -25,7 +25,7 @@ from onepage.training import provenance, recipe
 
 RECIPES: dict[str, Any] = {"cls": ClsRecipe, "mt": MtRecipe}
 # tables of a recipe that its evaluation reads: no part of how it trains, nor of its hash (see stamps.EVALUATION)
-TABLES: dict[str, dict[str, Any]] = {"cls": {}, "mt": {"decoding": Decoding}}
+TABLES: dict[str, dict[str, Any]] = {"mt": {"decoding": Decoding}}
 GENERATED = ("toy-images", "toy-translation")
 
 
@@ -75,14 +75,14 @@ def load_recipe(
     """
     on_gpu = device == "cuda" and not generated and (recipe.CONFIGS / task / f"{profile}-cuda.toml").exists()
     path = Path(file) if file else recipe.built_in(task, f"{profile}-cuda" if on_gpu else profile, generated)
-    loaded = recipe.load(RECIPES[task], path, TABLES[task], threads=threads or None)
+    loaded = recipe.load(RECIPES[task], path, TABLES.get(task), threads=threads or None)
     tables_of(task, path)
     return loaded, path
 
 
 def tables_of(task: str, path: Path) -> dict[str, Any]:
     """What evaluation reads of a recipe file, by table."""
-    return {name: recipe.load_table(kind, path, name) for name, kind in TABLES[task].items()}
+    return {name: recipe.load_table(kind, path, name) for name, kind in TABLES.get(task, {}).items()}
 
 
 def decoding(plan: dict[str, Any]) -> Decoding:
