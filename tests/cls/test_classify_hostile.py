@@ -218,11 +218,18 @@ def test_wrong_options_are_refused(run, arguments, says):
     assert (result.exit_code, result.stdout) == (2, "") and says in result.stderr
 
 
+def heed_ctrl_c():
+    """In a new process: a shell's background jobs, and what they start, ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def started(run, *arguments):
     """The command as a process of its own."""
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "code"), "OMP_WAIT_POLICY": "PASSIVE"}
     command = [sys.executable, "-m", "onepage", "classify", "--run", str(run), *map(str, arguments)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heed_ctrl_c
+    )
 
 
 @fault("answers of classify into a pipe that closes, Ctrl-C, a full disk", "nothing more, or one line; no traceback")

@@ -2,6 +2,7 @@
 
 import os
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -130,12 +131,17 @@ def test_a_run_not_yet_evaluated_is_searched_by_the_defaults(tmp_path):
     assert translation.Translator(path).decoding == translation.Decoding()
 
 
+def heed_ctrl_c():
+    """In a new process: a shell's background jobs, and what they start, ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def started(run, *arguments, **settings):
     """The command as a process of its own."""
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "code"), "OMP_WAIT_POLICY": "PASSIVE"}
     settings = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | settings
     command = [sys.executable, "-m", "onepage", "translate", "--run", str(run), *arguments]
-    return subprocess.Popen(command, env=environment, **settings)
+    return subprocess.Popen(command, env=environment, preexec_fn=heed_ctrl_c, **settings)
 
 
 def test_each_line_is_answered_before_the_next_is_asked(run):
