@@ -32,7 +32,8 @@ STAGES: dict[str, list[str]] = {
     "train-mt": [
         *SHARED,
         "data/translation.py",
-        *[f"mt/{name}.py" for name in ("transformer", "tokenizer", "batching", "losses", "output_loss", "train")],
+        *[f"mt/{name}.py" for name in ("tokenizer", "bpe_dropout", "batching")],
+        *[f"mt/{name}.py" for name in ("transformer", "losses", "output_loss", "train")],
     ],
     "evaluate-cls": ["/env/requirements.txt", "cls/evaluate.py", "cls/scores.py", "cls/tta.py", "cls/gradcam.py"],
     "evaluate-mt": [

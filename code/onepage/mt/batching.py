@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from onepage.errors import UserError
+from onepage.mt.bpe_dropout import BpeDropout
 from onepage.mt.tokenizer import PAD, START, Tokenizer
 from onepage.training.seeding import keyed_generator
 
@@ -86,8 +87,7 @@ class Material:
         self, tokenizer: Tokenizer, split: Split, batch_tokens: int, max_length: int, bpe_dropout: float, seed: int
     ):
         """Raises UserError when every pair has more than ``max_length`` pieces on a side."""
-        self.tokenizer, self.batch_tokens, self.bpe_dropout, self.seed = tokenizer, batch_tokens, bpe_dropout, seed
-        self.max_length = max_length
+        self.batch_tokens, self.max_length, self.seed = batch_tokens, max_length, seed
         kept = [
             (lines, ids)
             for lines, ids in zip(zip(*split, strict=True), encode_pairs(tokenizer, split), strict=True)
@@ -95,16 +95,19 @@ class Material:
         ]
         if not kept:
             raise UserError(f"no training pair has at most max_length = {max_length} pieces on both sides; raise it")
-        self.lines = [lines for lines, _ in kept]
+        self.dropout = BpeDropout(tokenizer, bpe_dropout) if bpe_dropout else None
+        self.words: list[tuple[list[str], list[str]]] = []
+        if self.dropout is not None:
+            self.words = [(self.dropout.words(source), self.dropout.words(target)) for (source, target), _ in kept]
         self.pairs = [ids for _, ids in kept]
         self.left_out = len(split[0]) - len(kept)
 
     def epoch(self, epoch: int) -> tuple[list[Pair], list[list[int]]]:
         """Pairs of piece ids, and batches of their numbers; a function of (seed, epoch) alone."""
-        pairs, rate = self.pairs, self.bpe_dropout
-        if rate:
-            self.tokenizer.start_sampling(self.seed, epoch)
-            sampled = [(self.tokenizer.sample(s, rate), self.tokenizer.sample(t, rate)) for s, t in self.lines]
+        pairs = self.pairs
+        if self.dropout is not None:
+            self.dropout.start(self.seed, epoch)
+            sampled = [(self.dropout.sample(source), self.dropout.sample(target)) for source, target in self.words]
             # one that grew too long keeps its usual pieces
             pairs = [
                 new if max(map(len, new)) <= self.max_length else usual

@@ -8,10 +8,8 @@ import io
 from collections.abc import Iterable
 
 import sentencepiece
-import torch
 
 from onepage.errors import UserError
-from onepage.training.seeding import keyed_generator
 
 PAD, UNKNOWN, START, END = 0, 1, 2, 3
 
@@ -29,16 +27,6 @@ class Tokenizer:
     def encode(self, text: str) -> list[int]:
         """Piece ids of a sentence, ended by END."""
         return [*self.processor.encode(text), END]
-
-    @staticmethod
-    def start_sampling(seed: int, epoch: int) -> None:
-        """Set the generator that ``sample`` draws from; it is one for the whole process."""
-        state = torch.randint(2**31, (), generator=keyed_generator(seed, "bpe-dropout", epoch))
-        sentencepiece.set_random_generator_seed(int(state))
-
-    def sample(self, text: str, rate: float) -> list[int]:
-        """Piece ids of a sentence, each merge left out with probability ``rate`` (Provilkov et al. 2020), and END."""
-        return [*self.processor.encode(text, enable_sampling=True, alpha=rate, nbest_size=-1), END]
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of ids, up to the first END; START and PAD are passed over."""

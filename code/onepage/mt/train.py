@@ -55,7 +55,7 @@ class Recipe:
     label_smoothing: float = 0.1
     """Probability mass spread over the vocabulary."""
     bpe_dropout: float = 0.0
-    """Probability that a merge of the subword coder is left out, drawn anew each epoch (Provilkov et al. 2020)."""
+    """Probability that a merge of the subword coder is left out (bpe_dropout.py), drawn anew each epoch."""
     r_drop: float = 0.0
     """Weight of the divergence between two passes with different dropout (Liang et al. 2021); 0 makes one pass."""
     optimiser: str = "adamw"
