@@ -13,7 +13,7 @@ from bench_cases import curve
 from click.testing import CliRunner
 
 from onepage import plan as plans
-from onepage.benchmarks import cls, cls_worker, machine, plain_cls, process
+from onepage.benchmarks import cls, cls_worker, machine, plain_cls, process, results
 from onepage.cli import main
 from onepage.cls.train import Recipe, Stage, lay_out
 from onepage.data import images, ready
@@ -100,7 +100,7 @@ def test_everything_is_measured_in_turns(
     assert result["training_images"] == 64 and result["validation_images"] == 16
     found = cls.summarise(result)
     assert found["ratios"]["training"] > 0 and found["time_to"]["plain"]["how"] in ("reached", "unknown")
-    log = (tmp_path / "out/runs/bench" / f"{cls.name_of(result)}.log").read_text(encoding="utf-8")
+    log = (tmp_path / "out/runs/bench" / f"{results.name_of('cls', result)}.log").read_text(encoding="utf-8")
     assert "turn 2/2  ours-8: 8 px" in log and "left, then the curves" in log and "plain loop: " in log
     write_json(tmp_path / "x.json", result)  # plain values alone
 
@@ -148,9 +148,9 @@ def test_a_child_answers_is_stopped_or_dies(child: Path) -> None:
 def test_a_signal_ends_the_child_and_leaves_nothing(child: Path, number: int) -> None:
     program = (
         "import sys; from pathlib import Path\n"
-        "from onepage.benchmarks import cls, process\n"
+        "from onepage.benchmarks import process, turns\n"
         "try:\n"
-        "    with cls.scratch_folder() as scratch, process.stoppable():\n"
+        "    with turns.scratch_folder() as scratch, process.stoppable():\n"
         "        process.call('bench_child', 'wait', {'path': sys.argv[1]}, scratch)\n"
         "except process.Stopped as error:\n"
         "    print(error, error.number, scratch.exists(), flush=True)\n"

@@ -105,8 +105,8 @@ def test_everything_is_measured_in_turns(
         assert result["agreement"][name]["same"] == 6 and result["agreement"][name]["repeats_itself"]
         assert result["agreement"][name]["bleu_against_ours"] == pytest.approx(100)
     assert all(sample["tokens_per_second"] > 0 for sample in result["samples"]["our-training"])
-    assert mt.name_of(result).startswith("generated-mt-")
-    log = (tmp_path / "out/runs/bench" / f"{mt.name_of(result)}.log").read_text(encoding="utf-8")
+    assert results.name_of("mt", result).startswith("generated-mt-")
+    log = (tmp_path / "out/runs/bench" / f"{results.name_of('mt', result)}.log").read_text(encoding="utf-8")
     assert "ctranslate2: not installed" in log and "turn 2/2  uncached: 6 sentences in" in log
     text = mt_table.markdown(result)
     assert "| not installed | not installed |" in text and "JoeyNMT: not installed." in text

@@ -98,7 +98,7 @@ def test_a_section_is_replaced_between_its_marks(tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text("# a\n<!-- bench-cls:begin -->\nold\n<!-- bench-cls:end -->\nz\n", encoding="utf-8")
     result = cls_result()
-    path = results.write(tmp_path, cls.name_of(result), result)
+    path = results.write(tmp_path, results.name_of("cls", result), result)
     assert path == tmp_path / "report/bench/cls-2-cores-imagined-cpu.json" and read_json(path) == result
     kept = results.read_all(tmp_path, "cls")
     results.put_section(readme, "cls", results.section(kept, cls_table.markdown, "cls"))
@@ -121,7 +121,7 @@ def test_a_readme_without_marks_gets_one_line(tmp_path: Path) -> None:
 def test_results_of_generated_data_are_kept_apart(tmp_path: Path) -> None:
     result = cls_result()
     result["data"]["generated"] = True
-    results.write(tmp_path, cls.name_of(result), result)
+    results.write(tmp_path, results.name_of("cls", result), result)
     assert results.read_all(tmp_path, "cls") == []
     assert results.section([], cls_table.markdown, "cls").startswith("Not measured yet")
 

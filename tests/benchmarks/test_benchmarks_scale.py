@@ -87,5 +87,5 @@ def test_one_and_two_processes_are_measured_and_nothing_is_left(tmp_path: Path) 
     one, two = scale.summarise(result)
     assert one["exchange_seconds"] == 0 < two["exchange_seconds"] and min(one["rate"], two["rate"]) > 0
     assert result["samples"]["2"][0]["processes"] == 2 and result["data"]["generated"]
-    assert scale.name_of(result).startswith("generated-scale-")
+    assert results.name_of("scale", result).startswith("generated-scale-")
     assert not list((tmp_path / "runs").rglob("model.pt"))

@@ -20,6 +20,7 @@ from onepage.cls.command import shown
 from onepage.errors import UserError
 from onepage.training import checkpoint
 from onepage.training.weights import digest_tensors
+from signals import heed_ctrl_c
 from test_make import OURS
 
 fault = pytest.mark.fault
@@ -216,11 +217,6 @@ def test_a_run_that_cannot_classify_gets_one_line(run, good, tmp_path, change, s
 def test_wrong_options_are_refused(run, arguments, says):
     result = classify(run, *arguments)
     assert (result.exit_code, result.stdout) == (2, "") and says in result.stderr
-
-
-def heed_ctrl_c():
-    """In a new process: a shell's background jobs, and what they start, ignore SIGINT."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def started(run, *arguments):

@@ -2,7 +2,6 @@
 
 import os
 import select
-import signal
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from onepage.errors import UserError
 from onepage.mt import translate as translation
 from onepage.mt.evaluate import load
 from onepage.mt.search import beam
+from signals import heed_ctrl_c
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SOURCES = [LINES[0], LINES[70], "a man", LINES[33], "im Ball"]
@@ -129,11 +129,6 @@ def test_a_run_not_yet_evaluated_is_searched_by_the_defaults(tmp_path):
     path = write_run(tmp_path / "run")
     (path / "metrics.json").unlink()
     assert translation.Translator(path).decoding == translation.Decoding()
-
-
-def heed_ctrl_c():
-    """In a new process: a shell's background jobs, and what they start, ignore SIGINT."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def started(run, *arguments, **settings):

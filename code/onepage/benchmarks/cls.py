@@ -6,17 +6,14 @@ towards one validation accuracy: ours by its recipe (or read off a run that is t
 from where its curve is projected.
 """
 
-import contextlib
 import dataclasses
 import statistics
-import tempfile
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from onepage import plan as plans
-from onepage.benchmarks import machine, plain_cls, process, results
+from onepage.benchmarks import machine, plain_cls, process, results, turns
 from onepage.benchmarks.projection import time_to
 from onepage.cls.resnet import ResNet18
 from onepage.data.images import load_images, split_indices
@@ -24,13 +21,11 @@ from onepage.errors import UserError
 from onepage.files import read_json
 from onepage.training import history, provenance
 from onepage.training.locking import cpu_training_lock
-from onepage.training.progress import Reporter, clock
+from onepage.training.progress import clock
 
 WORKER = "onepage.benchmarks.cls_worker"
 IMAGES = {"cpu": 2048, "cuda": 40_960}  # of one measurement
 SAME_SIZE = 32  # pixels at which both are measured
-BUSY = 0.5  # load average from which a machine is not idle
-Say = Callable[[str], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,18 +74,14 @@ def run(plan: Path, data_dir: Path, seed: int, out: Path, settings: Settings, fr
         "forward_flops": {str(size): machine.forward_flops(ResNet18(), size) for size in sizes},
     }
     result["versions"]["torchvision"] = provenance.metadata.version("torchvision")
-    log = out / "runs" / "bench" / f"{name_of(result)}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    say = Reporter("bench cls", 1, "images", log).line
+    log, say = turns.opened_log(out, "cls", result, "images")
     data = {"dir": str(data_dir.resolve()), "set": images.name}
     data |= {"validation_size": recipe.validation_size, "split_seed": recipe.split_seed}
     del images
     common = {"data": data, "seed": seed}
-    with cpu_training_lock(block["device"], say), scratch_folder() as scratch, process.stoppable():
-        say(f"{results.hardware(result)}; {settings.repeats} turns each, log in {log}")
-        if (result["load_before"] or 0) > BUSY:
-            say(f"the machine is busy (load {result['load_before']}): its figures will be low, and the ratios unsafe")
-        turns = {
+    with cpu_training_lock(block["device"], say), turns.scratch_folder() as scratch, process.stoppable():
+        turns.say_where(result, settings.repeats, log, say)
+        contenders = {
             "machine": ("machine", {"device": block["device"], "precisions": sorted({"fp32", block["precision"]})}),
             "plain": (
                 "plain loop",
@@ -99,27 +90,16 @@ def run(plan: Path, data_dir: Path, seed: int, out: Path, settings: Settings, fr
         }
         for size in sizes:
             given = common | {"plan": str(plan.resolve()), "size": size, "images": settings.images}
-            turns[f"ours-{size}"] = ("ours", given | {"run": str(scratch / "run")})
-        result["samples"] = take_turns(turns, settings.repeats, scratch, say)
+            contenders[f"ours-{size}"] = ("ours", given | {"run": ""})
+        result["samples"] = turns.take_turns(
+            WORKER, contenders, settings.repeats, scratch, say, _sample_words, after=", then the curves"
+        )
         if ours is None:
             ours = train_ours(common | {"plan": str(plan.resolve())}, settings, scratch / "ours", say)
         given = common | {"device": block["device"], "workers": settings.workers}
         result["curves"] = {"ours": ours, "plain": train_plain(given, settings, scratch / "plain", say)}
         result["finished"] = provenance.now()
     return result
-
-
-@contextlib.contextmanager
-def scratch_folder() -> Any:
-    """A temporary folder; what a run leaves there goes with it."""
-    with tempfile.TemporaryDirectory(prefix="onepage-bench-", ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
-
-
-def name_of(result: Mapping[str, Any]) -> str:
-    """Name of the result's files: the hardware, and that its data were generated where they were."""
-    slug = machine.hardware_slug(result["hardware"], result["device"])
-    return f"{'generated-' if result['data']['generated'] else ''}cls-{slug}"
 
 
 def run_of_this_machine(run: Path, data_digest: str) -> dict[str, Any]:
@@ -137,33 +117,12 @@ def run_of_this_machine(run: Path, data_digest: str) -> dict[str, Any]:
     return {"rows": history.read(run / "history.jsonl"), "from_run": about} | memory
 
 
-def take_turns(
-    turns: Mapping[str, tuple[str, dict[str, Any]]], repeats: int, scratch: Path, say: Say
-) -> dict[str, list[dict[str, Any]]]:
-    """{contender: its samples}, the contenders one after another and all of them again, each in a new process."""
-    samples: dict[str, list[dict[str, Any]]] = {name: [] for name in turns}
-    started = time.monotonic()
-    for turn in range(repeats):
-        for place, (name, (job, arguments)) in enumerate(turns.items()):
-            with tempfile.TemporaryDirectory(dir=scratch) as folder:
-                given = arguments | ({"run": f"{folder}/run"} if "run" in arguments else {})
-                found = process.call(WORKER, job, given, Path(folder))
-            samples[name].append(found)
-            done = turn * len(turns) + place + 1
-            left = (time.monotonic() - started) / done * (repeats * len(turns) - done)
-            say(f"turn {turn + 1}/{repeats}  {name}: {_sample_words(found)}  {clock(left)} left, then the curves")
-    return samples
-
-
 def _sample_words(found: Mapping[str, Any]) -> str:
-    if "matmul" in found:
-        peaks = (f"{name} {best['flops'] / 1e9:,.0f} GFLOP/s" for name, best in found["matmul"].items())
-        return f"matrix products {', '.join(peaks)}"
     size, training, forward = found["image_size"], found["training"], found["forward"]
     return f"{size} px, {results.digits(training)} images/s in training, {results.digits(forward)} forward"
 
 
-def train_ours(common: dict[str, Any], settings: Settings, scratch: Path, say: Say) -> dict[str, Any]:
+def train_ours(common: dict[str, Any], settings: Settings, scratch: Path, say: turns.Say) -> dict[str, Any]:
     """Our recipe until it reaches the target (or ends): its readings and peak memory."""
     watch = _Watch(scratch / "run" / "history.jsonl", settings.target, "ours", say)
     say(f"ours trains to {settings.target * 100:g} % of the validation images")
@@ -173,7 +132,7 @@ def train_ours(common: dict[str, Any], settings: Settings, scratch: Path, say: S
     return {"rows": watch.rows, **memory}
 
 
-def train_plain(common: dict[str, Any], settings: Settings, scratch: Path, say: Say) -> dict[str, Any]:
+def train_plain(common: dict[str, Any], settings: Settings, scratch: Path, say: turns.Say) -> dict[str, Any]:
     """The plain loop for its minutes, or to the target: its readings and peak memory."""
     watch = _Watch(scratch / "run" / "history.jsonl", 2.0, "plain loop", say, settings.minutes * 60)
     say(f"the plain loop trains for {results.duration(settings.minutes * 60)}, readings not counted")
@@ -186,7 +145,7 @@ def train_plain(common: dict[str, Any], settings: Settings, scratch: Path, say: 
 class _Watch:
     """Follows a history file that another process writes: says each new reading; true once one has the target."""
 
-    def __init__(self, path: Path, target: float, name: str, say: Say, seconds: float = 0.0):
+    def __init__(self, path: Path, target: float, name: str, say: turns.Say, seconds: float = 0.0):
         self.path, self.target, self.name, self.say, self.seconds = path, target, name, say, seconds
         self.rows: list[dict[str, Any]] = []
 

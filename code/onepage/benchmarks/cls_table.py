@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from onepage.benchmarks import results
-from onepage.benchmarks.cls import BUSY, SAME_SIZE, summarise
+from onepage.benchmarks import results, turns
+from onepage.benchmarks.cls import SAME_SIZE, summarise
 from onepage.benchmarks.results import Cells, digits, duration, rate
 
 HEADS = ("", "plain loop", "ours", "ratio")
@@ -79,9 +79,8 @@ def notes(result: Mapping[str, Any]) -> str:
         )
     elif how == "unknown":
         text.append(f"its {readings} readings are too few, or do not fall enough, for a projection.")
-    load = result["load_before"]
-    if load is not None and load > BUSY:
-        text.append(f"**The machine was busy (load {load}) when this began.**")
+    if turns.busy(result):
+        text.append(f"**The machine was busy (load {result['load_before']}) when this began.**")
     return " ".join(text)
 
 

@@ -1,5 +1,6 @@
 """``python -m onepage bench``: the commands behind `make bench-cls`, `bench-mt`, `bench-scale` and `bench-conv`."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,18 @@ def bench() -> None:
 
     Leave the machine alone meanwhile: whatever else runs makes the figures low and the ratios unsafe.
     """
+
+
+def keep(
+    kind: str, result: Mapping[str, Any], out: Path, document: Path | None, markdown: Callable[[Mapping[str, Any]], str]
+) -> None:
+    """Write the JSON of a result and, made of all results of its kind, the table between the marks of ``document``."""
+    from onepage.benchmarks import results
+
+    path = results.write(out, results.name_of(kind, result), result)
+    if document is not None:
+        results.put_section(document, kind, results.section(results.read_all(out, kind), markdown, kind))
+    click.echo(f"result in {path}" + (f", table in {document}" if document is not None else ""))
 
 
 @bench.command("cls")
@@ -51,12 +64,8 @@ def bench_cls(
     if readme is not None:
         results.section_of(readme.read_text(encoding="utf-8"), "cls")
     result = cls.run(plan, data_dir, seed, out, cls.Settings(**settings), from_run)
-    path = results.write(out, cls.name_of(result), result)
     cls_table.show(result)
-    if readme is not None:
-        kept = results.read_all(out, "cls")
-        results.put_section(readme, "cls", results.section(kept, cls_table.markdown, "cls"))
-    click.echo(f"result in {path}" + (f", table in {readme}" if readme is not None else ""))
+    keep("cls", result, out, readme, cls_table.markdown)
 
 
 @bench.command("mt")
@@ -90,12 +99,8 @@ def bench_mt(trained: Path, data_dir: Path, out: Path, seed: int, readme: Path |
     if readme is not None:
         results.section_of(readme.read_text(encoding="utf-8"), "mt")
     result = mt.run(trained, data_dir, out, mt.Settings(**settings), seed)
-    path = results.write(out, mt.name_of(result), result)
     mt_table.show(result)
-    if readme is not None:
-        kept = results.read_all(out, "mt")
-        results.put_section(readme, "mt", results.section(kept, mt_table.markdown, "mt"))
-    click.echo(f"result in {path}" + (f", table in {readme}" if readme is not None else ""))
+    keep("mt", result, out, readme, mt_table.markdown)
 
 
 @bench.command("scale")
@@ -119,13 +124,10 @@ def bench_scale(plan: Path, data_dir: Path, out: Path, seed: int, document: Path
     from onepage.benchmarks import results, scale, scale_estimate
 
     result = scale.run(plan, data_dir, seed, out, **settings)
-    path = results.write(out, scale.name_of(result), result)
     click.echo(scale.markdown(result))
     if document is not None:
-        kept = results.read_all(out, "scale")
-        results.put_section(document, "scale", results.section(kept, scale.markdown, "scale"))
         results.put_section(document, "scale-estimate", scale_estimate.markdown() + "\n")
-    click.echo(f"result in {path}" + (f", tables in {document}" if document is not None else ""))
+    keep("scale", result, out, document, scale.markdown)
 
 
 @bench.command("conv")
@@ -157,4 +159,4 @@ def bench_conv(
     if sizes or precisions:
         click.echo("only a part: not kept")
     else:
-        click.echo(f"result in {results.write(out, convolution.name_of(result), result)}")
+        click.echo(f"result in {results.write(out, results.name_of('conv', result), result)}")

@@ -15,12 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from onepage.benchmarks import results
-from onepage.benchmarks.machine import DTYPES, hardware_slug, synchronise
+from onepage.benchmarks import results, turns
+from onepage.benchmarks.machine import DTYPES, synchronise
 from onepage.cls.convolution import Conv2d
 from onepage.cls.resnet import ResNet18
 from onepage.training.locking import cpu_training_lock
-from onepage.training.progress import Reporter, clock
+from onepage.training.progress import clock
 
 IMAGE_SIZES = (16, 20, 24, 32)
 BATCH_SIZE = 256
@@ -106,9 +106,7 @@ def run(
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     result = results.about(device) | {"batch_size": BATCH_SIZE, "threads": threads, "repeats": repeats, "layers": []}
-    log = out / "runs" / "bench" / f"{name_of(result)}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    say = Reporter("bench conv", 1, "layers", log).line
+    log, say = turns.opened_log(out, "conv", result, "layers")
     cases = [
         (size, shape, precision) for precision in precisions for size in image_sizes for shape in layer_shapes(size)
     ]
@@ -122,11 +120,6 @@ def run(
             left = (time.monotonic() - started) / done * (len(cases) - done)
             say(f"{done}/{len(cases)}  {'  '.join(cells(row))}  {clock(left)} left")
     return result
-
-
-def name_of(result: Mapping[str, Any]) -> str:
-    """Name of the result's files: the hardware."""
-    return f"conv-{hardware_slug(result['hardware'], result['device'])}"
 
 
 def medians(row: Mapping[str, Any]) -> dict[str, dict[str, float]]:

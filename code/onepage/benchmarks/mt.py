@@ -8,15 +8,12 @@ installed is reported as that.
 
 import dataclasses
 import statistics
-import tempfile
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from onepage import plan as plans
-from onepage.benchmarks import machine, plain_mt, process, results
-from onepage.benchmarks.cls import BUSY, scratch_folder
+from onepage.benchmarks import machine, plain_mt, process, results, turns
 from onepage.data.translation import load_translation
 from onepage.errors import UserError
 from onepage.files import read_json
@@ -24,13 +21,11 @@ from onepage.mt import scores
 from onepage.mt.evaluate import load
 from onepage.mt.train import Recipe
 from onepage.training.locking import cpu_training_lock
-from onepage.training.progress import Reporter, clock
 
 WORKER = "onepage.benchmarks.mt_worker"
 PEERS = ("joeynmt", "ctranslate2")
 CONTENDERS = ("ours", "uncached", *PEERS)
 CLOSE = 0.01  # nats of an output's log-probability: the same model but for the rounding of sums
-Say = Callable[[str], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,57 +89,30 @@ def run(trained: Path, data_dir: Path, out: Path, settings: Settings, seed: int 
         "plain": plain_mt.ABOUT,
         "ours": {"precision": precision, "recipe": settings.recipe()},
     }
-    log = out / "runs" / "bench" / f"{name_of(result)}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    say = Reporter("bench mt", 1, "sentences", log).line
+    log, say = turns.opened_log(out, "mt", result, "sentences")
     where = {"run": str(trained.resolve()), "data": data}
-    with cpu_training_lock("cpu", say), scratch_folder() as scratch, process.stoppable():
-        say(f"{results.hardware(result)}; {settings.repeats} turns each, log in {log}")
-        if (result["load_before"] or 0) > BUSY:
-            say(f"the machine is busy (load {result['load_before']}): its figures will be low, and the ratios unsafe")
+    with cpu_training_lock("cpu", say), turns.scratch_folder() as scratch, process.stoppable():
+        turns.say_where(result, settings.repeats, log, say)
         result["peers"] = {}
         for name in PEERS:
             found = process.call(WORKER, "check", where | {"contender": name}, scratch / "check")
             result["peers"][name] = found | {"same_model": found.get("largest_difference", 1.0) < CLOSE}
             say(f"{name}: {_check_words(result['peers'][name])}")
-        turns: dict[str, tuple[str, dict[str, Any]]] = {
+        contenders: dict[str, tuple[str, dict[str, Any]]] = {
             "machine": ("machine", {"precisions": sorted({"fp32", precision})})
         }
         search: dict[str, Any] = {"sentences": settings.sentences, "beam_size": settings.beam_size}
         search |= {"alpha": settings.length_penalty, "batch_tokens": settings.batch_tokens}
         for name in CONTENDERS:
             if "missing" not in result["peers"].get(name, {}):
-                turns[name] = ("translation", where | search | {"contender": name})
+                contenders[name] = ("translation", where | search | {"contender": name})
         training = {"data": data, "recipe": settings.recipe(), "seed": seed, "updates": settings.updates}
-        turns["plain-training"] = ("plain training", training)
-        turns["our-training"] = ("our training", training | {"precision": precision, "run": ""})
-        result["samples"] = take_turns(turns, settings.repeats, scratch, say)
+        contenders["plain-training"] = ("plain training", training)
+        contenders["our-training"] = ("our training", training | {"precision": precision, "run": ""})
+        result["samples"] = turns.take_turns(WORKER, contenders, settings.repeats, scratch, say, _sample_words)
         result["agreement"] = agreement(result["samples"], trained, pairs.splits["val"])
         result["finished"] = results.provenance.now()
     return result
-
-
-def name_of(result: Mapping[str, Any]) -> str:
-    """Name of the result's files: the hardware, and that its data were generated where they were."""
-    slug = machine.hardware_slug(result["hardware"], result["device"])
-    return f"{'generated-' if result['data']['generated'] else ''}mt-{slug}"
-
-
-def take_turns(
-    turns: Mapping[str, tuple[str, dict[str, Any]]], repeats: int, scratch: Path, say: Say
-) -> dict[str, list[dict[str, Any]]]:
-    """{contender: its samples}, the contenders one after another and all of them again, each in a new process."""
-    samples: dict[str, list[dict[str, Any]]] = {name: [] for name in turns}
-    started = time.monotonic()
-    for turn in range(repeats):
-        for place, (name, (job, arguments)) in enumerate(turns.items()):
-            with tempfile.TemporaryDirectory(dir=scratch) as folder:
-                given = arguments | ({"run": f"{folder}/run"} if arguments.get("run") == "" else {})
-                samples[name].append(process.call(WORKER, job, given, Path(folder)))
-            done = turn * len(turns) + place + 1
-            left = (time.monotonic() - started) / done * (repeats * len(turns) - done)
-            say(f"turn {turn + 1}/{repeats}  {name}: {_sample_words(samples[name][-1])}  {clock(left)} left")
-    return samples
 
 
 def _check_words(found: Mapping[str, Any]) -> str:
@@ -157,9 +125,6 @@ def _check_words(found: Mapping[str, Any]) -> str:
 
 
 def _sample_words(found: Mapping[str, Any]) -> str:
-    if "matmul" in found:
-        peaks = (f"{name} {best['flops'] / 1e9:,.0f} GFLOP/s" for name, best in found["matmul"].items())
-        return f"matrix products {', '.join(peaks)}"
     if "tokens_per_second" in found:
         return f"{found['tokens_per_second']:,.0f} target tokens/s in training"
     return f"{found['sentences']} sentences in {found['seconds']:.1f} s"

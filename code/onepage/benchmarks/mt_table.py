@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from onepage.benchmarks import results
-from onepage.benchmarks.cls import BUSY
+from onepage.benchmarks import results, turns
 from onepage.benchmarks.mt import CONTENDERS, PEERS, summarise
 from onepage.benchmarks.results import Cells, digits, rate
 
@@ -102,9 +101,8 @@ def notes(result: Mapping[str, Any]) -> str:
         f"{recipe['d_model']}, {recipe['encoder_layers']} + {recipe['decoder_layers']} layers, "
         f"{recipe['vocabulary']:,} pieces, dropout {recipe['dropout']:g}; the share counts linear layers alone."
     )
-    load = result["load_before"]
-    if load is not None and load > BUSY:
-        text.append(f"**The machine was busy (load {load}) when this began.**")
+    if turns.busy(result):
+        text.append(f"**The machine was busy (load {result['load_before']}) when this began.**")
     return " ".join(text)
 
 

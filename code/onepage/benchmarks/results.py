@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from onepage.benchmarks import machine
 from onepage.errors import UserError
 from onepage.files import read_json, write_json, write_text
 from onepage.training import provenance
@@ -34,6 +35,12 @@ def about(device: str) -> dict[str, Any]:
         "command": provenance.command(),
         **provenance.commit(),
     }
+
+
+def name_of(kind: str, result: Mapping[str, Any]) -> str:
+    """Name of a result's files: what was measured, the hardware, and that its data were generated where they were."""
+    generated = "generated-" if result.get("data", {}).get("generated") else ""
+    return f"{generated}{kind}-{machine.hardware_slug(result['hardware'], result['device'])}"
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:

@@ -14,13 +14,12 @@ from typing import Any
 import torch
 
 from onepage import plan as plans
-from onepage.benchmarks import machine, process, results
+from onepage.benchmarks import process, results, turns
 from onepage.cls.resnet import PARAMETERS
 from onepage.data.images import load_images
 from onepage.errors import UserError
 from onepage.training import provenance
 from onepage.training.locking import cpu_training_lock
-from onepage.training.progress import Reporter
 
 WORKER = "onepage.benchmarks.scale_worker"
 UPDATES = {"cpu": 8, "cuda": 100}  # measured each time
@@ -48,9 +47,7 @@ def run(
         "gradient_bytes": 4 * PARAMETERS,
         "samples": {str(number): [] for number in numbers},
     }
-    log = out / "runs" / "bench" / f"{name_of(result)}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    say = Reporter("bench scale", 1, "images", log).line
+    _, say = turns.opened_log(out, "scale", result, "images")
     data = {"dir": str(data_dir.resolve()), "set": images.name}
     common = {"data": data, "plan": str(plan.resolve()), "seed": seed, "size": SIZE, "updates": updates}
     with cpu_training_lock(device, say), process.stoppable():
@@ -70,12 +67,6 @@ def run(
 def counts(most: int) -> list[int]:
     """1, 2, 4 ... up to ``most``, and that itself."""
     return sorted({most, *(2**power for power in range(most.bit_length()) if 2**power <= most)})
-
-
-def name_of(result: Mapping[str, Any]) -> str:
-    """Name of the result's files: the hardware, and that its data were generated where they were."""
-    slug = machine.hardware_slug(result["hardware"], result["device"])
-    return f"{'generated-' if result['data']['generated'] else ''}scale-{slug}"
 
 
 def summarise(result: Mapping[str, Any]) -> list[dict[str, float]]:
@@ -128,6 +119,6 @@ def markdown(result: Mapping[str, Any]) -> str:
         f"{results.hardware(result)}; {results.origin(result)}. ResNet-18 at {settings['image_size']} px, "
         f"{result['precision']}, batch {recipe['batch_size']} over all processes, BatchNorm {recipe['batch_norm']}. "
         f"Rates: median (least to greatest) of {settings['repeats']} turns over {settings['updates']} updates"
-        + (f"; the machine was busy (load {result['load_before']})." if (result["load_before"] or 0) > 0.5 else ".")
+        + (f"; the machine was busy (load {result['load_before']})." if turns.busy(result) else ".")
     )
     return results.markdown(heads, rows) + "\n\n" + about

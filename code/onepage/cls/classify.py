@@ -23,7 +23,7 @@ from onepage.cls.train import Recipe, predict
 from onepage.errors import UserError
 from onepage.files import read_json
 from onepage.training import checkpoint, seeding
-from onepage.training.recipe import from_values
+from onepage.training.recipe import of_run
 from onepage.training.weights import digest_tensors
 
 LAYERS = ("layer3", "layer4")  # that Grad-CAM explains, as evaluation does
@@ -57,12 +57,7 @@ class Classifier:
         """
         block = trained.identity(run, "cls")
         self.class_names, self.temperature, evaluated = _evaluated(run)
-        try:
-            recipe = from_values(Recipe, block["recipe"], str(run / "run.json"))
-        except UserError as error:
-            raise UserError(
-                f"{run} was trained by another version of this program ({error!s:.160}); train it anew (make cls)"
-            ) from None
+        recipe = of_run(Recipe, run, block)
         # a model trained on a GPU classifies without one too
         device = "cuda" if block["device"] == "cuda" and torch.cuda.is_available() else "cpu"
         self.device = seeding.prepare(block["seed"], recipe.threads, device)

@@ -18,7 +18,7 @@ from onepage.cls.train import Recipe, predict
 from onepage.data.images import ImageSet, split_indices
 from onepage.files import write_json, write_with
 from onepage.training import checkpoint, history, provenance, seeding
-from onepage.training.recipe import from_values
+from onepage.training.recipe import of_run
 from onepage.training.session import common_block
 from onepage.training.weights import count_parameters, digest_tensors
 
@@ -33,7 +33,7 @@ def evaluate(images: ImageSet, run: Path, say: Any = print) -> dict[str, Any]:
     """
     stopwatch = provenance.Stopwatch()
     block = common_block(run)
-    recipe = from_values(Recipe, block["recipe"], str(run / "run.json"))
+    recipe = of_run(Recipe, run, block)
     device = seeding.prepare(block["seed"], recipe.threads, block["device"])
     weights, _ = checkpoint.load_model(run / "model.pt")
     model = ResNet18(len(images.class_names), shortcut=recipe.shortcut)

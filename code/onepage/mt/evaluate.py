@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from onepage.data.translation import TranslationSet
-from onepage.errors import UserError
 from onepage.files import write_json, write_with
 from onepage.mt import explain, scores
 from onepage.mt.batching import validation_batches
@@ -23,7 +22,7 @@ from onepage.mt.tokenizer import PAD, Tokenizer
 from onepage.mt.train import Recipe
 from onepage.mt.transformer import Transformer
 from onepage.training import checkpoint, history, provenance, seeding
-from onepage.training.recipe import as_dict, from_values
+from onepage.training.recipe import as_dict, of_run
 from onepage.training.session import common_block
 from onepage.training.weights import count_parameters, digest_tensors
 
@@ -39,12 +38,7 @@ def load(run: Path, device: str = "") -> tuple[Transformer, Tokenizer, Recipe, d
     Raises UserError when the weights are missing or damaged, or of a version of this program with other recipe keys.
     """
     block = common_block(run)
-    try:
-        recipe = from_values(Recipe, block["recipe"], str(run / "run.json"))
-    except UserError as error:
-        raise UserError(
-            f"{run} was trained by another version of this program ({error!s:.160}); train it anew (make mt)"
-        ) from None
+    recipe = of_run(Recipe, run, block)
     where = seeding.prepare(block["seed"], recipe.threads, device or block["device"])
     weights, _ = checkpoint.load_model(run / "model.pt")
     tokenizer = Tokenizer(weights.pop("tokenizer").numpy().tobytes())

@@ -75,6 +75,20 @@ def read(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: not a readable recipe: {error!s:.200}") from None
 
 
+def of_run(kind: type[R], run: Path, block: Mapping[str, Any]) -> R:
+    """The recipe that ``run`` was trained by; ``block`` is what its run.json says.
+
+    Raises UserError when a version of this program with other recipe keys has trained it.
+    """
+    try:
+        return from_values(kind, block["recipe"], str(run / "run.json"))
+    except UserError as error:
+        raise UserError(
+            f"{run} was trained by another version of this program ({error!s:.160}); "
+            f"train it anew (make {block['task']})"
+        ) from None
+
+
 def from_values(kind: type[R], values: dict[str, Any], where: str, tables: tuple[str, ...] = ()) -> R:
     """Build the dataclass, refusing unknown, missing and wrongly typed keys, and running its own ``check``.
 
