@@ -1,0 +1,189 @@
+"""Pictures of a translator: no text over another or the edge, scores in place, examples whole, masks spelled out."""
+
+import json
+
+import numpy as np
+import pytest
+from layout import problems, texts_of
+
+from onepage.errors import UserError
+from onepage.figures import bleu, decodes, mt
+
+PICTURES = ("bleu_report", "bleu_sets", "decodes_table", "decodes_all", "masks_demo", "masks_batch")
+
+
+def edit(run, change):
+    path = run / "metrics.json"
+    metrics = json.loads(path.read_text(encoding="utf-8"))
+    change(metrics)
+    path.write_text(json.dumps(metrics, indent=1, ensure_ascii=False), encoding="utf-8")
+    return metrics
+
+
+@pytest.mark.parametrize(
+    "case", ["mt", "mt tame", "mt generated", "earlier evaluation", "few sentences", "long", "low"]
+)
+def test_no_text_meets_another_or_the_edge_in_scores_examples_and_masks(case, copy, draw):
+    run = copy(case if case.startswith("mt") else "mt tame")
+
+    def change(metrics):
+        test = metrics["tests"][metrics["headline"]]
+        if case == "earlier evaluation":  # without TER, ranks and intervals of lengths
+            for part in metrics["tests"].values():
+                del part["ter"], part["exact"]
+                for row in part["bleu_by_length"]:
+                    del row["interval"]
+            for example in metrics["examples"]:
+                del example["rank"]
+        if case == "few sentences":
+            for part in metrics["tests"].values():
+                part["bleu_by_length"] = []
+        if case == "low":  # under the floor, which then stands at the right
+            test["bleu"] |= {"score": 9.3, "interval": [8.1, 10.4]}
+            test["bleu_lc_norm_tok"]["score"] = 9.9
+        if case == "long":
+            for example in metrics["examples"]:
+                example["output"] = "Donaudampfschifffahrtsgesellschaft und noch mehr davon " * 5
+
+    edit(run, change)
+    sheets = draw(run).sheets
+    for name in PICTURES:
+        assert not problems(sheets[name]), name
+
+
+def plot(sheet):
+    """The first axes with a scale."""
+    return next(axes for axes in sheet.figure.axes if axes.axison)
+
+
+def written(sheet):
+    return [text for text, _ in texts_of(sheet)]
+
+
+def test_the_report_has_each_set_each_length_and_each_precision(copy, draw):
+    run = copy("mt tame")
+    metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    drawn = draw(run)
+    words = written(drawn.sheets["bleu_report"])
+    for test in metrics["tests"].values():
+        assert f"{test['bleu']['score']:.1f}" in words and f"{test['n']:,}" in words
+    test = metrics["tests"][metrics["headline"]]
+    for row in test["bleu_by_length"]:
+        assert {bleu.span(row), f"{row['bleu']:.1f}", str(row["n"])} <= set(words)
+    assert {f"{value:.0f}" for value in test["bleu"]["precisions"]} <= set(words)
+    assert f"brevity {test['bleu']['brevity_penalty']:.2f}" in words
+    alt = drawn.alt["bleu_sets"]
+    for part in metrics["tests"].values():
+        for key in ("bleu", "bleu_lc_norm_tok", "chrf2", "ter"):
+            low, high = part[key]["interval"]
+            assert f"{part[key]['score']:.1f} ({low:.1f} to {high:.1f})" in alt
+
+
+def test_dots_and_intervals_lie_where_metrics_json_has_them(copy, draw):
+    run = copy("mt tame")
+    metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    test = metrics["tests"][metrics["headline"]]
+    axes = plot(draw(run).sheets["bleu_report"])
+    dots = [float(line.get_xdata()[0]) for line in axes.lines if line.get_marker() == "o"]
+    bars = [[float(x) for x in line.get_xdata()] for line in axes.lines if len(line.get_xdata()) == 2]
+    assert dots == [part["bleu"]["score"] for part in metrics["tests"].values()] + [
+        row["bleu"] for row in test["bleu_by_length"]
+    ]
+    intervals = [part["bleu"]["interval"] for part in metrics["tests"].values()]
+    intervals += [row["interval"] for row in test["bleu_by_length"]]
+    assert [bar for bar in bars if bar != [bleu.FLOOR] * 2] == intervals
+    assert [bleu.FLOOR] * 2 in bars
+    low, high = axes.get_xlim()
+    assert all(low <= x <= high for x in [*dots, *(x for bar in bars for x in bar)])
+
+
+def test_published_results_stand_beside_the_pair_they_are_of_and_no_other(copy, draw):
+    run = copy("mt tame")
+
+    def marks():
+        lines = plot(draw(run).sheets["bleu_report"]).lines
+        return [float(line.get_xdata()[0]) for line in lines if line.get_marker() == "|"]
+
+    assert marks() == list(bleu.PUBLISHED["en-de"].values())
+    edit(run, lambda metrics: metrics.update(tgt="fr"))
+    assert marks() == []
+    drawn = draw(run)
+    assert "published" not in written(drawn.sheets["bleu_report"])
+    assert "floor" not in drawn.alt["bleu_report"]  # which is claimed from English to German
+
+
+def test_generated_sentences_have_no_floor_and_nothing_published(copy, draw):
+    run = copy("mt generated")
+    drawn = draw(run)
+    words = written(drawn.sheets["bleu_report"])
+    assert not {"floor", "published", "lc.norm.tok"} & set(words)
+    assert "published" not in drawn.alt["bleu_report"] + drawn.alt["bleu_sets"]
+
+
+def test_of_each_kind_the_first_example_is_shown_that_lets_all_stand_uncut(copy, draw):
+    run = copy("mt tame")
+    edit(run, lambda metrics: metrics["examples"][0].update(source="word " * 200))
+    drawn = draw(run)
+    examples = json.loads((run / "metrics.json").read_text(encoding="utf-8"))["examples"]
+    for name, shown, missing in (("decodes_table", examples[1], examples[0]), ("decodes_all", examples[0], None)):
+        assert shown["source"].strip() in drawn.alt[name]
+        assert missing is None or missing["source"].strip() not in drawn.alt[name]
+        assert "…" not in "".join(written(drawn.sheets[name]))
+    assert "".join(written(drawn.sheets["decodes_all"])).count("word") == 200
+
+
+def test_what_no_choice_fits_is_cut_visibly_on_the_page_and_stands_whole_beside_it(copy, draw):
+    run = copy("mt tame")
+
+    def change(metrics):
+        for example in metrics["examples"]:
+            example["output"] = "word " * 300
+
+    edit(run, change)
+    sheets = draw(run).sheets
+    assert "…" in "".join(written(sheets["decodes_table"])) and sheets["decodes_table"].height == decodes.HEIGHT
+    assert "".join(written(sheets["decodes_all"])).count("word") == 6 * 300
+
+
+def test_each_mark_of_a_difference_has_a_line_of_its_own_kind(copy, draw):
+    run = copy("mt tame")
+    changed = {"reference": "a b", "output": "a c"}
+    edit(run, lambda metrics: metrics.update(examples=[metrics["examples"][0] | changed]))
+    lines = draw(run).sheets["decodes_table"].figure.artists
+    styles = {line.get_color(): line.get_linestyle() for line in lines if line.get_linewidth() == 0.7}
+    assert len(styles) == len(set(styles.values())) == 2  # colour is not the only sign
+
+
+def test_the_masks_spell_out_what_a_query_sees_and_what_not(copy, draw):
+    drawn = draw(copy("mt tame"))
+    assert "Hunde (outlined) sees <s> Zwei Hunde," in written(drawn.sheets["masks_demo"])
+    assert "not what is later: laufen .," in written(drawn.sheets["masks_demo"])
+    assert "nor what is hatched: 3 × <pad>" in written(drawn.sheets["masks_demo"])
+    words = written(drawn.sheets["masks_batch"])
+    assert {"Two", "dogs", "run", "standing"} <= set(words)
+    assert "Target 2: Hunde sees <s> Zwei Hunde; not the later laufen .; 3 × <pad> unseen." in words
+
+
+def test_a_mask_that_differs_is_drawn_differently(copy, draw):
+    run = copy("mt tame")
+
+    def pixels():
+        return [image.get_array() for image in draw(run).sheets["masks_demo"].figure.axes[0].images]
+
+    before = pixels()
+    arrays = dict(np.load(run / "explain.npz"))
+    arrays["mask_target_combined"][:, 0, 1] = True  # a leak
+    np.savez(run / "explain.npz", **arrays)
+    assert [bool((a != b).any()) for a, b in zip(before, pixels(), strict=True)] == [False, False, True]
+
+
+@pytest.mark.fault("attention rows that do not sum to one", "explain.npz and the row are named; nothing is drawn")
+@pytest.mark.parametrize("name", ["encoder_self", "decoder_self", "cross"])
+def test_attention_that_is_no_distribution_is_not_drawn(name, copy, tmp_path):
+    run = copy("mt tame")
+    arrays = dict(np.load(run / "explain.npz"))
+    arrays[name][0, 0, 2] *= 0.9
+    np.savez(run / "explain.npz", **arrays)
+    with pytest.raises(UserError, match=rf"explain\.npz: {name}: row \(0, 0, 2\) .* delete it and run make again"):
+        mt.draw(run, tmp_path / "figures")
+    assert not (tmp_path / "figures" / "figures.json").exists()
