@@ -23,7 +23,7 @@ TASKS = {"cls": (write_cls_run, cls.draw), "mt": (partial(write_mt_run, layers=L
 CLS_SIZES = {"curves_cls": (93, 43), "confusion_matrix": (45, 45), "preds_grid": (45, 45), "miscls_grid": (45, 45)}
 CLS_SIZES |= {"confusion_counts": (93, None), "reliability_cls": (93, 45)}
 CLS_SIZES |= {f"gradcam_{k}": (45, 45) for k in range(8)}
-MT_SIZES = {"curves_mt": (45, 45), "masks_demo": (45, 45), "decodes_table": (93, 50), "bleu_report": (45, 45)}
+MT_SIZES = {"curves_mt": (45, 45), "masks_demo": (45, 45), "decodes_table": (93, 45), "bleu_report": (45, 45)}
 MT_SIZES |= {"bleu_sets": (190, None), "decodes_all": (None, None), "masks_batch": (190, None)}
 MT_SIZES |= {
     f"attention_layer{layer}_head{head}": (45, 45) for layer in range(1, LAYERS + 1) for head in range(1, HEADS + 1)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from onepage.figures import text as texts
-from onepage.figures.attention import GOES_ON, readable
+from onepage.figures.attention import GOES_ON, QUANTITY, readable, weight_bar
 from onepage.figures.sheet import HEADER, Book
 from onepage.figures.style import FAINT, IRIDESCENT, LINE_PT, MUTED, PT_PER_MM, onepage_style
 
@@ -53,11 +53,9 @@ def draw(run: Path, path: Path, weights: np.ndarray, written: list[str], read: l
         for k, label in enumerate(columns):
             sheet.text(left + (k + 0.5) * CELL, top + map_height + 0.8, label, align="center", rotation=90)
         y = top + map_height + below
-        colours = (255 * IRIDESCENT(np.linspace(0, 1, 64))[None, :, :3]).astype(np.uint8)
-        sheet.text(EDGE, y, "0")
-        sheet.image(EDGE + 2.0, y + 0.5, 20.0, 1.8, colours)
-        sheet.bar(EDGE + 2.0, y + 0.5, 20.0, 1.8, "none", edge=FAINT)
-        sheet.text(EDGE + 22.6, y, "1")
+        beside = texts.width(QUANTITY) / PT_PER_MM + 0.8
+        sheet.text(EDGE, y, QUANTITY, colour=MUTED)
+        weight_bar(sheet, EDGE + beside, y, 20.0)
         for number, line in enumerate(lines, start=1):
             sheet.text(EDGE, y + 0.4 + number * STEP, line, colour=MUTED)
         places = shown.argmax(1)

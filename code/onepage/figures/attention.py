@@ -21,6 +21,7 @@ LONGEST_TOKEN = 30.0  # pt; what is longer ends in an ellipsis
 NO_MORE_THAN = 18  # tokens on a side of a small picture, 40 on a sheet
 ON_A_SHEET = 40
 GOES_ON = "##"
+QUANTITY = "weight"  # what the colours show
 START_OF_WORD = "\u2581"  # sentencepiece's mark
 
 
@@ -101,13 +102,15 @@ def _one(book: Book, weights: np.ndarray, layer: int, head: int, written: list[s
 
 def _scale(sheet: Sheet, left: float, foot: float) -> None:
     """The colour scale in the empty corner beneath the row tokens and beside the column tokens."""
-    width = min(left - 4.6, 5.0)
+    width, y = min(left - 4.6, 5.0), HALF - STEP - foot + 1.5
     if width >= 1.5:
-        _bar(sheet, 0.6, HALF - STEP - foot + 1.5, width)
+        weight_bar(sheet, 0.6, y, width)
+        if texts.width(QUANTITY) / PT_PER_MM <= left and foot - 1.5 >= 2 * STEP:
+            sheet.text(0.6, y + STEP, QUANTITY, colour=MUTED)
 
 
-def _bar(sheet: Sheet, x: float, y: float, width: float) -> None:
-    """Colours from 0 to 1, these numbers at either end, in a line of text that begins at x mm."""
+def weight_bar(sheet: Sheet, x: float, y: float, width: float) -> None:
+    """Colours of the weights 0 to 1, these numbers at either end, in a line of text that begins at x mm."""
     colours = (255 * IRIDESCENT(np.linspace(0, 1, 32))[None, :, :3]).astype(np.uint8)
     sheet.text(x, y, "0")
     sheet.image(x + 1.5, y + 0.5, width, 1.6, colours)
@@ -169,7 +172,9 @@ def _overview(book: Book, name: str, title: str, weights: np.ndarray, queries: l
         note += f" {GOES_ON} goes on the word before."
     if n_rows < len(queries) or n_columns < len(keys):
         note += f" Shown: the first {n_rows} of {len(queries)} down, {n_columns} of {len(keys)} across."
-    _bar(sheet, SHEET - edge - 33.5, HEADER - STEP - 0.2, 30.0)
+    x, y_bar = SHEET - edge - 33.5, HEADER - STEP - 0.2
+    weight_bar(sheet, x, y_bar, 30.0)
+    sheet.text(x - 0.8, y_bar, QUANTITY, colour=MUTED, align="right")
     for line in [note, *key]:
         sheet.text(edge, y, line, colour=MUTED if line == note else INK)
         y += STEP

@@ -16,7 +16,7 @@ from onepage.figures.sheet import FULL, HEADER, SHEET, Book, Sheet
 from onepage.figures.style import BLUE, FAINT, INK, LINE_PT, MUTED, PT_PER_MM, RED
 
 STEP = LINE_PT / PT_PER_MM
-HEIGHT = 50.0  # mm of the picture on the page
+HEIGHT = 45.0  # mm of the picture on the page
 MOST_LINES = 3  # of a sentence on the page, where no choice of examples fits it whole
 EDGE = 0.6
 TEXT = 21.4  # mm from the left edge to the sentences; before it kind and score, then what each line is
@@ -103,7 +103,7 @@ def _slice(word: Word, start: int, end: int | None) -> Word:
 
 
 def _table(book: Book) -> None:
-    """One example of each kind, 93 x 50 mm."""
+    """One example of each kind, 93 x 45 mm."""
     sheet = book.sheet(FULL, HEIGHT, "Translations by chrF")
     _key(sheet, 26.0)
     tests, headline = book.metrics["tests"], book.metrics["headline"]
