@@ -64,6 +64,16 @@ class Result:
     reason: str
 
 
+@dataclass(frozen=True)
+class Check:
+    """Something verified that no claim speaks of: ``text`` says what, ``state`` and ``reason`` what came of it."""
+
+    id: str
+    text: str
+    state: str
+    reason: str
+
+
 def load_claims(path: Path, kind: str = "claim") -> list[Claim]:
     """The claims of a claims.toml; raises UserError for a file that is missing, malformed or has unknown keys.
 

@@ -15,8 +15,7 @@ from typing import Any
 from onepage.errors import UserError
 from onepage.files import read_json, sha256_file
 from onepage.verification import lineage
-from onepage.verification.claims import FAIL, PASS
-from onepage.verification.verify import Check
+from onepage.verification.claims import FAIL, PASS, Check
 
 PNG, PDF = b"\x89PNG\r\n\x1a\n", b"%PDF-"
 

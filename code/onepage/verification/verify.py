@@ -7,7 +7,6 @@ before it is needed.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from onepage.verification.claims import (
     FAIL,
     NOT_CHECKED,
     PASS,
+    Check,
     Claim,
     Result,
     against_bound,
@@ -37,16 +37,6 @@ REFERENCES = Path(__file__).resolve().parents[3] / "report" / "reference"
 TOLERANCE = {"accuracy": 1e-9, "bleu": 1e-6}
 
 __all__ = ["FAIL", "NOT_CHECKED", "PASS", "Check", "Claim", "Result", "check", "load_claims", "status"]
-
-
-@dataclass(frozen=True)
-class Check:
-    """Something verified that no claim speaks of: ``text`` says what, ``state`` and ``reason`` what came of it."""
-
-    id: str
-    text: str
-    state: str
-    reason: str
 
 
 class Evidence:
