@@ -13,6 +13,7 @@ from test_training_resume import one_thread, run, stopped, whole_checkpoints  # 
 
 from onepage.errors import UserError
 from onepage.files import sha256_file
+from onepage.mt.batching import Material
 from onepage.training import checkpoint, session
 
 
@@ -208,3 +209,12 @@ def test_a_loop_state_that_does_not_fit_gets_one_line(change, task, tmp_path, mo
         run(task, tmp_path)
     assert "\n" not in str(caught.value)
     assert last.exists()
+
+
+def test_what_fails_without_a_checkpoint_is_not_laid_to_one(tmp_path, monkeypatch):
+    def fails(self, epoch):
+        raise ValueError("of another kind")
+
+    monkeypatch.setattr(Material, "epoch", fails)
+    with pytest.raises(ValueError, match="of another kind"):
+        run("mt", tmp_path)

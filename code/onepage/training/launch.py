@@ -53,9 +53,8 @@ def parse(processes: int, options: str, command: Sequence[str] = ()) -> Any:
             arguments = torchrun.get_args_parser().parse_args(words)
         if arguments.training_script != "onepage":
             raise ValueError(f"{arguments.training_script} is no option of torchrun")
-        arguments.training_script_args = list(
-            command
-        )  # not through its parser: there --run would be short for --run-path
+        # not through its parser: there --run would be short for --run-path
+        arguments.training_script_args = list(command)
         return arguments
     except SystemExit:
         why = (said.getvalue().splitlines() or ["refused"])[-1].rpartition("error: ")[2]

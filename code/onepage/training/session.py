@@ -66,6 +66,7 @@ class Session:
         self._meter: EnergyMeter | None = None  # counts from when the loop is entered
         self.started = provenance.now()
         self._clock = self._saved = time.monotonic()
+        self.resumed = False  # from a checkpoint
         self._signal: int | None = None  # that this process got
         self._stop: int | None = None  # that it ends for: all processes after the same update
         self._handlers: dict[int, Any] = {}
@@ -124,7 +125,9 @@ class Session:
         Raises UserError when the checkpoint is of another recipe. One of another number of processes is gone on from;
         run.json, and metrics.json after it, then tell how many there were from which update on.
         """
-        return self.ranks.from_main(self._restore(say) if self.ranks.is_main else None)
+        state = self.ranks.from_main(self._restore(say) if self.ranks.is_main else None)
+        self.resumed = state is not None
+        return state
 
     def _restore(self, say: Any) -> dict[str, Any] | None:
         if (self.run / "model.pt").exists():  # written last: checkpoints beside it are leftovers of a finished run
@@ -138,6 +141,7 @@ class Session:
             write_json(self.run / "run.json", {**self.block, **provenance.commit()})
             history.write(self.run / "history.jsonl", [])
             return None
+        self.resumed = True
         self.rows = state["rows"]
         self.seconds_before = state["seconds"]
         self.sessions = state["sessions"]
@@ -164,8 +168,9 @@ class Session:
         try:
             yield
         except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-            if self.world > 1 and of_a_lost_peer(error):
-                raise
+            of_memory = isinstance(error, torch.OutOfMemoryError)
+            if not self.resumed or of_memory or (self.world > 1 and of_a_lost_peer(error)):
+                raise  # it says nothing of a checkpoint
             reason = " ".join(str(error).split())[:120]
             raise UserError(
                 f"the checkpoint in {self.run} does not hold what this training needs "
