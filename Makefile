@@ -310,11 +310,11 @@ check: lint types unit ## lint, types and the quick tests: under two minutes
 # both runs, evaluated, with no picture drawn: make test overwrites nobody's page
 runs: $(if $(SEVERAL),several,$(RUN_CLS)/metrics.json $(RUN_MT)/metrics.json)
 
-# The second time elsewhere, under another hash seed and locale. A second time that was finished, or that ran with other
+# The second time elsewhere, under another hash seed and locale. A second time that was compared, or that ran with other
 # settings than now, is of no more use and goes first; one that was interrupted goes on.
 AGAIN = $(OUT)/runs/.repro$(1:$(OUT)/runs%=%)
 define again
-	@if [[ -e $(call AGAIN,$3)/metrics.json || $3/.stamp/train -nt $(call AGAIN,$3)/run.json ]]; then rm -rf $(call AGAIN,$3); fi
+	@if [[ -e $(call AGAIN,$3)/.compared || $3/.stamp/train -nt $(call AGAIN,$3)/run.json ]]; then rm -rf $(call AGAIN,$3); fi
 	@PYTHONHASHSEED=1 LC_ALL=C $(ONEPAGE) train $1 --plan $2 --run $(call AGAIN,$3) --seed $(SEED) --data-dir $(DATA_DIR) $(RANKS)
 	@PYTHONHASHSEED=1 LC_ALL=C $(ONEPAGE) evaluate $1 --plan $2 --run $(call AGAIN,$3) --data-dir $(DATA_DIR)
 endef
@@ -322,7 +322,8 @@ repro: runs ## train and evaluate both tasks a second time, elsewhere, and compa
 	$(call again,cls,$(PLAN_CLS),$(RUN_CLS))
 	$(call again,mt,$(PLAN_MT),$(RUN_MT))
 	@failed=0; for run in $(RUN_CLS) $(RUN_MT); do \
-	  $(ONEPAGE) digest $$run $(OUT)/runs/.repro$${run#$(OUT)/runs} || failed=1; done; exit $$failed
+	  again=$(OUT)/runs/.repro$${run#$(OUT)/runs}; \
+	  $(ONEPAGE) digest $$run $$again || failed=1; [[ ! -d $$again ]] || touch $$again/.compared; done; exit $$failed
 
 bench-cls: $(PLAN_CLS) ## ResNet-18 by a plain loop and by ours: rates, memory, time to 80 %; the README's table
 	@$(ONEPAGE) bench cls --plan $(PLAN_CLS) --data-dir $(DATA_DIR) --seed $(SEED) --out $(OUT) \
