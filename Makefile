@@ -157,7 +157,7 @@ endif
 endif
 
 .PHONY: help all setup setup-tex setup-compare doctor data cls mt report verify provenance reference runs claims test check
-.PHONY: lint types unit repro bench-cls bench-mt bench-scale bench-conv translate classify clean several each
+.PHONY: lint types unit repro ablate without bench-cls bench-mt bench-scale bench-conv translate classify clean several each
 help: ## what can be made, and the variables that steer it
 	@echo "make TARGET [VARIABLE=value ...]"
 	@echo
@@ -324,6 +324,13 @@ repro: runs ## train and evaluate both tasks a second time, elsewhere, and compa
 	@failed=0; for run in $(RUN_CLS) $(RUN_MT); do \
 	  again=$(OUT)/runs/.repro$${run#$(OUT)/runs}; \
 	  $(ONEPAGE) digest $$run $$again || failed=1; [[ ! -d $$again ]] || touch $$again/.compared; done; exit $$failed
+
+# by the recipe "ablation" unless PROFILE names another; the page that is made next shows what was found
+ablate: ## what shortcuts, causal mask and several heads give: short trainings without each, scored on validation data
+	@$(MAKE) without PROFILE=$(if $(filter auto,$(PROFILE)),ablation,$(PROFILE))
+without: $(PLAN_CLS) $(PLAN_MT)
+	@$(ONEPAGE) ablate cls --plan $(PLAN_CLS) --seed $(SEED) --data-dir $(DATA_DIR) --out $(OUT)
+	@$(ONEPAGE) ablate mt --plan $(PLAN_MT) --seed $(SEED) --data-dir $(DATA_DIR) --out $(OUT)
 
 bench-cls: $(PLAN_CLS) ## ResNet-18 by a plain loop and by ours: rates, memory, time to 80 %; the README's table
 	@$(ONEPAGE) bench cls --plan $(PLAN_CLS) --data-dir $(DATA_DIR) --seed $(SEED) --out $(OUT) \

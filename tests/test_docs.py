@@ -21,7 +21,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 CITATION = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
 # Phony targets that are parts of `check`, of `test` and of goals with several seeds, and not for the user.
-PARTS = {"lint", "types", "unit", "runs", "claims", "several", "each"}
+PARTS = {"lint", "types", "unit", "runs", "claims", "several", "each", "without"}
 # Settings of the Makefile for those who work on it; `make help` leaves them out.
 UNLISTED = {"VENV", "PYTEST"}
 

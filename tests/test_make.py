@@ -163,3 +163,11 @@ def test_two_seeds_are_trained_gathered_and_drawn_once(copy):
 def test_typst_makes_the_page_where_there_is_no_latex(copy):
     make(copy, "all", "PDF_ENGINE=typst")
     assert len(pypdf.PdfReader(copy / "report" / "report.pdf").pages) == 1
+
+    said = make(copy, "ablate").stdout
+    for variant in ("whole", "no-shortcuts", "no-causal-mask", "one-head"):
+        assert f" {variant}: " in said
+    assert would_run(copy, "PDF_ENGINE=typst") == ["render --out", "verify --out"]
+    make(copy, "report", "PDF_ENGINE=typst")
+    page = pypdf.PdfReader(copy / "report" / "report.pdf").pages
+    assert len(page) == 1 and "without shortcuts" in " ".join(page[0].extract_text().split())

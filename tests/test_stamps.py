@@ -148,15 +148,19 @@ def test_the_seeds_are_gathered_anew_when_another_is_there_or_shown(tmp_path, pl
     assert gathered("--seed", "1") > second
 
 
-def test_the_page_is_rendered_anew_when_another_direction_was_evaluated(tmp_path, plan):
+def of_the_page(tmp_path, plan):
+    """What the page's stamp holds, with a plan of the other task beside ``plan``."""
     path, _, values = plan
     images = tmp_path / "images.json"
     images.write_text(json.dumps(values | {"task": "cls", "folder": "cifar10"}), encoding="utf-8")
+    more = ["--plan", str(images), "--engine", "latex"]
+    assert stamps.main(["--out", str(tmp_path), "--plan", str(path), *more]) == 0
+    return json.loads((tmp_path / "report" / ".stamp").read_text(encoding="utf-8"))
 
+
+def test_the_page_is_rendered_anew_when_another_direction_was_evaluated(tmp_path, plan):
     def stamped():
-        more = ["--plan", str(images), "--engine", "latex"]
-        assert stamps.main(["--out", str(tmp_path), "--plan", str(path), *more]) == 0
-        return json.loads((tmp_path / "report" / ".stamp").read_text(encoding="utf-8"))["directions"]
+        return of_the_page(tmp_path, plan)["directions"]
 
     def evaluated(place, content):
         (tmp_path / "runs" / "mt" / place).mkdir(parents=True, exist_ok=True)
@@ -171,3 +175,17 @@ def test_the_page_is_rendered_anew_when_another_direction_was_evaluated(tmp_path
     assert list(first) == ["multi30k-de-en/quick/seed0"]
     evaluated("multi30k-de-en/quick/seed0", '{"a": 1}')
     assert stamped() != first
+
+
+def test_the_page_is_rendered_anew_when_make_ablate_has_found_something(tmp_path, plan):
+    def stamped():
+        return of_the_page(tmp_path, plan)["ablations"]
+
+    assert stamped() == {"cls": "", "mt": ""}
+    found = tmp_path / "runs" / "cls" / "cifar10" / "ablation" / "ablation.json"
+    found.parent.mkdir(parents=True)
+    found.write_text("{}", encoding="utf-8")
+    first = stamped()
+    assert first["cls"] and not first["mt"]
+    found.write_text('{"a": 1}', encoding="utf-8")
+    assert stamped()["cls"] != first["cls"]

@@ -185,6 +185,20 @@ def evaluate(task: str, run: Path, target: Path | None, data_dir: Path, own_gpu:
 
 @main.command()
 @click.argument("task", type=TASK)
+@click.option("--plan", "target", type=click.Path(path_type=Path), required=True, help="Plan written by `data`.")
+@click.option("--seed", default=0, show_default=True, help="Seed of weights, order and augmentation.")
+@data_dir_option
+@out_option
+def ablate(task: str, target: Path, seed: int, data_dir: Path, out: Path) -> None:
+    """Train TASK whole and with one part changed, as its plan says, and score each on the validation split."""
+    from onepage import ablation, plan
+
+    begins("Ablation", task)
+    click.echo(f"{task:<4} {ablation.measure(task, plan.read(target), out, data_dir, seed, click.echo)}")
+
+
+@main.command()
+@click.argument("task", type=TASK)
 @click.option("--run", type=click.Path(path_type=Path), required=True, help="Evaluated run folder whose page is made.")
 def seeds(task: str, run: Path) -> None:
     """Write seeds.json beside RUN: scores and curves of each seed of its recipe that lies there, mean, sd and n.

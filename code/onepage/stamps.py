@@ -110,6 +110,12 @@ def other_directions(profile: Path) -> dict[str, str]:
     }
 
 
+def ablation(profile: Path) -> str:
+    """SHA-256 of what `make ablate` found of the run's task and data, which the page shows; "" where there is none."""
+    path = profile.parent / "ablation" / "ablation.json"
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+
+
 def refresh(target: Path, values: dict[str, Any]) -> None:
     """Write ``values`` to ``target`` if it does not hold them already."""
     text = json.dumps(values, indent=1, sort_keys=True) + "\n"
@@ -136,7 +142,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--processes", type=int, default=1, help="processes of a training on each machine")
     parser.add_argument("--torchrun", default="", help="options of torchrun; of these the number of nodes counts")
     given = parser.parse_args(arguments)
-    runs, seeds, directions = {}, given.seed or ["0"], {}
+    runs, seeds, directions, ablations = {}, given.seed or ["0"], {}, {}
     for path in given.plan:
         try:
             plan = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
@@ -147,6 +153,7 @@ def main(arguments: list[str]) -> int:
             beside = given.out / "runs" / task / plan["folder"] / plan["profile"]
             run = beside / f"seed{seeds[0]}"
             runs[task] = str(run)
+            ablations[task] = ablation(beside)
             if task == "mt" and given.engine:
                 directions = other_directions(beside)
             decided = {
@@ -172,7 +179,7 @@ def main(arguments: list[str]) -> int:
             return 1
     if len(runs) == 2 and given.engine:
         page = {"program": digest_files(files_of("render")), "runs": runs, "engine": given.engine}
-        page |= {"paper": given.paper, "directions": directions}
+        page |= {"paper": given.paper, "directions": directions, "ablations": ablations}
         refresh(given.out / "report" / ".stamp", page)
     return 0
 

@@ -26,19 +26,39 @@ GRID = 24  # pictures kept for each grid
 EXPLAINED = 8  # pictures explained by Grad-CAM
 
 
+def load(run: Path, classes: int) -> tuple[ResNet18, Recipe, dict[str, Any], torch.device]:
+    """The trained model in evaluation mode, its recipe, what run.json says, and where it runs.
+
+    Raises UserError when the weights are missing or damaged, or of a version of this program with other recipe keys.
+    """
+    block = common_block(run)
+    recipe = of_run(Recipe, run, block)
+    device = seeding.prepare(block["seed"], recipe.threads, block["device"])
+    weights, _ = checkpoint.load_model(run / "model.pt")
+    model = ResNet18(classes, shortcut=recipe.shortcut)
+    model.load_state_dict(weights)
+    model = model.to(device=device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    return model, recipe, block, device
+
+
+def on_validation(
+    model: ResNet18, images: ImageSet, recipe: Recipe, precision: str, device: torch.device
+) -> tuple[np.ndarray, np.ndarray]:
+    """(logits, labels) of the validation images, at the size that training ended with."""
+    _, index = split_indices(len(images.train_images), recipe.validation_size, recipe.split_seed)
+    size = recipe.stages[-1].image_size
+    pixels = augment.resize(torch.from_numpy(images.train_images[index]), size).to(device)
+    return predict(model, pixels, precision).numpy(), images.train_labels[index]
+
+
 def evaluate(images: ImageSet, run: Path, say: Any = print) -> dict[str, Any]:
     """Score ``run/model.pt`` on validation and test; returns what metrics.json holds.
 
     Raises UserError when the weights are missing or damaged, or the data is not what the run was trained on.
     """
     stopwatch = provenance.Stopwatch()
-    block = common_block(run)
-    recipe = of_run(Recipe, run, block)
-    device = seeding.prepare(block["seed"], recipe.threads, block["device"])
+    model, recipe, block, device = load(run, len(images.class_names))
     weights, _ = checkpoint.load_model(run / "model.pt")
-    model = ResNet18(len(images.class_names), shortcut=recipe.shortcut)
-    model.load_state_dict(weights)
-    model = model.to(device=device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
     size = recipe.stages[-1].image_size
     test = augment.resize(torch.from_numpy(images.test_images.copy()), size).to(device)
@@ -46,11 +66,9 @@ def evaluate(images: ImageSet, run: Path, say: Any = print) -> dict[str, Any]:
     test_scores = scores.summary(logits.numpy(), images.test_labels, images.class_names)
     views = functools.partial(predict, model, precision=block["precision"])
     test_scores |= tta.score(views, test, logits, images.test_labels)
-    _, val_index = split_indices(len(images.train_images), recipe.validation_size, recipe.split_seed)
-    val = augment.resize(torch.from_numpy(images.train_images[val_index]), size).to(device)
-    val_logits = predict(model, val, block["precision"]).numpy()
-    val_scores = scores.summary(val_logits, images.train_labels[val_index], images.class_names)
-    temperature = scores.fit_temperature(val_logits, images.train_labels[val_index])
+    val_logits, val_labels = on_validation(model, images, recipe, block["precision"], device)
+    val_scores = scores.summary(val_logits, val_labels, images.class_names)
+    temperature = scores.fit_temperature(val_logits, val_labels)
     test_scores["calibrated"] = scores.calibrated(logits.numpy(), images.test_labels, temperature)
     last = history.read(run / "history.jsonl")[-1]
     metrics = {

@@ -47,6 +47,13 @@ def load(run: Path, device: str = "") -> tuple[Transformer, Tokenizer, Recipe, d
     return model.to(where).eval(), tokenizer, recipe, block
 
 
+def best(model: Transformer, sources: list[list[int]], beam_size: int, length_penalty: float) -> list[list[int]]:
+    """Pieces of the best translation of each source, by beam search, or by greedy search for a beam of 1."""
+    if beam_size == 1:
+        return greedy(model, sources)
+    return [hypotheses[0].ids for hypotheses in beam(model, sources, beam_size, length_penalty, nbest=1)]
+
+
 def evaluate(data: TranslationSet, run: Path, decoding: Decoding, say: Any = print) -> dict[str, Any]:
     """Score ``run/model.pt`` on validation and every test set, decoded as told; returns what metrics.json holds.
 
@@ -57,10 +64,7 @@ def evaluate(data: TranslationSet, run: Path, decoding: Decoding, say: Any = pri
     weights, _ = checkpoint.load_model(run / "model.pt")
 
     def search(lines: Sequence[str], beam_size: int) -> list[list[int]]:
-        sources = [tokenizer.encode(line) for line in lines]
-        if beam_size == 1:
-            return greedy(model, sources)
-        return [hypotheses[0].ids for hypotheses in beam(model, sources, beam_size, decoding.length_penalty, nbest=1)]
+        return best(model, [tokenizer.encode(line) for line in lines], beam_size, decoding.length_penalty)
 
     val_loss = mean_loss(model, validation_batches(tokenizer, data.splits["val"], 2000), "fp32")
     val_greedy = [tokenizer.decode(ids) for ids in search(data.splits["val"][0], 1)]

@@ -14,7 +14,7 @@ from typing import Any
 from onepage import seeds
 from onepage.errors import UserError
 from onepage.files import read_json, sha256_file
-from onepage.report import directions, headline, origin
+from onepage.report import ablations, directions, headline, origin
 from onepage.report import facts as words
 from onepage.report.headline import fill
 from onepage.report.origin import Task
@@ -71,12 +71,18 @@ def build(out: Path, cls_run: Path, mt_run: Path, report: Path) -> dict[str, Any
     page = load_page(report / "page.toml")
     claims = held.load_claims(report / "claims.toml")
     tasks = [load_task("cls", cls_run, out), load_task("mt", mt_run, out)]
+    ablated = [ablations.load(run, task.metrics) for run, task in zip((cls_run, mt_run), tasks, strict=True)]
     try:
         names = {
-            "cls": words.cls_facts(tasks[0].metrics, tasks[0].provenance, page),
-            "mt": words.mt_facts(tasks[1].metrics, tasks[1].provenance, page),
+            "cls": words.cls_facts(tasks[0].metrics, tasks[0].provenance, page) | ablations.facts(ablated[0]),
+            "mt": words.mt_facts(tasks[1].metrics, tasks[1].provenance, page) | ablations.facts(ablated[1]),
         }
-        return _assemble(page, claims, tasks, names) | {"directions": directions.table(mt_run, tasks[1].metrics, page)}
+        if not any(ablated):
+            names["cls"]["not_ablated"] = "make ablate"
+        return _assemble(page, claims, tasks, names) | {
+            "directions": directions.table(mt_run, tasks[1].metrics, page),
+            "ablations": [ablations.table(found, page["variants"]) for found in ablated if found],
+        }
     except (KeyError, IndexError, TypeError) as error:
         what = f"{type(error).__name__} {error}"
         raise UserError(

@@ -100,6 +100,9 @@ def _copy_run(task: str, run: Path, folder: Path) -> list[str]:
         shutil.copyfile(run / name, folder / name)
     rows, _ = seeds.beside(run)
     write_json(folder / "seeds.json", rows)
+    ablated = run.resolve().parents[1] / "ablation" / "ablation.json"
+    if ablated.is_file():  # the page shows it
+        shutil.copyfile(ablated, folder / "ablation.json")
     metrics = read_json(run / "metrics.json")
     remarks = [f"{task}: {len(rows)} seed{'s' if len(rows) > 1 else ''} (n = {len(rows)})"]
     if metrics["commit"] is None or metrics["dirty"]:
