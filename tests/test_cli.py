@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -24,6 +25,23 @@ def test_every_command_explains_itself(command):
     result = invoke(command, "--help")
     assert result.exit_code == 0
     assert len(result.output.split("Options:")[0].splitlines()) > 3
+
+
+def every_command(group, name=""):
+    for key, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from every_command(command, f"{name}{key} ")
+        else:
+            yield pytest.param(command, id=name + key)
+
+
+@pytest.mark.parametrize("command", list(every_command(main)))
+def test_every_default_is_a_value_that_its_option_takes(command):
+    context = click.Context(command)
+    for option in command.params:
+        default = option.get_default(context)
+        if isinstance(default, int | float | str | Path):  # others say, in ways of click's own, that there is none
+            option.type_cast_value(context, default)
 
 
 @pytest.mark.fault("a run folder that is not there", "`... is missing; ...`")

@@ -110,13 +110,13 @@ def bench_mt(trained: Path, data_dir: Path, out: Path, seed: int, readme: Path |
 @click.option("--seed", default=0, show_default=True, help="Seed of weights, order and augmentation.")
 @click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True, help="Turns of each number.")
 @click.option(
-    "--updates", type=click.IntRange(min=2), default=0, help="Measured each time; 0: 8 on a CPU, 100 on GPUs."
+    "--updates", type=click.IntRange(min=2), help="Measured each time; 8 on a CPU, 100 on GPUs where it is not given."
 )
 @click.option("--most", type=click.IntRange(min=0), default=0, help="Most processes; 0: one a GPU, or one a CPU core.")
 @click.option(
     "--document", type=click.Path(path_type=Path, exists=True), help="Document whose tables are written anew."
 )
-def bench_scale(plan: Path, data_dir: Path, out: Path, seed: int, document: Path | None, **settings: int) -> None:
+def bench_scale(plan: Path, data_dir: Path, out: Path, seed: int, document: Path | None, **settings: Any) -> None:
     """Training of ResNet-18 by 1, 2, 4 ... processes: rate, parallel efficiency, share of the gradients' exchange.
 
     Writes OUT/report/bench/scale-HARDWARE.json, every repeat in it, and the tables of --document.

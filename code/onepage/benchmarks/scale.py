@@ -27,7 +27,7 @@ SIZE = 32  # pixels
 
 
 def run(
-    plan: Path, data_dir: Path, seed: int, out: Path, repeats: int = 3, updates: int = 0, most: int = 0
+    plan: Path, data_dir: Path, seed: int, out: Path, repeats: int = 3, updates: int | None = None, most: int = 0
 ) -> dict[str, Any]:
     """Measure each number of processes; returns the result as it is kept. Raises UserError when it cannot."""
     made = plans.read(plan)
