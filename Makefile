@@ -48,13 +48,21 @@ PYTEST ?=
 
 single = $(if $(word 2,$($1)),$(error $1="$($1)": a value with spaces cannot be used; choose one without))
 $(foreach variable,PROFILE SEED DATA DATA_MIRROR SRC TGT DEVICE THREADS RECIPE PDF_ENGINE PAPER TORCH PYTHON OUT DATA_DIR VENV STRICT BUDGET_MIN NPROC JOBS BENCH_RUN BENCH_MINUTES,$(call single,$(variable)))
-ifneq ($(shell [[ "$(SEED)$(THREADS)$(BUDGET_MIN)" =~ ^[0-9]+$$ ]] && echo ok),ok)
-$(error SEED="$(SEED)", THREADS="$(THREADS)", BUDGET_MIN="$(BUDGET_MIN)": all must be whole numbers, 0 or more)
+ifneq ($(shell [[ "$(SEED)$(THREADS)" =~ ^[0-9]+$$ ]] && echo ok),ok)
+$(error SEED="$(SEED)", THREADS="$(THREADS)": both must be whole numbers, 0 or more)
 endif
+ifneq ($(shell [[ "$(BUDGET_MIN)" =~ ^[0-9]+(,[0-9]+)?$$ ]] && echo ok),ok)
+$(error BUDGET_MIN="$(BUDGET_MIN)": must be whole numbers, 0 or more: one for both tasks, or as 60,90 for cls and mt)
+endif
+# minutes for cls, for mt
+comma := ,
+BUDGETS := $(subst $(comma), ,$(BUDGET_MIN))
+BUDGET_CLS := $(firstword $(BUDGETS))
+BUDGET_MT := $(lastword $(BUDGETS))
 ifneq ($(shell [[ "$(NPROC) $(JOBS)" =~ ^[1-9][0-9]{0,3}\ [1-9][0-9]{0,3}$$ ]] && echo ok),ok)
 $(error NPROC="$(NPROC)", JOBS="$(JOBS)": both must be whole numbers, 1 or more)
 endif
-ifneq ($(filter-out 0,$(BUDGET_MIN)),)
+ifneq ($(filter-out 0,$(BUDGETS)),)
 ifneq ($(filter-out 1,$(NPROC))$(strip $(TORCHRUN)),)
 $(error BUDGET_MIN=$(BUDGET_MIN) is laid out for one process; leave out BUDGET_MIN, or NPROC and TORCHRUN)
 endif
@@ -68,7 +76,6 @@ ifeq ($(filter a4 letter,$(PAPER)),)
 $(error PAPER="$(PAPER)" is neither a4 nor letter; choose one)
 endif
 # The seeds to train: SEEDS, with spaces or commas between them, else SEED. The first is the one that pictures show.
-comma := ,
 EVERY_SEED := $(or $(strip $(subst $(comma), ,$(SEEDS))),$(SEED))
 ifneq ($(SEEDS),)
 ifneq ($(shell [[ "$(EVERY_SEED)" =~ ^((0|[1-9][0-9]*)( |$$))+$$ ]] && echo ok),ok)
@@ -118,9 +125,9 @@ endif
 
 # Decided once, before any training, by the data stage: which set, which profile, which PDF engine
 PLANS := $(OUT)/runs/.plan
-KEY := $(PROFILE)-$(DATA)-$(DEVICE)-$(THREADS)$(if $(RECIPE),-$(subst /,_,$(RECIPE)))$(if $(filter-out 0,$(BUDGET_MIN)),-budget$(BUDGET_MIN))
-PLAN_CLS := $(PLANS)/cls-$(KEY).mk
-PLAN_MT := $(PLANS)/mt-$(KEY)-$(SRC)-$(TGT).mk
+KEY := $(PROFILE)-$(DATA)-$(DEVICE)-$(THREADS)$(if $(RECIPE),-$(subst /,_,$(RECIPE)))
+PLAN_CLS := $(PLANS)/cls-$(KEY)$(if $(filter-out 0,$(BUDGET_CLS)),-budget$(BUDGET_CLS)).mk
+PLAN_MT := $(PLANS)/mt-$(KEY)$(if $(filter-out 0,$(BUDGET_MT)),-budget$(BUDGET_MT))-$(SRC)-$(TGT).mk
 ENGINE_MK := $(PLANS)/engine-$(PDF_ENGINE).mk
 
 # report, verify, claims and reference look at runs that are there: without a plan there is no run; they decide nothing
@@ -172,7 +179,8 @@ help: ## what can be made, and the variables that steer it
 	@echo "  DEVICE=auto         cpu, cuda, or auto: cuda where it is"
 	@echo "  THREADS=0           CPU threads; 0 takes the recipe's (more is faster, and gives other last digits)"
 	@echo "  RECIPE=             a recipe of your own, with make cls or make mt (see code/onepage/configs)"
-	@echo "  BUDGET_MIN=0        minutes of training a task that its recipe is laid out for; 0: as long as the recipe says"
+	@echo "  BUDGET_MIN=0        minutes of training a task that its recipe is laid out for, as 60, or as 60,90 for cls and mt;"
+	@echo "                      0: as long as the recipe says"
 	@echo "  NPROC=1             processes of a training on this machine, by torchrun: one a GPU, or on the CPU's cores"
 	@echo "  TORCHRUN=           options of torchrun: several nodes, restarts; see docs/several-processes.md"
 	@echo "  JOBS=1              seeds that run at once, each on a GPU of its own; on a CPU one after another"
@@ -216,17 +224,16 @@ setup-compare: $(READY) ## what some tests compare this project with, from env/c
 	@$(PYTHON) env/compare.py --venv $(VENV)
 
 data: $(READY) ## fetch and verify the data sets anew, or generate the stand-ins (also decides the plan anew)
-	@$(ONEPAGE) data cls --plan $(PLAN_CLS) $(DECIDE)
-	@$(ONEPAGE) data mt --plan $(PLAN_MT) $(DECIDE)
+	@$(ONEPAGE) data cls --plan $(PLAN_CLS) $(DECIDE) --budget $(BUDGET_CLS)
+	@$(ONEPAGE) data mt --plan $(PLAN_MT) $(DECIDE) --budget $(BUDGET_MT)
 
 DECIDE = --data-dir $(DATA_DIR) --data $(DATA) --mirror "$(DATA_MIRROR)" --src $(SRC) --tgt $(TGT) \
-  --profile $(PROFILE) --device $(DEVICE) --threads $(THREADS) --recipe "$(RECIPE)" \
-  --budget $(BUDGET_MIN)
+  --profile $(PROFILE) --device $(DEVICE) --threads $(THREADS) --recipe "$(RECIPE)"
 
 $(PLAN_CLS): $(READY) $(wildcard code/onepage/data/toy_*.py)
-	@$(ONEPAGE) data cls --plan $@ --keep $(DECIDE)
+	@$(ONEPAGE) data cls --plan $@ --keep $(DECIDE) --budget $(BUDGET_CLS)
 $(PLAN_MT): $(READY) $(wildcard code/onepage/data/toy_*.py)
-	@$(ONEPAGE) data mt --plan $@ --keep $(DECIDE)
+	@$(ONEPAGE) data mt --plan $@ --keep $(DECIDE) --budget $(BUDGET_MT)
 $(ENGINE_MK): $(READY)
 	@$(ONEPAGE) engine --wanted $(PDF_ENGINE) --write $@
 

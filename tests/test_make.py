@@ -76,6 +76,8 @@ def test_provenance_asks_for_the_file_and_reference_for_runs(copy):
     [
         ("SEED=a", "whole numbers"),
         ("OUT=a b", "spaces"),
+        ("BUDGET_MIN=6,9,1", "60,90 for cls and mt"),
+        ("BUDGET_MIN=,9", "60,90 for cls and mt"),
         ("RECIPE=x.toml", "for one task"),
         ("PAPER=a5", "neither a4 nor letter"),
     ],
@@ -83,6 +85,14 @@ def test_provenance_asks_for_the_file_and_reference_for_runs(copy):
 def test_make_refuses_settings_it_cannot_use(copy, setting, says):
     done = make(copy, "all", setting, check=False)
     assert done.returncode != 0 and says in done.stderr
+
+
+@pytest.mark.parametrize(("minutes", "cls", "mt"), [("7", "7", "7"), ("6,9", "6", "9"), ("0,9", "0", "9")])
+def test_each_task_has_its_budget_and_its_plan(copy, minutes, cls, mt):
+    lines = make(copy, "-n", "data", f"OUT={copy / 'budgets'}", f"BUDGET_MIN={minutes}").stdout.splitlines()
+    for task, budget in (("cls", cls), ("mt", mt)):
+        (line,) = [line for line in lines if f"onepage data {task} " in line]
+        assert line.endswith(f"--budget {budget}") and (f"-budget{budget}" in line) == (budget != "0")
 
 
 @pytest.mark.slow

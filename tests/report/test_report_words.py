@@ -248,3 +248,13 @@ def test_markdown_of_generated_data_says_so_first_and_passes_nothing(generated: 
     plain = plain_text(markdown_of(generated))
     assert "Generated stand-in data" in plain and plain.index("Generated stand-in") < plain.index("Objective")
     assert "PASS" not in plain and plain.count("NOT CHECKED") == 4
+
+
+@pytest.mark.parametrize(
+    ("cls", "mt", "said"), [(60, 90, " BUDGET_MIN=60,90"), (5, 5, " BUDGET_MIN=5"), (0, 90, " BUDGET_MIN=0,90")]
+)
+def test_the_command_names_each_tasks_budget(cls: int, mt: int, said: str, fresh: Case) -> None:
+    for task, minutes in (("cls", cls), ("mt", mt)):
+        own = {"profile": f"full-budget{minutes}", "budget_minutes": minutes} if minutes else {"profile": "full"}
+        change_run(fresh, task, lambda metrics, own=own: metrics.update(own))  # type: ignore[misc]
+    assert values_of(fresh)["reproduce"]["steps"][0][0] == f"make all PROFILE=full{said} SEED=0 DATA=real"

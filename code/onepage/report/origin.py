@@ -39,18 +39,22 @@ def distinct(tasks: Sequence[Task], show: Callable[[Task], str]) -> list[str]:
 
 def command(tasks: Sequence[Task]) -> str:
     """The make line that makes these runs again; plain ``make all`` where the two differ in profile or seeds."""
-    settings = {(task.metrics["profile"], task.metrics.get("budget_minutes", 0), *task.seeds) for task in tasks}
+    minutes = [task.metrics.get("budget_minutes", 0) for task in tasks]
+    profiles = [
+        task.metrics["profile"].removesuffix(f"-budget{budget:g}") for task, budget in zip(tasks, minutes, strict=True)
+    ]
+    settings = {(profile, *task.seeds) for profile, task in zip(profiles, tasks, strict=True)}
     if len(settings) > 1:
         return "make all"
-    profile, minutes, *seeds = settings.pop()
-    budget = f" BUDGET_MIN={minutes:g}" if minutes else ""
-    profile = profile.removesuffix(f"-budget{minutes:g}")
+    profile, *seeds = settings.pop()
+    laid_out = ",".join(f"{budget:g}" for budget in (minutes if len(set(minutes)) > 1 else minutes[:1]))
+    budgets = f" BUDGET_MIN={laid_out}" if any(minutes) else ""
     seed = f"SEED={seeds[0]}" if len(seeds) == 1 else f"SEEDS={','.join(map(str, seeds))}"
     mt = next(task.metrics for task in tasks if task.task == "mt")
     pair = "" if (mt["src"], mt["tgt"]) == ("en", "de") else f" SRC={mt['src']} TGT={mt['tgt']}"
     data = {bool(task.metrics["generated"]) for task in tasks}
     mode = {frozenset([True]): " DATA=generated", frozenset([False]): " DATA=real"}.get(frozenset(data), "")
-    return f"make all PROFILE={profile}{budget} {seed}{mode}{pair}"
+    return f"make all PROFILE={profile}{budgets} {seed}{mode}{pair}"
 
 
 def seed_words(task: Task) -> str:
