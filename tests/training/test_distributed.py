@@ -43,7 +43,8 @@ JOBS = {
 
 def two_processes(place: Path, jobs: list[dict]) -> None:
     (place / "jobs.json").write_text(json.dumps(jobs), encoding="utf-8")
-    environment = os.environ | {"PYTHONPATH": f"{CODE}{os.pathsep}{HERE}", "OMP_NUM_THREADS": "1"}
+    paths = os.pathsep.join(map(str, (CODE, HERE, HERE.parent)))
+    environment = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--module", "ranks_training"]
     done = subprocess.run(
         [*command, str(place / "jobs.json")], env=environment, capture_output=True, text=True, timeout=900
