@@ -2,15 +2,17 @@
 
 import contextlib
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from click.testing import CliRunner
 
 import small_training
 from onepage import ablation, budget, plan
-from onepage.errors import UserError
+from onepage.cli import main
 from onepage.files import read_json
 from onepage.mt.decoding import Decoding
 from onepage.report import ablations
@@ -30,7 +32,6 @@ def without_tests(task: str) -> Any:
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Small data and recipes, no lock to wait for, and torch's global settings as they were."""
-    monkeypatch.setattr(budget, "load_data", lambda task, *rest: without_tests(task))
     monkeypatch.setattr(plan, "settings_of", lambda made, seed: (RECIPES[made["task"]], block(made, seed)))
     monkeypatch.setattr(plan, "decoding", lambda made: Decoding(beam_size=2))
     monkeypatch.setattr(locking, "cpu_training_lock", lambda device, say: contextlib.nullcontext())
@@ -54,7 +55,7 @@ def made_for(task: str) -> dict[str, Any]:
 @pytest.mark.parametrize("task", ["cls", "mt"])
 def test_each_variant_differs_in_its_part_alone_and_is_scored_on_validation(task: str, tmp_path: Path) -> None:
     said: list[str] = []
-    path = ablation.measure(task, made_for(task), tmp_path, Path("data"), 3, said.append)
+    path = ablation.measure(task, made_for(task), without_tests(task), tmp_path, 3, said.append)
     assert path == tmp_path / "runs" / task / made_for(task)["folder"] / "ablation" / "ablation.json"
     found = read_json(path)
     assert [row["name"] for row in found["variants"]] == [variant.name for variant in ablation.VARIANTS[task]]
@@ -73,18 +74,20 @@ def test_each_variant_differs_in_its_part_alone_and_is_scored_on_validation(task
 
 
 def test_what_is_trained_is_not_trained_again_and_gives_the_same_file(tmp_path: Path) -> None:
-    path = ablation.measure("mt", made_for("mt"), tmp_path, Path("data"), 0, str)
+    path = ablation.measure("mt", made_for("mt"), without_tests("mt"), tmp_path, 0, str)
     before, logs = path.read_bytes(), {log: log.read_bytes() for log in path.parent.glob("*/seed0/train.log")}
     path.unlink()
-    assert ablation.measure("mt", made_for("mt"), tmp_path, Path("data"), 0, str).read_bytes() == before
+    assert ablation.measure("mt", made_for("mt"), without_tests("mt"), tmp_path, 0, str).read_bytes() == before
     assert len(logs) == 3 and all(log.read_bytes() == text for log, text in logs.items())
 
 
 @pytest.mark.fault("make ablate with data other than planned", "one line; nothing is trained")
-def test_other_data_than_planned_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is not what was planned"):
-        ablation.measure("cls", made_for("cls") | {"data_digest": "e" * 64}, tmp_path, Path("data"), 0, str)
-    assert not list(tmp_path.iterdir())
+def test_other_data_than_planned_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget, "load_data", lambda task, *rest: without_tests(task))
+    (tmp_path / "plan.json").write_text(json.dumps(made_for("cls") | {"data_digest": "e" * 64}), encoding="utf-8")
+    done = CliRunner().invoke(main, ["ablate", "cls", "--plan", f"{tmp_path}/plan.mk", "--out", str(tmp_path / "out")])
+    assert done.exit_code == 1 and "is not what was planned" in done.output.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("generated", [False, True])

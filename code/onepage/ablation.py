@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from onepage import budget, plan, stamps
+from onepage import plan, stamps
 from onepage.cls import evaluate as cls_evaluate
 from onepage.cls.scores import wilson_interval
 from onepage.cls.train import train as train_cls
@@ -25,8 +25,6 @@ from onepage.mt.train import train as train_mt
 from onepage.training import history, locking, provenance
 from onepage.training.recipe import as_dict
 from onepage.training.weights import count_parameters
-
-FOLDER, FILE = "ablation", "ablation.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,19 +45,14 @@ VARIANTS: dict[str, tuple[Variant, ...]] = {
 }
 
 
-def measure(
-    task: str, made: Mapping[str, Any], out: Path, data_dir: Path, seed: int, say: Callable[[str], Any]
-) -> Path:
-    """Train and score every variant of ``task`` as the plan ``made`` says; returns the file of results.
+def measure(task: str, made: Mapping[str, Any], data: Any, out: Path, seed: int, say: Callable[[str], Any]) -> Path:
+    """Train and score every variant of ``task`` as the plan ``made`` says, on its ``data``; returns the results' file.
 
-    Raises UserError for data other than planned, and what training raises. Nothing is written before all are scored.
+    Raises what training raises. Nothing is written before all are scored.
     """
     basis, block = plan.settings_of(dict(made), seed)
-    data = budget.load_data(task, data_dir, made["set"], made["src"], made["tgt"])
-    if data.digest != made["data_digest"]:
-        raise UserError(f"the data (digest {data.digest[:12]}) is not what was planned; run: make data")
     program = stamps.digest_files(stamps.files_of(f"train-{task}"))
-    target = out / "runs" / task / made["folder"] / FOLDER / FILE
+    target = out / "runs" / task / made["folder"] / stamps.ABLATION
     train: Any = {"cls": train_cls, "mt": train_mt}[task]
     rows = []
     for variant in VARIANTS[task]:

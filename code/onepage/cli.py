@@ -191,10 +191,13 @@ def evaluate(task: str, run: Path, target: Path | None, data_dir: Path, own_gpu:
 @out_option
 def ablate(task: str, target: Path, seed: int, data_dir: Path, out: Path) -> None:
     """Train TASK whole and with one part changed, as its plan says, and score each on the validation split."""
-    from onepage import ablation, plan
+    from onepage import ablation, budget, plan
 
+    made = plan.read(target)
     begins("Ablation", task)
-    click.echo(f"{task:<4} {ablation.measure(task, plan.read(target), out, data_dir, seed, click.echo)}")
+    data = budget.load_data(task, data_dir, made["set"], made["src"], made["tgt"])
+    same_data(data.digest, made["data_digest"], "planned", f"delete {target} and run make again")
+    click.echo(f"{task:<4} {ablation.measure(task, made, data, out, seed, click.echo)}")
 
 
 @main.command()

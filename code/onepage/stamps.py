@@ -57,6 +57,8 @@ STAGES: dict[str, list[str]] = {
 }
 # Tables of a recipe that evaluation reads and training does not: another beam decodes anew, and trains nothing.
 EVALUATION = ("decoding",)
+# What `make ablate` writes, below the folder of a task's data set: runs/<task>/<set>/
+ABLATION = Path("ablation/ablation.json")
 # Imported by training or evaluation without deciding any number; a test holds this list against the imports.
 WITHOUT_EFFECT = {
     "__init__.py",
@@ -112,7 +114,7 @@ def other_directions(profile: Path) -> dict[str, str]:
 
 def ablation(profile: Path) -> str:
     """SHA-256 of what `make ablate` found of the run's task and data, which the page shows; "" where there is none."""
-    path = profile.parent / "ablation" / "ablation.json"
+    path = profile.parent / ABLATION
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
 

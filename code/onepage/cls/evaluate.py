@@ -58,7 +58,6 @@ def evaluate(images: ImageSet, run: Path, say: Any = print) -> dict[str, Any]:
     """
     stopwatch = provenance.Stopwatch()
     model, recipe, block, device = load(run, len(images.class_names))
-    weights, _ = checkpoint.load_model(run / "model.pt")
 
     size = recipe.stages[-1].image_size
     test = augment.resize(torch.from_numpy(images.test_images.copy()), size).to(device)
@@ -73,7 +72,7 @@ def evaluate(images: ImageSet, run: Path, say: Any = print) -> dict[str, Any]:
     last = history.read(run / "history.jsonl")[-1]
     metrics = {
         **block,
-        "weights_digest": digest_tensors(weights),
+        "weights_digest": digest_tensors(model.state_dict()),
         "class_names": list(images.class_names),
         "model": {"name": "ResNet-18", "parameters": count_parameters(model)},
         "train": {

@@ -10,13 +10,19 @@ from typing import Any
 from onepage.errors import UserError
 from onepage.files import read_json
 from onepage.report import facts as words
+from onepage.stamps import ABLATION
 
 KINDS = {"cls": ("whole", "no-shortcuts"), "mt": ("whole", "no-causal-mask", "one-head")}
 
 
+def beside(run: Path) -> Path:
+    """Where the findings of a run's task and data lie, if there are any."""
+    return run.resolve().parents[1] / ABLATION
+
+
 def load(run: Path, metrics: Mapping[str, Any]) -> Mapping[str, Any]:
     """What was found of the page's ``run`` (its task, set and data); {} where nothing was, or it cannot be read."""
-    path = run.resolve().parents[1] / "ablation" / "ablation.json"
+    path = beside(run)
     try:
         found = read_json(path) if path.is_file() else {}
         same = all(found[key] == metrics[key] for key in ("task", "set", "generated", "data_digest"))

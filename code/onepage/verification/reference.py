@@ -18,6 +18,7 @@ from typing import Any
 from onepage import seeds
 from onepage.errors import UserError
 from onepage.files import read_json, sha256_file, write_bytes, write_json, write_text
+from onepage.report import ablations
 from onepage.report.pdf import typst_image
 from onepage.verification import comparison, lineage
 from onepage.verification.claims import FAIL, PASS, Claim, Result, at, is_number
@@ -100,9 +101,9 @@ def _copy_run(task: str, run: Path, folder: Path) -> list[str]:
         shutil.copyfile(run / name, folder / name)
     rows, _ = seeds.beside(run)
     write_json(folder / "seeds.json", rows)
-    ablated = run.resolve().parents[1] / "ablation" / "ablation.json"
+    ablated = ablations.beside(run)
     if ablated.is_file():  # the page shows it
-        shutil.copyfile(ablated, folder / "ablation.json")
+        shutil.copyfile(ablated, folder / ablated.name)
     metrics = read_json(run / "metrics.json")
     remarks = [f"{task}: {len(rows)} seed{'s' if len(rows) > 1 else ''} (n = {len(rows)})"]
     if metrics["commit"] is None or metrics["dirty"]:
