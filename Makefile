@@ -21,6 +21,7 @@ SEED ?= 0
 SEEDS ?=
 DATA ?= auto
 DATA_MIRROR ?=
+BUNDLE ?=
 SRC ?= en
 TGT ?= de
 DEVICE ?= auto
@@ -47,12 +48,22 @@ TEXT ?=
 PYTEST ?=
 
 single = $(if $(word 2,$($1)),$(error $1="$($1)": a value with spaces cannot be used; choose one without))
-$(foreach variable,PROFILE SEED DATA DATA_MIRROR SRC TGT DEVICE THREADS RECIPE PDF_ENGINE PAPER TORCH PYTHON OUT DATA_DIR VENV STRICT BUDGET_MIN NPROC JOBS BENCH_RUN BENCH_MINUTES,$(call single,$(variable)))
+$(foreach variable,PROFILE SEED DATA DATA_MIRROR BUNDLE SRC TGT DEVICE THREADS RECIPE PDF_ENGINE PAPER TORCH PYTHON OUT DATA_DIR VENV STRICT BUDGET_MIN NPROC JOBS BENCH_RUN BENCH_MINUTES,$(call single,$(variable)))
 ifneq ($(shell [[ "$(SEED)$(THREADS)" =~ ^[0-9]+$$ ]] && echo ok),ok)
 $(error SEED="$(SEED)", THREADS="$(THREADS)": both must be whole numbers, 0 or more)
 endif
 ifneq ($(shell [[ "$(BUDGET_MIN)" =~ ^[0-9]+(,[0-9]+)?$$ ]] && echo ok),ok)
 $(error BUDGET_MIN="$(BUDGET_MIN)": must be whole numbers, 0 or more: one for both tasks, or as 60,90 for cls and mt)
+endif
+ifneq ($(BUNDLE),)
+ifeq ($(wildcard $(BUNDLE)/wheels/wheels.json),)
+$(error BUNDLE=$(BUNDLE) is no folder that make bundle has made)
+endif
+export PIP_NO_INDEX := 1
+export PIP_FIND_LINKS := $(abspath $(BUNDLE)/wheels)
+ifeq ($(DATA_MIRROR),)
+override DATA_MIRROR := $(BUNDLE)
+endif
 endif
 # minutes for cls, for mt
 comma := ,
@@ -95,6 +106,8 @@ export PYTHONPATH := $(CURDIR)/code
 export PYTHONHASHSEED := 0
 export CUBLAS_WORKSPACE_CONFIG := :4096:8
 export LC_ALL := C.UTF-8
+# glibc: memory that was freed is kept, and lies in huge pages. Else each update asks for its arrays' pages anew
+export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=100000000000:glibc.malloc.top_pad=67108864
 export STRICT
 # A sentence, and the name of an image, is anything: make never expands it, the shell finds it in the environment
 unexport TEXT FILE
@@ -163,8 +176,8 @@ $(error $(STAMPED))
 endif
 endif
 
-.PHONY: help all setup setup-tex setup-compare doctor data cls mt report verify provenance reference runs claims test check
-.PHONY: lint types unit repro ablate without bench-cls bench-mt bench-scale bench-conv translate classify clean several each
+.PHONY: help all setup setup-tex setup-compare bundle doctor data cls mt report verify provenance reference runs claims test check
+.PHONY: lint types unit repro ablate without bench-cls bench-mt bench-scale bench-conv translate classify export clean several each
 help: ## what can be made, and the variables that steer it
 	@echo "make TARGET [VARIABLE=value ...]"
 	@echo
@@ -175,6 +188,7 @@ help: ## what can be made, and the variables that steer it
 	@echo "  SEEDS=              several, as SEEDS=0,1,2: each is trained, the first is shown, with mean, sd and n of all"
 	@echo "  DATA=auto           real, generated, or auto: real where it can be had, else the generated stand-ins"
 	@echo "  DATA_MIRROR=        folder or URL with cifar-10-python.tar.gz and multi30k/, asked before the public sources"
+	@echo "  BUNDLE=             folder made by make bundle: packages and data are taken from it, and nothing from the network"
 	@echo "  SRC=en TGT=de       languages of the translation: en, de or fr"
 	@echo "  DEVICE=auto         cpu, cuda, or auto: cuda where it is"
 	@echo "  THREADS=0           CPU threads; 0 takes the recipe's (more is faster, and gives other last digits)"
@@ -222,6 +236,10 @@ setup-tex: ## LaTeX and poppler by apt (root), from env/apt.txt; without it typs
 
 setup-compare: $(READY) ## what some tests compare this project with, from env/compare.txt; they are skipped without it
 	@$(PYTHON) env/compare.py --venv $(VENV)
+
+bundle: $(READY) ## wheels and real data for a machine without a network, in OUT/bundle
+	@$(PY) env/bundle.py --venv $(VENV) --torch $(TORCH) --folder $(OUT)/bundle/wheels
+	@$(ONEPAGE) pack --data-dir $(DATA_DIR) --data $(DATA) --mirror "$(DATA_MIRROR)" --src $(SRC) --tgt $(TGT) --to $(OUT)/bundle
 
 data: $(READY) ## fetch and verify the data sets anew, or generate the stand-ins (also decides the plan anew)
 	@$(ONEPAGE) data cls --plan $(PLAN_CLS) $(DECIDE) --budget $(BUDGET_CLS)
@@ -304,6 +322,8 @@ translate: $(READY) ## translate TEXT, or standard input, a sentence a line, wit
 	@$(ONEPAGE) translate --out $(OUT) $(if $(value TEXT),--text "$$SENTENCE")
 classify: $(READY) ## classify the image FILE with the ResNet-18 evaluated last
 	@$(ONEPAGE) classify --out $(OUT) -- $(if $(value FILE),"$$IMAGE",$(error FILE is not given; make classify FILE=photo.jpg))
+export: $(READY) ## weights of the runs evaluated last, for use without this program, in OUT/export
+	@$(ONEPAGE) export --out $(OUT)
 
 lint: $(READY)
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .

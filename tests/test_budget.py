@@ -174,7 +174,8 @@ def test_no_budget_leaves_the_recipe_and_the_run_s_identity_alone(decided: Simpl
     assert made["profile"] == "quick" and not decided.calls and "budget_minutes" not in plan.settings_of(made, 0)[1]
 
 
-def test_a_gpu_takes_its_own_recipe_where_the_profile_has_one() -> None:
+def test_a_gpu_takes_its_own_recipe_where_the_profile_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "multiplies_bf16", lambda device: True)
     for profile in ("quick", "full"):
         on_cpu, on_gpu = (plan.load_recipe("cls", profile, False, "", 0, device)[1].stem for device in ("cpu", "cuda"))
         assert (on_cpu, on_gpu) == (profile, f"{profile}-cuda")
@@ -182,3 +183,12 @@ def test_a_gpu_takes_its_own_recipe_where_the_profile_has_one() -> None:
     assert plan.load_recipe("cls", "quick", True, "", 0, "cuda")[1].stem == "quick-generated"
     with pytest.raises(UserError, match="no recipe"):
         plan.load_recipe("cls", "none", False, "", 0, "cuda")
+
+
+def test_a_cpu_without_bf16_takes_its_own_recipe_where_the_profile_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for bf16, suffix in ((True, ""), (False, "-fp32")):
+        monkeypatch.setattr(plan, "multiplies_bf16", lambda device, bf16=bf16: bf16)
+        for task in ("cls", "mt"):
+            assert plan.load_recipe(task, "quick", False, "", 0)[1].stem == f"quick{suffix}"
+            assert plan.load_recipe(task, "full", False, "", 0)[1].stem == "full"
+            assert plan.load_recipe(task, "quick", True, "", 0)[1].stem == "quick-generated"

@@ -53,7 +53,7 @@ def installer(setup: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     return state
 
 
-@pytest.mark.parametrize("name", ["setup.py", "compare.py"])
+@pytest.mark.parametrize("name", ["setup.py", "compare.py", "bundle.py"])
 def test_parses_on_an_old_python(name: str) -> None:
     ast.parse((ENV / name).read_text(encoding="utf-8"), feature_version=(3, 6))
 

@@ -9,6 +9,7 @@ import click
 
 from onepage.benchmarks.command import bench
 from onepage.cls.command import classify
+from onepage.data.command import pack
 from onepage.errors import UserError
 from onepage.mt.command import translate
 from onepage.options import begins, data_dir_option, out_option, own_gpu_option
@@ -255,6 +256,27 @@ def render(out: Path, cls_run: Path, mt_run: Path, engine: str, paper: str) -> N
 
 
 @main.command()
+@click.option("--run", type=click.Path(path_type=Path), help="Evaluated run folder. [of each task, the last evaluated]")
+@click.option("--to", "folder", type=click.Path(path_type=Path), help="Folder to write into. [OUT/export]")
+@out_option
+def export(run: Path | None, folder: Path | None, out: Path) -> None:
+    """Write the weights of evaluated runs for use without this program, to TO/cls and TO/mt.
+
+    weights.pt holds plain tensors by name, tokenizer.model the pieces of the Transformer, and model.json what one must
+    know to use them.
+    """
+    from onepage import trained
+    from onepage.export import export as export_run
+    from onepage.files import read_json
+
+    chosen = {str(read_json(run / "run.json").get("task")): run} if run else trained.last_evaluated(out)
+    for task, which in chosen.items():
+        target = (folder or out / "export") / task
+        export_run(which, task, target)
+        click.echo(f"{task:<4} {which} in {target}")
+
+
+@main.command()
 @click.option("--wanted", default="auto", show_default=True, help="auto, latex or typst.")
 @click.option("--write", "target", type=click.Path(path_type=Path), required=True, help="Makefile fragment to write.")
 def engine(wanted: str, target: Path) -> None:
@@ -282,5 +304,5 @@ def doctor(out: Path, data_dir: Path, mirror: str, device: str, pdf_engine: str,
     sys.exit(run(data_dir, out, mirror or None, device, pdf_engine, src, tgt))
 
 
-for command in (bench, translate, classify, digest, verify, provenance, reference):
+for command in (bench, pack, translate, classify, digest, verify, provenance, reference):
     main.add_command(command)

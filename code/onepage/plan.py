@@ -70,11 +70,13 @@ def load_recipe(
 ) -> tuple[Any, Path]:
     """The recipe of a task, from RECIPE or built in, with THREADS set if given (0: as the recipe says), and its file.
 
-    What evaluation reads there is refused here too if it is wrong: after hours of training is late. On a GPU the
-    profile's own recipe for GPUs is taken where there is one.
+    What evaluation reads there is refused here too if it is wrong: after hours of training is late. On a GPU, and on a
+    CPU that does not multiply bf16, the profile's own recipe for such hardware is taken where there is one.
     """
-    on_gpu = device == "cuda" and not generated and (recipe.CONFIGS / task / f"{profile}-cuda.toml").exists()
-    path = Path(file) if file else recipe.built_in(task, f"{profile}-cuda" if on_gpu else profile, generated)
+    name = f"{profile}-{'cuda' if device == 'cuda' else auto_precision(device)}"
+    if generated or not (recipe.CONFIGS / task / f"{name}.toml").exists():
+        name = profile
+    path = Path(file) if file else recipe.built_in(task, name, generated)
     loaded = recipe.load(RECIPES[task], path, TABLES.get(task), threads=threads or None)
     tables_of(task, path)
     return loaded, path

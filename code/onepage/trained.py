@@ -1,5 +1,6 @@
 """The trained runs that the commands for people, ``translate`` and ``classify``, work with."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,17 @@ def newest_run(out: Path, task: str) -> tuple[Path, int]:
         where = out / "runs" / task
         raise UserError(f"no finished run of {MODELS[task]} in {where}; make one (make {task}) or give --run")
     return found[-1].parent, len(found)
+
+
+def last_evaluated(out: Path) -> dict[str, Path]:
+    """The run of each task that was evaluated last below ``out``/runs; raises UserError when there is none at all."""
+    found = {}
+    for task in MODELS:
+        with contextlib.suppress(UserError):
+            found[task], _ = newest_run(out, task)
+    if not found:
+        raise UserError(f"no finished run in {out / 'runs'}; make one (make cls, make mt) or give --run")
+    return found
 
 
 def chosen(run: Path | None, out: Path, task: str) -> tuple[Path, str]:

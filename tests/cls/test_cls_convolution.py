@@ -51,7 +51,7 @@ def test_the_widest_layers_take_products_by_position_in_bf16_and_round_no_more_t
     own, theirs = own.to(memory_format=torch.channels_last), theirs.to(memory_format=torch.channels_last)
     theirs.load_state_dict(own.state_dict())
     x = torch.randn(8, 256, 6, 6).contiguous(memory_format=torch.channels_last)
-    assert by_position(x.bfloat16(), own.weight) and not by_position(x, own.weight)
+    assert by_position(x.bfloat16(), own.weight, 2) and not by_position(x, own.weight, 2)
     inputs = [x.clone().requires_grad_() for _ in range(3)]
     exact = theirs(inputs[2])
     direction = torch.randn_like(exact)
@@ -67,6 +67,23 @@ def test_the_widest_layers_take_products_by_position_in_bf16_and_round_no_more_t
 
     assert error(outputs[0], exact) <= 1.1 * error(outputs[1], exact) < 0.02
     assert error(inputs[0].grad, inputs[2].grad) <= 1.1 * error(inputs[1].grad, inputs[2].grad) < 0.02
+
+
+def test_the_widest_layers_take_products_by_position_in_fp32_where_they_write_a_map_of_2x2() -> None:
+    torch.manual_seed(6)
+    for width_in, size, stride in ((256, 4, 2), (512, 2, 1)):
+        own, theirs = Conv2d(width_in, 512, 3, stride, padding=1), nn.Conv2d(width_in, 512, 3, stride, 1, bias=False)
+        theirs.load_state_dict(own.state_dict())
+        x = torch.randn(4, width_in, size, size).contiguous(memory_format=torch.channels_last)
+        assert by_position(x, own.weight, stride)
+        assert not by_position(torch.cat([x, x], dim=2), own.weight, stride)
+        inputs = [x.clone().requires_grad_() for _ in range(2)]
+        outputs = [layer(given) for layer, given in zip((own, theirs), inputs, strict=True)]
+        torch.testing.assert_close(*outputs, rtol=1e-4, atol=1e-5)
+        for output in outputs:
+            output.backward(torch.ones_like(output))
+        torch.testing.assert_close(inputs[0].grad, inputs[1].grad, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(own.weight.grad, theirs.weight.grad, rtol=1e-4, atol=1e-4)
 
 
 def test_a_tap_that_meets_only_padding_has_no_gradient() -> None:

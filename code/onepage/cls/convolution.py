@@ -40,9 +40,14 @@ class Conv2d(nn.Conv2d):
         return x.shape[2] <= 4 if self.stride[0] == 1 else x.shape[2] <= 16
 
 
-def by_position(x: Tensor, weight: Tensor) -> bool:
-    """Whether products by position were measured to be faster for a map (B, C, H, W) and its (O, C, K, K) weights."""
-    return x.dtype == torch.bfloat16 and max(weight.shape[:2]) >= 512 and x.shape[2] <= 8
+def by_position(x: Tensor, weight: Tensor, stride: int) -> bool:
+    """Whether products by position were measured to be faster for a map (B, C, H, W) and its (O, C, K, K) weights.
+
+    In fp32, whose kernels lose nothing else on small maps, only where most taps of most positions meet padding.
+    """
+    if max(weight.shape[:2]) < 512:
+        return False
+    return x.shape[2] <= 8 if x.dtype == torch.bfloat16 else x.shape[2] <= 2 * stride
 
 
 class _SmallMapConvolution(torch.autograd.Function):
@@ -52,7 +57,7 @@ class _SmallMapConvolution(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.stride, ctx.padding = stride, padding
-        if by_position(x, weight):
+        if by_position(x, weight, stride):
             return convolve(x, weight, stride, padding)
         return torch.ops.aten.convolution(x, weight, None, [stride] * 2, [padding] * 2, [1, 1], False, [0, 0], 1)
 
@@ -62,7 +67,7 @@ class _SmallMapConvolution(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         dx = None
         if ctx.needs_input_grad[0]:
-            if by_position(x, weight):
+            if by_position(x, weight, ctx.stride):
                 dx = input_gradient(dy, weight, x.shape, ctx.stride, ctx.padding)
             else:
                 sizes = ([ctx.stride] * 2, [ctx.padding] * 2, [1, 1], False, [0, 0], 1, [True, False, False])

@@ -1,0 +1,99 @@
+"""Downloads the wheels that setup.py installs, for a machine without a network: the first half of ``make bundle``.
+
+They are those of this Python, this system and one build of torch, taken by the lock files, each by its digest.
+``<folder>/wheels.json`` is written last and says what they are; while it fits, nothing is done. Run as a script,
+beside setup.py, whose rules for pip hold.
+"""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from setup import ENV, SIZES, Problem, clean_environment, lock_hashes, read_stamp, torch_arguments
+
+ABOUT = "wheels.json"
+
+
+def download(venv, folder, asked, locks=ENV):
+    """Bring ``folder`` to what the lock files say; does nothing where it is that already."""
+    stamp = read_stamp(venv)
+    if stamp is None:
+        raise Problem(f"{venv} is no finished environment; run make setup")
+    flavour = stamp["torch"] if asked == "auto" else asked
+    about = {
+        "torch": flavour,
+        "python": ".".join(stamp["python"].split(".")[:2]),
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "locks": lock_hashes(locks, flavour),
+    }
+    if read_about(folder) == about:
+        print(f"Wheels: {folder} is up to date")
+        return
+    size = SIZES[(about["system"], flavour)][0] + SIZES["rest"][0]
+    print(f"Wheels: {folder}; to download: about {size:,} MB, less what pip has kept", flush=True)
+    remove_wheels(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(str(folder)).free // 10**6
+    if free < 2 * size:  # pip copies them from a temporary folder
+        raise Problem(f"{folder} has {free:,} MB free, {2 * size:,} MB are needed; free space or set OUT")
+    pip_download(venv, folder, torch_arguments(locks, flavour), f"env/torch-{flavour}.txt")
+    pip_download(venv, folder, ["--no-deps", "-r", str(locks / "requirements.txt")], "env/requirements.txt")
+    temporary = folder / (ABOUT + ".tmp")
+    temporary.write_text(json.dumps(about, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    os.replace(str(temporary), str(folder / ABOUT))
+    print("Wheels: {} in {}".format(len(list(folder.glob("*.whl"))), folder))
+
+
+def read_about(folder):
+    """What the wheels in ``folder`` are, or None where they are not complete."""
+    try:
+        return json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def remove_wheels(folder):
+    """Remove wheels of other lock files, or of a download that did not end; nothing else lies there."""
+    if (folder / ABOUT).is_file():
+        (folder / ABOUT).unlink()
+    for path in folder.glob("*.whl"):
+        path.unlink()
+
+
+def pip_download(venv, folder, arguments, what):
+    """Run the environment's pip; its messages and progress are shown as they come."""
+    command = [str(venv / "bin" / "python"), "-m", "pip", "download", "--require-hashes", "--only-binary", ":all:"]
+    command += ["--no-input", "--disable-pip-version-check", "--dest", str(folder), *arguments]
+    if subprocess.run(command, env=clean_environment()).returncode:
+        raise Problem(f"{what} could not be downloaded (pip's message is above); run it again")
+
+
+def main(arguments=None):
+    """Command line; returns the exit status."""
+    parser = argparse.ArgumentParser(description="Download the wheels that the environment is made from.")
+    parser.add_argument("--venv", type=Path, default=Path(".venv"), help="folder of the environment (default: .venv)")
+    parser.add_argument("--torch", choices=["auto", "cpu", "cuda"], default="auto", help="torch build (auto: as there)")
+    parser.add_argument("--folder", type=Path, required=True, help="folder for the wheels")
+    options = parser.parse_args(arguments)
+    try:
+        download(options.venv.absolute(), options.folder.absolute(), options.torch)
+    except Problem as problem:
+        print(f"bundle: {problem}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"bundle: {error}; free space or set OUT, then run again", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("bundle: interrupted; run it again", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
