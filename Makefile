@@ -183,7 +183,7 @@ help: ## what can be made, and the variables that steer it
 	@echo
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' Makefile
 	@echo
-	@echo "  PROFILE=auto        quick (two CPU cores), full (one GPU) or smoke; auto: full where there is a CUDA GPU"
+	@echo "  PROFILE=auto        quick (minutes), full (an hour or more; minutes on a GPU), long or smoke; auto: full on a GPU"
 	@echo "  SEED=0              seed of weights, order and augmentation; each seed is a run of its own"
 	@echo "  SEEDS=              several, as SEEDS=0,1,2: each is trained, the first is shown, with mean, sd and n of all"
 	@echo "  DATA=auto           real, generated, or auto: real where it can be had, else the generated stand-ins"

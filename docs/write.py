@@ -140,14 +140,18 @@ def claim_row(claim: Claim, folder: str) -> dict[str, Any]:
     """A claim beside what its reference result reached, and the line that make verify prints of it there."""
     kept = {row["id"]: row for row in read_json(REFERENCES / folder / "claims.json")}[claim.id]
     assert claim.reference is not None  # task_of has looked
-    low, high = (claim.show(bound) for bound in claim.reference.band)
+    # what a floor is held against is cut (Claim.show); a bound of an interval is rounded, as everywhere
+    low, high = (
+        facts.percent(bound, 2) if claim.measure == "accuracy" else facts.number(bound, 2)
+        for bound in claim.reference.band
+    )
     line = f"{claim.id}  {claim.text}  >= {claim.show(claim.minimum)}  {claim.show(kept['measured'])}  {kept['state']}"
     return {
         "id": claim.id,
         "text": claim.text,
         "floor": at_least(claim),
         "value": claim.show(claim.reference.value),
-        "band": f"{low.removesuffix(' %')} to {high}",
+        "band": f"{low.removesuffix(facts.NBSP + '%')} to {high}",
         "result": folder,
         "line": Safe(line),  # printed as code, where nothing is escaped
         "goal": claim.task,

@@ -15,7 +15,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 # what a caller's make or shell would otherwise hand down
 OURS = ("PROFILE", "SEED", "SEEDS", "DATA", "DATA_MIRROR", "SRC", "TGT", "DEVICE", "THREADS", "RECIPE", "PDF_ENGINE")
 OURS += ("OUT", "DATA_DIR", "VENV", "STRICT", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "GNUMAKEFLAGS")
-OURS += ("REF", "NAME", "FILE", "PAPER", "NPROC", "TORCHRUN", "JOBS")
+OURS += ("REF", "NAME", "FILE", "PAPER", "NPROC", "TORCHRUN", "JOBS", "BUNDLE")
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_provenance_asks_for_the_file_and_reference_for_runs(copy):
 
 @pytest.mark.fault(
     "a setting with spaces, or no number where one must be",
-    "`a value with spaces cannot be used`, `must be whole numbers`, `is for one task`",
+    "`a value with spaces cannot be used`, `must be whole numbers`, `is for one task`, `is no folder that ...`",
 )
 @pytest.mark.parametrize(
     ("setting", "says"),
@@ -80,6 +80,7 @@ def test_provenance_asks_for_the_file_and_reference_for_runs(copy):
         ("BUDGET_MIN=,9", "60,90 for cls and mt"),
         ("RECIPE=x.toml", "for one task"),
         ("PAPER=a5", "neither a4 nor letter"),
+        ("BUNDLE=code", "is no folder that make bundle has made"),
     ],
 )
 def test_make_refuses_settings_it_cannot_use(copy, setting, says):
@@ -93,6 +94,16 @@ def test_each_task_has_its_budget_and_its_plan(copy, minutes, cls, mt):
     for task, budget in (("cls", cls), ("mt", mt)):
         (line,) = [line for line in lines if f"onepage data {task} " in line]
         assert line.endswith(f"--budget {budget}") and (f"-budget{budget}" in line) == (budget != "0")
+
+
+def test_a_bundle_is_where_data_and_packages_come_from(copy, tmp_path):
+    (tmp_path / "wheels").mkdir()
+    (tmp_path / "wheels/wheels.json").write_text("{}", encoding="utf-8")
+    for given, mirror in (([], tmp_path), (["DATA_MIRROR=elsewhere"], "elsewhere"), (["DATA_MIRROR="], tmp_path)):
+        done = make(copy, "-n", "data", f"OUT={copy / 'bundled'}", f"BUNDLE={tmp_path}", *given)
+        assert f'--mirror "{mirror}"' in done.stdout
+    shown = make(copy, "-pn", "help", f"BUNDLE={tmp_path}").stdout
+    assert "PIP_NO_INDEX := 1" in shown and f"PIP_FIND_LINKS := {tmp_path}/wheels" in shown
 
 
 @pytest.mark.slow

@@ -116,7 +116,7 @@ def mt_facts(metrics: Mapping[str, Any], provenance: Mapping[str, Any], page: Ma
     test = tests[headline]
     bleu = test["bleu"]
     layers = (model["encoder_layers"], model["decoder_layers"])
-    gain = bleu["score"] - test["bleu_greedy"]
+    gain = round(bleu["score"], 1) - round(test["bleu_greedy"], 1)  # of what is printed beside it
     facts = _common(metrics, provenance, page) | {
         "src": metrics["src"],
         "tgt": metrics["tgt"],
@@ -163,7 +163,7 @@ def mt_facts(metrics: Mapping[str, Any], provenance: Mapping[str, Any], page: Ma
     others = [name for name in tests if name != headline]
     if others:
         far = min(others, key=lambda name: tests[name]["bleu"]["score"])
-        difference = tests[far]["bleu"]["score"] - bleu["score"]
+        difference = round(tests[far]["bleu"]["score"], 1) - round(bleu["score"], 1)
         if difference < 0:
             facts |= {
                 "far_test": test_name(far, page),
@@ -180,7 +180,7 @@ def _length_facts(groups: list[Mapping[str, Any]]) -> dict[str, str]:
     if len(groups) < 2:
         return {}
     peak, low, last = max(groups, key=_bleu), min(groups, key=_bleu), groups[-1]
-    facts = {"last_bleu": number(last["bleu"], 1), "last_range": word_range(last)}
+    facts = {"last_bleu": number(last["bleu"], 1), "last_range": word_range(last), "last_n": number(last["n"])}
     if peak is last:
         return facts | {
             "low_bleu": number(low["bleu"], 1),
