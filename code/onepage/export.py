@@ -32,7 +32,7 @@ def export(run: Path, task: str, folder: Path) -> dict[str, Any]:
         raise UserError(f"{run / 'metrics.json'} is of other weights than model.pt; evaluate them (make {task})")
     try:
         about = _cls(metrics) if task == "cls" else _mt(metrics, weights)
-        origin = {key: metrics[key] for key in ("set", "generated", "profile", "seed", "commit", "weights_digest")}
+        origin = {key: metrics[key] for key in ("set", "generated", "profile", "seed", "commit", "dirty", "weights_digest")}
     except (KeyError, TypeError, IndexError):
         raise UserError(f"{run / 'metrics.json'} lacks what it should say; delete it and run make again") from None
     tokenizer = weights.pop("tokenizer", None)

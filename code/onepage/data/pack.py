@@ -4,6 +4,7 @@ The archives are packed anew from the verified members, without times and owners
 bytes. A mirror made here serves as ``DATA_MIRROR`` like any other.
 """
 
+import functools
 import gzip
 import io
 import json
@@ -30,9 +31,11 @@ def pack(plan: RealSet, data_dir: Path, folder: Path, say: Callable[[str], objec
     check_space(folder, plan.size)
     for item in plan.downloads:
         content = {member.name: member.sha256 for member in item.members}
-        files.write_with(folder / item.path, lambda file, c=content, i=item: _write(file, i, data_dir / plan.name, c))  # type: ignore[misc]
+        write = functools.partial(_write, item=item, where=data_dir / plan.name, digests=content)
+        files.write_with(folder / item.path, write)
+    files_of = "1 file" if len(plan.downloads) == 1 else f"{len(plan.downloads)} files"
     size = sum((folder / item.path).stat().st_size for item in plan.downloads)
-    say(f"{plan.name}: {len(plan.downloads)} files, {megabytes(size)}, packed into {folder}")
+    say(f"{plan.name}: {files_of}, {megabytes(size)}, packed into {folder}")
 
 
 def _write(file: BinaryIO, item: Download, where: Path, digests: dict[str, str]) -> None:
@@ -61,10 +64,10 @@ def write_readme(folder: Path, packed: list[RealSet]) -> None:
     lines += ["    make all BUNDLE=/path/to/this/folder", ""]
     if about:
         lines.append(
-            "wheels/    packages for CPython {python} on {system} {machine}, torch for {torch}".format(**about)
+            "wheels                    packages for CPython {python} on {system} {machine}, torch for {torch}".format(**about)
         )
     for plan in packed:
-        lines.append(f"{plan.downloads[0].path.split('/')[0]}    {plan.name}, {megabytes(plan.size)} unpacked")
+        lines.append(f"{plan.downloads[0].path.split('/')[0]:<25} {plan.name}, {megabytes(plan.size)} unpacked")
     lines += ["", "Every file is checked by its SHA-256 before it is used."]
     if any(plan.name == "multi30k" for plan in packed):
         lines.append("Multi30k is for non-commercial research and education: keep it to your own machines.")
