@@ -19,6 +19,8 @@ from onepage.files import read_json, write_bytes, write_json, write_with
 from onepage.training import checkpoint
 from onepage.training.weights import digest_tensors
 
+ORIGIN = ("set", "generated", "profile", "seed", "commit", "dirty", "weights_digest")
+
 
 def export(run: Path, task: str, folder: Path) -> dict[str, Any]:
     """Write the weights of ``run`` into ``folder``; returns what model.json says.
@@ -32,7 +34,7 @@ def export(run: Path, task: str, folder: Path) -> dict[str, Any]:
         raise UserError(f"{run / 'metrics.json'} is of other weights than model.pt; evaluate them (make {task})")
     try:
         about = _cls(metrics) if task == "cls" else _mt(metrics, weights)
-        origin = {key: metrics[key] for key in ("set", "generated", "profile", "seed", "commit", "dirty", "weights_digest")}
+        origin = {key: metrics[key] for key in ORIGIN}
     except (KeyError, TypeError, IndexError):
         raise UserError(f"{run / 'metrics.json'} lacks what it should say; delete it and run make again") from None
     tokenizer = weights.pop("tokenizer", None)
