@@ -37,7 +37,7 @@ def draw(run: Path, path: Path, weights: np.ndarray, written: list[str], read: l
         width = max(NARROWEST, left + map_width + EDGE)
         note = "Down: written; across: read. A row sums to one: the mean over all layers and heads of cross-attention."
         if any(label.startswith(GOES_ON) for label in rows + columns):
-            note += f" {GOES_ON} goes on the word before."
+            note += f" {GOES_ON} continues the word before."
         if len(rows) < len(written) or len(columns) < len(read):
             note += f" Shown: the first {len(rows)} of {len(written)} down, {len(columns)} of {len(read)} across."
         lines = texts.wrap(note, (width - 2 * EDGE) * PT_PER_MM)

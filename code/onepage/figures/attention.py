@@ -13,7 +13,7 @@ import numpy as np
 
 from onepage.errors import UserError
 from onepage.figures import text as texts
-from onepage.figures.sheet import HALF, HEADER, SHEET, Book, Sheet
+from onepage.figures.sheet import GENERATED, HALF, HEADER, SHEET, Book, Sheet
 from onepage.figures.style import BLUES, FAINT, INK, LINE_PT, MUTED, PT_PER_MM
 from onepage.mt.rows import check_rows
 
@@ -103,9 +103,8 @@ def _one(book: Book, place: tuple[int, int], weights: np.ndarray, sides: tuple[S
     sheet.text(0.6, foot, QUANTITY, colour=MUTED)
     bar = 0.6 + texts.width(QUANTITY) / PT_PER_MM + 0.8
     weight_bar(sheet, bar, foot, 9.0)
-    note = f"{GOES_ON} goes on a word" if any(token.startswith(GOES_ON) for token in rows[:down] + columns[:across]) else ""
-    if crowded:
-        note = f"{OUTPUT}  {SOURCE}"
+    joined = any(token.startswith(GOES_ON) for token in rows[:down] + columns[:across])
+    note = f"{OUTPUT}  {SOURCE}" if crowded else f"{GOES_ON} continues a word" if joined else ""
     sheet.text(HALF - 0.6, foot, note, colour=MUTED, align="right")
     start = 0.6 + max(texts.width(label) for label in (SOURCE, OUTPUT)) / PT_PER_MM + 0.8
     cut = []
@@ -120,8 +119,8 @@ def _one(book: Book, place: tuple[int, int], weights: np.ndarray, sides: tuple[S
             sheet.text(start, y, texts.fit(said, (HALF - 0.6 - start) * PT_PER_MM))
     alt = (
         f"Cross-attention of decoder layer {layer}, head {head} of {heads}, from “{source.sentence}” to "
-        f"“{output.sentence}”: for each of the {len(rows)} tokens written, where in the {len(columns)} source tokens it "
-        f"looks. {_focus(weights, output.tokens, source.tokens)}"
+        f"“{output.sentence}”: for each of the {len(rows)} tokens written, where in the {len(columns)} source tokens "
+        f"it looks. {_focus(weights, output.tokens, source.tokens)}"
     )
     if cut:
         alt += f" Shown are the {'; '.join(cut)}."
@@ -190,10 +189,11 @@ def _overview(book: Book, name: str, title: str, weights: np.ndarray, query: Sid
     y = top + layers * panel_height + (layers - 1) * gap + below + 0.6
     note = "Each row is a query and sums to one; columns are the keys it looks at."
     if any(token.startswith(GOES_ON) for token in rows + columns):
-        note += f" {GOES_ON} goes on the word before."
+        note += f" {GOES_ON} continues the word before."
     if n_rows < len(queries) or n_columns < len(keys):
         note += f" Shown: the first {n_rows} of {len(queries)} down, {n_columns} of {len(keys)} across."
-    x, y_bar = SHEET - edge - 33.5, HEADER - STEP - 0.2
+    mark = texts.width(GENERATED, "bold") / PT_PER_MM + 1.5 if book.generated else 0.0  # stands at the right edge
+    x, y_bar = SHEET - edge - 33.5 - mark, HEADER - STEP - 0.2
     weight_bar(sheet, x, y_bar, 30.0)
     sheet.text(x - 0.8, y_bar, QUANTITY, colour=MUTED, align="right")
     for line in [note, *key]:

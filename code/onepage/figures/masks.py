@@ -51,7 +51,7 @@ def _demo(book: Book, explain: dict[str, np.ndarray]) -> None:
     height = foot - STEP - 0.3 - second
     sources = [f"source {k + 1}" if row_height >= PITCH else "" for k in range(len(padding))]
     rows = [texts.fit(token, LONGEST) if height / len(tokens) >= PITCH else "" for token in tokens]
-    # One left edge for all three maps: before it stand their rows' names and, upright, what the rows of two of them are.
+    # One left edge for all three maps: before it stand the names of their rows and, upright, what the rows are.
     beside = [STEP + max(map(texts.width, rows)) / PT_PER_MM, max(map(texts.width, sources)) / PT_PER_MM]
     left = EDGE + max(beside) + 0.8
     gap = 2.0
@@ -149,7 +149,7 @@ def _batch(book: Book, explain: dict[str, np.ndarray]) -> None:
     )
     alt = (
         f"Masks of a batch of {len(sources)} sentence pairs, every token written out. Source tokens that may be "
-        f"attended to, sentence by sentence: {read}. {' '.join(said)} {GOES_ON} goes on the word before."
+        f"attended to, sentence by sentence: {read}. {' '.join(said)} {GOES_ON} continues the word before."
     )
     book.add("masks_batch", sheet, alt)
 
