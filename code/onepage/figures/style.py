@@ -1,8 +1,9 @@
 """Colours, type and the rcParams every figure is drawn under.
 
 Colours are Paul Tol's (https://sronpersonalpages.nl/~pault/, "high-contrast", "vibrant", "iridescent" and
-"YlOrBr"), which keep apart in print and for colour-blind readers; a second cue (line style, marker, underline,
-place) always stands beside them. The style sheet and the fonts lie in the repository's figures/ folder.
+"YlOrBr") and one map made here; they keep apart in print and for colour-blind readers, and a second cue (line style,
+marker, underline, place) always stands beside them. The style sheet and the fonts lie in the repository's figures/
+folder.
 """
 
 from collections.abc import Iterator
