@@ -26,6 +26,11 @@ class Drawn:
 
 def texts_of(sheet):
     """(text, box in mm) of all that is written on a sheet."""
+    return [(text, box) for text, box, _ in laid_out(sheet)]
+
+
+def laid_out(sheet):
+    """(text, box in mm, whether it stands upright) of all that is written on a sheet."""
     sheet.figure.canvas.draw()
     shown = [*sheet.figure.texts]
     for axes in [*sheet.figure.axes, *(child for parent in sheet.figure.axes for child in parent.child_axes)]:
@@ -40,19 +45,22 @@ def texts_of(sheet):
     for text in shown:
         if text.get_visible() and text.get_text().strip() and (text.axes is None or text.axes.axison):
             box = text.get_window_extent()
-            boxes.append((text.get_text(), (box.x0 / MM, box.y0 / MM, box.x1 / MM, box.y1 / MM)))
+            place = (box.x0 / MM, box.y0 / MM, box.x1 / MM, box.y1 / MM)
+            boxes.append((text.get_text(), place, text.get_rotation() == 90))
     return boxes
 
 
 def problems(sheet, slack=0.7):
     """Texts over the edge, or over each other by more than ``slack`` mm (a line is higher than its digits)."""
     found = []
-    boxes = texts_of(sheet)
-    for text, (left, low, right, high) in boxes:
+    boxes = laid_out(sheet)
+    for text, (left, low, right, high), _ in boxes:
         if left < -0.05 or low < -0.05 or right > sheet.width + 0.05 or high > sheet.height + 0.05:
             found.append(f"{text!r} is over the edge")
-    for (one, a), (other, b) in itertools.combinations(boxes, 2):
+    for (one, a, upright), (other, b, upright_too) in itertools.combinations(boxes, 2):
         across, up = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+        if upright and upright_too:  # neighbours then share what is high about a line sidewards
+            across, up = up, across
         if across > 0.1 and up > slack:
             found.append(f"{one!r} over {other!r}")
     return found

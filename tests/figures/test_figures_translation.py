@@ -154,14 +154,102 @@ def test_each_mark_of_a_difference_has_a_line_of_its_own_kind(copy, draw):
     assert len(styles) == len(set(styles.values())) == 2  # colour is not the only sign
 
 
-def test_the_masks_spell_out_what_a_query_sees_and_what_not(copy, draw):
+def scores(run, values):
+    path = run / "predictions.npz"
+    arrays = dict(np.load(path))
+    metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    arrays[f"{metrics['headline']}_chrf"] = np.array(values, np.float32)
+    np.savez(path, **arrays)
+
+
+def shorten(metrics):
+    for example, score in zip(metrics["examples"], (100, 99, 60, 59, 10, 11), strict=True):
+        example |= {"source": "a b", "reference": "c d", "output": "c e", "chrf": score}
+
+
+def test_where_the_examples_leave_room_all_scores_stand_below_and_the_examples_in_their_places(copy, draw):
+    run = copy("mt tame")
+    edit(run, shorten)
+    scores(run, [100] * 4 + [60] * 8 + [10] * 2)
+    drawn = draw(run)
+    sheet = drawn.sheets["decodes_table"]
+    bars = {round(bar.get_x(), 3): bar.get_height() for bar in sheet.figure.axes[0].patches if bar.get_height() > 0}
+    assert sorted(height / max(bars.values()) for height in bars.values()) == pytest.approx([0.25, 0.5, 1])
+    marks = [line.get_xdata()[0] * sheet.width for line in sheet.figure.artists if line.get_linewidth() == 0.9]
+    start, end = decodes.TEXT, sheet.width - decodes.EDGE
+    assert sorted(marks) == pytest.approx([start + (end - start) * share for share in (0.1, 0.6, 1.0)])
+    for mark, bar in zip(
+        sorted(marks), sorted(bars), strict=True
+    ):  # each in, or at the edge of, the bar that counts it
+        assert bar - 0.2 <= mark <= bar + (end - start) / decodes.BINS + 0.2
+    assert {"all 14", "worst 10", "median 60", "best 100"} <= set(written(sheet)) and not problems(sheet)
+    assert "chrF2 of all 14 sentences as bars; its quartiles are 60, 60, 90" in drawn.alt["decodes_table"]
+
+
+@pytest.mark.parametrize("chrf", [(100, 100, 100), (3, 2, 0), (52, 50, 49)])
+def test_scores_close_together_are_marked_without_names_over_each_other(chrf, copy, draw):
+    run = copy("mt tame")
+
+    def change(metrics):
+        shorten(metrics)
+        for example, score in zip(metrics["examples"], np.repeat(chrf, 2), strict=True):
+            example["chrf"] = float(score)
+
+    edit(run, change)
+    scores(run, chrf)
+    sheet = draw(run).sheets["decodes_table"]
+    assert not problems(sheet, slack=0.3)
+    assert len([line for line in sheet.figure.artists if line.get_linewidth() == 0.9]) == 3
+
+
+def test_where_the_examples_need_the_room_no_scores_stand_below(copy, draw):
+    run = copy("mt tame")
+    edit(run, lambda metrics: [example.update(output="word " * 60) for example in metrics["examples"]])
+    drawn = draw(run)
+    assert not [word for word in written(drawn.sheets["decodes_table"]) if word.startswith("all ")]
+    assert "as bars" not in drawn.alt["decodes_table"]
+
+
+def test_the_measure_of_a_sentence_is_named_as_sacrebleu_names_it(copy, draw):
+    sheets = draw(copy("mt tame")).sheets
+    for name in ("decodes_table", "decodes_all"):
+        words = " ".join(written(sheets[name]))
+        assert words.count("chrF2") == words.count("chrF") >= 4
+
+
+def test_the_masks_name_what_reads_and_what_is_read_and_spell_out_one_row(copy, draw):
     drawn = draw(copy("mt tame"))
-    assert "Hunde (outlined) sees <s> Zwei Hunde," in written(drawn.sheets["masks_demo"])
-    assert "not what is later: laufen .," in written(drawn.sheets["masks_demo"])
-    assert "nor what is hatched: 3 × <pad>" in written(drawn.sheets["masks_demo"])
+    words = written(drawn.sheets["masks_demo"])
+    assert words.count("position that reads") == 1 and words.count("position read") == 2  # two maps share their rows
+    assert [word for word in words if "mask" in word or "together" in word] == [
+        "padding mask, hatched: <pad>",
+        "causal mask",
+        "both together",
+    ]
+    pieces = ["<s>", "Zwei", "Hunde", "laufen", ".", "<pad>", "<pad>", "<pad>"]
+    assert [word for word in words if word in pieces] == pieces
+    assert "outlined: Hunde reads <s> Zwei Hunde" in words
+    alt = drawn.alt["masks_demo"]
+    assert "Hunde reads <s> Zwei Hunde, not the later laufen . and none of 3 padding tokens" in alt
     words = written(drawn.sheets["masks_batch"])
     assert {"Two", "dogs", "run", "standing"} <= set(words)
     assert "Target 2: Hunde sees <s> Zwei Hunde; not the later laufen .; 3 × <pad> unseen." in words
+
+
+def test_masks_too_fine_for_pieces_are_drawn_without_them_and_without_an_overlap(copy, draw):
+    run = copy("mt tame")
+    arrays = dict(np.load(run / "explain.npz"))
+    length, batch = 24, 6
+    tokens = np.array([["<s>", *["\u2581Wort"] * (length - 3 - k), *["<pad>"] * (k + 2)] for k in range(batch)])
+    real = tokens != "<pad>"
+    causal = np.tril(np.ones((length, length), bool))
+    arrays |= {"mask_source_tokens": tokens, "mask_target_tokens": tokens, "mask_source_padding": real}
+    arrays |= {"mask_causal": causal, "mask_target_combined": causal[None] & real[:, None, :]}
+    np.savez(run / "explain.npz", **arrays)
+    sheet = draw(run).sheets["masks_demo"]
+    words = written(sheet)
+    assert not problems(sheet)
+    assert "Wort" not in words and "source 1" not in words and "outlined: Wort reads <s> Wort Wort" in words
 
 
 def test_a_mask_that_differs_is_drawn_differently(copy, draw):

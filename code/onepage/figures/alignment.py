@@ -12,7 +12,7 @@ import numpy as np
 from onepage.figures import text as texts
 from onepage.figures.attention import GOES_ON, QUANTITY, readable, weight_bar
 from onepage.figures.sheet import HEADER, Book
-from onepage.figures.style import FAINT, IRIDESCENT, LINE_PT, MUTED, PT_PER_MM, onepage_style
+from onepage.figures.style import BLUES, FAINT, LINE_PT, MUTED, PT_PER_MM, onepage_style
 
 CELL = 4.0  # mm
 NARROWEST = 60.0  # mm, that a short sentence has room for title and note
@@ -37,7 +37,7 @@ def draw(run: Path, path: Path, weights: np.ndarray, written: list[str], read: l
         width = max(NARROWEST, left + map_width + EDGE)
         note = "Down: written; across: read. A row sums to one: the mean over all layers and heads of cross-attention."
         if any(label.startswith(GOES_ON) for label in rows + columns):
-            note += f" {GOES_ON} goes on the word before."
+            note += f" {GOES_ON} continues the word before."
         if len(rows) < len(written) or len(columns) < len(read):
             note += f" Shown: the first {len(rows)} of {len(written)} down, {len(columns)} of {len(read)} across."
         lines = texts.wrap(note, (width - 2 * EDGE) * PT_PER_MM)
@@ -45,7 +45,7 @@ def draw(run: Path, path: Path, weights: np.ndarray, written: list[str], read: l
         height = top + map_height + below + STEP * (len(lines) + 1) + 2.0
         sheet = book.sheet(round(width, 1), round(height, 1), f"Attention, {languages}")
         shown = weights[: len(rows), : len(columns)]
-        sheet.image(left, top, map_width, map_height, (255 * IRIDESCENT(shown)[..., :3]).astype(np.uint8))
+        sheet.image(left, top, map_width, map_height, (255 * BLUES(shown)[..., :3]).astype(np.uint8))
         sheet.grid(left, top, map_width, map_height, *shown.shape, colour="#e6e6e6")
         sheet.bar(left, top, map_width, map_height, "none", edge=FAINT)
         for k, label in enumerate(rows):

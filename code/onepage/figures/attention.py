@@ -5,14 +5,16 @@ word is shown as that, one that goes on a word after "##". At 6.5 pt not every s
 fit are shown, and that is said.
 """
 
+import itertools
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from onepage.errors import UserError
 from onepage.figures import text as texts
-from onepage.figures.sheet import HALF, HEADER, SHEET, Book, Sheet
-from onepage.figures.style import FAINT, INK, IRIDESCENT, LINE_PT, MUTED, PT_PER_MM
+from onepage.figures.sheet import GENERATED, HALF, HEADER, SHEET, Book, Sheet
+from onepage.figures.style import BLUES, FAINT, INK, LINE_PT, MUTED, PT_PER_MM
 from onepage.mt.rows import check_rows
 
 STEP = LINE_PT / PT_PER_MM
@@ -22,7 +24,15 @@ NO_MORE_THAN = 18  # tokens on a side of a small picture, 40 on a sheet
 ON_A_SHEET = 40
 GOES_ON = "##"
 QUANTITY = "weight"  # what the colours show
+SOURCE, OUTPUT = "source \u2192", "output \u2193"  # the pieces of one run across a map, of the other down
 START_OF_WORD = "\u2581"  # sentencepiece's mark
+
+
+class Side(NamedTuple):
+    """What stands along one side of a map: its pieces, and the sentence that they make."""
+
+    tokens: list[str]
+    sentence: str
 
 
 def draw_all(book: Book, explain: dict[str, np.ndarray]) -> None:
@@ -36,12 +46,13 @@ def draw_all(book: Book, explain: dict[str, np.ndarray]) -> None:
     except ValueError as error:
         raise UserError(f"{book.run / 'explain.npz'}: {error}; delete it and run make again") from None
     source, read, written = (
-        readable(explain[f"{name}_tokens"]) for name in ("source", "target_input", "target_output")
+        Side(readable(explain[f"{name}_tokens"]), " ".join(texts.words(str(explain[sentence]))))
+        for name, sentence in (("source", "source"), ("target_input", "output"), ("target_output", "output"))
     )
     cross = explain["cross"]
-    for layer in range(cross.shape[0]):
-        for head in range(cross.shape[1]):
-            _one(book, cross[layer, head], layer + 1, head + 1, written, source)
+    layers, heads = cross.shape[:2]
+    for layer, head in itertools.product(range(layers), range(heads)):
+        _one(book, (layer + 1, head + 1), cross[layer, head], (written, source), heads)
     _overview(book, "attention_encoder_self", "Encoder self-attention", explain["encoder_self"], source, source)
     _overview(book, "attention_decoder_self", "Decoder self-attention", explain["decoder_self"], read, read)
     _overview(book, "attention_cross", "Cross-attention", cross, written, source)
@@ -60,58 +71,65 @@ def readable(pieces: Sequence[str] | np.ndarray) -> list[str]:
 
 def _map(sheet: Sheet, x: float, y: float, width: float, height: float, weights: np.ndarray) -> None:
     """One map (queries, keys), weights 0..1 from white to dark, in the rectangle."""
-    sheet.image(x, y, width, height, (255 * IRIDESCENT(weights)[..., :3]).astype(np.uint8))
+    sheet.image(x, y, width, height, (255 * BLUES(weights)[..., :3]).astype(np.uint8))
     if max(weights.shape) <= NO_MORE_THAN:  # smaller cells could not bear lines between them
         sheet.grid(x, y, width, height, *weights.shape, colour="#e6e6e6")
     sheet.bar(x, y, width, height, "none", edge=FAINT)
 
 
-def _one(book: Book, weights: np.ndarray, layer: int, head: int, written: list[str], source: list[str]) -> None:
-    place = f"ayer {layer}, head {head}"
-    sheet = book.sheet(HALF, HALF, f"L{place}" if book.generated else f"Cross-attention, l{place}")
-    rows = [texts.fit(token, LONGEST_TOKEN) for token in written]
-    columns = [texts.fit(token, LONGEST_TOKEN) for token in source]
+def _one(book: Book, place: tuple[int, int], weights: np.ndarray, sides: tuple[Side, Side], heads: int) -> None:
+    """One head, the two sentences written out above their pieces where there is room for both."""
+    layer, head = place
+    title = f"ayer {layer}, head {head} of {heads}"
+    sheet = book.sheet(HALF, HALF, f"L{title}" if book.generated else f"Cross-attention, l{title}")
+    output, source = sides
+    rows, columns = ([texts.fit(token, LONGEST_TOKEN) for token in side.tokens] for side in sides)
     left = max(texts.width(token) for token in rows) / PT_PER_MM + 1.4
-    foot = max(max(texts.width(token) for token in columns) / PT_PER_MM + 1.0, STEP + 2.4)
-    width, height = HALF - left - 0.8, HALF - HEADER - foot - STEP - 0.2
-    n_rows = min(len(rows), NO_MORE_THAN, int(height / PITCH))
-    n_columns = min(len(columns), NO_MORE_THAN, int(width / PITCH))
-    _map(sheet, left, HEADER, width, height, weights[:n_rows, :n_columns])
-    for k in range(n_rows):
-        sheet.text(left - 0.6, HEADER + (k + 0.5) * height / n_rows, rows[k], align="right", valign="center_baseline")
-    for k in range(n_columns):
-        x = left + (k + 0.5) * width / n_columns
-        sheet.text(x, HEADER + height + 0.6, columns[k], align="center", rotation=90)
+    below = max(texts.width(token) for token in columns) / PT_PER_MM + 1.0
+    width, height = HALF - left - 0.8, HALF - HEADER - below - STEP - 0.6
+    across = min(len(columns), NO_MORE_THAN, int(width / PITCH))
+    # Sentences give way to rows that need their room, unless even that would not do.
+    crowded = across == len(columns) and height - 2 * STEP - 0.4 < len(rows) * PITCH <= height
+    top = HEADER if crowded else HEADER + 2 * STEP + 0.4
+    height -= top - HEADER
+    down = min(len(rows), NO_MORE_THAN, int(height / PITCH))
+    _map(sheet, left, top, width, height, weights[:down, :across])
+    for k in range(down):
+        sheet.text(left - 0.6, top + (k + 0.5) * height / down, rows[k], align="right", valign="center_baseline")
+    for k in range(across):
+        x = left + (k + 0.5) * width / across
+        sheet.text(x, top + height + 0.6, columns[k], align="center", rotation=90)
+    foot = HALF - STEP - 0.1
+    sheet.text(0.6, foot, QUANTITY, colour=MUTED)
+    bar = 0.6 + texts.width(QUANTITY) / PT_PER_MM + 0.8
+    weight_bar(sheet, bar, foot, 9.0)
+    joined = any(token.startswith(GOES_ON) for token in rows[:down] + columns[:across])
+    note = f"{OUTPUT}  {SOURCE}" if crowded else f"{GOES_ON} continues a word" if joined else ""
+    sheet.text(HALF - 0.6, foot, note, colour=MUTED, align="right")
+    start = 0.6 + max(texts.width(label) for label in (SOURCE, OUTPUT)) / PT_PER_MM + 0.8
     cut = []
-    if n_rows < len(rows):
-        cut.append(f"first {n_rows} of {len(rows)} down")
-    if n_columns < len(columns):
-        cut.append(f"first {n_columns} of {len(columns)} across")
-    joined = any(token.startswith(GOES_ON) for token in rows[:n_rows] + columns[:n_columns])
-    note = "; ".join(cut) if cut else f"rows: written; columns: source{f'; {GOES_ON} goes on' if joined else ''}"
-    sheet.text(0.6, HALF - STEP - 0.1, texts.fit(note, (HALF - 1.2) * PT_PER_MM), colour=MUTED)
-    _scale(sheet, left, foot)
+    for line, (label, side, shown) in enumerate(((SOURCE, source, across), (OUTPUT, output, down))):
+        said = side.sentence
+        if shown < len(side.tokens):
+            cut.append(f"first {shown} of {len(side.tokens)} {'across' if label == SOURCE else 'down'}")
+            said = f"({shown} of {len(side.tokens)} shown) {said}"
+        if not crowded:
+            y = HEADER + line * STEP
+            sheet.text(0.6, y, label, colour=MUTED)
+            sheet.text(start, y, texts.fit(said, (HALF - 0.6 - start) * PT_PER_MM))
     alt = (
-        f"Cross-attention of decoder layer {layer}, head {head}: for each of the {len(written)} tokens written, where "
-        f"in the {len(source)} source tokens it looks. {_focus(weights, written, source)}"
+        f"Cross-attention of decoder layer {layer}, head {head} of {heads}, from “{source.sentence}” to "
+        f"“{output.sentence}”: for each of the {len(rows)} tokens written, where in the {len(columns)} source tokens "
+        f"it looks. {_focus(weights, output.tokens, source.tokens)}"
     )
     if cut:
         alt += f" Shown are the {'; '.join(cut)}."
     book.add(f"attention_layer{layer}_head{head}", sheet, alt)
 
 
-def _scale(sheet: Sheet, left: float, foot: float) -> None:
-    """The colour scale in the empty corner beneath the row tokens and beside the column tokens."""
-    width, y = min(left - 4.6, 5.0), HALF - STEP - foot + 1.5
-    if width >= 1.5:
-        weight_bar(sheet, 0.6, y, width)
-        if texts.width(QUANTITY) / PT_PER_MM <= left and foot - 1.5 >= 2 * STEP:
-            sheet.text(0.6, y + STEP, QUANTITY, colour=MUTED)
-
-
 def weight_bar(sheet: Sheet, x: float, y: float, width: float) -> None:
     """Colours of the weights 0 to 1, these numbers at either end, in a line of text that begins at x mm."""
-    colours = (255 * IRIDESCENT(np.linspace(0, 1, 32))[None, :, :3]).astype(np.uint8)
+    colours = (255 * BLUES(np.linspace(0, 1, 32))[None, :, :3]).astype(np.uint8)
     sheet.text(x, y, "0")
     sheet.image(x + 1.5, y + 0.5, width, 1.6, colours)
     sheet.bar(x + 1.5, y + 0.5, width, 1.6, "none", edge=FAINT)
@@ -127,8 +145,9 @@ def _focus(weights: np.ndarray, queries: list[str], keys: list[str]) -> str:
     )
 
 
-def _overview(book: Book, name: str, title: str, weights: np.ndarray, queries: list[str], keys: list[str]) -> None:
+def _overview(book: Book, name: str, title: str, weights: np.ndarray, query: Side, key_side: Side) -> None:
     """All layers (down) and heads (across) on a sheet as wide as the page; tokens where they fit, else numbered."""
+    queries, keys = query.tokens, key_side.tokens
     layers, heads = weights.shape[:2]
     n_rows, n_columns = min(len(queries), ON_A_SHEET), min(len(keys), ON_A_SHEET)
     sharp = weights.max(-1).mean(-1)
@@ -139,11 +158,12 @@ def _overview(book: Book, name: str, title: str, weights: np.ndarray, queries: l
     beside = max(texts.width(token) for token in rows) / PT_PER_MM + 0.8
     panel = (SHEET - 2 * edge - label - beside - (heads - 1) * gap) / heads
     spelled = panel / max(n_rows, n_columns) >= PITCH
-    key: list[str] = []
+    room = (SHEET - 2 * edge) * PT_PER_MM
+    sentences = dict.fromkeys((key_side.sentence, query.sentence))  # source before output; one of them where they agree
+    key = texts.wrap(" \u2192 ".join(sentences), room)
     if not spelled:
         beside = 2 * texts.width("0") / PT_PER_MM + 0.8
         panel = (SHEET - 2 * edge - label - beside - (heads - 1) * gap) / heads
-        room = (SHEET - 2 * edge) * PT_PER_MM
         lists = [("down", rows)] if rows == columns else [("down", rows), ("across", columns)]
         for side, tokens in lists:
             side = "tokens" if len(lists) == 1 else side
@@ -169,10 +189,11 @@ def _overview(book: Book, name: str, title: str, weights: np.ndarray, queries: l
     y = top + layers * panel_height + (layers - 1) * gap + below + 0.6
     note = "Each row is a query and sums to one; columns are the keys it looks at."
     if any(token.startswith(GOES_ON) for token in rows + columns):
-        note += f" {GOES_ON} goes on the word before."
+        note += f" {GOES_ON} continues the word before."
     if n_rows < len(queries) or n_columns < len(keys):
         note += f" Shown: the first {n_rows} of {len(queries)} down, {n_columns} of {len(keys)} across."
-    x, y_bar = SHEET - edge - 33.5, HEADER - STEP - 0.2
+    mark = texts.width(GENERATED, "bold") / PT_PER_MM + 1.5 if book.generated else 0.0  # stands at the right edge
+    x, y_bar = SHEET - edge - 33.5 - mark, HEADER - STEP - 0.2
     weight_bar(sheet, x, y_bar, 30.0)
     sheet.text(x - 0.8, y_bar, QUANTITY, colour=MUTED, align="right")
     for line in [note, *key]:

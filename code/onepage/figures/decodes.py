@@ -2,7 +2,8 @@
 
 Source, reference and output stand under each other. What only the reference has is underlined with dots, what only the
 output has with a line, word by word and mark by mark (a comparison of longest common blocks, not an alignment). Text is
-measured and wrapped; for the page those examples are taken that fit it whole.
+measured and wrapped; for the page those examples are taken that fit it whole. Where they leave room there, all scores
+stand below them as bars, those of the examples marked.
 """
 
 import difflib
@@ -10,6 +11,8 @@ import itertools
 import re
 from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from onepage.figures import text as texts
 from onepage.figures.sheet import FULL, HEADER, SHEET, Book, Sheet
@@ -23,13 +26,17 @@ TEXT = 21.4  # mm from the left edge to the sentences; before it kind and score,
 Part = tuple[str, bool]  # some characters of a word, and whether they are marked
 Word = list[Part]
 Block = tuple[dict[str, Any], list[tuple[str, list[Word], str]]]  # an example; (label, words, what a mark says) thrice
+STRIP = 4.0 + STEP  # mm of all scores: the bars, and below them what is marked
+NARROWEST_GAP, WIDEST_GAP = 1.3, 4.0  # mm between examples, where the strip stands
+BINS = 50  # of chrF2 from 0 to 100
+BAR = "#c3cad3"
 MARKS: dict[str, tuple[str, Any]] = {"surplus": (RED, "-"), "missing": (BLUE, (0, (1.2, 1.0)))}
 ELLIPSIS: Word = [(texts.ELLIPSIS, False)]
 
 
-def draw(book: Book) -> None:
-    """Draw both pictures from the examples in metrics.json."""
-    _table(book)
+def draw(book: Book, chrf: np.ndarray) -> None:
+    """Draw both pictures from the examples in metrics.json and ``chrf``, the scores of all sentences of their set."""
+    _table(book, chrf)
     _all(book)
 
 
@@ -102,22 +109,55 @@ def _slice(word: Word, start: int, end: int | None) -> Word:
 # --- the two pictures --------------------------------------------------------------------------------------------
 
 
-def _table(book: Book) -> None:
-    """One example of each kind, 93 x 45 mm."""
-    sheet = book.sheet(FULL, HEIGHT, "Translations by chrF")
-    _key(sheet, 26.0)
+def _table(book: Book, chrf: np.ndarray) -> None:
+    """One example of each kind, 93 x 45 mm, and all scores below them where there is room."""
+    sheet = book.sheet(FULL, HEIGHT, "Translations by chrF2")
+    _key(sheet, 28.0)
     tests, headline = book.metrics["tests"], book.metrics["headline"]
     if not book.generated:  # there the mark stands in this place
         sheet.text(FULL - EDGE, 0.5, f"rank of {tests[headline]['n']:,}", colour=MUTED, align="right")
     room = (FULL - TEXT - EDGE) * PT_PER_MM
     top = HEADER + 0.5
     blocks, limits = _choose(book.metrics["examples"], room, int((HEIGHT - top - 1.2) / STEP))
-    gap = max(0.0, min(4.0, (HEIGHT - 0.4 - top - sum(map(sum, limits)) * STEP) / max(1, len(blocks) - 1)))
+    spare = HEIGHT - 0.6 - top - sum(map(sum, limits)) * STEP
+    below = (spare - STRIP) / len(blocks)
+    with_strip = below >= NARROWEST_GAP
+    gap = min(WIDEST_GAP, below) if with_strip else max(0.0, spare / max(1, len(blocks) - 1))
     _write(sheet, top, gap, room, blocks, limits)
     exact = tests[headline].get("exact")
-    apart = f" ({exact} exact copies of the reference are not the best shown)" if exact else ""
-    alt = f"{len(blocks)} test sentences with reference and output, differing words marked{apart}."
-    book.add("decodes_table", sheet, f"{alt} {_told(blocks)}.")
+    apart = f" (exact copies of the reference, {exact}, are not the best shown)" if exact else ""
+    alt = f"{len(blocks)} test sentences with reference and output, differing words marked{apart}. {_told(blocks)}."
+    if with_strip:
+        sheet.line([1.0, FULL - 1.0], [HEIGHT - 0.6 - STRIP - gap / 2 - 0.1] * 2, colour=FAINT)
+        _strip(sheet, HEIGHT - 0.6 - STRIP, chrf, [example for example, _ in blocks])
+        quarters = ", ".join(f"{value:.0f}" for value in np.percentile(chrf, (25, 50, 75)))
+        alt += f" Below, the chrF2 of all {len(chrf):,} sentences as bars; its quartiles are {quarters}."
+    book.add("decodes_table", sheet, alt)
+
+
+def _strip(sheet: Sheet, y: float, chrf: np.ndarray, examples: Sequence[dict[str, Any]]) -> None:
+    """How many sentences have which chrF2, from 0 to 100 across, with the examples' places marked and named."""
+    base, width = y + STRIP - STEP, FULL - TEXT - EDGE
+    counts, _ = np.histogram(chrf, bins=BINS, range=(0, 100))
+    step = width / BINS
+    for k, count in enumerate(counts):
+        high = (base - y) * count / counts.max()
+        sheet.bar(TEXT + k * step + 0.1, base - high, step - 0.2, high, BAR)
+    sheet.line([TEXT, FULL - EDGE], [base] * 2, colour=MUTED)
+    sheet.text(EDGE, base - STEP, f"all {len(chrf):,}", weight="bold")
+    sheet.text(EDGE, base, "chrF2", colour=MUTED)
+    free = FULL  # what stands left of this is not yet written on; the best, which stands rightmost, is named first
+    for example in sorted(examples, key=lambda example: -example["chrf"]):
+        x = TEXT + width * min(100.0, max(0.0, float(example["chrf"]))) / 100
+        sheet.line([x, x], [y, base + 0.4], width=0.9)
+        label = f"{example['kind']} {_score(example)}"
+        half = texts.width(label) / PT_PER_MM / 2
+        middle = min(max(x, TEXT + half), FULL - EDGE - half)
+        if middle + half < free:
+            sheet.text(middle, base + 0.3, label, align="center")
+            free = middle - half - 1.0
+    if free > TEXT + 2.0:
+        sheet.text(TEXT, base + 0.3, "0", colour=MUTED)
 
 
 def _all(book: Book) -> None:
@@ -129,8 +169,8 @@ def _all(book: Book) -> None:
     limits = [[len(wrap(words, room)) for _, words, _ in rows] for _, rows in blocks]
     gap, top = 2.2, HEADER + 0.5
     height = top + sum(map(sum, limits)) * STEP + (len(blocks) - 1) * gap + 0.8
-    sheet = book.sheet(width, round(height, 1), f"Translations by chrF ({len(blocks)})")
-    _key(sheet, 30.0)
+    sheet = book.sheet(width, round(height, 1), f"Translations by chrF2 ({len(blocks)})")
+    _key(sheet, 32.0)
     _write(sheet, top, gap, room, blocks, limits)
     alt = f"{len(blocks)} test sentences with reference and output, differing words marked."
     book.add("decodes_all", sheet, f"{alt} {_told(blocks)}.")
@@ -177,7 +217,7 @@ def _write(
         if number:
             sheet.line([1.0, sheet.width - 1.0], [y - gap / 2 - 0.1] * 2, colour=FAINT)
         sheet.text(EDGE, y, example["kind"], weight="bold")
-        sheet.text(EDGE, y + STEP, f"chrF {_score(example)}", colour=MUTED)
+        sheet.text(EDGE, y + STEP, f"chrF2 {_score(example)}", colour=MUTED)
         if "rank" in example:
             sheet.text(EDGE, y + 2 * STEP, f"rank {example['rank']:,}", colour=MUTED)
         for (label, words, mark), limit in zip(rows, lines, strict=True):
@@ -189,7 +229,7 @@ def _write(
 
 
 def _score(example: dict[str, Any]) -> str:
-    """chrF in whole numbers; 99.6 keeps its decimal, since it is not 100."""
+    """chrF2 in whole numbers; 99.6 keeps its decimal, since it is not 100."""
     chrf = float(example["chrf"])
     return f"{chrf:.0f}" if chrf < 99.5 or chrf == 100 else f"{min(chrf, 99.9):.1f}"
 
@@ -199,7 +239,7 @@ def _told(blocks: Sequence[Block]) -> str:
     for example, rows in blocks:
         output = [any(mark for _, mark in word) for word in rows[2][1]]
         said.append(
-            f"{example['kind']} (chrF {_score(example)}): source “{example['source']}”, reference "
+            f"{example['kind']} (chrF2 {_score(example)}): source “{example['source']}”, reference "
             f"“{example['reference']}”, output “{example['output']}”, {sum(output)} of {len(output)} words not as in "
             "the reference"
         )

@@ -19,6 +19,7 @@ EDGE = 0.8
 PADDING = "<pad>"
 PALE = "#f0f0f0"
 LONGEST = 26.0  # pt of a token beside a small map
+READS, READ = "position that reads", "position read"  # a row of a mask, a column
 
 
 def draw(book: Book, explain: dict[str, np.ndarray]) -> None:
@@ -42,51 +43,50 @@ def _demo(book: Book, explain: dict[str, np.ndarray]) -> None:
     combined, raw = explain["mask_target_combined"], explain["mask_target_tokens"]
     which = int(np.argmax((raw == PADDING).sum(1)))
     tokens, mask = readable(raw[which]), combined[which]
-    sheet = book.sheet(HALF, HALF, "Masks: dark may be seen")
-    y = HEADER
-    sheet.text(EDGE, y, f"padding, {len(padding)} sources", colour=MUTED)
-    y += STEP
-    counts = [f"{int(row.sum())} of {len(row)}" for row in padding]
-    end = HALF - EDGE - max(texts.width(count) for count in counts) / PT_PER_MM - 0.8
-    row_height = min(2.6, 9.0 / len(padding))
-    _cells(sheet, EDGE, y, end - EDGE, row_height * len(padding), padding, ~padding)
-    if row_height >= PITCH:
-        for k, count in enumerate(counts):
-            middle = y + (k + 0.5) * row_height
-            sheet.text(HALF - EDGE, middle, count, align="right", valign="center_baseline")
-    y += row_height * len(padding) + 0.5
-    foot = HALF - 3 * STEP - 0.5
-    height = foot - y - STEP - 0.8
-    spelled = height / len(tokens) >= PITCH
-    rows = [texts.fit(token, LONGEST) for token in tokens]
-    left = EDGE + (max(texts.width(row) for row in rows) / PT_PER_MM + 0.8 if spelled else 0)
-    side = (HALF - EDGE - left - 1.8) / 2
-    other = left + side + 1.8
-    for x, name in ((left, "causal"), (other, "with padding")):
-        sheet.text(x, y, texts.fit(name, (side + 1.0) * PT_PER_MM), colour=MUTED)
-    y += STEP + 0.1
-    padded = np.broadcast_to(raw[which] == PADDING, mask.shape)
-    _cells(sheet, left, y, side, height, causal, np.zeros_like(causal))
-    _cells(sheet, other, y, side, height, mask, padded)
-    query, seen, later, pads = _query(tokens, mask)
-    if spelled:
-        for k, row in enumerate(rows):
-            place = y + (k + 0.5) * height / len(rows)
-            colour = MUTED if tokens[k] == PADDING else INK
-            sheet.text(left - 0.6, place, row, colour=colour, align="right", valign="center_baseline")
+    sheet = book.sheet(HALF, HALF, "Dark: may be read")
+    row_height = min(2.4, 9.0 / len(padding))
+    first = HEADER + STEP + 0.1
+    second = first + row_height * len(padding) + 0.8 + STEP
+    foot = HALF - STEP - 0.1
+    height = foot - STEP - 0.3 - second
+    sources = [f"source {k + 1}" if row_height >= PITCH else "" for k in range(len(padding))]
+    rows = [texts.fit(token, LONGEST) if height / len(tokens) >= PITCH else "" for token in tokens]
+    # One left edge for all three maps: before it stand the names of their rows and, upright, what the rows are.
+    beside = [STEP + max(map(texts.width, rows)) / PT_PER_MM, max(map(texts.width, sources)) / PT_PER_MM]
+    left = EDGE + max(beside) + 0.8
+    gap = 2.0
+    side = (HALF - EDGE - left - gap) / 2
+    other = left + side + gap
+    for x, y, name in (
+        (left, HEADER, f"padding mask, hatched: {PADDING}"),
+        (left, second - STEP - 0.1, "causal mask"),
+        (other, second - STEP - 0.1, "both together"),
+    ):
+        sheet.text(x, y, name, colour=MUTED)
+    _cells(sheet, left, first, HALF - EDGE - left, row_height * len(padding), padding, ~padding)
+    padded = raw[which] == PADDING
+    _cells(sheet, left, second, side, height, causal, np.zeros_like(causal))
+    _cells(sheet, other, second, side, height, mask, np.broadcast_to(padded, mask.shape))
+    for names, grey, top, high in (
+        (sources, [True] * len(sources), first, row_height),
+        (rows, padded, second, height / len(rows)),
+    ):
+        for k, name in enumerate(names):
+            colour = MUTED if grey[k] else INK
+            sheet.text(left - 0.6, top + (k + 0.5) * high, name, colour=colour, align="right", valign="center_baseline")
+    middle = second + height / 2
+    sheet.text(EDGE + STEP / 2 - 0.2, middle, READS, colour=MUTED, rotation=90, align="center", valign="center")
     for x in (left, other):
-        sheet.bar(x, y + query * height / len(tokens), side, height / len(tokens), "none", edge=INK)
-    lines = [
-        f"{tokens[query]} (outlined) sees {' '.join(seen)},",
-        f"not what is later: {' '.join(later) or '(nothing)'},",
-        f"nor what is hatched: {pads} × {PADDING}",
-    ]
-    for k, line in enumerate(lines):
-        sheet.text(EDGE, foot + k * STEP, texts.fit(line, (HALF - 2 * EDGE) * PT_PER_MM))
+        sheet.text(x + side / 2, second + height + 0.2, READ, colour=MUTED, align="center")
+    query, seen, later, pads = _query(tokens, mask)
+    for x in (left, other):
+        sheet.bar(x, second + query * height / len(tokens), side, height / len(tokens), "none", edge=INK)
+    line = f"outlined: {tokens[query]} reads {' '.join(seen)}"
+    sheet.text(EDGE, foot, texts.fit(line, (HALF - 2 * EDGE) * PT_PER_MM))
     alt = (
         f"Three masks of a batch of {len(padding)} sentences. Padding: of {padding.shape[1]} source positions "
-        f"{', '.join(str(int(row.sum())) for row in padding)} may be attended to. Causal: each of {len(causal)} target "
-        f"positions sees itself and what stands before. Combined, sentence {which + 1}: {tokens[query]} sees "
+        f"{', '.join(str(int(row.sum())) for row in padding)} may be read. Causal: each of {len(causal)} target "
+        f"positions reads itself and what stands before. Both together, target {which + 1}: {tokens[query]} reads "
         f"{' '.join(seen)}, not the later {' '.join(later) or '(none)'} and none of {pads} padding tokens."
     )
     book.add("masks_demo", sheet, alt)
@@ -149,7 +149,7 @@ def _batch(book: Book, explain: dict[str, np.ndarray]) -> None:
     )
     alt = (
         f"Masks of a batch of {len(sources)} sentence pairs, every token written out. Source tokens that may be "
-        f"attended to, sentence by sentence: {read}. {' '.join(said)} {GOES_ON} goes on the word before."
+        f"attended to, sentence by sentence: {read}. {' '.join(said)} {GOES_ON} continues the word before."
     )
     book.add("masks_batch", sheet, alt)
 

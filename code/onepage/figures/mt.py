@@ -24,10 +24,11 @@ def draw(run: Path, out: Path) -> None:
     book = Book(run, out)
     explain = read_arrays(book.run / "explain.npz")
     history = read_history(book.run / "history.jsonl")
+    chrf = read_arrays(book.run / "predictions.npz")[f"{book.metrics['headline']}_chrf"]
     with onepage_style():
         _curves(book, history)
         bleu.draw(book)
-        decodes.draw(book)
+        decodes.draw(book, chrf)
         attention.draw_all(book, explain)
         masks.draw(book, explain)
         book.close()

@@ -1,8 +1,9 @@
 """Colours, type and the rcParams every figure is drawn under.
 
 Colours are Paul Tol's (https://sronpersonalpages.nl/~pault/, "high-contrast", "vibrant", "iridescent" and
-"YlOrBr"), which keep apart in print and for colour-blind readers; a second cue (line style, marker, underline,
-place) always stands beside them. The style sheet and the fonts lie in the repository's figures/ folder.
+"YlOrBr") and one map made here; they keep apart in print and for colour-blind readers, and a second cue (line style,
+marker, underline, place) always stands beside them. The style sheet and the fonts lie in the repository's figures/
+folder.
 """
 
 from collections.abc import Iterator
@@ -38,9 +39,12 @@ WARNING = "#cc3311"  # vibrant; kept for "generated data"
 _IRIDESCENT = """ffffff fcf7d5 f5f3c1 eaf0b5 ddecbf d0e7ca c2e3d2 b5ddd8 a8d8dc 9bd2e1 8dcbe4 81c4e7
     7bbce7 7eb2e4 88a5dd 9398d2 9b8ac4 9d7db2 9a709e 906388 805770 684957 46353a"""
 _YLORBR = "ffffff fff7bc fee391 fec44f fb9a29 ec7014 cc4c02"
-IRIDESCENT, YLORBR = (
+# One hue, for attention: lightness (CIELAB L*) falls from 100 to 24 in equal steps at hue 276 degrees, so that half the
+# weight looks half as dark and no weight looks like a class of its own.
+_BLUES = "ffffff dfe4f1 bec9e4 9db0d6 7c97c8 577eba 2667ad 00508f 003a6a"
+IRIDESCENT, YLORBR, BLUES = (
     LinearSegmentedColormap.from_list(name, [f"#{code}" for code in codes.split()])
-    for name, codes in (("iridescent", _IRIDESCENT), ("ylorbr", _YLORBR))
+    for name, codes in (("iridescent", _IRIDESCENT), ("ylorbr", _YLORBR), ("blues", _BLUES))
 )
 
 
