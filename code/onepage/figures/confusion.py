@@ -65,9 +65,9 @@ def _shares(book: Book, counts: np.ndarray, names: list[str], blocks: bool, mark
     text = [[f"{int(value + 0.5)}" if value >= 0.5 else "" for value in row] for row in share]
     axes = _heat(sheet, place, share, shown, marked, annot=np.array(text), fmt="s", annot_kws={"size": 6.5})
     ink = _ink(share)
-    for label in axes.texts:  # seaborn's own threshold suits black
-        x, y = label.get_position()
-        label.set_color(ink[int(y)][int(x)])
+    for written in axes.texts:  # seaborn's own threshold suits black
+        x, y = written.get_position()
+        written.set_color(ink[int(y)][int(x)])
     for i, value in enumerate(np.diag(share)):
         # Nothing rounds up to all, and three digits are wider than a cell.
         label = "all" if value == 100 else f"{min(99, int(value + 0.5))}" if totals[i] else ""
