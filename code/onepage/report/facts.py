@@ -93,7 +93,7 @@ def cls_facts(metrics: Mapping[str, Any], provenance: Mapping[str, Any], page: M
         facts["tta_shifts_accuracy"] = percent(test["tta_shifts"]["accuracy"], 2)
     pairs = test["top_confusions"]
     if pairs and wrong:
-        top, names = pairs[0], metrics["class_names"]
+        top, names = pairs[0], [row["name"] for row in test["per_class"]]
         back = test["confusion"][names.index(top["predicted"])][names.index(top["true"])]
         facts |= {
             "confused_true": shorten(top["true"]),
