@@ -5,11 +5,17 @@ import json
 
 import numpy as np
 import pytest
-from layout import problems, texts_of
+from layout import MM, problems, texts_of
+from matplotlib.colors import to_rgba
 
 from onepage.errors import UserError
-from onepage.figures import curves
+from onepage.figures import cls, curves, gradcam
+from onepage.figures import text as texts
+from onepage.figures.sheet import Book
+from onepage.figures.style import PT_PER_MM, RED, onepage_style
+from synthetic_run import CIFAR_CLASSES
 
+DRAW_CAMS = gradcam.draw_all  # the fixture ``draw`` leaves them out
 CROWDED = {"stages": [[30, 16], [40, 24], [3, 28], [27, 32]], "validations": 20, "seconds": 95.0}
 
 
@@ -58,8 +64,16 @@ def test_no_text_meets_another_or_the_edge_in_the_pictures_of_a_classifier(case,
     if case == "five seeds":
         write_seeds(run, 5)
     sheets = draw(run).sheets
-    for name in ("curves_cls", "confusion_counts", "reliability_cls"):
-        assert not problems(sheets[name]), name
+    assert set(sheets) == {
+        "curves_cls",
+        "confusion_matrix",
+        "confusion_counts",
+        "preds_grid",
+        "miscls_grid",
+        "reliability_cls",
+    }
+    for name, sheet in sheets.items():
+        assert not problems(sheet), name
 
 
 def test_no_text_meets_another_or_the_edge_in_the_curves_of_a_translator(copy, draw):
@@ -149,6 +163,107 @@ def test_every_cell_of_the_full_matrix_holds_its_share_and_its_count(copy, draw)
     assert not [text for text in written if text.replace(".", "").isdigit()]
 
 
+def marked(axes):
+    """Cells (row, column) of a matrix that are outlined as the most confused."""
+    return {(p.get_y(), p.get_x()) for p in axes.patches if p.get_edgecolor() == to_rgba(RED)}
+
+
+def test_the_most_confused_pair_is_outlined_and_nothing_rounds_up_to_all(copy, draw):
+    run = copy("cls")
+    path = run / "metrics.json"
+    metrics = json.loads(path.read_text())
+    counts = np.diag([1000] * 10)
+    names = metrics["class_names"]
+    cat, dog = names.index("cat"), names.index("dog")
+    counts[cat] = counts[dog] = 0
+    counts[cat, [cat, dog]], counts[dog, [dog, cat]], counts[0, :2] = (800, 200), (999, 1), (999, 1)
+    metrics["test"]["confusion"] = counts.tolist()
+    path.write_text(json.dumps(metrics))
+    sheets = draw(run).sheets
+    (axes,) = [axes for axes in sheets["confusion_matrix"].figure.axes if axes.axison]
+    order = [label.get_text() for label in axes.get_yticklabels()]
+    cat, dog = order.index("cat"), order.index("dog")
+    assert marked(axes) == {(cat, dog), (dog, cat)}
+    diagonal = [text.get_text() for text in axes.texts if text.get_position()[0] == text.get_position()[1]]
+    assert diagonal == [{"cat": "80", "dog": "99", names[0]: "99"}.get(name, "all") for name in order]
+    assert {"true class", "predicted class"} <= {text for text, _ in texts_of(sheets["confusion_matrix"])}
+    counts[names.index("dog"), [names.index("dog"), names.index("cat")]] = 1000, 0
+    metrics["test"]["confusion"] = counts.tolist()
+    path.write_text(json.dumps(metrics))
+    for sheet in (draw(run).sheets[name] for name in ("confusion_matrix", "confusion_counts")):
+        (axes,) = [axes for axes in sheet.figure.axes if axes.axison]
+        assert marked(axes) == {(cat, dog)}  # of the converse there was none
+
+
+def test_no_mistake_is_no_outline(copy, draw):
+    (axes,) = [a for a in draw(copy("no mistakes")).sheets["confusion_matrix"].figure.axes if a.axison]
+    assert not marked(axes) and [text.get_text() for text in axes.texts if text.get_text()] == ["all"] * 10
+
+
+def test_images_are_of_one_size_in_both_grids(copy, draw):
+    sheets = draw(copy("cls")).sheets
+    sizes = set()
+    for name in ("preds_grid", "miscls_grid"):
+        images = [image for axes in sheets[name].figure.axes for image in axes.images]
+        assert len(images) == 8
+        sizes |= {
+            (round(abs(x1 - x0), 6), round(abs(y1 - y0), 6)) for x0, x1, y0, y1 in (i.get_extent() for i in images)
+        }
+        assert "confidence: softmax before calibration" in {text for text, _ in texts_of(sheets[name])}
+        assert not [text for text in sheets[name].figure.texts if text.get_rotation()]  # all is level
+    assert len(sizes) == 1
+
+
+def test_true_and_predicted_are_joined_by_an_arrow_wherever_one_fits():
+    with onepage_style():
+        pairs = [(a, b) for a in CIFAR_CLASSES for b in CIFAR_CLASSES if a != b]
+        lines = [cls._arrow(true, predicted, 11.0 * PT_PER_MM) for true, predicted in pairs]
+        assert all(
+            " ".join(line) == f"{true} → {predicted}" for line, (true, predicted) in zip(lines, pairs, strict=True)
+        )
+        assert all(texts.width(part) <= 11.0 * PT_PER_MM for line in lines for part in line)
+        assert cls._arrow("x" * 12, "y" * 12, 30) == ("x" * 12, "y" * 12)
+
+
+@pytest.mark.parametrize("case", ["cls", "crowded", "one record", "five seeds", "generated"])
+def test_the_floor_claimed_of_cifar_is_drawn_and_its_label_meets_no_curve(case, copy, draw):
+    run = copy("generated" if case == "generated" else "cls")
+    if case == "crowded":
+        crowd(run)
+    if case == "one record":
+        (run / "history.jsonl").write_text((run / "history.jsonl").read_text().splitlines()[0] + "\n")
+    if case == "five seeds":
+        write_seeds(run, 5)
+    drawn = draw(run)
+    sheet = drawn.sheets["curves_cls"]
+    axes = sheet.figure.axes[2]
+    level = [line for line in axes.lines if set(line.get_ydata()) == {cls.FLOOR}]
+    labels = [box for text, box in texts_of(sheet) if text == "test floor 80 %"]
+    if case == "generated":  # of which nothing is claimed
+        assert not level and not labels and "floor" not in drawn.alt["curves_cls"]
+        return
+    assert len(level) == 1 and "floor of 80 %" in drawn.alt["curves_cls"]
+    ((left, low, right, high),) = labels
+    for line in axes.lines[:2]:
+        points = axes.transData.transform(line.get_xydata()) / MM
+        x = np.linspace(*points[[0, -1], 0], 500)
+        y = np.interp(x, *points.T)
+        assert not ((x > left) & (x < right) & (y > low + 0.3) & (y < high - 0.3)).any()
+
+
+def test_no_text_meets_another_or_the_edge_in_grad_cam(copy, draw):
+    run = copy("cls")
+    explain = dict(np.load(run / "explain.npz"))
+    for names in (CIFAR_CLASSES, ("automobile " * 9,) * 10):
+        book = Book(run, run / "figures")
+        book.metrics["class_names"] = list(names)
+        with onepage_style():
+            DRAW_CAMS(book, explain)
+    for name in (name for name in draw.sheets if name.startswith("gradcam")):
+        assert not problems(draw.sheets[name]), name
+    assert sum(name.startswith("gradcam") for name in draw.sheets) == 8
+
+
 def test_the_diagram_shows_the_bins_of_metrics_json_and_is_left_out_where_there_are_none(copy, draw):
     run = copy("cls")
     axes = draw(run).sheets["reliability_cls"].figure.axes
@@ -179,5 +294,5 @@ def test_grids_go_from_the_most_confident_down_whatever_the_order_of_the_arrays(
     sure = (probabilities / probabilities.sum(1, keepdims=True)).max(1)
     for name, kind in (("preds_grid", "correct"), ("miscls_grid", "wrong")):
         shown = [int(part.rsplit(" ", 2)[1].split(".")[0]) for part in alt[name].split(": ")[1].split(",")]
-        assert shown == sorted(shown, reverse=True) and len(shown) == 9
+        assert shown == sorted(shown, reverse=True) and len(shown) == 8
         assert shown[0] == int(100 * sure[arrays[f"{kind}_index"]].max())

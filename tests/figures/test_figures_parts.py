@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from onepage.figures import cls
 from onepage.figures import text as texts
 from onepage.figures.attention import readable
 from onepage.figures.bleu import FLOOR, readable_name
@@ -167,6 +168,8 @@ def test_blocks_of_the_confusion_matrix_are_the_ten_classes_of_cifar():
 def test_the_floor_that_is_drawn_is_the_one_that_is_claimed():
     claims = tomllib.loads((REPOSITORY / "report" / "claims.toml").read_text(encoding="utf-8"))["claim"]
     assert [claim["minimum"] for claim in claims if claim["task"] == "mt"] == [FLOOR]
+    (accuracy,) = [claim for claim in claims if claim["task"] == "cls"]
+    assert (100 * accuracy["minimum"], accuracy["set"]) == (cls.FLOOR, "cifar10")  # the set it is drawn for
 
 
 def cielab(colours):

@@ -32,10 +32,12 @@ def test_insights_are_this_runs_figures(real: Case) -> None:
 
 
 def test_captions_say_what_to_see_in_this_runs_pictures(real: Case) -> None:
-    test = json.loads((real[1] / "metrics.json").read_text())["test"]
-    captions = _captions(real)
+    metrics = json.loads((real[1] / "metrics.json").read_text())
+    test, captions = metrics["test"], _captions(real)
     top = test["top_confusions"][0]
     assert f"Most confused: {top['true']} → {top['predicted']}, {top['count']} of" in captions["confusion_matrix"]
+    true, predicted = (metrics["class_names"].index(top[key]) for key in ("true", "predicted"))
+    assert captions["confusion_matrix"].endswith(f"; back, {test['confusion'][predicted][true]}.")
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import numpy as np
 from PIL import Image
 
 from onepage.figures import text as texts
-from onepage.figures.gradcam import EDGE, GAP, STEP, UPSAMPLING, draw_map, draw_scale, where
-from onepage.figures.sheet import FULL, HALF, HEADER, Book
+from onepage.figures.gradcam import EDGE, GAP, OWN, STEP, UPSAMPLING, draw_map, draw_scale, where
+from onepage.figures.sheet import FULL, HEADER, Book
 from onepage.figures.style import DPI, MM_PER_INCH, MUTED, PT_PER_MM, onepage_style
 from onepage.figures.text import percent
 
@@ -70,7 +70,7 @@ def draw(
             sheet.bar(EDGE + NAMES, y + 0.75, width * float(probabilities[which]), 1.3, "#444444")
             sheet.text(FULL - EDGE, y, percent(probabilities[which]), align="right")
         draw_scale(sheet, scale)
-        sheet.text(HALF + 2.0, scale, UPSAMPLING, colour=MUTED)
+        sheet.text(FULL - EDGE, scale, f"{UPSAMPLING}; {OWN}", colour=MUTED, align="right")
         for number, line in enumerate(lines, start=1):
             sheet.text(EDGE, scale + number * STEP, line, colour=MUTED)
         alt = (

@@ -19,7 +19,9 @@ from onepage.figures.text import percent
 from onepage.training.schedules import SCHEDULES
 
 CURVES = 43.0  # mm, the height of the learning curves
+FLOOR = 80.0  # percent, the claim drawn over the accuracy; report/claims.toml is what is checked
 STEPS = "#dfe5ec"  # a pale fill that dark text stands on
+ROWS, COLUMNS, IMAGE = 2, 4, 10.2  # of a grid; the side of an image in mm
 
 
 def draw(run: Path, out: Path) -> None:
@@ -51,6 +53,9 @@ def _curves(book: Book, history: list[dict[str, Any]]) -> None:
         beneath = sheet.axes(left, top + height + 2.1, panel, foot)
         train, validation = (curves.values(histories, f"{part}_{key}", factor) for part in ("train", "val"))
         ends = curves.draw_pair(axes, epochs, train, validation)
+        floor = key == "accuracy" and book.metrics["set"] == "cifar10"
+        if floor:
+            axes.axhline(FLOOR, color=INK, lw=0.6, ls=(0, (1, 1)), zorder=0.5)
         stretches = _stretches(book)
         for each in (axes, beneath):
             each.set_xlim(0, last["epoch"])
@@ -59,6 +64,8 @@ def _curves(book: Book, history: list[dict[str, Any]]) -> None:
                 each.axvline(start, color=FAINT, lw=0.5, ls=(0, (1, 1.5)), zorder=0)
         axes.tick_params(labelbottom=False)
         axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+        if floor:
+            curves.label_level(sheet, axes, FLOOR, f"test floor {FLOOR:g} %", epochs, [train, validation])
         labels = [["train", *curves.last_value(train, digits, unit)]]
         labels += [["validation", *curves.last_value(validation, digits, unit)]]
         right = left + panel + 1.6
@@ -83,6 +90,8 @@ def _curves(book: Book, history: list[dict[str, Any]]) -> None:
         f"{val_accuracy / 100:.1%}. Beneath, the learning rate, at most "
         f"{max(_rates(book, history)[1]):.3g}, and the image size.{curves.told(histories)}"
     )
+    if floor:
+        alt += f" A line marks the floor of {FLOOR:g} % that is claimed for test accuracy."
     book.add("curves_cls", sheet, alt)
 
 
@@ -151,56 +160,60 @@ def _grids(book: Book, arrays: dict[str, np.ndarray]) -> None:
     n = len(logits)
 
     index, images = _surest(arrays, "correct", confidence)
-    captions = [[(names[predicted[i]], INK)] for i in index]
+    captions = [[(names[predicted[i]], INK), (percent(confidence[i]), MUTED)] for i in index]
     shown = ", ".join(f"{names[predicted[i]]} {percent(confidence[i])}" for i in index)
-    # Not simply "the surest": evaluate takes the classes in turn, so that the grid is not nine of the easiest class.
+    # Not simply "the surest": evaluate takes the classes in turn, so that the grid is not eight of the easiest class.
     alt = f"{len(index)} correct test predictions, the most confident of each class first, out of {n} images: {shown}."
     empty = f"None of the {n} test images is classified correctly."
-    _grid(book, "preds_grid", "Right: true = predicted", images, captions, confidence[index], alt, empty)
+    _grid(book, "preds_grid", "Right: class, confidence", images, captions, alt, empty)
 
     index, images = _surest(arrays, "wrong", confidence)
     labels = arrays["labels"]
-    captions = [[(names[labels[i]], BLUE), (f"→ {names[predicted[i]]}", RED)] for i in index]
+    captions = [[(names[labels[i]], BLUE), (names[predicted[i]], RED), (percent(confidence[i]), MUTED)] for i in index]
     shown = ", ".join(f"{names[labels[i]]} taken for {names[predicted[i]]} {percent(confidence[i])}" for i in index)
     alt = f"The {len(index)} wrong test predictions with the highest confidence, of {n} images: {shown}."
     empty = f"None of the {n} test images is classified wrongly."
-    _grid(book, "miscls_grid", "Wrong: true → predicted", images, captions, confidence[index], alt, empty)
+    title = "Wrong: true → predicted" if book.generated else "Wrong: true → predicted, confidence"
+    _grid(book, "miscls_grid", title, images, captions, alt, empty)
 
 
 def _surest(arrays: dict[str, np.ndarray], kind: str, confidence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Index and pictures of the first nine that the evaluation kept, the most confident first."""
-    index, images = arrays[f"{kind}_index"][:9], arrays[f"{kind}_images"][:9]
+    """Index and pictures of the first that the evaluation kept, as many as a grid shows, the most confident first."""
+    index, images = arrays[f"{kind}_index"][: ROWS * COLUMNS], arrays[f"{kind}_images"][: ROWS * COLUMNS]
     order = np.argsort(-confidence[index], kind="stable")
     return index[order], images[order]
 
 
 def _grid(
-    book: Book,
-    name: str,
-    title: str,
-    images: np.ndarray,
-    captions: list[list[tuple[str, str]]],
-    confidence: np.ndarray,
-    alt: str,
-    empty: str,
+    book: Book, name: str, title: str, images: np.ndarray, captions: list[list[tuple[str, str]]], alt: str, empty: str
 ) -> None:
-    """Up to nine images in three rows, the confidence upright beside each, (text, colour) lines beneath."""
+    """Images in rows, all of one size in either grid, with lines (text, colour) beneath each.
+
+    Of three lines the first two are the true and the predicted class, and an arrow leads from one to the other.
+    """
     sheet = book.sheet(HALF, HALF, title)
-    lines = max((len(caption) for caption in captions), default=1)
     step = LINE_PT / PT_PER_MM
-    cell, row = HALF / 3, (HALF - HEADER) / 3
-    side = row - lines * step - 0.5
+    cell, row = HALF / COLUMNS, (HALF - HEADER - step - 0.4) / ROWS
     for k, (image, caption) in enumerate(zip(images, captions, strict=True)):
-        x, y = (k % 3) * cell, HEADER + (k // 3) * row
-        left = x + (cell - side - step) / 2
-        sheet.image(left, y, side, side, image)
-        sheet.text(left + side + 0.35, y, percent(confidence[k]), colour=MUTED, rotation=270)
-        for number, (label, colour) in enumerate(caption):
-            text = texts.fit(label, cell * PT_PER_MM - 1)
-            half = texts.width(text) / PT_PER_MM / 2
-            centre = min(max(left + side / 2, x + half + 0.2), x + cell - half)
-            sheet.text(centre, y + side + 0.3 + number * step, text, colour=colour, align="center")
-    if not captions:
+        x, y = (k % COLUMNS) * cell, HEADER + (k // COLUMNS) * row
+        sheet.image(x + (cell - IMAGE) / 2, y, IMAGE, IMAGE, image)
+        room = (cell - 0.2) * PT_PER_MM
+        lines = [texts.fit(label, room) for label, _ in caption]
+        if len(lines) == 3:
+            lines[:2] = _arrow(lines[0], lines[1], room)
+        for number, (line, (_, colour)) in enumerate(zip(lines, caption, strict=True)):
+            sheet.text(x + cell / 2, y + IMAGE + 0.3 + number * step, line, colour=colour, align="center")
+    if captions:
+        note = "confidence: softmax before calibration"
+        sheet.text(HALF / 2, HALF - step - 0.2, note, colour=MUTED, align="center")
+    else:
         for number, line in enumerate(texts.wrap(empty, 100)):
             sheet.text(HALF / 2, HALF / 2 - 4 + number * step, line, colour=MUTED, align="center")
     book.add(name, sheet, alt if captions else empty)
+
+
+def _arrow(true: str, predicted: str, room: float) -> tuple[str, str]:
+    """Two lines with an arrow from one to the other, where it fits: no "→ automobile" does, "truck →" does."""
+    if texts.width(f"→ {predicted}") <= room:
+        return true, f"→ {predicted}"
+    return (f"{true} →" if texts.width(f"{true} →") <= room else true), predicted

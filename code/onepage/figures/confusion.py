@@ -1,27 +1,30 @@
 """Confusion matrices: shares at half a column for the page, shares and counts in every cell at a column's width.
 
 The ten classes of CIFAR-10 stand in an order that puts look-alikes side by side: a block of vehicles, then a block of
-animals, each outlined. Other classes keep their order.
+animals, each outlined. Other classes keep their order. What is right is grey; colour is for mistakes alone, so that a
+share of 1 % and one of 3 % differ, and the two classes that are taken for one another most are marked.
 """
 
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import PowerNorm
+from matplotlib.colors import Normalize
 from matplotlib.patches import Rectangle
 
 from onepage.figures import text as texts
 from onepage.figures.sheet import FULL, HALF, HEADER, Book, Sheet
-from onepage.figures.style import INK, IRIDESCENT, LINE_PT, MUTED, PT_PER_MM
+from onepage.figures.style import INK, IRIDESCENT, LINE_PT, MUTED, PT_PER_MM, RED
 from onepage.figures.text import percent
 
 VEHICLES = ("airplane", "ship", "automobile", "truck")
 ANIMALS = ("bird", "frog", "deer", "horse", "cat", "dog")
-NORM = PowerNorm(0.5, 0, 100)  # the mistakes are small shares: the square root lets them be seen
-DARK = 0.18  # relative luminance, below which white text stands out more than dark
+RIGHT = "#e2e2e2"  # of the cells on the diagonal
+LEAST = 4.0  # percent: the colours reach at least so far, so that rare mistakes stay pale
+DARK = 0.21  # relative luminance, below which white text stands out more than our ink
 STEP = LINE_PT / PT_PER_MM
 Place = tuple[float, float, float, float]  # left, top, width, height in mm
+Cells = list[tuple[int, int]]  # row, column
 
 
 def draw_all(book: Book) -> None:
@@ -30,31 +33,56 @@ def draw_all(book: Book) -> None:
     blocks = sorted(names) == sorted(VEHICLES + ANIMALS)
     order = [names.index(name) for name in VEHICLES + ANIMALS] if blocks else list(range(len(names)))
     counts = np.array(test["confusion"])[np.ix_(order, order)]
+    pair = _most_confused(np.array(test["confusion"]))
+    marked = [(order.index(i), order.index(j)) for i, j in pair]
     alt = _alt(test, names)
     shown = [names[i] for i in order]
-    _shares(book, counts, shown, blocks, alt)
-    _counts(book, counts, shown, blocks, alt)
+    _shares(book, counts, shown, blocks, marked, alt)
+    _counts(book, counts, shown, blocks, marked, alt)
 
 
-def _shares(book: Book, counts: np.ndarray, names: list[str], blocks: bool, alt: str) -> None:
+def _most_confused(counts: np.ndarray) -> Cells:
+    """(true, predicted) of the most frequent mistake, of equals the first, as in top_confusions, and of its converse;
+    only what was made, so none where there is no mistake."""
+    mistakes = counts * ~np.eye(len(counts), dtype=bool)
+    i, j = (int(place) for place in np.unravel_index(mistakes.argmax(), mistakes.shape))
+    return [cell for cell in ((i, j), (j, i)) if mistakes[cell]]
+
+
+def _shares(book: Book, counts: np.ndarray, names: list[str], blocks: bool, marked: Cells, alt: str) -> None:
     totals = counts.sum(1)
-    same = len(set(totals.tolist())) == 1  # then a share is a count as well
-    sheet = book.sheet(HALF, HALF, f"% of {totals[0]:,} images a row" if same else "% of true class (row)")
+    title = "% of each true class (row)" if book.generated else "Percent of each true class (row)"
+    sheet = book.sheet(HALF, HALF, title)
     right = 3.9 if blocks else 0.8
     shown = [texts.fit(name, 34) for name in names]
-    left = max(texts.width(name) for name in shown) / PT_PER_MM + 1.6
-    foot = left + STEP - 0.6
-    place = left, HEADER, HALF - left - right, HALF - HEADER - foot
+    wide = [texts.width(name) / PT_PER_MM for name in shown]
+    # What the names are of stands beside the animals, whose names are short; without them, beside all.
+    first = len(VEHICLES) if blocks else 0
+    beside = max(wide[first:]) + 1.6
+    left = max(*wide, beside + STEP - 1.2) + 1.6
+    place = left, HEADER, HALF - left - right, HALF - HEADER - left - 0.4
     share = 100 * counts / np.maximum(1, totals[:, None])
     text = [[f"{int(value + 0.5)}" if value >= 0.5 else "" for value in row] for row in share]
-    axes = _heat(sheet, place, share, shown, annot=np.array(text), fmt="s", annot_kws={"size": 6.5})
-    sheet.text(left + place[2] / 2, HALF - 2.8, "predicted class", colour=MUTED, align="center")
+    axes = _heat(sheet, place, share, shown, marked, annot=np.array(text), fmt="s", annot_kws={"size": 6.5})
+    ink = _ink(share)
+    for written in axes.texts:  # seaborn's own threshold suits black
+        x, y = written.get_position()
+        written.set_color(ink[int(y)][int(x)])
+    for i, value in enumerate(np.diag(share)):
+        # Nothing rounds up to all, and three digits are wider than a cell.
+        label = "all" if value == 100 else f"{min(99, int(value + 0.5))}" if totals[i] else ""
+        axes.text(i + 0.5, i + 0.5, label, ha="center", va="center", fontweight="bold")
+    along = (first + len(names)) / 2 / len(names)
+    across, down = left - beside - STEP / 2, HEADER + place[3] + beside
+    sheet.text(left + along * place[2], down, "predicted class", colour=MUTED, align="center")
+    middle = HEADER + along * place[3]
+    sheet.text(across, middle, "true class", colour=MUTED, rotation=90, align="center", valign="center")
     if blocks:
         _blocks(sheet, axes, place, HALF - right + 0.7)
     book.add("confusion_matrix", sheet, alt)
 
 
-def _counts(book: Book, counts: np.ndarray, names: list[str], blocks: bool, alt: str) -> None:
+def _counts(book: Book, counts: np.ndarray, names: list[str], blocks: bool, marked: Cells, alt: str) -> None:
     """Share over count in each cell; recall at the end of each row, precision at the foot of each column."""
     n = len(names)
     totals, predicted = counts.sum(1), counts.sum(0)
@@ -66,15 +94,15 @@ def _counts(book: Book, counts: np.ndarray, names: list[str], blocks: bool, alt:
     foot = names_width + 2 * STEP + 0.4
     place = side, top, FULL - side - right, n * cell
     sheet = book.sheet(FULL, round(top + n * cell + foot + 0.4, 1), "% of true class (row), over the number of images")
-    axes = _heat(sheet, place, share, shown)
+    axes = _heat(sheet, place, share, shown, marked)
     axes.tick_params(axis="x", pad=1.2 + LINE_PT)
     width = place[2] / n
-    dark = IRIDESCENT(NORM(share))[..., :3] ** 2.2 @ (0.2126, 0.7152, 0.0722) < DARK  # as in sRGB, nearly
+    ink = _ink(share)
     for i in range(n):
         for j in range(n):
             if counts[i, j]:
                 x, y = side + (j + 0.5) * width, top + i * cell + 0.3
-                colour = "white" if dark[i, j] else INK
+                colour = ink[i][j]
                 label = f"{share[i, j]:.1f}" if share[i, j] < 99.95 else "100"
                 sheet.text(x, y, label, colour=colour, weight="bold", align="center")
                 sheet.text(x, y + STEP, f"{counts[i, j]}", colour=colour, align="center")
@@ -93,12 +121,30 @@ def _counts(book: Book, counts: np.ndarray, names: list[str], blocks: bool, alt:
     book.add("confusion_counts", sheet, f"With the number of images in every cell. {alt}")
 
 
-def _heat(sheet: Sheet, place: Place, share: np.ndarray, names: list[str], **annotation: Any) -> Axes:
+def _norm(share: np.ndarray) -> Normalize:
+    """From no mistake to a little above the most frequent one, which then is dark and not black."""
+    mistakes = share * ~np.eye(len(share), dtype=bool)
+    return Normalize(0, max(LEAST, 1.1 * float(mistakes.max())))
+
+
+def _ink(share: np.ndarray) -> list[list[str]]:
+    """The colour of the text of each cell."""
+    dark = IRIDESCENT(_norm(share)(share))[..., :3] ** 2.2 @ (0.2126, 0.7152, 0.0722) < DARK  # as in sRGB, nearly
+    return [["white" if dark[i, j] and i != j else INK for j in range(len(share))] for i in range(len(share))]
+
+
+def _heat(sheet: Sheet, place: Place, share: np.ndarray, names: list[str], marked: Cells, **annotation: Any) -> Axes:
+    """The matrix without text on its diagonal; the cells ``marked`` are outlined."""
     import seaborn  # here, because it brings pandas and takes a second to import
 
     axes = sheet.axes(*place)
-    look = {"cmap": IRIDESCENT, "norm": NORM, "cbar": False, "linewidths": 0.4, "linecolor": "#e6e6e6"}
-    seaborn.heatmap(share, ax=axes, xticklabels=names, yticklabels=names, **look, **annotation)
+    look = {"cmap": IRIDESCENT, "norm": _norm(share), "cbar": False, "linewidths": 0.4, "linecolor": "#e6e6e6"}
+    diagonal = np.eye(len(names), dtype=bool)
+    seaborn.heatmap(share, ax=axes, mask=diagonal, xticklabels=names, yticklabels=names, **look, **annotation)
+    for i in range(len(names)):
+        axes.add_patch(Rectangle((i, i), 1, 1, fc=RIGHT, ec="white", lw=0.4))
+    for row, column in marked:
+        axes.add_patch(Rectangle((column, row), 1, 1, fill=False, ec=RED, lw=1.5, clip_on=False, zorder=4))
     axes.tick_params(length=0, pad=1.2)
     axes.set_xticklabels(names, rotation=90)
     axes.set_yticklabels(names, rotation=0)
@@ -128,7 +174,7 @@ def _alt(test: dict[str, Any], names: list[str]) -> str:
         pair = test["top_confusions"][0]
         alt += (
             f"Most confused: {pair['true']} taken for {pair['predicted']}, {pair['count']} images "
-            f"({pair['share']:.1%} of that class)."
+            f"({pair['share']:.1%} of that class), outlined."
         )
     else:
         alt += "No image is misclassified."

@@ -160,3 +160,30 @@ def label_ends(
         for k, line in enumerate(labels[i]):
             weight = "bold" if k == 0 else "normal"
             sheet.text(x, centres[i] - heights[i] / 2 + k * step, line, colour=colour, weight=weight)
+
+
+def label_level(
+    sheet: Sheet, axes: Axes, level: float, label: str, steps: Sequence[float], lines: Sequence[np.ndarray]
+) -> None:
+    """Write ``label`` at a level line of the panel, at whichever of its ends, over or under it, is farthest from the
+    curves ``lines``, each (seeds, steps); over the line at the left where all are as near."""
+    box, (low, high), (start, end) = axes.get_position(), axes.get_ylim(), axes.get_xlim()
+    left, right = box.x0 * sheet.width, box.x1 * sheet.width
+    top, bottom = (1 - box.y1) * sheet.height, (1 - box.y0) * sheet.height
+    wide, step = texts.width(label) / PT_PER_MM, LINE_PT / PT_PER_MM
+    y = bottom - (level - low) / (high - low) * (bottom - top)
+    means = [line.mean(axis=0) for line in lines]
+    places = []
+    for at_left in (True, False):
+        x = left + 0.6 if at_left else right - wide - 0.3
+        span = np.linspace(x, x + wide, 15)
+        across = start + (span - left) / (right - left) * (end - start)
+        # A curve is only where it was recorded: before its first record there is none.
+        inside = across[(across >= steps[0]) & (across <= steps[-1])]
+        heights = [bottom - (np.interp(inside, steps, mean) - low) / (high - low) * (bottom - top) for mean in means]
+        for up in (y - step, y + 0.2):
+            gaps = np.concatenate([np.maximum(up - each, each - up - step) for each in heights])
+            places.append((min(2.0, float(np.nanmin(gaps, initial=2.0))), x, up))
+    places = [place for place in places if top - step / 2 <= place[2] and place[2] + step <= bottom] or places
+    _, x, up = max(places, key=lambda place: place[0])  # of equals the first
+    sheet.text(x, up, label)

@@ -13,12 +13,14 @@ from onepage.figures.sheet import HALF, HEADER, Book, Sheet
 from onepage.figures.style import BLUE, INK, LINE_PT, MUTED, PT_PER_MM, RED, YLORBR
 from onepage.figures.text import percent
 
-PIXELS = 192  # side of an enlarged picture: six times CIFAR's 32, and about 300 dpi at 15 mm
+PIXELS = 192  # side of an enlarged picture: six times CIFAR's 32, and about 300 dpi at 16 mm
 PALE = 135  # grey of what is black in the image; white stays white
 STEP = LINE_PT / PT_PER_MM
-UPSAMPLING = "bilinear upsampling; each map to its own max"
-EDGE, SIDE, GAP = 0.9, 12.9, 1.0  # mm: margin, side of a picture, space between two maps
-COLUMNS = (EDGE, HALF - EDGE - 2 * SIDE - GAP, HALF - EDGE - SIDE)
+UPSAMPLING = "bilinear upsampling"
+OWN = "each map to its own maximum"  # so that no colour says how strongly a class is supported beside another
+EDGE, GAP = 0.9, 1.0  # mm, of whatever is drawn here or of an answer: margin, space between two maps
+SIDE, SIDE_RIGHT = 15.3, 17.8  # mm, the side of a map: of four, of two (the class predicted is the true one)
+INNER, OUTER = 0.7, 0.6  # mm: between two maps, and at the margins
 
 
 def draw_all(book: Book, explain: dict[str, np.ndarray]) -> None:
@@ -46,39 +48,66 @@ def _glaze(grey: np.ndarray, heat: np.ndarray) -> np.ndarray:
 
 
 def _draw(book: Book, k: int, explain: dict[str, np.ndarray], names: list[str]) -> None:
+    """A row of maps for each class, a column for each layer; where the class is the true one, a row for each layer.
+
+    On the left the image, and under it what the colours mean.
+    """
     true, predicted = int(explain["labels"][k]), int(explain["predicted"][k])
     probability, image = explain["probabilities"][k], explain["images"][k]
     layers = [str(layer) for layer in explain["layers"]][:2]
     right = true == predicted
     sheet = book.sheet(HALF, HALF, f"Grad-CAM, test image {int(explain['index'][k])}")
-    for i, layer in enumerate(layers, start=1):
-        rows, columns = explain[f"cam_{layer}_predicted"][k].shape
-        sheet.text(COLUMNS[i] + SIDE / 2, HEADER, f"{layer}, {rows}×{columns}", colour=MUTED, align="center")
-    sheet.text(COLUMNS[0] + SIDE / 2, HEADER, "image", colour=MUTED, align="center")
-    sheet.image(COLUMNS[0], HEADER + 2 * STEP, SIDE, SIDE, image)
+    sizes = ["{}×{}".format(*explain[f"cam_{layer}_predicted"][k].shape) for layer in layers]
     if right:
         shown = [("predicted", predicted, "right: ", INK)]
+        side, first = SIDE_RIGHT, HEADER + STEP
+        places = [(HALF - OUTER - side, first + i * (side + STEP + 0.2)) for i in range(2)]
     else:
         shown = [("predicted", predicted, "predicted: ", RED), ("true", true, "true: ", BLUE)]
+        side, first = SIDE, HEADER + 2 * STEP
+        places = [(HALF - OUTER - (2 - i) * side - (1 - i) * INNER, first) for i in range(2)]
+    for (x, y), layer, size in zip(places, layers, sizes, strict=False):
+        line = y - STEP if right else HEADER
+        sheet.text(x + side / 2, line, f"{layer}, {size}", colour=MUTED, align="center")
     said = []
     for number, (kind, which, word, colour) in enumerate(shown):
-        y = HEADER + STEP + number * (SIDE + STEP + 0.4)
+        down = number * (side + STEP + 0.3)
+        x, room = (OUTER, HALF - 3 * OUTER - side) if right else (places[0][0], 2 * side + INNER)
         share = f" {percent(probability[which])}"
-        room = (2 * SIDE + GAP) * PT_PER_MM - texts.width(word + share)
-        sheet.text(COLUMNS[1], y, word + texts.fit(names[which], room) + share, colour=colour)
-        for i, layer in enumerate(layers, start=1):
+        room = room * PT_PER_MM - texts.width(word + share)
+        sheet.text(x, first + down - STEP, word + texts.fit(names[which], room) + share, colour=colour)
+        for (x, y), layer, size in zip(places, layers, sizes, strict=False):
             cam = explain[f"cam_{layer}_{kind}"][k]
-            draw_map(sheet, COLUMNS[i], y + STEP, image, cam)
-            said.append(f"{layer} ({cam.shape[0]}×{cam.shape[1]}) for {names[which]}: {where(cam)}")
-    _probabilities(sheet, HEADER + 2 * STEP + SIDE, probability, names, predicted, true)
-    draw_scale(sheet, HALF - 2 * STEP - 0.2)
-    sheet.text(EDGE, HALF - STEP - 0.2, UPSAMPLING, colour=MUTED)
+            draw_map(sheet, x, y + down, image, cam, side)
+            said.append(f"{layer} ({size}) for {names[which]}: {where(cam)}")
+    width = places[0][0] - OUTER - (1.6 if right else 0.9)
+    of_image = min(width, side)
+    if not right:
+        sheet.text(OUTER + of_image / 2, HEADER + STEP, "image", colour=MUTED, align="center")
+    sheet.image(OUTER, first, of_image, of_image, image)
+    _legend(sheet, OUTER, first + of_image + 0.6, width)
     verdict = "right" if right else f"wrong, the true class {names[true]} got {percent(probability[true])}"
     alt = (
-        f"Grad-CAM heat maps, bilinearly enlarged, over test image {int(explain['index'][k])}, predicted "
+        f"Grad-CAM heat maps, bilinearly enlarged, {OWN}, over test image {int(explain['index'][k])}, predicted "
         f"{names[predicted]} with {percent(probability[predicted])} ({verdict}). Strongest evidence, {'; '.join(said)}."
     )
     book.add(f"gradcam_{k}", sheet, alt)
+
+
+def _legend(sheet: Sheet, x: float, y: float, width: float) -> None:
+    """What colour and line mean, in lines at most ``width`` mm wide."""
+    sheet.text(x, y, "evidence")
+    label = "max"
+    start, end = x + 2.0, x + min(width, 16.0) - texts.width(label) / PT_PER_MM - 0.6
+    sheet.text(x, y + STEP, "0")
+    _bar(sheet, start, y + STEP + 0.45, end - start)
+    sheet.text(end + 0.6, y + STEP, label)
+    y += 2 * STEP
+    for said, colour in (("line at half", INK), (OWN, INK), (UPSAMPLING, MUTED)):
+        for line in texts.wrap(said, width * PT_PER_MM):
+            sheet.text(x, y, line, colour=colour)
+            y += STEP
+        y += 0.5
 
 
 def draw_map(
@@ -98,50 +127,23 @@ def draw_map(
         axes.set_axis_off()
 
 
-def _probabilities(
-    sheet: Sheet, y: float, probability: np.ndarray, names: list[str], predicted: int, true: int
-) -> None:
-    """The most probable classes as thin bars: under the image, or across the sheet where there is no second row.
-
-    The true class is among them, last, however improbable it was.
-    """
-    x, wide = COLUMNS[0], predicted == true
-    count = 4 if wide else 3
-    ranked = [int(which) for which in np.argsort(-probability, kind="stable")]
-    listed = sorted(ranked[:count], key=ranked.index)
-    if true not in listed:
-        listed[-1] = true
-    width = HALF - 2 * x if wide else SIDE
-    y += 0.9 if wide else 0.4
-    for rank, which in enumerate(listed):
-        share, label = float(probability[which]), percent(probability[which])
-        colour = INK if wide else {predicted: RED, true: BLUE}.get(which, INK)
-        if wide:
-            line = y + rank * (STEP + 0.75)
-            bar_x, bar_width, bar_y = x + 13.0, width - 13.0 - 7.4, line + 0.75
-            sheet.text(x, line, texts.fit(names[which], 12.4 * PT_PER_MM))
-            sheet.text(HALF - x, line, label, align="right")
-        else:
-            line = y + rank * (STEP + 1.6)
-            bar_x, bar_width, bar_y = x, width, line + STEP + 0.1
-            sheet.text(x, line, texts.fit(names[which], width * PT_PER_MM), colour=colour)
-        height = 1.3 if wide else 0.8
-        sheet.bar(bar_x, bar_y, bar_width, height, "#e8e8e8")
-        sheet.bar(bar_x, bar_y, share * bar_width, height, "#444444" if colour == INK else colour)
-
-
 def draw_scale(sheet: Sheet, y: float) -> None:
-    """The colour bar, with what colour and line mean."""
-    x, width, top, height = 14.6, 9.0, y + 0.45, 1.8
+    """The colour bar, with what colour and line mean, in one line."""
+    x, width = 14.6, 9.0
     sheet.text(EDGE, y, "evidence")
     sheet.text(x - 0.6, y, "0", align="right")
+    _bar(sheet, x, y + 0.45, width)
+    sheet.text(x + width + 0.6, y, "max, line at half")
+
+
+def _bar(sheet: Sheet, x: float, top: float, width: float) -> None:
+    height = 1.8
     heat = np.linspace(0, 1, 64)[None, :]
     sheet.image(x, top, width, height, _glaze(np.full_like(heat, 255), heat))
     for edge in (top, top + height):
         sheet.line([x, x + width], [edge, edge], colour=MUTED, width=0.3)
     sheet.line([x, x], [top, top + height], colour=MUTED, width=0.3)
     sheet.line([x + width / 2] * 2, [top - 0.2, top + height + 0.2])
-    sheet.text(x + width + 0.6, y, "max, line at half")
 
 
 def where(cam: np.ndarray) -> str:

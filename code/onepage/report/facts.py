@@ -93,12 +93,14 @@ def cls_facts(metrics: Mapping[str, Any], provenance: Mapping[str, Any], page: M
         facts["tta_shifts_accuracy"] = percent(test["tta_shifts"]["accuracy"], 2)
     pairs = test["top_confusions"]
     if pairs and wrong:
-        top = pairs[0]
+        top, names = pairs[0], [row["name"] for row in test["per_class"]]
+        back = test["confusion"][names.index(top["predicted"])][names.index(top["true"])]
         facts |= {
             "confused_true": shorten(top["true"]),
             "confused_predicted": shorten(top["predicted"]),
             "confused_count": number(top["count"]),
             "confused_share": percent(top["share"]),
+            "confused_back": number(back),
             "confused_n": number(next(row["n"] for row in classes if row["name"] == top["true"])),
         }
         if len(pairs) >= 3:
