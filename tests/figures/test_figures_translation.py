@@ -1,6 +1,7 @@
 """Pictures of a translator: no text over another or the edge, scores in place, examples whole, masks spelled out."""
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -21,7 +22,9 @@ def edit(run, change):
 
 
 @pytest.mark.parametrize(
-    "case", ["mt", "mt tame", "mt generated", "earlier evaluation", "few sentences", "long", "low"]
+    "case",
+    ["mt", "mt tame", "mt generated", "earlier evaluation", "few sentences", "long", "low"]
+    + ["near the floor", "one set", "own data", "four sets", "nothing published", "tiny"],
 )
 def test_no_text_meets_another_or_the_edge_in_scores_examples_and_masks(case, copy, draw):
     run = copy(case if case.startswith("mt") else "mt tame")
@@ -40,7 +43,23 @@ def test_no_text_meets_another_or_the_edge_in_scores_examples_and_masks(case, co
                 part["bleu_by_length"] = []
         if case == "low":  # under the floor, which then stands at the right
             test["bleu"] |= {"score": 9.3, "interval": [8.1, 10.4]}
-            test["bleu_lc_norm_tok"]["score"] = 9.9
+            test["bleu_lc_norm_tok"] |= {"score": 9.9, "interval": [8.6, 11.0]}
+        if case == "near the floor":  # no room on its right
+            test["bleu"] |= {"score": 16.3, "interval": [14.1, 18.4]}
+        if case == "one set":
+            metrics["tests"] = {metrics["headline"]: test}
+        if case == "own data":  # of which no lc.norm.tok is measured
+            metrics |= {"set": "own", "tests": {metrics["headline"]: test | {"bleu_lc_norm_tok": None}}}
+        if case == "four sets":
+            metrics["tests"] |= {"test_2018_flickr_of_a_long_name": metrics["tests"]["test_2017_flickr"]}
+            test["bleu_by_length"].append(test["bleu_by_length"][-1])
+        if case == "nothing published":
+            metrics["tgt"] = "cs"
+        if case == "tiny":  # intervals that pass 0
+            for part in metrics["tests"].values():
+                part["n"] = 3
+                part["bleu"] |= {"score": 2.1, "interval": [-3.0, 12.5]}
+                part["bleu_lc_norm_tok"] |= {"score": 2.4, "interval": [-3.5, 13.0]}
         if case == "long":
             for example in metrics["examples"]:
                 example["output"] = "Donaudampfschifffahrtsgesellschaft und noch mehr davon " * 5
@@ -60,63 +79,117 @@ def written(sheet):
     return [text for text, _ in texts_of(sheet)]
 
 
-def test_the_report_has_each_set_each_length_and_each_precision(copy, draw):
+def lines_of(sheet, kind):
+    return [line for line in plot(sheet).lines if line.get_gid() == kind]
+
+
+def marks_of(sheet, kind, **wanted):
+    """[(x, y)] of the marks of a kind, from the top of the picture down; of those that look as ``wanted``."""
+    lines = [line for line in plot(sheet).lines if line.get_marker() == kind]
+    chosen = [line for line in lines if all(getattr(line, f"get_{name}")() == look for name, look in wanted.items())]
+    return [(float(line.get_xdata()[0]), float(line.get_ydata()[0])) for line in chosen]
+
+
+def test_the_report_has_each_set_and_each_length_and_the_sheet_of_all_scores_the_precisions(copy, draw):
     run = copy("mt tame")
     metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     drawn = draw(run)
     words = written(drawn.sheets["bleu_report"])
     for test in metrics["tests"].values():
-        assert f"{test['bleu']['score']:.1f}" in words and f"{test['n']:,}" in words
+        shown = {f"{test['bleu']['score']:.1f}", f"{test['bleu_lc_norm_tok']['score']:.1f}", f"{test['n']:,}"}
+        assert shown <= set(words)
+    assert words.count("lc.norm.tok") == len(metrics["tests"])
+    assert words.count("BLEU") == 2 and words.count("n") == 1  # a column and the axis; a column
     test = metrics["tests"][metrics["headline"]]
     for row in test["bleu_by_length"]:
         assert {bleu.span(row), f"{row['bleu']:.1f}", str(row["n"])} <= set(words)
-    assert {f"{value:.0f}" for value in test["bleu"]["precisions"]} <= set(words)
-    assert f"brevity {test['bleu']['brevity_penalty']:.2f}" in words
-    alt = drawn.alt["bleu_sets"]
+    alt, words = drawn.alt["bleu_sets"], written(drawn.sheets["bleu_sets"])
     for part in metrics["tests"].values():
+        precisions = [f"{value:.1f}" for value in part["bleu"]["precisions"]]
+        assert set(precisions) <= set(words)
+        assert any(text.startswith(f"brevity penalty {part['bleu']['brevity_penalty']:.3f} (") for text in words)
+        assert f"{', '.join(precisions)} %, brevity penalty {part['bleu']['brevity_penalty']:.3f}" in alt
         for key in ("bleu", "bleu_lc_norm_tok", "chrf2", "ter"):
             low, high = part[key]["interval"]
             assert f"{part[key]['score']:.1f} ({low:.1f} to {high:.1f})" in alt
 
 
-def test_dots_and_intervals_lie_where_metrics_json_has_them(copy, draw):
+def test_marks_and_intervals_lie_where_metrics_json_has_them(copy, draw):
     run = copy("mt tame")
     metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     test = metrics["tests"][metrics["headline"]]
-    axes = plot(draw(run).sheets["bleu_report"])
-    dots = [float(line.get_xdata()[0]) for line in axes.lines if line.get_marker() == "o"]
-    bars = [[float(x) for x in line.get_xdata()] for line in axes.lines if len(line.get_xdata()) == 2]
-    assert dots == [part["bleu"]["score"] for part in metrics["tests"].values()] + [
-        row["bleu"] for row in test["bleu_by_length"]
-    ]
-    intervals = [part["bleu"]["interval"] for part in metrics["tests"].values()]
-    intervals += [row["interval"] for row in test["bleu_by_length"]]
-    assert [bar for bar in bars if bar != [bleu.FLOOR] * 2] == intervals
-    assert [bleu.FLOOR] * 2 in bars
-    low, high = axes.get_xlim()
-    assert all(low <= x <= high for x in [*dots, *(x for bar in bars for x in bar)])
+    sheet = draw(run).sheets["bleu_report"]
+    lengths = [{"score": row["bleu"], "interval": row["interval"]} for row in test["bleu_by_length"]]
+    rows = [part[key] for part in metrics["tests"].values() for key in ("bleu", "bleu_lc_norm_tok")] + lengths
+    marks = marks_of(sheet, "o")
+    assert [x for x, _ in marks] == [row["score"] for row in rows]
+    intervals = lines_of(sheet, "interval")
+    assert [list(map(float, line.get_xdata())) for line in intervals] == [row["interval"] for row in rows]
+    assert [set(line.get_ydata()) for line in intervals] == [{y} for _, y in marks]  # each on its own row
+    assert [list(line.get_xdata()) for line in lines_of(sheet, "floor")] == [[bleu.FLOOR] * 2]
+    low, high = plot(sheet).get_xlim()
+    assert all(low <= x <= high for x in [*(x for x, _ in marks), *(x for row in rows for x in row["interval"])])
+    assert all(b[1] - a[1] >= bleu.LEAST for a, b in pairwise(marks))  # mm: no mark hangs between two rows
 
 
-def test_published_results_stand_beside_the_pair_they_are_of_and_no_other(copy, draw):
+def test_lc_norm_tok_is_open_and_alone_has_published_results_in_its_row(copy, draw):
+    run = copy("mt tame")
+    metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    sheet = draw(run).sheets["bleu_report"]
+    rings = marks_of(sheet, "o", markerfacecolor="white")
+    assert [x for x, _ in rings] == [part["bleu_lc_norm_tok"]["score"] for part in metrics["tests"].values()]
+    ticks = marks_of(sheet, "|")
+    assert [x for x, _ in ticks] == list(bleu.PUBLISHED["en-de"].values())
+    assert [y for _, y in ticks] == [y for _, y in rings]
+
+
+def test_published_results_are_named_beside_the_pair_they_are_of_and_no_other(copy, draw):
+    run = copy("mt tame")
+    drawn = draw(run)
+    assert bleu.PUBLISHED_BY in written(drawn.sheets["bleu_report"]) and bleu.PUBLISHED_BY in drawn.alt["bleu_report"]
+    assert "; published 41.0)" in drawn.alt["bleu_report"]
+    edit(run, lambda metrics: metrics.update(tgt="fr"))
+    drawn = draw(run)
+    assert not marks_of(drawn.sheets["bleu_report"], "|")
+    assert (
+        bleu.PUBLISHED_BY not in written(drawn.sheets["bleu_report"]) and "; published" not in drawn.alt["bleu_report"]
+    )
+    assert not lines_of(drawn.sheets["bleu_report"], "floor")  # which is claimed from English to German
+    assert "floor" not in drawn.alt["bleu_report"]
+
+
+def test_an_interval_of_few_sentences_ends_at_zero_and_stays_off_the_labels(copy, draw):
+    run = copy("mt tame")
+    edit(run, lambda metrics: metrics["tests"]["test_2017_flickr"]["bleu"].update(score=2.1, interval=[-3.0, 7.5]))
+    sheet = draw(run).sheets["bleu_report"]
+    assert plot(sheet).get_xlim()[0] == 0
+    assert [0.0, 7.5] in [list(map(float, line.get_xdata())) for line in lines_of(sheet, "interval")]
+
+
+def test_of_more_sets_than_legible_rows_the_last_are_left_to_the_sheet_of_all_scores(copy, draw):
     run = copy("mt tame")
 
-    def marks():
-        lines = plot(draw(run).sheets["bleu_report"]).lines
-        return [float(line.get_xdata()[0]) for line in lines if line.get_marker() == "|"]
+    def change(metrics):
+        metrics["tests"] |= {"test_2018": metrics["tests"]["test_2017_flickr"]}
+        test = metrics["tests"][metrics["headline"]]
+        test["bleu_by_length"] = [test["bleu_by_length"][0] | {"min": low} for low in range(1, 6)]
 
-    assert marks() == list(bleu.PUBLISHED["en-de"].values())
-    edit(run, lambda metrics: metrics.update(tgt="fr"))
-    assert marks() == []
-    drawn = draw(run)
-    assert "published" not in written(drawn.sheets["bleu_report"])
-    assert "floor" not in drawn.alt["bleu_report"]  # which is claimed from English to German
+    edit(run, change)
+    sheets = draw(run).sheets
+    assert not {"2018", "2017 MSCOCO"} <= set(written(sheets["bleu_report"]))
+    assert "2017 Flickr" in written(sheets["bleu_report"])
+    assert any(text.startswith("2018, ") for text in written(sheets["bleu_sets"]))
+    edit(run, lambda metrics: [part.update(bleu_lc_norm_tok=None) for part in metrics["tests"].values()])
+    assert {"2018", "2017 MSCOCO"} <= set(written(draw(run).sheets["bleu_report"]))
 
 
 def test_generated_sentences_have_no_floor_and_nothing_published(copy, draw):
     run = copy("mt generated")
     drawn = draw(run)
     words = written(drawn.sheets["bleu_report"])
-    assert not {"floor", "published", "lc.norm.tok"} & set(words)
+    assert not {f"floor {bleu.FLOOR:g}", bleu.PUBLISHED_BY, "lc.norm.tok"} & set(words)
+    assert not lines_of(drawn.sheets["bleu_report"], "floor") and not marks_of(drawn.sheets["bleu_report"], "|")
+    assert {"test", "BLEU", "n"} <= set(words)
     assert "published" not in drawn.alt["bleu_report"] + drawn.alt["bleu_sets"]
 
 

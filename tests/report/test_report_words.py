@@ -43,10 +43,11 @@ def test_captions_say_what_to_see_in_this_runs_pictures(real: Case) -> None:
 @pytest.mark.parametrize(
     ("scores", "says"),
     [
-        ((40.0, 39.0, 20.0, 18.0), "Falls most, 39.0 to 20.0, at 17–24 source words."),
-        ((30.0, 34.0, 33.5, 32.0), "Falls most, 33.5 to 32.0, at 25 or more source words."),
-        ((30.0, 34.0, 33.5, 40.0), "On test 2016 also chrF2"),  # the highest at the longest: no fall with length
-        ((), "On test 2016 also chrF2"),
+        ((40.0, 39.0, 20.0, 18.0), "The score falls most, from 39.0 to 20.0, at 17–24 source words."),
+        ((30.0, 34.0, 33.5, 32.0), "The score falls most, from 33.5 to 32.0, at 25 or more source words."),
+        ((30.0, 34.0, 33.5, 40.0), "The score is highest, 40.0, at 25 or more source words."),  # no fall with length
+        ((30.0,), "The outputs also score chrF2"),
+        ((), "The outputs also score chrF2"),
     ],
 )
 def test_the_caption_of_bleu_names_the_length_where_it_falls(scores: tuple[float, ...], says: str, fresh: Case) -> None:
@@ -59,7 +60,8 @@ def test_the_caption_of_bleu_names_the_length_where_it_falls(scores: tuple[float
         ]
 
     change_run(fresh, "mt", change)
-    assert _captions(fresh)["bleu_report"].startswith(says)
+    caption = _captions(fresh)["bleu_report"]
+    assert caption.startswith(says) and (says.endswith(".") or caption.endswith(" on test 2016."))
 
 
 @pytest.mark.parametrize(
@@ -235,6 +237,16 @@ def test_a_run_evaluated_before_shifts_were_averaged_has_its_page_without_them(f
     without = [fact["label"] for fact in values_of(fresh)["sections"][0]["facts"]]
     assert [label for label in labels if label not in without] == ["mirror, shifts"]
     assert "six views" not in markdown_of(fresh)
+
+
+def test_markdown_has_what_bleu_is_made_of_for_every_test_set(real: Case) -> None:
+    tests = json.loads((real[2] / "metrics.json").read_text())["tests"]
+    rows = [line.strip("| ").split(" | ") for line in markdown_of(real).splitlines()]
+    head = next(k for k, row in enumerate(rows) if row[0] == "test set" and "4-grams" in row)
+    for row, test in zip(rows[head + 2 :], tests.values(), strict=False):
+        bleu = test["bleu"]
+        shown = [*(f"{value:.1f}" for value in bleu["precisions"]), f"{bleu['brevity_penalty']:.3f}"]
+        assert row[1:] == [*shown, f"{bleu['hypothesis_length']:,}", f"{bleu['reference_length']:,}"]
 
 
 @pytest.mark.fault("decoded text aimed at Markdown and HTML", "it prints as itself")

@@ -4,20 +4,27 @@ Both are forest plots of scores with their bootstrap 95 % intervals. Only BLEU o
 published results are, so these are marked beside that alone.
 """
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from onepage.figures import text as texts
-from onepage.figures.forest import BAND, BAR, DIAMOND, DOT, GAP, STEP, TICKS, Forest, Row, common_scale, legend
+from onepage.figures.forest import BAND, GAP, STEP, TICK, TICKS, Forest, Row, common_scale, draw_key
 from onepage.figures.sheet import HALF, HEADER, SHEET, Book, Sheet
 from onepage.figures.style import BLUE, INK, MUTED, PT_PER_MM
 
 FLOOR = 15.0  # the claim drawn beside the scores; report/claims.toml is what is checked
 # Text-only Transformer-Tiny of Wu et al. 2021 ("Good for Misconceived Reasons"), BLEU of lc.norm.tok text.
 PUBLISHED = {"en-de": {"test_2016_flickr": 41.02, "test_2017_flickr": 33.36, "test_2017_mscoco": 29.88}}
+PUBLISHED_BY = "Transformer-Tiny, Wu et al. 2021"
 EDGE = 0.6  # mm of margin at left and right
-MOST_SETS, MOST_BINS = 4, 5  # rows of the small picture
+TITLE = 0.5  # mm from the top to the line of the title
+MOST_SETS, MOST_BINS = 4, 5  # of the small picture
+LEAST, MOST = 2.4, 5.2  # mm: height of a row
+APART = 0.3  # heights of a row between two test sets
+PART = 1.6  # mm between test sets and lengths
+FOOT = TICKS + 0.8  # mm under the axis
 
 
 def draw(book: Book) -> None:
@@ -46,55 +53,89 @@ def published(metrics: Mapping[str, Any], test: str) -> float | None:
 
 
 def _report(book: Book) -> None:
-    """Test sets, source lengths of the headline set, and its n-gram precisions, in 45 x 45 mm."""
+    """Test sets, two rows each where lc.norm.tok is measured, and source lengths of the headline set, in 45 x 45 mm."""
     tests, headline = book.metrics["tests"], book.metrics["headline"]
-    sheet = book.sheet(HALF, HALF, "BLEU, 95 % interval")
-    sets = [_set_row(book, name, name == headline) for name in list(tests)[:MOST_SETS]]
+    sheet = book.sheet(HALF, HALF, "By test set, 95 % intervals")
+    # The columns are headed in the line of the title, unless "generated data" stands there.
+    top = HEADER + (STEP if book.generated else 0.0)
+    names = sorted(tests, key=lambda name: name != headline)[:MOST_SETS]  # the headline set is never the one left out
+    sets = [_set_rows(book, name, name == headline) for name in names]
     bins = _length_rows(tests[headline])[:MOST_BINS]
-    beside = any(row.under is not None for row in sets)
-    high = 1.3 if beside else 1.0  # a row of a test set is higher than one of a length by the diamond under its dot
-    units, foot = high * len(sets) + len(bins), 2 * STEP + 0.5
-    pitch = min(4.4, (HALF - HEADER - (2 if bins else 1) * STEP - TICKS - foot - 0.8) / units)
-    y = HEADER
-    if beside:
-        marks = [("cased", DOT), ("lc.norm.tok", DIAMOND)]
-        legend(sheet, EDGE, y, [*marks, ("published", BAR)] if any(row.published for row in sets) else marks)
-    sheet.text(HALF - EDGE, y, "n", colour=MUTED, align="right")
-    y += STEP
-    rows = [*sets, *bins]
-    left = EDGE + min(14.0, max(texts.width(row.label) for row in rows) / PT_PER_MM) + GAP
-    height = units * pitch + (STEP if bins else 0)
-    forest = Forest(sheet, rows, common_scale(rows), x=EDGE, left=left, end=HALF - EDGE, top=y, height=height, ticks=4)
-    for row in sets:
-        forest.draw(row, y, high * pitch)
-        y += high * pitch
-    if bins:
-        title = texts.fit(f"{readable_name(headline)}, by source words", (HALF - 2 * EDGE) * PT_PER_MM, "bold")
-        sheet.text(EDGE, y, title, weight="bold")
+    while len(sets) > 1 and _pitch(sets, bins, top) < LEAST:
+        sets.pop()  # bleu_sets has it
+    pitch = _pitch(sets, bins, top)
+    rows = [*itertools.chain(*sets), *bins]
+    left = EDGE + max(texts.width(row.label, row.weight) for row in rows) / PT_PER_MM
+    left = min(left, EDGE + 14.0) + GAP
+    height = _units(sets, bins) * pitch + _between(sets, bins)
+    scale = common_scale(rows)
+    forest = Forest(
+        sheet, rows, scale, x=EDGE, left=left, end=HALF - EDGE, top=top, height=height, ticks=4, heads=("BLEU", "n")
+    )
+    forest.draw_heads(HEADER if book.generated else TITLE)
+    forest.draw_axis_name("BLEU")
+    y = top
+    for part in sets:
+        y = _draw_rows(forest, part, y, pitch) + APART * pitch
+    y -= APART * pitch
+    if _keyed(sets):
+        draw_key(sheet, left, HALF - EDGE, y + 0.3, TICK, PUBLISHED_BY)
         y += STEP
-        for row in bins:
-            forest.draw(row, y, pitch)
-            y += pitch
-    _precisions(sheet, HALF - foot, tests[headline]["bleu"])
+    if bins:
+        y += PART
+        title = texts.fit(f"By source words, {readable_name(headline)}", (HALF - 2 * EDGE) * PT_PER_MM, "bold")
+        sheet.text(EDGE, y, title, weight="bold")
+        _draw_rows(forest, bins, y + STEP, pitch)
     book.add("bleu_report", sheet, _report_alt(book))
 
 
-def _set_row(book: Book, name: str, strong: bool) -> Row:
+def _draw_rows(forest: Forest, rows: list[Row], y: float, pitch: float) -> float:
+    """Draw rows from y mm on, and return where they end."""
+    forest.draw_guides(y, len(rows) * pitch)
+    for row in rows:
+        forest.draw(row, y, pitch)
+        y += pitch
+    return y
+
+
+def _pitch(sets: list[list[Row]], bins: list[Row], top: float) -> float:
+    """Height of a row in mm, where the rows and what stands between them fill the picture below ``top`` mm."""
+    return min(MOST, (HALF - FOOT - top - _between(sets, bins)) / _units(sets, bins))
+
+
+def _units(sets: list[list[Row]], bins: list[Row]) -> float:
+    """Rows, with the gaps between test sets in heights of a row."""
+    return sum(map(len, sets)) + APART * (len(sets) - 1) + len(bins)
+
+
+def _between(sets: list[list[Row]], bins: list[Row]) -> float:
+    """Height in mm of the key, and of the second title with the gap before it."""
+    return (STEP if _keyed(sets) else 0.0) + (PART + STEP if bins else 0.0)
+
+
+def _keyed(sets: list[list[Row]]) -> bool:
+    return any(row.published is not None for row in itertools.chain(*sets))
+
+
+def _set_rows(book: Book, name: str, strong: bool) -> list[Row]:
+    """A test set's cased score and, where it is measured, the lc.norm.tok one with the published result beside it."""
     test = book.metrics["tests"][name]
-    tok = test.get("bleu_lc_norm_tok")
-    # The floor is a claim about the headline set of the real data, from English to German.
-    claimed = strong and not book.generated and (book.metrics["src"], book.metrics["tgt"]) == ("en", "de")
-    return Row(
-        readable_name(name),
-        test["bleu"]["score"],
-        test["bleu"]["interval"],
-        (f"{test['bleu']['score']:.1f}", f"{test['n']:,}"),
-        colour=BLUE if strong else INK,
-        strong=strong,
-        under=tok["score"] if tok else None,
-        published=published(book.metrics, name),
-        floor=FLOOR if claimed else None,
-    )
+    cased, tok = test["bleu"], test.get("bleu_lc_norm_tok")
+    colour = BLUE if strong else INK
+    cells = (f"{cased['score']:.1f}", f"{test['n']:,}")
+    floor = FLOOR if _claimed(book, name) else None
+    row = Row(readable_name(name), cased["score"], cased["interval"], cells, colour=colour, strong=strong, floor=floor)
+    if not tok:
+        return [row]
+    cells = (f"{tok['score']:.1f}", "")
+    beside = Row("lc.norm.tok", tok["score"], tok["interval"], cells, colour=colour, text=MUTED, hollow=True)
+    return [row, replace(beside, published=published(book.metrics, name))]
+
+
+def _claimed(book: Book, name: str) -> bool:
+    """Whether the floor is a claim about this test set: the headline set of Multi30k, from English to German."""
+    made_of = [book.metrics[key] for key in ("set", "src", "tgt")]
+    return name == book.metrics["headline"] and not book.generated and made_of == ["multi30k", "en", "de"]
 
 
 def _length_rows(test: Mapping[str, Any]) -> list[Row]:
@@ -102,20 +143,6 @@ def _length_rows(test: Mapping[str, Any]) -> list[Row]:
         Row(span(part), part["bleu"], part.get("interval"), (f"{part['bleu']:.1f}", f"{part['n']:,}"), colour=BLUE)
         for part in test["bleu_by_length"]
     ]
-
-
-def _precisions(sheet: Sheet, y: float, bleu: Mapping[str, Any]) -> None:
-    """Precisions of 1- to 4-grams as bars with their value, in one line under a title that has the brevity penalty."""
-    sheet.text(EDGE, y, "n-gram precision, %", weight="bold")
-    sheet.text(HALF - EDGE, y, f"brevity {bleu['brevity_penalty']:.2f}", colour=MUTED, align="right")
-    pitch = (HALF - 2 * EDGE) / len(bleu["precisions"])
-    for k, value in enumerate(bleu["precisions"]):
-        x, number = EDGE + k * pitch, f"{value:.0f}"
-        sheet.text(x, y + STEP, str(k + 1), colour=MUTED)
-        start, room = x + 1.9, pitch - 1.9 - texts.width("100") / PT_PER_MM - 1.0
-        sheet.bar(start, y + STEP + 0.55, room, 1.7, "#eeeeee")
-        sheet.bar(start, y + STEP + 0.55, room * value / 100, 1.7, BLUE)
-        sheet.text(start + room + 0.5, y + STEP, number)
 
 
 def span(part: Mapping[str, Any]) -> str:
@@ -128,24 +155,25 @@ def span(part: Mapping[str, Any]) -> str:
 def _report_alt(book: Book) -> str:
     tests, headline = book.metrics["tests"], book.metrics["headline"]
     parts = [
-        f"{readable_name(name)} {test['bleu']['score']:.1f} ({_bounds(test['bleu'])}; {test['n']} sentences)"
+        f"{readable_name(name)} {test['bleu']['score']:.1f} ({_bounds(test['bleu'])}; {test['n']:,} sentences)"
         for name, test in tests.items()
     ]
-    alt = f"BLEU with 95 % bootstrap intervals: {'; '.join(parts)}."
-    if _set_row(book, headline, True).floor is not None:
-        alt += f" A line marks the claimed floor of {FLOOR:g}."
-    told = []
+    alt = f"BLEU of cased text by test set, with 95 % bootstrap intervals: {'; '.join(parts)}."
+    if _claimed(book, headline):
+        alt += f" A dashed line marks the claimed floor of {FLOOR:g}."
+    told, marked = [], False
     for name, test in tests.items():
-        if test.get("bleu_lc_norm_tok"):
-            known = published(book.metrics, name)
-            beside = "" if known is None else f" (published: {known:.1f})"
-            told.append(f"{readable_name(name)} {test['bleu_lc_norm_tok']['score']:.1f}{beside}")
+        tok = test.get("bleu_lc_norm_tok")
+        if tok:
+            value = published(book.metrics, name)
+            marked = marked or value is not None
+            beside = "" if value is None else f"; published {value:.1f}"
+            told.append(f"{readable_name(name)} {tok['score']:.1f} ({_bounds(tok)}{beside})")
     if told:
         alt += f" Of lc.norm.tok text, which alone compares with published results: {'; '.join(told)}."
-    alt += _lengths(readable_name(headline), tests[headline])
-    precisions = ", ".join(f"{value:.0f}" for value in tests[headline]["bleu"]["precisions"])
-    penalty = tests[headline]["bleu"]["brevity_penalty"]
-    return alt + f" Precision of its 1- to 4-grams: {precisions} %; brevity penalty {penalty:.2f}."
+    if marked:
+        alt += f" Ticks mark what is published: {PUBLISHED_BY}."
+    return alt + _lengths(readable_name(headline), tests[headline])
 
 
 def _bounds(part: Mapping[str, Any]) -> str:
@@ -194,7 +222,7 @@ def _sets(book: Book) -> None:
     if any(test.get("bleu_lc_norm_tok") for test in tests.values()):
         note += " Only lc.norm.tok compares with published results"
         known = [f"{value:.2f}" for name in names if (value := published(book.metrics, name)) is not None]
-        note += f" (bar: Transformer-Tiny, Wu et al. 2021: {', '.join(known)})." if known else "."
+        note += f" (tick: {PUBLISHED_BY}: {', '.join(known)})." if known else "."
     note += " Lengths of few sentences are left out."
     sheet.text(EDGE, height - STEP - 0.4, texts.fit(note, (wide - 2 * EDGE) * PT_PER_MM), colour=MUTED)
     book.add("bleu_sets", sheet, _sets_alt(book))

@@ -1,4 +1,7 @@
-"""A forest plot: a row a score, a dot with its 95 % interval on one scale, and its numbers in columns at the right."""
+"""A forest plot: a row a score, a dot on its 95 % interval on one scale, and its numbers in columns at the right.
+
+Every place is in mm from the top left corner of the sheet, every score in the units of the scale.
+"""
 
 import math
 from collections.abc import Sequence
@@ -16,10 +19,11 @@ MIDDLE = 1.1  # mm from the top of a line to the middle of its small letters
 GAP = 1.2  # mm between labels, plot and columns
 TICKS = 3.3  # mm that the numbers under the axis take
 BAND = "#99aabb"
+GUIDE = "#e4e4e4"
 Look = dict[str, Any]
-DOT: Look = {"marker": "o", "ms": 2.4, "mfc": INK, "mec": INK, "mew": 0.7, "ls": ""}
-DIAMOND: Look = {"marker": "D", "ms": 2.2, "mfc": "white", "mec": INK, "mew": 0.7, "ls": ""}
-BAR: Look = {"marker": "|", "ms": 4.2, "mec": "#996600", "mew": 1.3, "ls": ""}
+DOT: Look = {"marker": "o", "ms": 2.3, "mfc": INK, "mec": INK, "mew": 0.7, "ls": ""}
+RING: Look = DOT | {"mfc": "white", "ms": 2.7}
+TICK: Look = {"marker": "|", "ms": 5.4, "mec": "#aa5500", "mew": 1.6, "ls": ""}
 
 
 @dataclass(frozen=True)
@@ -33,16 +37,22 @@ class Row:
     cells: Sequence[str]
     """Texts of the columns at the right, as many in each row."""
     colour: str = INK
+    """Of the mark."""
+    text: str = INK
+    """Colour of label and numbers."""
     strong: bool = False
     """Label and numbers bold and in ``colour``."""
     hollow: bool = False
-    """A diamond in place of the dot."""
-    under: float | None = None
-    """A second score on the scale, a diamond beneath the dot."""
+    """Measured another way than its neighbours: a ring on a thin line in place of a dot on a band."""
     published: float | None = None
-    """Another's result, a bar: beside the diamond."""
+    """Another's result, an upright tick."""
     floor: float | None = None
     """What is claimed at least, a dashed line."""
+
+    @property
+    def weight(self) -> str:
+        """Of label and numbers."""
+        return "bold" if self.strong else "normal"
 
 
 def common_scale(rows: Sequence[Row]) -> tuple[float, float]:
@@ -50,7 +60,7 @@ def common_scale(rows: Sequence[Row]) -> tuple[float, float]:
     values: list[float] = []
     for row in rows:
         values += [row.score, *(row.interval or ())]
-        values += [value for value in (row.under, row.published, row.floor) if value is not None]
+        values += [value for value in (row.published, row.floor) if value is not None]
     low, high = min(values), max(values)
     start = 0.0 if low < max(10.0, 0.25 * high) else 5.0 * math.floor((low - 2) / 5)
     return start, max(start + 10.0, high + 0.04 * (high - start))
@@ -71,61 +81,90 @@ class Forest:
         top: float,
         height: float,
         ticks: int,
+        heads: Sequence[str] = (),
     ) -> None:
-        self.sheet, self.x, self.left, self.top = sheet, x, left, top
+        """``heads``: what stands over the columns, one for each, or nothing."""
+        self.sheet, self.x, self.left, self.top, self.heads = sheet, x, left, top, heads
         self.columns: list[float] = []  # right edges, the first column first
         for number in reversed(range(len(rows[0].cells))):
             self.columns.insert(0, end)
-            widths = [texts.width(row.cells[number], "bold" if row.strong else "normal") for row in rows]
+            widths = [texts.width(row.cells[number], row.weight) for row in rows]
+            widths += [texts.width(head) for head in heads[number : number + 1]]
             end -= max(widths) / PT_PER_MM + GAP
         self.per_unit = (end - left) / (scale[1] - scale[0])  # mm
-        self.start = scale[0]
+        self.scale = scale
         self.axes = sheet.axes(left, top, end - left, height)
         self.axes.set(xlim=scale, ylim=(height, 0), yticks=[])
         self.axes.spines["left"].set_visible(False)
         self.axes.xaxis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 5, 10], integer=True))
 
+    def draw_heads(self, y: float) -> None:
+        """Write the heads of the columns in the line at y mm."""
+        for right, head in zip(self.columns, self.heads, strict=True):
+            self.sheet.text(right, y, head, colour=MUTED, align="right")
+
+    def draw_axis_name(self, name: str) -> None:
+        """Write what the axis measures before its numbers."""
+        line = self.top + (self.axes.get_ylim()[0]) + TICKS - STEP + 1.17
+        self.sheet.text(self.left - GAP - 0.6, line, name, colour=MUTED, align="right")
+
+    def draw_guides(self, y: float, height: float) -> None:
+        """Thin upright lines at the ticks, behind the rows of a block ``height`` mm high: for reading off scores."""
+        low, high = self.scale
+        for tick in self.axes.xaxis.get_majorticklocs():
+            if low <= tick <= high:
+                place = [y - self.top, y - self.top + height]
+                self.axes.plot([tick] * 2, place, color=GUIDE, lw=0.5, zorder=-2, clip_on=False, gid="guide")
+
     def draw(self, row: Row, y: float, height: float) -> None:
         """Draw a row whose top is at y mm and that is ``height`` mm high."""
-        weight, colour = ("bold", row.colour) if row.strong else ("normal", INK)
-        line = y + (height - STEP) / 2 if row.under is None else y
+        weight, colour = row.weight, row.colour if row.strong else row.text
+        line = y + (height - STEP) / 2
         label = texts.fit(row.label, (self.left - self.x - GAP) * PT_PER_MM, weight)
         self.sheet.text(self.left - GAP, line, label, colour=colour, weight=weight, align="right")
         for right, cell in zip(self.columns, row.cells, strict=True):
             self.sheet.text(right, line, cell, colour=colour, weight=weight, align="right")
-        middle, below = line + MIDDLE - self.top, y - self.top + height - 0.75
-        if row.interval:
-            band: Look = {"color": BAND, "lw": 2.8, "solid_capstyle": "butt"}
-            self.axes.plot(list(row.interval), [middle] * 2, clip_on=False, **band)
-        self._mark(row.score, middle, DIAMOND if row.hollow else DOT | {"mfc": row.colour, "mec": row.colour})
-        if row.under is not None:
-            self._mark(row.under, below, DIAMOND)
-        if row.published is not None:
-            self._mark(row.published, middle if row.under is None else below, BAR)
+        middle = line + MIDDLE - self.top
         if row.floor is not None:
             self._floor(row, row.floor, line, y - self.top, height)
+        if row.interval:
+            # Of few sentences a bootstrap interval can pass the end of the scale, where no score lies.
+            ends = [max(row.interval[0], self.scale[0]), row.interval[1]]
+            band: Look = {"color": row.colour, "lw": 0.9} if row.hollow else {"color": BAND, "lw": 3.4}
+            self.axes.plot(ends, [middle] * 2, clip_on=False, solid_capstyle="butt", gid="interval", **band)
+        if row.published is not None:
+            self._mark(row.published, middle, TICK)
+        self._mark(row.score, middle, (RING if row.hollow else DOT | {"mfc": row.colour}) | {"mec": row.colour})
 
     def _mark(self, value: float, y: float, look: Look) -> None:
         self.axes.plot([value], [y], clip_on=False, **look)
 
     def _floor(self, row: Row, floor: float, line: float, y: float, height: float) -> None:
         """The dashed line of a claim, named on the side that has room."""
-        self.axes.plot([floor] * 2, [y + 0.1, y + height - 0.1], color=RED, lw=0.9, ls=(0, (2, 1)), zorder=0)
-        place, word = self.left + (floor - self.start) * self.per_unit, "floor"
-        room = texts.width(word) / PT_PER_MM + 1.4
+        dash = (height - 0.2) * PT_PER_MM / 4  # three dashes, two gaps half as long: whole at both ends
+        look: Look = {"color": RED, "lw": 1.0, "ls": (0, (dash, dash / 2)), "dash_capstyle": "butt", "zorder": 1}
+        self.axes.plot([floor] * 2, [y + 0.1, y + height - 0.1], gid="floor", **look)
+        word = f"floor {floor:g}"
+        room = (texts.width(word) / PT_PER_MM + 1.4) / self.per_unit
         reach = [row.score, *(row.interval or ())]
-        if min(reach) > floor + room / self.per_unit or max(reach) < floor:
-            self.sheet.text(place + 0.7, line, word, colour=RED)
-        elif place - self.left > room:
-            self.sheet.text(place - 0.7, line, word, colour=RED, align="right")
+        if min(reach) > floor + room or max(reach) < floor:
+            side, align = 1, "left"
+        elif floor - self.scale[0] > room:
+            side, align = -1, "right"
+        else:
+            return
+        # No guide is to pass through the word.
+        ends, middle = [floor + side * 0.4 / self.per_unit, floor + side * room], line + MIDDLE - self.top
+        self.axes.plot(ends, [middle] * 2, color="white", lw=6, solid_capstyle="butt", zorder=-1, gid="ground")
+        place = self.left + (floor - self.scale[0]) * self.per_unit + side * 0.7
+        self.sheet.text(place, line, word, colour=RED, align=align)
 
 
-def legend(sheet: Sheet, x: float, y: float, looks: Sequence[tuple[str, Look]]) -> None:
-    """What marks are, in a line of text from x mm on."""
+def draw_key(sheet: Sheet, x: float, end: float, y: float, look: Look, label: str) -> None:
+    """What a mark is, in a line of text from x mm on, or from further left where it would pass ``end``."""
+    x = min(x, end - 1.6 - texts.width(label) / PT_PER_MM)
     ground = sheet.axes(0, 0, sheet.width, sheet.height)
     ground.set(xlim=(0, sheet.width), ylim=(sheet.height, 0))
     ground.set_axis_off()
-    for label, look in looks:
-        ground.plot([x + 0.9], [y + MIDDLE], **look)
-        sheet.text(x + 2.2, y, label, colour=MUTED)
-        x += 2.2 + texts.width(label) / PT_PER_MM + 1.6
+    ground.plot([x + 0.6], [y + MIDDLE], **look)
+    sheet.text(x + 1.6, y, label, colour=look["mec"])

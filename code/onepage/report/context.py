@@ -206,9 +206,11 @@ def _figure(page: Mapping[str, Any], task: Task, names: Mapping[str, str], name:
 
 
 def _caption(prose: Mapping[str, Any], names: Mapping[str, str]) -> str:
-    """The caption's words for what this run shows: without a mistake, without a fall."""
+    """The caption's words for what this run shows: without a mistake, with a rise, without a fall."""
     if "text_perfect" in prose and "confused_true" not in names:
         return str(prose["text_perfect"])
+    if "text_rise" in prose and "low_range" in names:
+        return str(prose["text_rise"])
     if "text_flat" in prose and "fall_from" not in names:
         return str(prose["text_flat"])
     return str(prose["text"])
@@ -277,6 +279,16 @@ def _tables(page: Mapping[str, Any], tasks: Sequence[Task]) -> dict[str, Any]:
                 words.number(t["chrf2"]["score"], 1),
                 words.number(t["ter"]["score"], 1) if t.get("ter") else "–",
                 words.number(t["bleu_lc_norm_tok"]["score"], 1) if t.get("bleu_lc_norm_tok") else "–",
+            ]
+            for name, t in mt["tests"].items()
+        ],
+        "precisions": [
+            [
+                words.test_name(name, page),
+                *(words.number(value, 1) for value in t["bleu"]["precisions"]),
+                words.number(t["bleu"]["brevity_penalty"], 3),
+                words.number(t["bleu"]["hypothesis_length"]),
+                words.number(t["bleu"]["reference_length"]),
             ]
             for name, t in mt["tests"].items()
         ],
