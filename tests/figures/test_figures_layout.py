@@ -225,6 +225,12 @@ def test_true_and_predicted_are_joined_by_an_arrow_wherever_one_fits():
         assert cls._arrow("x" * 12, "y" * 12, 30) == ("x" * 12, "y" * 12)
 
 
+@pytest.mark.parametrize(("case", "arrows"), [("cls", 8), ("generated", 0)])
+def test_a_grid_has_an_arrow_at_every_image_or_at_none(case, arrows, copy, draw):
+    sheet = draw(copy(case)).sheets["miscls_grid"]
+    assert sum("→" in text for text, _ in texts_of(sheet)) == 1 + arrows  # the title's own; one texture has no room
+
+
 @pytest.mark.parametrize("case", ["cls", "crowded", "one record", "five seeds", "generated"])
 def test_the_floor_claimed_of_cifar_is_drawn_and_its_label_meets_no_curve(case, copy, draw):
     run = copy("generated" if case == "generated" else "cls")

@@ -189,18 +189,20 @@ def _grid(
 ) -> None:
     """Images in rows, all of one size in either grid, with lines (text, colour) beneath each.
 
-    Of three lines the first two are the true and the predicted class, and an arrow leads from one to the other.
+    Of three lines the first two are the true and the predicted class; an arrow leads from one to the other where all
+    of a grid have room for it.
     """
     sheet = book.sheet(HALF, HALF, title)
     step = LINE_PT / PT_PER_MM
     cell, row = HALF / COLUMNS, (HALF - HEADER - step - 0.4) / ROWS
-    for k, (image, caption) in enumerate(zip(images, captions, strict=True)):
+    room = (cell - 0.2) * PT_PER_MM
+    fitted = [[texts.fit(label, room) for label, _ in caption] for caption in captions]
+    joined = [_arrow(lines[0], lines[1], room) for lines in fitted if len(lines) == 3]
+    if joined and all("→" in "".join(pair) for pair in joined):  # an arrow now and then would be a riddle
+        fitted = [[*pair, lines[2]] for pair, lines in zip(joined, fitted, strict=True)]
+    for k, (image, caption, lines) in enumerate(zip(images, captions, fitted, strict=True)):
         x, y = (k % COLUMNS) * cell, HEADER + (k // COLUMNS) * row
         sheet.image(x + (cell - IMAGE) / 2, y, IMAGE, IMAGE, image)
-        room = (cell - 0.2) * PT_PER_MM
-        lines = [texts.fit(label, room) for label, _ in caption]
-        if len(lines) == 3:
-            lines[:2] = _arrow(lines[0], lines[1], room)
         for number, (line, (_, colour)) in enumerate(zip(lines, caption, strict=True)):
             sheet.text(x + cell / 2, y + IMAGE + 0.3 + number * step, line, colour=colour, align="center")
     if captions:
