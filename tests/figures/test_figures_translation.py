@@ -9,6 +9,7 @@ from layout import problems, texts_of
 
 from onepage.errors import UserError
 from onepage.figures import bleu, decodes, mt
+from onepage.figures.style import BLUE
 
 PICTURES = ("bleu_report", "bleu_sets", "decodes_table", "decodes_all", "masks_demo", "masks_batch")
 
@@ -156,6 +157,20 @@ def test_published_results_are_named_beside_the_pair_they_are_of_and_no_other(co
     )
     assert not lines_of(drawn.sheets["bleu_report"], "floor")  # which is claimed from English to German
     assert "floor" not in drawn.alt["bleu_report"]
+
+
+@pytest.mark.parametrize("other", [{"set": "own"}, {"src": "de", "tgt": "en"}, {"headline": "test_2017_mscoco"}])
+def test_the_floor_stands_in_the_row_it_is_claimed_of(other, copy, draw):
+    run = copy("mt tame")
+    sheet = draw(run).sheets["bleu_report"]
+    _, row = marks_of(sheet, "o", markerfacecolor=BLUE)[0]
+    (line,) = lines_of(sheet, "floor")
+    assert min(line.get_ydata()) < row < max(line.get_ydata())
+    metrics = edit(run, lambda metrics: metrics.update(other))
+    sheet = draw(run).sheets["bleu_report"]
+    assert bool(lines_of(sheet, "floor")) == ("headline" in other)
+    score = metrics["tests"][metrics["headline"]]["bleu"]["score"]
+    assert marks_of(sheet, "o")[0][0] == score  # the headline set is first, whatever their order
 
 
 def test_an_interval_of_few_sentences_ends_at_zero_and_stays_off_the_labels(copy, draw):
