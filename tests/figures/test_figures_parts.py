@@ -122,8 +122,8 @@ def test_pieces_are_shown_as_words_with_a_sign_before_what_goes_on_a_word():
 
 def test_test_set_names_are_made_readable():
     assert [readable_name(name) for name in ("test_2016_flickr", "test_2017_mscoco", "test", "other")] == [
-        "2016 Flickr",
-        "2017 MSCOCO",
+        "test 2016",
+        "MSCOCO 2017",
         "test",
         "other",
     ]

@@ -112,7 +112,7 @@ def test_alternative_texts_state_this_runs_numbers(drawn):
         assert f"temperature {after['temperature']:.2f}" in alt["reliability_cls"]
     else:
         score = metrics["tests"][metrics["headline"]]["bleu"]["score"]
-        assert f"2016 Flickr {score:.1f}" in alt["bleu_report"]
+        assert f"test 2016 {score:.1f}" in alt["bleu_report"]
         assert f"perplexity of {metrics['val']['perplexity']:.2f}" in alt["curves_mt"]
         assert metrics["examples"][0]["reference"] in alt["decodes_table"]
 

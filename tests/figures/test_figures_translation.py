@@ -191,11 +191,11 @@ def test_of_more_sets_than_legible_rows_the_last_are_left_to_the_sheet_of_all_sc
 
     edit(run, change)
     sheets = draw(run).sheets
-    assert not {"2018", "2017 MSCOCO"} <= set(written(sheets["bleu_report"]))
-    assert "2017 Flickr" in written(sheets["bleu_report"])
-    assert any(text.startswith("2018, ") for text in written(sheets["bleu_sets"]))
+    assert not {"test 2018", "MSCOCO 2017"} <= set(written(sheets["bleu_report"]))
+    assert "test 2017" in written(sheets["bleu_report"])
+    assert any(text.startswith("test 2018, ") for text in written(sheets["bleu_sets"]))
     edit(run, lambda metrics: [part.update(bleu_lc_norm_tok=None) for part in metrics["tests"].values()])
-    assert {"2018", "2017 MSCOCO"} <= set(written(draw(run).sheets["bleu_report"]))
+    assert {"test 2018", "MSCOCO 2017"} <= set(written(draw(run).sheets["bleu_report"]))
 
 
 def test_generated_sentences_have_no_floor_and_nothing_published(copy, draw):

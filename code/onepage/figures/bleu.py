@@ -34,12 +34,12 @@ def draw(book: Book) -> None:
 
 
 def readable_name(test: str) -> str:
-    """A test set's name without its file-name dress: "test_2016_flickr" -> "2016 Flickr"."""
+    """A test set's name as on the page: "test_2016_flickr" -> "test 2016", "test_2017_mscoco" -> "MSCOCO 2017"."""
     words = test.split("_")
-    if words[0] == "test" and len(words) > 1:
-        words = words[1:]
-    dress = {"flickr": "Flickr", "mscoco": "MSCOCO"}
-    return " ".join(dress.get(word, word) for word in words)
+    if words[0] != "test" or len(words) == 1:
+        return " ".join(words)
+    year, *source = words[1:]
+    return f"test {year}" if source in ([], ["flickr"]) else " ".join([*source, year]).replace("mscoco", "MSCOCO")
 
 
 def published(metrics: Mapping[str, Any], test: str) -> float | None:
