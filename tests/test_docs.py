@@ -180,7 +180,7 @@ def test_floors_and_counts_are_those_of_the_claims() -> None:
     floors = [f"{c['minimum'] * 100:g} %" if c["measure"] == "accuracy" else f"{c['minimum']:g} BLEU" for c in claims]
     section = README.split("## Results")[1].split("\n## ")[0]
     rows = [line.rsplit("|", 2)[1].strip() for line in section.splitlines() if line.startswith("| ")][1:]
-    assert [row for row in rows if row != "none"] == floors
+    assert [row for row in rows if row not in ("none", "as above")] == floors
 
 
 def test_no_number_is_left_open() -> None:
