@@ -7,7 +7,6 @@ bytes. A mirror made here serves as ``DATA_MIRROR`` like any other.
 import functools
 import gzip
 import io
-import json
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -59,7 +58,7 @@ def _write(file: BinaryIO, item: Download, where: Path, digests: dict[str, str])
 
 def write_readme(folder: Path, packed: list[RealSet]) -> None:
     """Say in ``folder`` what it holds and how to use it."""
-    about = json.loads((folder / ABOUT).read_text(encoding="utf-8")) if (folder / ABOUT).is_file() else None
+    about = files.read_json(folder / ABOUT) if (folder / ABOUT).is_file() else None
     lines = ["What onepage takes from the network, for a machine that has none. In a clone of its repository there:", ""]
     lines += ["    make all BUNDLE=/path/to/this/folder", ""]
     if about:
