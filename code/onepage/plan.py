@@ -40,20 +40,22 @@ def resolve_device(wanted: str) -> str:
     return ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
 
 
-def multiplies_bf16(device: str) -> bool:
-    """Whether the hardware multiplies bfloat16 natively (CUDA compute capability 8; AVX-512 BF16 or AMX)."""
+def gains_from_bf16(device: str) -> bool:
+    """Whether products of bfloat16 are faster here than those of float32.
+
+    On CUDA from compute capability 8 on; on a CPU with AMX, or with AVX-512 BF16 by AMD. Intel's AVX-512 BF16 without
+    AMX (older processors, or AMX kept from a virtual machine) was measured at half the rate of float32.
+    """
     if device == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return False
-    return "avx512_bf16" in flags or "amx_bf16" in flags
+    fields = provenance.cpu_fields()
+    flags = fields.get("flags", "").split()
+    return "amx_bf16" in flags or ("avx512_bf16" in flags and fields.get("vendor_id") == "AuthenticAMD")
 
 
 def auto_precision(device: str) -> str:
-    """What a recipe's precision "auto" means here: "bf16" where the hardware multiplies it natively, else "fp32"."""
-    return "bf16" if multiplies_bf16(device) else "fp32"
+    """What a recipe's precision "auto" means here: "bf16" where it is the faster one, else "fp32"."""
+    return "bf16" if gains_from_bf16(device) else "fp32"
 
 
 def own_profile(path: Path) -> str:
@@ -71,7 +73,7 @@ def load_recipe(
     """The recipe of a task, from RECIPE or built in, with THREADS set if given (0: as the recipe says), and its file.
 
     What evaluation reads there is refused here too if it is wrong: after hours of training is late. On a GPU, and on a
-    CPU that does not multiply bf16, the profile's own recipe for such hardware is taken where there is one.
+    CPU that gains nothing from bf16, the profile's own recipe for such hardware is taken where there is one.
     """
     name = f"{profile}-{'cuda' if device == 'cuda' else auto_precision(device)}"
     if generated or not (recipe.CONFIGS / task / f"{name}.toml").exists():

@@ -210,7 +210,7 @@ def test_the_command_is_recorded_without_anyones_folders(monkeypatch: pytest.Mon
 
 def test_the_processor_is_told_from_others_of_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     fields = {"vendor_id": "V", "cpu family": "25", "model": "17", "stepping": "1", "flags": "fpu avx2 avx512_bf16"}
-    monkeypatch.setattr(provenance, "_cpuinfo", lambda: fields)
+    monkeypatch.setattr(provenance, "cpu_fields", lambda: fields)
     assert provenance.cpu_id() == "vendor_id V, cpu family 25, model 17, stepping 1, avx2, avx512_bf16"
-    monkeypatch.setattr(provenance, "_cpuinfo", dict)
+    monkeypatch.setattr(provenance, "cpu_fields", dict)
     assert provenance.cpu_id() is None

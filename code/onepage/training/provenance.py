@@ -67,7 +67,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _cpuinfo() -> dict[str, str]:
+def cpu_fields() -> dict[str, str]:
     """The first processor of /proc/cpuinfo, {field: value}; {} where there is no such file."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
@@ -82,12 +82,12 @@ def _cpuinfo() -> dict[str, str]:
 
 def cpu_model() -> str:
     """The processor's name as the system gives it."""
-    return _cpuinfo().get("model name") or platform.processor() or platform.machine()
+    return cpu_fields().get("model name") or platform.processor() or platform.machine()
 
 
 def cpu_id() -> str | None:
     """What tells one kind of processor from another where names do not; None where the system does not say."""
-    fields = _cpuinfo()
+    fields = cpu_fields()
     known = [f"{name} {fields[name]}" for name in _CPU_FIELDS if name in fields]
     flags = set((fields.get("flags") or fields.get("Features") or "").split())
     return ", ".join(known + [flag for flag in _INSTRUCTIONS if flag in flags]) or None
