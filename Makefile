@@ -202,6 +202,7 @@ help: ## what can be made, and the variables that steer it
 	@echo "  PAPER=a4            a4 or letter"
 	@echo "  TORCH=auto          which build of torch setup installs: cpu, cuda, or auto: cuda where a GPU is"
 	@echo "  PYTHON=python3      the Python (3.11 or newer) that makes the environment"
+	@echo "  VENV=.venv          folder of the environment"
 	@echo "  OUT=.               folder that gets runs/, figures/ and report/"
 	@echo "  DATA_DIR=data       folder of the data sets"
 	@echo "  STRICT=0            1: a claim that is NOT CHECKED fails make verify"

@@ -22,8 +22,8 @@ MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 CITATION = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
 # Phony targets that are parts of `check`, of `test` and of goals with several seeds, and not for the user.
 PARTS = {"lint", "types", "unit", "runs", "claims", "several", "each", "without"}
-# Settings of the Makefile for those who work on it; `make help` leaves them out.
-UNLISTED = {"VENV", "PYTEST"}
+# A setting of the Makefile for those who work on it; `make help` leaves it out.
+UNLISTED = {"PYTEST"}
 
 
 def helped_targets() -> set[str]:

@@ -22,7 +22,7 @@ from onepage.figures.cls import draw as draw_cls
 from onepage.figures.mt import draw as draw_mt
 from onepage.report import pdf
 from onepage.report.render import render
-from onepage.verification import comparison, reference, verify
+from onepage.verification import comparison, pictures, reference, verify
 from onepage.verification.claims import Claim
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -48,7 +48,7 @@ def case(made: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Case:
     shutil.copytree(made[0], out)
     runs = [out / run.relative_to(made[0]) for run in made[1:]]
     synthetic_data.pretend(monkeypatch, *runs)
-    monkeypatch.setattr(reference, "PAGE_DPI", 20)
+    monkeypatch.setattr(pictures, "DPI", 20)
     return out, runs[0], runs[1]
 
 
@@ -101,6 +101,7 @@ def test_a_result_holds_page_runs_claims_and_a_manifest(case: Case) -> None:
     names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     runs = {"metrics.json", "history.jsonl", "run.json", "provenance.json", "seeds.json"}
     expected = {"report.md", "report.pdf", "claims.json", "manifest.json"}
+    expected |= {"pictures/cls/one.png", "pictures/mt/one.png"}
     assert names - {"page.png"} == expected | {f"{task}/{name}" for task in ("cls", "mt") for name in runs}
     assert ("page.png" in names) == (shutil.which("pdftoppm") is not None)
     for task, source in (("cls", case[1]), ("mt", case[2])):
@@ -129,12 +130,31 @@ def test_its_markdown_stands_alone(case: Case) -> None:
     text = (written(case) / "report.md").read_text()
     assert text.startswith("# A page\n\nA reference result, written by `make reference NAME=two-cores` and not edited.")
     assert "../" not in text
-    assert r"Picture, left out here: one, of a \[bracket\] and \| more" in text
+    assert r"![one, of a \[bracket\] and \| more](pictures/cls/one.png)" in text
     assert "[link](https://example.org)" in text
-    pictures = re.findall(r"!\[[^\]]*\]\(([^)]*)\)", text)
-    assert pictures == (["page.png"] if shutil.which("pdftoppm") else [])
-    html = reference.standing_alone('# T\n<p><img src="../figures/a.png" alt="a curve"></p>\n', "x", False)
-    assert "<p>Picture, left out here: a curve</p>" in html and "page.png" not in html
+    links = [link for _, link in pictures.PICTURE.findall(text)]
+    page = ["page.png"] if shutil.which("pdftoppm") else []
+    assert links == [*page, "pictures/cls/one.png", "pictures/mt/one.png"]
+
+
+def test_a_kept_picture_is_small_and_still_says_what_it_is_of(case: Case) -> None:
+    folder = written(case)
+    for task in ("cls", "mt"):
+        source, kept = case[0] / f"figures/{task}/one.png", folder / f"pictures/{task}/one.png"
+        with Image.open(source) as large, Image.open(kept) as small:
+            assert small.width == pytest.approx(large.width * 20 / 300, abs=1)
+            assert small.text == large.text and small.mode == "P"  # type: ignore[attr-defined]
+    shutil.copyfile(folder / "pictures/cls/one.png", folder / "pictures/mt/one.png")
+    resign(folder)
+    assert reference.problems(folder, CLAIMS) == ["pictures/mt/one.png does not show mt/metrics.json"]
+
+
+def test_a_picture_that_is_not_there_gives_way_to_its_text_and_a_damaged_one_is_named(tmp_path: Path) -> None:
+    text = pictures.keep("![a curve](../figures/a.png) and more", tmp_path / "report", tmp_path / "kept")
+    assert text == "Picture, left out here: a curve and more" and not (tmp_path / "kept").exists()
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    with pytest.raises(UserError, match=r"a\.png is damaged"):
+        pictures.keep("![a curve](a.png)", tmp_path, tmp_path / "kept")
 
 
 def test_all_seeds_of_the_recipe_are_listed_and_no_other(case: Case) -> None:
@@ -389,9 +409,11 @@ def test_a_real_page_is_traced_kept_and_shown(
         with Image.open(folder / "page.png") as page:
             assert page.size == pytest.approx((1240, 1754), abs=2)  # A4 at 150 dpi
     text = (folder / "report.md").read_text(encoding="utf-8")
-    assert text.count("Picture, left out here: ") == sum(
-        len(json.loads((drawn[0] / "figures" / task / "figures.json").read_text())["figures"]) for task in ("cls", "mt")
-    )
+    for task in ("cls", "mt"):
+        listed = json.loads((drawn[0] / "figures" / task / "figures.json").read_text())["figures"]
+        kept = {path.stem for path in (folder / "pictures" / task).iterdir()}
+        assert kept == {entry["name"] for entry in listed}
+        assert all(f"](pictures/{task}/{name}.png)" in text for name in kept)
     page = CliRunner().invoke(main, ["provenance", str(drawn[0] / "report/report.pdf"), "--out", str(drawn[0])])
     assert page.exit_code == 0 and "versions   matplotlib 3.11.2, numpy 2.4.6, python 3.11.7" in page.output
     assert json.loads((folder / "manifest.json").read_text())["engine"] == engine

@@ -1,8 +1,8 @@
 """Reference results: a verified pair of runs and its page, small enough for git, in ``report/reference/<name>``.
 
 Written whole, aside, and then moved into place; never edited by hand: manifest.json lists the digest of every file, and
-``problems`` finds whatever does not agree with it, with the metrics, or with report/claims.toml. Weights, predictions
-and pictures stay out: what can be made again from the run is not kept.
+``problems`` finds whatever does not agree with it, with the metrics, or with report/claims.toml. Weights and
+predictions stay out; pictures are kept as the Markdown page shows them, at the resolution of a screen.
 """
 
 import contextlib
@@ -20,18 +20,14 @@ from onepage.errors import UserError
 from onepage.files import read_json, sha256_file, write_bytes, write_json, write_text
 from onepage.report import ablations
 from onepage.report.pdf import typst_image
-from onepage.verification import comparison, lineage
+from onepage.verification import comparison, lineage, pictures
 from onepage.verification.claims import FAIL, PASS, Claim, Result, at, is_number
 from onepage.verification.tracing import mismatches, read_origin
 
 FORM = 1  # of the folder; raised when what it holds changes
 MAX_BYTES = 3_000_000  # of the whole folder
 RUN_FILES = ("metrics.json", "history.jsonl", "run.json", "provenance.json")
-PAGE_DPI = 150
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-# Pictures in Markdown: ![alternative text](path), the text with its escapes; and in HTML.
-_PICTURE = re.compile(r"!\[((?:\\.|[^\]\\])*)\]\(([^)\s]+)\)")
-_IMG = re.compile(r"<img\b[^>]*>", re.IGNORECASE)
 
 
 def write(
@@ -68,8 +64,8 @@ def write(
             remarks.append("page.png is left out: neither pdftoppm nor typst gave a picture of the page")
         else:
             write_bytes(folder / "page.png", image)
-        text = (page / "report.md").read_text(encoding="utf-8")
-        write_text(folder / "report.md", standing_alone(text, name, image is not None))
+        text = pictures.keep((page / "report.md").read_text(encoding="utf-8"), page, folder)
+        write_text(folder / "report.md", _headed(text, name, image is not None))
         write_json(folder / "claims.json", [_claim_row(result) for result in results])
         _write_manifest(name, folder, read_json(page / "report.json").get("engine"))
         wrong = problems(folder, [])
@@ -116,29 +112,27 @@ def page_image(page: Path) -> bytes | None:
     if shutil.which("pdftoppm"):
         with tempfile.TemporaryDirectory(prefix="onepage-") as folder:
             prefix = Path(folder) / "page"
-            command = ["pdftoppm", "-png", "-r", str(PAGE_DPI), "-singlefile", str(page / "report.pdf"), str(prefix)]
+            command = [
+                "pdftoppm",
+                "-png",
+                "-r",
+                str(pictures.DPI),
+                "-singlefile",
+                str(page / "report.pdf"),
+                str(prefix),
+            ]
             with contextlib.suppress(OSError, subprocess.SubprocessError):  # it fails, or takes too long
                 subprocess.run(command, capture_output=True, timeout=300, check=True)
                 return prefix.with_suffix(".png").read_bytes()
-    return typst_image(page / "report.typ", PAGE_DPI) if (page / "report.typ").is_file() else None
+    return typst_image(page / "report.typ", pictures.DPI) if (page / "report.typ").is_file() else None
 
 
-def standing_alone(markdown: str, name: str, image: bool) -> str:
-    """The Markdown page without its pictures, which are not kept: each gives way to its alternative text.
-
-    image: whether page.png lies beside it; it then stands at the top.
-    """
-    text = _PICTURE.sub(lambda found: f"Picture, left out here: {found[1]}", markdown)
-    text = _IMG.sub(lambda found: f"Picture, left out here: {_attribute(found[0], 'alt')}", text)
-    head, line, rest = text.partition("\n")
+def _headed(markdown: str, name: str, image: bool) -> str:
+    """The Markdown page with a note below its title, and page.png where ``image`` says that it lies beside it."""
+    head, line, rest = markdown.partition("\n")
     note = f"A reference result, written by `make reference NAME={name}` and not edited. [The page as PDF](report.pdf)."
     shown = "\n\n![The page](page.png)" if image else ""
     return f"{head}{line}\n{note}{shown}\n{rest}"
-
-
-def _attribute(tag: str, name: str) -> str:
-    found = re.search(rf"{name}\s*=\s*\"([^\"]*)\"", tag)
-    return found[1] if found else "no description"
 
 
 def _claim_row(result: Result) -> dict[str, Any]:
@@ -240,9 +234,15 @@ def _inconsistent(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
             wrong.append(f"manifest.json names another {task} run")
         if manifest["tasks"][task]["fingerprint"] != comparison.fingerprint(metrics, provenance):
             wrong.append(f"manifest.json has another fingerprint of the {task} run")
+        drawn = sorted((folder / pictures.FOLDER / task).glob("*.png"))
+        wrong += [
+            f"{path.relative_to(folder)} does not show {task}/metrics.json"
+            for path in drawn
+            if [fields["metrics"] for fields in read_origin(path)] != [digest]
+        ]
         for line in (folder / task / "history.jsonl").read_text(encoding="utf-8").splitlines():
             json.loads(line)
-    links = [link for _, link in _PICTURE.findall(text)] + re.findall(r"\]\(([^)\s]+)\)", text)
+    links = [link for _, link in pictures.PICTURE.findall(text)] + re.findall(r"\]\(([^)\s]+)\)", text)
     wrong += [f"report.md points to {link}, which is not there" for link in links if not _resolves(folder, link)]
     return wrong
 

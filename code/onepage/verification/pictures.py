@@ -1,0 +1,56 @@
+"""The pictures that a reference result keeps beside its Markdown page: small, and still saying what they are of."""
+
+import re
+from pathlib import Path
+
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from onepage.errors import UserError
+from onepage.files import write_with
+
+FOLDER = "pictures"
+DPI = 150
+COLOURS = 256  # a palette of the picture's own: a third of the bytes
+# In Markdown: ![alternative text](path), the text with its escapes
+PICTURE = re.compile(r"!\[((?:\\.|[^\]\\])*)\]\(([^)\s]+)\)")
+
+
+def keep(markdown: str, page: Path, folder: Path) -> str:
+    """Copy what the Markdown page in ``page`` shows to ``folder``/pictures; the text with its links turned there.
+
+    Where a picture is not there, its alternative text stands in its place.
+    """
+
+    def kept(found: re.Match[str]) -> str:
+        alt, link = found[1], found[2]
+        source = page / link
+        if not source.is_file():
+            return f"Picture, left out here: {alt}"
+        name = f"{FOLDER}/{source.parent.name}/{source.name}"
+        reduce(source, folder / name)
+        return f"![{alt}]({name})"
+
+    return PICTURE.sub(kept, markdown)
+
+
+def reduce(source: Path, target: Path) -> None:
+    """Write the PNG ``source`` to ``target`` at 150 dpi, in 256 colours, with the texts it carries.
+
+    Raises UserError for a file that is no PNG or is damaged.
+    """
+    try:
+        with Image.open(source, formats=["PNG"]) as image:
+            image.load()
+            texts = dict(getattr(image, "text", {}))
+            factor = min(1.0, DPI / image.info.get("dpi", (DPI, DPI))[0])
+            size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
+            small = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UserError(f"{source} is damaged ({error}); draw it again: make cls mt report") from None
+    about = PngInfo()
+    for key, text in texts.items():
+        about.add_itxt(key, text)
+    palette = small.quantize(COLOURS, dither=Image.Dither.NONE)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_with(target, lambda file: palette.save(file, "PNG", optimize=True, dpi=(DPI, DPI), pnginfo=about))
