@@ -9,7 +9,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from onepage import doctor
+from onepage import doctor, plan
 from onepage.errors import UserError
 
 RESET = "\x1b["
@@ -64,7 +64,7 @@ def test_complete_machine_passes_and_names_every_row(
 ) -> None:
     assert run(tmp_path) == 0
     text = capsys.readouterr().out
-    for what in ("Python", "torch", "cores", "memory", "disk", "PDF", "CIFAR-10", "Multi30k en-fr"):
+    for what in ("Python", "torch", "cores", "arithmetic", "memory", "disk", "PDF", "CIFAR-10", "Multi30k en-fr"):
         assert what in text
     assert "remedy" not in text.split("found, and the remedy")[1]
     expected = (tmp_path / "data", "https://mirror.example", "en", "fr", doctor.PROBE_SECONDS)
@@ -154,6 +154,15 @@ def test_full_disk_and_little_memory(machine: SimpleNamespace, tmp_path: Path, m
     monkeypatch.setattr(doctor, "total_memory", lambda: 2 * 10**9)
     memory = doctor.memory_row()
     assert memory.state == "note" and "2.0 GB" in memory.found and memory.remedy
+
+
+def test_arithmetic_is_that_which_trains_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    for precision, said in (("bf16", "the faster one"), ("fp32", "shorter recipes")):
+        monkeypatch.setattr(plan, "auto_precision", lambda device, precision=precision: precision)
+        (row,) = doctor.arithmetic_rows()
+        assert row.state == "ok" and row.found.startswith(precision) and said in row.found
+    monkeypatch.setitem(sys.modules, "onepage.plan", None)  # as where torch cannot be imported
+    assert doctor.arithmetic_rows() == []
 
 
 def test_total_memory_is_that_of_this_machine() -> None:

@@ -45,7 +45,8 @@ class Row:
 def run(data_dir: Path, out: Path, mirror: str | None, device: str, pdf_engine: str, src: str, tgt: str) -> int:
     """Print the table; returns 0 when everything that ``make all`` needs is there, else 1."""
     console = Console()
-    rows = [python_row(), torch_row(device), cores_row(), memory_row(), *disk_rows(data_dir, out), pdf_row(pdf_engine)]
+    rows = [python_row(), torch_row(device), cores_row(), *arithmetic_rows(), memory_row()]
+    rows += [*disk_rows(data_dir, out), pdf_row(pdf_engine)]
     with console.status("Asking the data sources"):  # silent where there is no terminal
         for task in ("cls", "mt"):
             rows += data_rows(task, data_dir, mirror, src, tgt)
@@ -110,6 +111,19 @@ def cores_row() -> Row:
     if count < 2:
         return Row("cores", "note", found, "the times in the README are for two cores: allow twice as long")
     return Row("cores", "ok", found)
+
+
+def arithmetic_rows() -> list[Row]:
+    """The arithmetic that trains on this CPU, which decides between two sets of recipes; none without torch."""
+    try:
+        from onepage.plan import auto_precision
+    except (ImportError, OSError, ValueError):  # torch's own row says so
+        return []
+    precision = auto_precision("cpu")
+    why = "the faster one here"
+    if precision == "fp32":
+        why = "bf16 is no faster here, so that PROFILE=quick takes shorter recipes; BUDGET_MIN gives longer ones"
+    return [Row("arithmetic", "ok", f"{precision} on the CPU: {why}")]
 
 
 def memory_row() -> Row:
