@@ -315,7 +315,7 @@ provenance: $(READY) ## where FILE comes from, and whether its run on disk still
 reference: $(OUT)/report/report.pdf ## keep these runs and their page, verified, in report/reference/NAME, for git
 	@$(ONEPAGE) reference $(VERIFY) '$(or $(NAME),$(error NAME is not given; make reference NAME=two-core-epyc))'
 
-doctor: $(READY) ## check this machine: Python, torch, memory, disk, TeX, data sources
+doctor: $(READY) ## check this machine: Python, torch, cores, arithmetic, memory, disk, TeX, data sources
 	@$(ONEPAGE) doctor --out $(OUT) --data-dir $(DATA_DIR) --mirror "$(DATA_MIRROR)" --device $(DEVICE) \
 	  --pdf-engine $(PDF_ENGINE) --src $(SRC) --tgt $(TGT)
 

@@ -17,7 +17,7 @@ from onepage.errors import UserError
 from onepage.mt import budget as mt_budget
 from onepage.mt.decoding import Decoding
 from onepage.mt.train import Recipe as MtRecipe
-from onepage.training import provenance
+from onepage.training import history, provenance
 from onepage.training import recipe as recipes
 
 KINDS = {"cls": ClsRecipe, "mt": MtRecipe}
@@ -92,12 +92,35 @@ def test_rates_are_measured_by_the_training_loop_at_each_size(tmp_path: Path, mo
         smoke, batch_size=16, validation_size=20, train_images=0, threads=1, stages=(Stage(1.0, 8), Stage(1.0, 12))
     )
     block = {"task": "cls", "seed": 0, "device": "cpu", "precision": "fp32", "threads": 1}
-    monkeypatch.setattr(cls_budget, "UPDATES", {"cpu": 2})
+    monkeypatch.setattr(cls_budget, "UPDATES", {"cpu": 5})
     lines: list[str] = []
     fitted, rates = budget.lay_out("cls", smoke, images, block, 0.5, lines.append)
     assert sorted(rates) == ["12", "8"] and all(rate > 0 for rate in rates.values())
     assert fitted == cls_budget.fit(smoke, images, rates, 0.5)
     assert len(lines) >= 2 and "plan for 0.5 minutes" in lines[-1]  # and nothing of the short trainings
+
+
+@pytest.mark.parametrize(("r_drop", "third"), [(0.0, 3), (1.0, 6)])
+def test_an_update_and_a_validation_are_told_apart_by_the_work_they_are(
+    monkeypatch: pytest.MonkeyPatch, r_drop: float, third: int
+) -> None:
+    lines = (["a"] * 29_000, ["b"] * 29_000)
+    data = SimpleNamespace(splits={"train": lines, "val": (["a"] * 2_900, ["b"] * 2_900)})
+    an_epoch, update = 300, 0.25
+    validation = an_epoch / 10 / third * update
+
+    def train(recipe: MtRecipe, data: object, run: Path, block: dict) -> None:
+        assert (recipe.updates, recipe.validations) == (120, 3)
+        steps = (40, 80, 120)  # warming up took 7 s
+        rows = [(n, 7 + n * update + (k + 1) * validation) for k, n in enumerate(steps)]
+        history.write(run / "history.jsonl", [{"step": n, "epoch": n / an_epoch, "seconds": s} for n, s in rows])
+
+    monkeypatch.setattr(mt_budget, "train", train)
+    recipe = dataclasses.replace(
+        recipes.load(MtRecipe, recipes.built_in("mt", "smoke", True), plan.TABLES["mt"]), r_drop=r_drop
+    )
+    rates = mt_budget.measure(recipe, data, {"device": "cpu"})  # type: ignore[arg-type]
+    assert rates == pytest.approx({"update": update, "validation": validation})
 
 
 @pytest.fixture

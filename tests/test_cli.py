@@ -1,5 +1,6 @@
 """The command line: help for every stage, one line for what a user can mend."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -103,6 +104,12 @@ def test_an_interruption_says_how_to_go_on_and_has_the_status_of_its_signal(erro
     monkeypatch.setattr("onepage.plan.read", read)
     result = invoke("train", "cls", "--plan", str(tmp_path / "p.mk"), "--run", str(tmp_path / "run"))
     assert (result.exit_code, result.output) == (status, f"onepage: {says}\n")
+
+
+def test_the_caller_s_shell_does_not_seed_the_intervals_of_scores(monkeypatch):
+    monkeypatch.setenv("SACREBLEU_SEED", "none")
+    CliRunner().invoke(main, ["digest"])
+    assert "SACREBLEU_SEED" not in os.environ
 
 
 def test_the_interval_of_checkpoints_can_be_set(tmp_path, monkeypatch):

@@ -15,7 +15,7 @@ from typing import Any
 from onepage.data import images, translation
 from onepage.files import write_text
 from onepage.training import recipe as recipes
-from onepage.training.locking import cpu_training_lock
+from onepage.training.locking import cpu_training_lock, own_gpu
 
 
 def lay_out(task: str, recipe: Any, data: Any, block: dict[str, Any], minutes: float, say: Any) -> tuple[Any, Any]:
@@ -25,7 +25,8 @@ def lay_out(task: str, recipe: Any, data: Any, block: dict[str, Any], minutes: f
     """
     module = importlib.import_module(f"onepage.{task}.budget")
     say(f"{task:<4} measuring how fast this machine trains, about a minute ...")
-    with cpu_training_lock(block["device"], say), contextlib.redirect_stdout(io.StringIO()):
+    device = block["device"]
+    with cpu_training_lock(device, say), own_gpu(device, say), contextlib.redirect_stdout(io.StringIO()):
         rates = module.measure(recipe, data, block)
     fitted = module.fit(recipe, data, rates, minutes)
     say(f"{task:<4} plan for {minutes:g} minutes of training: {module.summary(fitted)}")

@@ -45,7 +45,7 @@ def same_data(here: str, expected: str, role: str, remedy: str) -> None:
 @click.option("--src", default="en", show_default=True, help="Source language: en, de or fr.")
 @click.option("--tgt", default="de", show_default=True, help="Target language: en, de or fr.")
 @click.option(
-    "--profile", default="auto", show_default=True, help="quick, full, smoke; auto: full on a GPU, else quick."
+    "--profile", default="auto", show_default=True, help="quick, full, long, smoke; auto: full on a GPU, else quick."
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--threads", default=0, help="CPU threads; 0 takes the recipe's.")
@@ -298,7 +298,7 @@ def engine(wanted: str, target: Path) -> None:
 @click.option("--src", default="en")
 @click.option("--tgt", default="de")
 def doctor(out: Path, data_dir: Path, mirror: str, device: str, pdf_engine: str, src: str, tgt: str) -> None:
-    """Check this machine: Python, torch, cores, memory, disk, TeX, data sources; each row ok or with its remedy."""
+    """Check this machine: Python, torch, cores, arithmetic, memory, disk, TeX, data sources; ok, or its remedy."""
     from onepage.doctor import run
 
     sys.exit(run(data_dir, out, mirror or None, device, pdf_engine, src, tgt))

@@ -122,7 +122,7 @@ def arithmetic_rows() -> list[Row]:
     precision = auto_precision("cpu")
     why = "the faster one here"
     if precision == "fp32":
-        why = "bf16 is no faster here, so that PROFILE=quick takes shorter recipes; BUDGET_MIN gives longer ones"
+        why = "bf16 is not known to be faster here; PROFILE=quick takes shorter recipes, BUDGET_MIN gives longer ones"
     return [Row("arithmetic", "ok", f"{precision} on the CPU: {why}")]
 
 

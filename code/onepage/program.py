@@ -19,6 +19,7 @@ class Program(click.Group):
     """A group that shows a UserError as one line and exits 1; --debug shows the traceback."""
 
     def invoke(self, context: click.Context) -> Any:
+        os.environ.pop("SACREBLEU_SEED", None)  # of the caller's shell: it would move every interval of a score
         try:
             return super().invoke(context)
         except UserError as error:

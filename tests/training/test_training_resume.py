@@ -116,6 +116,7 @@ def test_checkpoints_come_at_the_end_of_epochs_and_at_intervals_and_two_are_kept
 
     monkeypatch.setattr(checkpoint, "save", save)
     monkeypatch.setattr(session, "EPOCH_SECONDS", 0.0)
+    monkeypatch.setattr(session, "SAVE_SHARE", float("inf"))
     straight = run("mt", tmp_path / "epochs", updates=32)
     assert len(saved) >= 2 and all(place == 0 for _, place, _ in saved)  # nowhere but between two epochs
     assert saved[-1][0] < 32 and [kept for _, _, kept in saved][:2] == [1, 2]
@@ -142,6 +143,26 @@ def test_a_checkpoint_is_due_after_a_minute_at_the_end_of_an_epoch_and_when_told
         with pytest.raises(session.Interrupted, match="SIGINT: stopped after update 2, saved"):
             this.save(2, {})
     assert len(whole_checkpoints(tmp_path / "run")) == 2
+
+
+def test_epochs_little_longer_than_a_checkpoint_takes_are_not_each_saved(tmp_path, monkeypatch):
+    now = 1000.0
+
+    def slow(*arguments):
+        nonlocal now
+        now += 0.4
+
+    monkeypatch.setattr(session.time, "monotonic", lambda: now)
+    monkeypatch.setattr(checkpoint, "save", slow)
+    with session.Session(tmp_path / "run", MT, {"task": "mt", "device": "cpu", "seed": 0}) as this:
+        now += 6
+        assert this.due(epoch_ended=True)  # nothing is known of what one costs
+        this.restore(print)
+        this.save(1, {})
+        now += 19
+        assert not this.due(epoch_ended=True)
+        now += 2  # 0.4 s are 2 % of 20
+        assert this.due(epoch_ended=True)
 
 
 def left_out(part, loop):

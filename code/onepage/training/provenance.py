@@ -101,7 +101,7 @@ def cores() -> int:
 def host() -> dict[str, Any]:
     """CPU (its name, and what identifies its kind), cores, memory, GPU and system of this machine."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
         "cpu": cpu_model(),
         "cpu_id": cpu_id(),

@@ -25,6 +25,7 @@ from onepage.training.weights import digest_tensors
 
 SAVE_EVERY_SECONDS = 60.0  # `train --save-every` sets it; the tests' training is over sooner
 EPOCH_SECONDS = 5.0  # the end of an epoch is saved when the last checkpoint is this old: tiny epochs would only save
+SAVE_SHARE = 0.02  # of the time that such saves may take: an epoch of a GPU is not much longer than one
 
 
 class Interrupted(UserError):
@@ -66,6 +67,7 @@ class Session:
         self._meter: EnergyMeter | None = None  # counts from when the loop is entered
         self.started = provenance.now()
         self._clock = self._saved = time.monotonic()
+        self._save_cost = 0.0  # seconds that the last checkpoint took
         self.resumed = False  # from a checkpoint
         self._signal: int | None = None  # that this process got
         self._stop: int | None = None  # that it ends for: all processes after the same update
@@ -209,7 +211,8 @@ class Session:
         if not self.ranks.is_main:
             return self._stop is not None
         age = time.monotonic() - self._saved
-        return self._stop is not None or age >= SAVE_EVERY_SECONDS or (epoch_ended and age >= EPOCH_SECONDS)
+        rest = max(EPOCH_SECONDS, self._save_cost / SAVE_SHARE)
+        return self._stop is not None or age >= SAVE_EVERY_SECONDS or (epoch_ended and age >= rest)
 
     def save(self, update: int, loop: dict[str, Any]) -> None:
         """Write a checkpoint with the loop's state; raises Interrupted afterwards if a signal asked to stop."""
@@ -229,11 +232,13 @@ class Session:
             "started": self.started,
             "processes": self.processes,
         }
+        begun = time.monotonic()
         try:
             checkpoint.save(self.run, update, state, self.identity)
         except UserError as error:  # a full disk
             raise UserError(f"{error}; the checkpoint before stays, and the same command goes on from it") from error
         self._saved = time.monotonic()
+        self._save_cost = self._saved - begun
 
     def finish(self, weights: dict[str, torch.Tensor]) -> str:
         """Write provenance and the final weights (last), remove the checkpoints; returns the weights' digest.
