@@ -43,7 +43,7 @@ def test_beside_the_headline_stand_mean_deviation_and_n(three: Case) -> None:
 
 def test_page_and_footer_say_which_seed_is_shown_of_how_many(three: Case) -> None:
     values = values_of(three)
-    assert values["run_line"] == "cls profile quick, seed 0 (n = 3); mt profile quick, seed 0 (n = 1)"
+    assert values["run_line"] == "profile quick, cls seed\u00a00 (n\u00a0=\u00a03) and mt seed\u00a00 (n\u00a0=\u00a01)"
     footer = {item["label"]: item["value"] for item in values["footer"]}
     assert footer["Seed"] == "cls 0, of 0, 1, 2 (n = 3); mt 0, one run"
     assert "n = 1" not in values["reproduce"]["note"] and "mean and sd" in values["reproduce"]["note"]
@@ -83,7 +83,11 @@ def test_one_seed_is_one_seed(real: Case, tmp_path: Path) -> None:
     for run in case[1:]:
         seeds.write(run)
     assert markdown_of(case) == before
-    assert "seed 0 (n = 1)" in plain_text(before) and "seeds)" not in before and "Every seed" not in before
+    assert (
+        "seed 0 (n = 1)" in plain_text(before).replace("\u00a0", " ")
+        and "seeds)" not in before
+        and "Every seed" not in before
+    )
 
 
 @pytest.mark.fault("a seeds.json older than its run", "`... does not hold ... as it is now; ...`")

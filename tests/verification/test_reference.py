@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
@@ -147,6 +148,17 @@ def test_a_kept_picture_is_small_and_still_says_what_it_is_of(case: Case) -> Non
     shutil.copyfile(folder / "pictures/cls/one.png", folder / "pictures/mt/one.png")
     resign(folder)
     assert reference.problems(folder, CLAIMS) == ["pictures/mt/one.png does not show mt/metrics.json"]
+
+
+def test_a_kept_picture_keeps_its_rare_colours(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    pixels = np.repeat(rng.integers(0, 256, (100, 100, 1), dtype=np.uint8), 3, axis=2)  # a photograph, of greys
+    pixels[50, 10:20] = (150, 67, 82)  # and a short line in the red of a label
+    Image.fromarray(pixels).save(tmp_path / "a.png", dpi=(pictures.DPI, pictures.DPI))
+    pictures.reduce(tmp_path / "a.png", tmp_path / "kept.png")
+    with Image.open(tmp_path / "kept.png") as kept:
+        found = np.asarray(kept.convert("RGB")).astype(int)
+    assert np.abs(found - pixels).max() < 20
 
 
 def test_a_picture_that_is_not_there_gives_way_to_its_text_and_a_damaged_one_is_named(tmp_path: Path) -> None:

@@ -65,7 +65,8 @@ def _curves(book: Book, history: list[dict[str, Any]]) -> None:
         axes.tick_params(labelbottom=False)
         axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
         if floor:
-            curves.label_level(sheet, axes, FLOOR, f"test floor {FLOOR:g} %", epochs, [train, validation])
+            names = [f"test floor {FLOOR:g} %", f"floor {FLOOR:g} %"]
+            curves.label_level(sheet, axes, FLOOR, names, epochs, [train, validation])
         labels = [["train", *curves.last_value(train, digits, unit)]]
         labels += [["validation", *curves.last_value(validation, digits, unit)]]
         right = left + panel + 1.6

@@ -162,11 +162,31 @@ def label_ends(
             sheet.text(x, centres[i] - heights[i] / 2 + k * step, line, colour=colour, weight=weight)
 
 
+CLEAR = 0.5  # mm between a label and a curve, from which on they do not touch
+
+
 def label_level(
-    sheet: Sheet, axes: Axes, level: float, label: str, steps: Sequence[float], lines: Sequence[np.ndarray]
+    sheet: Sheet, axes: Axes, level: float, labels: Sequence[str], steps: Sequence[float], lines: Sequence[np.ndarray]
 ) -> None:
-    """Write ``label`` at a level line of the panel, at whichever of its ends, over or under it, is farthest from the
-    curves ``lines``, each (seeds, steps); over the line at the left where all are as near."""
+    """Write the first of ``labels``, the shorter ones last, that clears the curves at one of the level line's ends.
+
+    It stands at whichever end, over or under the line, is farthest from the curves ``lines``, each (seeds, steps); over
+    the line at the left where all are as near. Where none is clear, the label that comes nearest to it.
+    """
+    best = (-np.inf, 0.0, 0.0, "")
+    for label in labels:
+        gap, x, up = _farthest(sheet, axes, level, label, steps, lines)
+        best = max(best, (gap, x, up, label), key=lambda place: place[0])
+        if gap >= CLEAR:
+            break
+    _, x, up, label = best
+    sheet.text(x, up, label)
+
+
+def _farthest(
+    sheet: Sheet, axes: Axes, level: float, label: str, steps: Sequence[float], lines: Sequence[np.ndarray]
+) -> tuple[float, float, float]:
+    """The clearance of a label at the best of its four places, and that place: mm, x, y."""
     box, (low, high), (start, end) = axes.get_position(), axes.get_ylim(), axes.get_xlim()
     left, right = box.x0 * sheet.width, box.x1 * sheet.width
     top, bottom = (1 - box.y1) * sheet.height, (1 - box.y0) * sheet.height
@@ -185,5 +205,4 @@ def label_level(
             gaps = np.concatenate([np.maximum(up - each, each - up - step) for each in heights])
             places.append((min(2.0, float(np.nanmin(gaps, initial=2.0))), x, up))
     places = [place for place in places if top - step / 2 <= place[2] and place[2] + step <= bottom] or places
-    _, x, up = max(places, key=lambda place: place[0])  # of equals the first
-    sheet.text(x, up, label)
+    return max(places, key=lambda place: place[0])  # of equals the first

@@ -117,9 +117,11 @@ def _assemble(
         "subtitle": page["subtitle"],
         "language": page["language"],
         "band": band,
-        "run_line": "; ".join(
-            origin.distinct(
-                tasks, lambda t: f"profile {t.metrics['profile']}, seed {t.metrics['seed']} (n = {len(t.seeds)})"
+        "run_line": ", ".join(
+            " and ".join(origin.distinct(tasks, of))
+            for of in (
+                lambda t: f"profile {t.metrics['profile']}",
+                lambda t: f"seed\u00a0{t.metrics['seed']} (n\u00a0=\u00a0{len(t.seeds)})",
             )
         ),
         "sections": sections,

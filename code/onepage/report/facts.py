@@ -67,7 +67,7 @@ def cls_facts(metrics: Mapping[str, Any], provenance: Mapping[str, Any], page: M
         "classes": number(len(metrics["class_names"])),
         "image_size": number(train["image_sizes"][-1]),
         "sizes": sizes[0] if len(sizes) == 1 else ", ".join(map(str, sizes[:-1])) + f", then {sizes[-1]}",
-        "epochs": f"{train['epochs']:g}",
+        "epochs": f"{round(train['epochs'], 1):g}",
         "train_accuracy": percent(train["accuracy"], 2),
         "val_accuracy": percent(val["accuracy"], 2),
         "test_n": number(test["n"]),

@@ -51,6 +51,7 @@ def reduce(source: Path, target: Path) -> None:
     about = PngInfo()
     for key, text in texts.items():
         about.add_itxt(key, text)
-    palette = small.quantize(COLOURS, dither=Image.Dither.NONE)
+    # the method that keeps rare colours, as those of a label; the usual one averages them away
+    palette = small.quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     target.parent.mkdir(parents=True, exist_ok=True)
     write_with(target, lambda file: palette.save(file, "PNG", optimize=True, dpi=(DPI, DPI), pnginfo=about))
