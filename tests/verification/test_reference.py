@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
@@ -19,10 +18,6 @@ import synthetic_page
 import synthetic_run
 from onepage.cli import main
 from onepage.errors import UserError
-from onepage.figures.cls import draw as draw_cls
-from onepage.figures.mt import draw as draw_mt
-from onepage.report import pdf
-from onepage.report.render import render
 from onepage.verification import comparison, pictures, reference, verify
 from onepage.verification.claims import Claim
 
@@ -30,10 +25,6 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 CLAIMS_FILE = REPOSITORY / "report" / "claims.toml"
 CLAIMS = verify.load_claims(CLAIMS_FILE)
 KEPT = sorted(path for path in (REPOSITORY / "report" / "reference").glob("[!.]*") if path.is_dir())
-ENGINES = [
-    pytest.param("latex", marks=pytest.mark.skipif(bool(pdf._latex_lacks()), reason="no LaTeX here: make setup-tex")),
-    pytest.param("typst", marks=pytest.mark.skipif(bool(pdf._typst_lacks()), reason="no typst wheel here")),
-]
 Case = tuple[Path, Path, Path]  # out, cls run, mt run
 
 
@@ -148,25 +139,6 @@ def test_a_kept_picture_is_small_and_still_says_what_it_is_of(case: Case) -> Non
     shutil.copyfile(folder / "pictures/cls/one.png", folder / "pictures/mt/one.png")
     resign(folder)
     assert reference.problems(folder, CLAIMS) == ["pictures/mt/one.png does not show mt/metrics.json"]
-
-
-def test_a_kept_picture_keeps_its_rare_colours(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    pixels = np.repeat(rng.integers(0, 256, (100, 100, 1), dtype=np.uint8), 3, axis=2)  # a photograph, of greys
-    pixels[50, 10:20] = (150, 67, 82)  # and a short line in the red of a label
-    Image.fromarray(pixels).save(tmp_path / "a.png", dpi=(pictures.DPI, pictures.DPI))
-    pictures.reduce(tmp_path / "a.png", tmp_path / "kept.png")
-    with Image.open(tmp_path / "kept.png") as kept:
-        found = np.asarray(kept.convert("RGB")).astype(int)
-    assert np.abs(found - pixels).max() < 20
-
-
-def test_a_picture_that_is_not_there_gives_way_to_its_text_and_a_damaged_one_is_named(tmp_path: Path) -> None:
-    text = pictures.keep("![a curve](../figures/a.png) and more", tmp_path / "report", tmp_path / "kept")
-    assert text == "Picture, left out here: a curve and more" and not (tmp_path / "kept").exists()
-    (tmp_path / "a.png").write_bytes(b"no picture")
-    with pytest.raises(UserError, match=r"a\.png is damaged"):
-        pictures.keep("![a curve](a.png)", tmp_path, tmp_path / "kept")
 
 
 def test_all_seeds_of_the_recipe_are_listed_and_no_other(case: Case) -> None:
@@ -379,53 +351,3 @@ def test_verify_recounts_every_test_set_whether_claimed_or_not(case: Case) -> No
     assert result.exit_code == 1 and re.search(r"mt-recount  .*  FAIL  metrics.json says 55.0", result.output)
     assert re.search(r"mt-bleu  .*  PASS", result.output)
     assert re.search(r"cls-recount  .*  PASS  1 recomputed", result.output)
-
-
-# --- the whole way: drawn, rendered, verified, kept ----------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> Case:
-    """Two runs with all their pictures."""
-    out = tmp_path_factory.mktemp("drawn")
-    cls_run = synthetic_run.write_cls_run(out / "runs" / synthetic_page.LABELS["cls"])
-    mt_run = synthetic_run.write_mt_run(out / "runs" / synthetic_page.LABELS["mt"], layers=1, heads=2)
-    draw_cls(cls_run, out / "figures/cls")
-    draw_mt(mt_run, out / "figures/mt")
-    return out, cls_run, mt_run
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("poppler", [True, False])
-@pytest.mark.parametrize("engine", ENGINES)
-def test_a_real_page_is_traced_kept_and_shown(
-    engine: str, poppler: bool, drawn: Case, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if poppler and not shutil.which("pdftoppm"):
-        pytest.skip("no pdftoppm here: make setup-tex")
-    synthetic_data.pretend(monkeypatch, *drawn[1:])
-    render(*drawn, engine)
-    if not poppler:
-        monkeypatch.setattr(reference.shutil, "which", lambda program: None)
-    result = run("reference", drawn, f"{engine}-page")
-    assert result.exit_code == 0, result.output
-    for name in ("cls-figures", "mt-figures", "page"):
-        assert re.search(rf"^{name}  .*  PASS  ", result.output, re.MULTILINE)
-    folder = drawn[0] / "report/reference" / f"{engine}-page"
-    assert reference.problems(folder, CLAIMS) == []
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    assert size < 3_000_000
-    made = poppler or engine == "typst"
-    assert (folder / "page.png").is_file() == made and ("page.png is left out" in result.output) == (not made)
-    if made:
-        with Image.open(folder / "page.png") as page:
-            assert page.size == pytest.approx((1240, 1754), abs=2)  # A4 at 150 dpi
-    text = (folder / "report.md").read_text(encoding="utf-8")
-    for task in ("cls", "mt"):
-        listed = json.loads((drawn[0] / "figures" / task / "figures.json").read_text())["figures"]
-        kept = {path.stem for path in (folder / "pictures" / task).iterdir()}
-        assert kept == {entry["name"] for entry in listed}
-        assert all(f"](pictures/{task}/{name}.png)" in text for name in kept)
-    page = CliRunner().invoke(main, ["provenance", str(drawn[0] / "report/report.pdf"), "--out", str(drawn[0])])
-    assert page.exit_code == 0 and "versions   matplotlib 3.11.2, numpy 2.4.6, python 3.11.7" in page.output
-    assert json.loads((folder / "manifest.json").read_text())["engine"] == engine

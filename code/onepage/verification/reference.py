@@ -112,15 +112,8 @@ def page_image(page: Path) -> bytes | None:
     if shutil.which("pdftoppm"):
         with tempfile.TemporaryDirectory(prefix="onepage-") as folder:
             prefix = Path(folder) / "page"
-            command = [
-                "pdftoppm",
-                "-png",
-                "-r",
-                str(pictures.DPI),
-                "-singlefile",
-                str(page / "report.pdf"),
-                str(prefix),
-            ]
+            command = ["pdftoppm", "-png", "-singlefile", "-r", str(pictures.DPI)]
+            command += [str(page / "report.pdf"), str(prefix)]
             with contextlib.suppress(OSError, subprocess.SubprocessError):  # it fails, or takes too long
                 subprocess.run(command, capture_output=True, timeout=300, check=True)
                 return prefix.with_suffix(".png").read_bytes()

@@ -1,0 +1,76 @@
+"""The whole way to a reference result, by LaTeX and by typst: drawn, rendered, verified, kept."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+import synthetic_data
+import synthetic_page
+import synthetic_run
+from onepage.cli import main
+from onepage.figures.cls import draw as draw_cls
+from onepage.figures.mt import draw as draw_mt
+from onepage.report import pdf
+from onepage.report.render import render
+from onepage.verification import reference, verify
+
+CLAIMS_FILE = Path(__file__).resolve().parents[2] / "report" / "claims.toml"
+ENGINES = [
+    pytest.param("latex", marks=pytest.mark.skipif(bool(pdf._latex_lacks()), reason="no LaTeX here: make setup-tex")),
+    pytest.param("typst", marks=pytest.mark.skipif(bool(pdf._typst_lacks()), reason="no typst wheel here")),
+]
+Case = tuple[Path, Path, Path]  # out, cls run, mt run
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    """Two runs with all their pictures."""
+    out = tmp_path_factory.mktemp("drawn")
+    cls_run = synthetic_run.write_cls_run(out / "runs" / synthetic_page.LABELS["cls"])
+    mt_run = synthetic_run.write_mt_run(out / "runs" / synthetic_page.LABELS["mt"], layers=1, heads=2)
+    draw_cls(cls_run, out / "figures/cls")
+    draw_mt(mt_run, out / "figures/mt")
+    return out, cls_run, mt_run
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("poppler", [True, False])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_real_page_is_traced_kept_and_shown(
+    engine: str, poppler: bool, drawn: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if poppler and not shutil.which("pdftoppm"):
+        pytest.skip("no pdftoppm here: make setup-tex")
+    synthetic_data.pretend(monkeypatch, *drawn[1:])
+    render(*drawn, engine)
+    if not poppler:
+        monkeypatch.setattr(reference.shutil, "which", lambda program: None)
+    out, cls_run, mt_run = map(str, drawn)
+    places = ["--out", out, "--cls-run", cls_run, "--mt-run", mt_run, "--claims", str(CLAIMS_FILE)]
+    result = CliRunner().invoke(main, ["reference", *places, f"{engine}-page"])
+    assert result.exit_code == 0, result.output
+    for name in ("cls-figures", "mt-figures", "page"):
+        assert re.search(rf"^{name}  .*  PASS  ", result.output, re.MULTILINE)
+    folder = drawn[0] / "report/reference" / f"{engine}-page"
+    assert reference.problems(folder, verify.load_claims(CLAIMS_FILE)) == []
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    assert size < 3_000_000
+    made = poppler or engine == "typst"
+    assert (folder / "page.png").is_file() == made and ("page.png is left out" in result.output) == (not made)
+    if made:
+        with Image.open(folder / "page.png") as page:
+            assert page.size == pytest.approx((1240, 1754), abs=2)  # A4 at 150 dpi
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    for task in ("cls", "mt"):
+        listed = json.loads((drawn[0] / "figures" / task / "figures.json").read_text())["figures"]
+        kept = {path.stem for path in (folder / "pictures" / task).iterdir()}
+        assert kept == {entry["name"] for entry in listed}
+        assert all(f"](pictures/{task}/{name}.png)" in text for name in kept)
+    page = CliRunner().invoke(main, ["provenance", str(drawn[0] / "report/report.pdf"), "--out", str(drawn[0])])
+    assert page.exit_code == 0 and "versions   matplotlib 3.11.2, numpy 2.4.6, python 3.11.7" in page.output
+    assert json.loads((folder / "manifest.json").read_text())["engine"] == engine
