@@ -85,7 +85,7 @@ class Recipe:
     split_seed: int = 0
     """Seed of that split, apart from the run's."""
     precision: str = "auto"
-    """"fp32", "bf16", or "auto": bf16 where the hardware multiplies it natively; resolved before training."""
+    """"fp32", "bf16", or "auto": bf16 where it is the faster one (plan.py); resolved before training."""
     threads: int = 2
     """CPU threads of a process; part of the recipe because it changes the order of float sums."""
     batch_norm: str = "local"

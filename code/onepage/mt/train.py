@@ -79,7 +79,7 @@ class Recipe:
     max_length: int = 100
     """Training pairs with more pieces than this on a side are left out (and counted in the log)."""
     precision: str = "auto"
-    """"fp32", "bf16", or "auto": bf16 where the hardware multiplies it natively; resolved before training."""
+    """"fp32", "bf16", or "auto": bf16 where it is the faster one (plan.py); resolved before training."""
     threads: int = 2
     """CPU threads of a process; part of the recipe because it changes the order of float sums."""
     causal: bool = True

@@ -40,6 +40,7 @@ def prepare(seed: int, threads: int, device: str) -> torch.device:
     # every kernel used here writes all of its output; filling fresh memory first would only cost time
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = False  # on by default: a recipe's fp32 is fp32 in convolutions too
     torch.manual_seed(keyed_seed(seed, "default"))
     return torch.device(device)
 
@@ -47,7 +48,7 @@ def prepare(seed: int, threads: int, device: str) -> torch.device:
 def generator_states() -> dict[str, torch.Tensor]:
     """The default generators' states (uint8 tensors): what dropout draws from."""
     states = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
+    if torch.cuda.is_initialized():  # not is_available: asking would start CUDA in a training on the CPU
         states["cuda"] = torch.cuda.get_rng_state()
     return states
 
