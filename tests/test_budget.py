@@ -199,7 +199,7 @@ def test_no_budget_leaves_the_recipe_and_the_run_s_identity_alone(decided: Simpl
 
 
 def test_a_gpu_takes_its_own_recipe_where_the_profile_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "gains_from_bf16", lambda device: True)
+    monkeypatch.setattr(plan, "hardware", lambda device: "cuda" if device == "cuda" else "bf16")
     for profile in ("quick", "full"):
         on_cpu, on_gpu = (plan.load_recipe("cls", profile, False, "", 0, device)[1].stem for device in ("cpu", "cuda"))
         assert (on_cpu, on_gpu) == (profile, f"{profile}-cuda")
@@ -209,28 +209,26 @@ def test_a_gpu_takes_its_own_recipe_where_the_profile_has_one(monkeypatch: pytes
         plan.load_recipe("cls", "none", False, "", 0, "cuda")
 
 
-def test_a_cpu_without_fast_bf16_takes_the_profile_s_own_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
-    for bf16, suffix in ((True, ""), (False, "-fp32")):
-        monkeypatch.setattr(plan, "gains_from_bf16", lambda device, bf16=bf16: bf16)
-        for task in ("cls", "mt"):
-            assert plan.load_recipe(task, "quick", False, "", 0)[1].stem == f"quick{suffix}"
-            assert plan.load_recipe(task, "full", False, "", 0)[1].stem == "full"
-            assert plan.load_recipe(task, "quick", True, "", 0)[1].stem == "quick-generated"
-
-
 @pytest.mark.parametrize(
-    ("vendor", "flags", "precision"),
+    ("vendor", "family", "flags", "precision", "recipe"),
     [
-        ("AuthenticAMD", "avx2 avx512f avx512_bf16", "bf16"),
-        ("AuthenticAMD", "avx2", "fp32"),
-        ("GenuineIntel", "avx512f avx512_bf16 amx_bf16 amx_tile", "bf16"),
-        ("GenuineIntel", "avx512f avx512_bf16", "fp32"),
+        ("AuthenticAMD", "26", "avx2 avx512f avx512_bf16", "bf16", "quick"),
+        ("AuthenticAMD", "25", "avx2 avx512f avx512_bf16", "bf16", "quick-bf16-half"),
+        ("AuthenticAMD", "25", "avx2", "fp32", "quick-fp32"),
+        ("GenuineIntel", "6", "avx512f avx512_bf16 amx_bf16 amx_tile", "bf16", "quick"),
+        ("GenuineIntel", "6", "avx512f avx512_bf16", "fp32", "quick-fp32"),
     ],
 )
-def test_a_cpu_trains_in_bf16_where_that_is_faster(
-    monkeypatch: pytest.MonkeyPatch, vendor: str, flags: str, precision: str
+def test_a_cpu_takes_the_faster_arithmetic_and_the_profile_s_own_recipe(
+    monkeypatch: pytest.MonkeyPatch, vendor: str, family: str, flags: str, precision: str, recipe: str
 ) -> None:
-    monkeypatch.setattr(provenance, "cpu_fields", lambda: {"vendor_id": vendor, "flags": flags})
+    fields = {"vendor_id": vendor, "cpu family": family, "flags": flags}
+    monkeypatch.setattr(provenance, "cpu_fields", lambda: fields)
     assert plan.auto_precision("cpu") == precision
+    for task in ("cls", "mt"):
+        assert plan.load_recipe(task, "quick", False, "", 0)[1].stem == recipe
+        assert plan.load_recipe(task, "full", False, "", 0)[1].stem == "full"
+        assert plan.load_recipe(task, "quick", True, "", 0)[1].stem == "quick-generated"
     monkeypatch.setattr(provenance, "cpu_fields", dict)  # a system that does not say
     assert plan.auto_precision("cpu") == "fp32"
+    assert plan.load_recipe("cls", "quick", False, "", 0)[1].stem == "quick-fp32"

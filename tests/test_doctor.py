@@ -157,8 +157,10 @@ def test_full_disk_and_little_memory(machine: SimpleNamespace, tmp_path: Path, m
 
 
 def test_arithmetic_is_that_which_trains_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    for precision, said in (("bf16", "the faster one"), ("fp32", "shorter recipes")):
+    for kind, said in (("bf16", "the faster one"), ("bf16-half", "half the width"), ("fp32", "shorter recipes")):
+        precision = kind.partition("-")[0]
         monkeypatch.setattr(plan, "auto_precision", lambda device, precision=precision: precision)
+        monkeypatch.setattr(plan, "hardware", lambda device, kind=kind: kind)
         (row,) = doctor.arithmetic_rows()
         assert row.state == "ok" and row.found.startswith(precision) and said in row.found
     monkeypatch.setitem(sys.modules, "onepage.plan", None)  # as where torch cannot be imported

@@ -114,15 +114,19 @@ def cores_row() -> Row:
 
 
 def arithmetic_rows() -> list[Row]:
-    """The arithmetic that trains on this CPU, which decides between two sets of recipes; none without torch."""
+    """The arithmetic that trains on this CPU, which decides between sets of recipes; none without torch."""
     try:
-        from onepage.plan import auto_precision
+        from onepage.plan import auto_precision, hardware
     except (ImportError, OSError, ValueError):  # torch's own row says so
         return []
-    precision = auto_precision("cpu")
+    precision, kind = auto_precision("cpu"), hardware("cpu")
     why = "the faster one here"
     if precision == "fp32":
-        why = "bf16 is not known to be faster here; PROFILE=quick takes shorter recipes, BUDGET_MIN gives longer ones"
+        why = "bf16 is not known to be faster here"
+    elif kind == "bf16-half":
+        why = "faster than fp32, by units of half the width"
+    if kind != "bf16":
+        why += f"; PROFILE=quick takes shorter recipes (quick-{kind}.toml), BUDGET_MIN gives longer ones"
     return [Row("arithmetic", "ok", f"{precision} on the CPU: {why}")]
 
 

@@ -58,6 +58,21 @@ def auto_precision(device: str) -> str:
     return "bf16" if gains_from_bf16(device) else "fp32"
 
 
+def hardware(device: str) -> str:
+    """The hardware that a profile may have a recipe of its own for: "cuda", "fp32", "bf16-half" or "bf16".
+
+    "fp32": a CPU that gains nothing from bf16. "bf16-half": one that multiplies it by units of half the width (AMD's
+    Zen 4, processor family 25, measured at 410 GFLOP/s on two cores, where Zen 5, family 26, has 920).
+    """
+    if device == "cuda":
+        return "cuda"
+    if not gains_from_bf16(device):
+        return "fp32"
+    fields = provenance.cpu_fields()
+    amd = fields.get("vendor_id") == "AuthenticAMD"
+    return "bf16-half" if amd and fields.get("cpu family") == "25" else "bf16"
+
+
 def own_profile(path: Path) -> str:
     """The profile name of a recipe file of the user's: its runs are kept apart from all others.
 
@@ -72,10 +87,10 @@ def load_recipe(
 ) -> tuple[Any, Path]:
     """The recipe of a task, from RECIPE or built in, with THREADS set if given (0: as the recipe says), and its file.
 
-    What evaluation reads there is refused here too if it is wrong: after hours of training is late. On a GPU, and on a
-    CPU that gains nothing from bf16, the profile's own recipe for such hardware is taken where there is one.
+    What evaluation reads there is refused here too if it is wrong: after hours of training is late. The profile's own
+    recipe for this hardware is taken where there is one.
     """
-    name = f"{profile}-{'cuda' if device == 'cuda' else auto_precision(device)}"
+    name = f"{profile}-{hardware(device)}"
     if generated or not (recipe.CONFIGS / task / f"{name}.toml").exists():
         name = profile
     path = Path(file) if file else recipe.built_in(task, name, generated)

@@ -1,9 +1,15 @@
 """Augmentation moves pixels as it says, and every draw is keyed."""
 
+from unittest.mock import Mock
+
 import pytest
 import torch
 
 from onepage.cls import augment
+from onepage.cls.resnet import ResNet18
+from onepage.cls.train import Recipe, make_optimisers
+from onepage.training.averaging import WeightAverage
+from onepage.training.recipe import built_in, load
 from onepage.training.seeding import keyed_generator
 
 
@@ -62,7 +68,7 @@ def test_normalise_gives_zero_mean_for_the_mean_colour():
 
 def test_a_square_is_cut_at_the_border_and_nowhere_else():
     centres = torch.tensor([[3, 0], [4, 7]])  # (row, column): (3, 4) and (0, 7)
-    inside = augment.in_square(8, centres, torch.tensor(4))
+    inside = augment.in_square(8, centres, 4)
     assert inside.shape == (2, 1, 8, 8)
     expected = torch.zeros(2, 8, 8, dtype=torch.bool)
     expected[0, 1:5, 2:6] = True
@@ -98,3 +104,31 @@ def test_cutmix_pastes_the_partner_and_tells_the_share_of_each():
 def test_lengths_go_with_the_image_size():
     assert [augment.scaled(2, size) for size in (8, 16, 24, 32)] == [1, 1, 2, 2]
     assert augment.scaled(0, 16) == 0
+
+
+@pytest.mark.parametrize("profile", ["quick-cuda", "full-cuda", "long"])
+def test_a_whole_update_stays_on_the_device_that_it_began_on(profile: str) -> None:
+    """Tensors of "meta" have no values, and nothing of the CPU may be combined with them, as with those of a GPU."""
+    recipe, device = load(Recipe, built_in("cls", profile, False)), torch.device("meta")
+    pixels, labels = torch.empty(64, 3, 32, 32, dtype=torch.uint8, device=device), torch.empty(64, device=device).long()
+    draws, index = keyed_generator(0), torch.arange(16)
+    for flip in ("alternating", "random"):
+        batch = augment.augmented_batch(augment.resize(pixels, 24), index, augment.flip_coins(64, 0), flip, 2, draws, 1)
+    batch = augment.cutout(batch, 8, draws)
+    batch, others, own = augment.cutmix(batch, labels[:16], draws)
+    model = ResNet18().to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimisers, average = make_optimisers(model, recipe, "bf16"), WeightAverage(model, recipe.average_decay)
+    loss = own * torch.nn.functional.cross_entropy(model(batch), others, label_smoothing=recipe.label_smoothing)
+    loss.backward()
+    for optimiser in optimisers:
+        optimiser.step()
+    average.update(model, 1)
+    assert {tensor.device for tensor in (batch, others, loss, *model.state_dict().values())} == {device}
+    assert {tensor.device for tensor in average.state_dict().values() if tensor.ndim} == {device}
+
+
+def test_a_gpu_is_sent_what_was_drawn_without_being_waited_for() -> None:
+    drawn = Mock()
+    moved = augment.moved(drawn, torch.device("cuda"))
+    drawn.pin_memory.return_value.to.assert_called_once_with(torch.device("cuda"), non_blocking=True)
+    assert moved is drawn.pin_memory.return_value.to.return_value

@@ -315,3 +315,33 @@ def test_grids_go_from_the_most_confident_down_whatever_the_order_of_the_arrays(
         shown = [int(part.rsplit(" ", 2)[1].split(".")[0]) for part in alt[name].split(": ")[1].split(",")]
         assert shown == sorted(shown, reverse=True) and len(shown) == 8
         assert shown[0] == int(100 * sure[arrays[f"{kind}_index"]].max())
+
+
+def test_each_image_of_a_grid_stands_over_its_own_true_and_predicted_class(copy, draw):
+    run = copy("cls")
+    names = json.loads((run / "metrics.json").read_text(encoding="utf-8"))["class_names"]
+    arrays = dict(np.load(run / "predictions.npz"))
+    predicted = arrays["logits"].argmax(1)
+    raised = np.exp(arrays["logits"].astype(float))
+    sure = (raised / raised.sum(1, keepdims=True)).max(1)
+    drawn = draw(run)
+    for name, kind in (("preds_grid", "correct"), ("miscls_grid", "wrong")):
+        kept = arrays[f"{kind}_index"][:8]
+        order = np.argsort(-sure[kept], kind="stable")
+        figure = drawn.sheets[name].figure
+        pictures = [image.get_array() for axes in figure.axes for image in axes.images]
+        assert all(
+            (np.asarray(picture) == arrays[f"{kind}_images"][k]).all()
+            for picture, k in zip(pictures, order, strict=True)
+        )
+        words = [text.get_text() for text in figure.texts]
+        if kind == "correct":
+            expected = [names[predicted[i]] for i in kept[order]]
+            assert [word for word in words if word in names] == expected
+        else:
+            pairs = [f"{names[arrays['labels'][i]]} taken for {names[predicted[i]]} " for i in kept[order]]
+            told = drawn.alt[name].split(": ")[1].split(", ")
+            assert all(part.startswith(pair) for part, pair in zip(told, pairs, strict=True))
+            joined = [word for word in words if word.removesuffix(" →").removeprefix("→ ") in names]
+            expected = [names[label] for i in kept[order] for label in (arrays["labels"][i], predicted[i])]
+            assert [word.removesuffix(" →").removeprefix("→ ") for word in joined] == expected

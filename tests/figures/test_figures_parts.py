@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from layout import texts_of
 
 from onepage.figures import cls
 from onepage.figures import text as texts
@@ -163,6 +164,19 @@ def test_maps_are_enlarged_bilinearly():
 
 def test_blocks_of_the_confusion_matrix_are_the_ten_classes_of_cifar():
     assert sorted(VEHICLES + ANIMALS) == sorted(CIFAR_CLASSES)
+
+
+def test_vehicles_stand_before_animals_and_each_has_its_frame(copy, draw):
+    sheets = draw(copy("cls")).sheets
+    for name in ("confusion_matrix", "confusion_counts"):
+        (axes,) = [axes for axes in sheets[name].figure.axes if axes.axison]
+        rows, columns = (
+            [label.get_text() for label in side] for side in (axes.get_yticklabels(), axes.get_xticklabels())
+        )
+        assert rows == columns == [*VEHICLES, *ANIMALS]
+        framed = {(patch.get_xy(), patch.get_width(), patch.get_height()) for patch in axes.patches}
+        assert {((0, 0), 4, 4), ((4, 4), 6, 6)} <= framed
+        assert {"vehicles", "animals"} <= {text for text, _ in texts_of(sheets[name])}
 
 
 def test_the_floor_that_is_drawn_is_the_one_that_is_claimed():

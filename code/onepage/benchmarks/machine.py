@@ -46,7 +46,7 @@ def matmul_peak(precision: str, device: torch.device, sizes: Sequence[int] = (),
 
     On a CPU the product is also asked of the convolution library, as a 1x1 convolution ("by": "convolution"): the two
     libraries differ, and a BLAS that does not know the processor's widest instructions would be no bound. On a GPU
-    "fp32" is measured with TF32 allowed, since torch's fp32 convolutions use it there.
+    "fp32" is measured with TF32 allowed: that is how the fp32 convolutions of a plain loop multiply there.
     """
     allowed = torch.backends.cuda.matmul.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = True

@@ -6,6 +6,8 @@ For long trainings also Cutout (DeVries & Taylor 2017) and CutMix (Yun et al. 20
 where the images lie; no DataLoader, no workers.
 """
 
+import functools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,6 +17,20 @@ from onepage.training.seeding import keyed_generator
 # Mean and standard deviation of the CIFAR-10 training images by channel, in [0, 1].
 MEAN = (0.4914, 0.4822, 0.4465)
 STD = (0.2470, 0.2435, 0.2616)
+
+
+def moved(drawn: Tensor, device: torch.device) -> Tensor:
+    """What was drawn on the CPU, on ``device``; a GPU is sent it without waiting for what it still computes."""
+    if device.type != "cuda":
+        return drawn.to(device)
+    return drawn.pin_memory().to(device, non_blocking=True)
+
+
+@functools.cache
+def colours(device: torch.device) -> tuple[Tensor, Tensor]:
+    """(mean, standard deviation) of the channels of uint8 images, float32 (1, 3, 1, 1) each."""
+    mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1) * 255 for values in (MEAN, STD))
+    return mean, std
 
 
 def resize(images: Tensor, size: int) -> Tensor:
@@ -30,8 +46,7 @@ def resize(images: Tensor, size: int) -> Tensor:
 
 def normalise(images: Tensor) -> Tensor:
     """uint8 (B, 3, H, W) -> float32 (B, 3, H, W) of zero mean and unit variance a channel, channels last."""
-    mean = torch.tensor(MEAN, device=images.device).view(1, 3, 1, 1) * 255
-    std = torch.tensor(STD, device=images.device).view(1, 3, 1, 1) * 255
+    mean, std = colours(images.device)
     return ((images.float() - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
@@ -44,7 +59,7 @@ def random_crop(images: Tensor, padding: int, generator: torch.Generator) -> Ten
     """Each image of uint8 (B, 3, H, W) moved by up to ``padding`` pixels each way, the rim filled by reflection."""
     batch, _, height, width = images.shape
     padded = F.pad(images.float(), (padding,) * 4, mode="reflect").to(images.dtype)
-    offsets = torch.randint(0, 2 * padding + 1, (2, batch), generator=generator).to(images.device)
+    offsets = moved(torch.randint(0, 2 * padding + 1, (2, batch), generator=generator), images.device)
     rows = offsets[0][:, None] + torch.arange(height, device=images.device)  # (B, H)
     columns = offsets[1][:, None] + torch.arange(width, device=images.device)  # (B, W)
     first = torch.arange(batch, device=images.device)[:, None, None]
@@ -54,7 +69,7 @@ def random_crop(images: Tensor, padding: int, generator: torch.Generator) -> Ten
 
 def mirror(images: Tensor, which: Tensor) -> Tensor:
     """Mirror left to right the images of (B, 3, H, W) where the bool vector ``which`` (B,) is true."""
-    return torch.where(which.to(images.device)[:, None, None, None], images.flip(3), images)
+    return torch.where(moved(which, images.device)[:, None, None, None], images.flip(3), images)
 
 
 def flip_coins(n: int, seed: int) -> Tensor:
@@ -68,13 +83,13 @@ def batch_order(n: int, batch_size: int, seed: int, epoch: int) -> list[Tensor]:
     return list(order[: n - n % batch_size].split(batch_size)) if n >= batch_size else [order]
 
 
-def in_square(size: int, centres: Tensor, side: Tensor) -> Tensor:
+def in_square(size: int, centres: Tensor, side: int) -> Tensor:
     """Which pixels of maps of ``size`` lie in a square, cut at the border: bool (B, 1, size, size).
 
-    ``centres``: rows and columns (2, B); ``side``: lengths in pixels, (B,) or one for all.
+    ``centres``: rows and columns (2, B); ``side``: length in pixels, one for all.
     """
     place = torch.arange(size, device=centres.device)
-    first = centres - side.div(2, rounding_mode="floor")  # (2, B)
+    first = centres - side // 2  # (2, B)
     inside = (place >= first[..., None]) & (place < (first + side)[..., None])  # (2, B, size)
     return (inside[0][:, :, None] & inside[1][:, None, :])[:, None]
 
@@ -82,8 +97,8 @@ def in_square(size: int, centres: Tensor, side: Tensor) -> Tensor:
 def cutout(images: Tensor, side: int, generator: torch.Generator) -> Tensor:
     """A square of ``side`` pixels around a random pixel of each normalised image (B, 3, H, H) set to the mean, zero."""
     batch, _, size, _ = images.shape
-    centres = torch.randint(0, size, (2, batch), generator=generator).to(images.device)
-    return images.masked_fill(in_square(size, centres, torch.tensor(side, device=images.device)), 0.0)
+    centres = moved(torch.randint(0, size, (2, batch), generator=generator), images.device)
+    return images.masked_fill(in_square(size, centres, side), 0.0)
 
 
 def cutmix(images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, float]:
@@ -93,12 +108,12 @@ def cutmix(images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[
     the batch's. Returns the mixed images, the partners' labels (B,), and the share of each image that is its own.
     """
     batch, _, size, _ = images.shape
-    partner = torch.randperm(batch, generator=generator).to(images.device)
+    partner = moved(torch.randperm(batch, generator=generator), images.device)
     area = torch.rand((), generator=generator)
-    side = (size * area.sqrt()).round().long()
+    side = int((size * area.sqrt()).round())
     centre = torch.randint(0, size, (2, 1), generator=generator)
     inside = in_square(size, centre, side)  # (1, 1, H, H), on the CPU: its area is wanted there
-    mixed = torch.where(inside.to(images.device), images[partner], images)
+    mixed = torch.where(moved(inside, images.device), images[partner], images)
     return mixed, labels[partner], 1.0 - inside.float().mean().item()
 
 
@@ -110,7 +125,7 @@ def augmented_batch(
     ``flip`` is "random" (a coin each time) or "alternating" (every other epoch, by ``coins`` from ``flip_coins``);
     ``padding`` is in pixels of these images.
     """
-    batch = random_crop(images[index.to(images.device)], padding, generator)
+    batch = random_crop(images[moved(index, images.device)], padding, generator)
     if flip == "random":
         which = torch.randint(0, 2, (len(index),), generator=generator).bool()
     else:

@@ -235,7 +235,7 @@ def train(
                 draws = seeding.keyed_generator(seed, "augment", epoch, update)
                 padding = augment.scaled(recipe.crop_padding, size)
                 batch = augment.augmented_batch(sized[size], index, coins, recipe.flip, padding, draws, epoch)
-                labels = others = train_labels[index.to(device)]
+                labels = others = train_labels[augment.moved(index, device)]
                 own = 1.0  # share of each image that is its own, not its CutMix partner's
                 if recipe.cutout:
                     batch = augment.cutout(batch, augment.scaled(recipe.cutout, size), draws)
