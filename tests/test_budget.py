@@ -199,7 +199,8 @@ def test_no_budget_leaves_the_recipe_and_the_run_s_identity_alone(decided: Simpl
 
 
 def test_a_gpu_takes_its_own_recipe_where_the_profile_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "hardware", lambda device: "cuda" if device == "cuda" else "bf16")
+    monkeypatch.setattr(plan, "gains_from_bf16", lambda device: True)
+    monkeypatch.setattr(provenance, "cpu_fields", lambda: {"vendor_id": "AuthenticAMD", "cpu family": "26"})
     for profile in ("quick", "full"):
         on_cpu, on_gpu = (plan.load_recipe("cls", profile, False, "", 0, device)[1].stem for device in ("cpu", "cuda"))
         assert (on_cpu, on_gpu) == (profile, f"{profile}-cuda")

@@ -163,6 +163,7 @@ def test_arithmetic_is_that_which_trains_here(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setattr(plan, "hardware", lambda device, kind=kind: kind)
         (row,) = doctor.arithmetic_rows()
         assert row.state == "ok" and row.found.startswith(precision) and said in row.found
+        assert (f"shorter recipes (quick-{kind}.toml)" in row.found) == (kind != "bf16")
     monkeypatch.setitem(sys.modules, "onepage.plan", None)  # as where torch cannot be imported
     assert doctor.arithmetic_rows() == []
 

@@ -124,7 +124,7 @@ def arithmetic_rows() -> list[Row]:
     if precision == "fp32":
         why = "bf16 is not known to be faster here"
     elif kind == "bf16-half":
-        why = "faster than fp32, by units of half the width"
+        why = "faster than fp32, though in units of half the width"
     if kind != "bf16":
         why += f"; PROFILE=quick takes shorter recipes (quick-{kind}.toml), BUDGET_MIN gives longer ones"
     return [Row("arithmetic", "ok", f"{precision} on the CPU: {why}")]

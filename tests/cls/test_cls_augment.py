@@ -107,14 +107,14 @@ def test_lengths_go_with_the_image_size():
 
 
 @pytest.mark.parametrize("profile", ["quick-cuda", "full-cuda", "long"])
-def test_a_whole_update_stays_on_the_device_that_it_began_on(profile: str) -> None:
+def test_augmentation_model_and_optimisers_stay_on_the_device_they_began_on(profile: str) -> None:
     """Tensors of "meta" have no values, and nothing of the CPU may be combined with them, as with those of a GPU."""
     recipe, device = load(Recipe, built_in("cls", profile, False)), torch.device("meta")
     pixels, labels = torch.empty(64, 3, 32, 32, dtype=torch.uint8, device=device), torch.empty(64, device=device).long()
     draws, index = keyed_generator(0), torch.arange(16)
-    for flip in ("alternating", "random"):
-        batch = augment.augmented_batch(augment.resize(pixels, 24), index, augment.flip_coins(64, 0), flip, 2, draws, 1)
-    batch = augment.cutout(batch, 8, draws)
+    images, coins = augment.resize(pixels, recipe.stages[0].image_size), augment.flip_coins(64, 0)
+    batch = augment.augmented_batch(images, index, coins, recipe.flip, recipe.crop_padding, draws, 1)
+    batch = augment.cutout(batch, recipe.cutout or 8, draws)
     batch, others, own = augment.cutmix(batch, labels[:16], draws)
     model = ResNet18().to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimisers, average = make_optimisers(model, recipe, "bf16"), WeightAverage(model, recipe.average_decay)

@@ -29,7 +29,7 @@ def images() -> ImageSet:
 
 
 def planted(images: ImageSet, size: int) -> Callable[..., Tensor]:
-    """Logits by pixels alone: the true class for about half of the images, surer on the test images than elsewhere."""
+    """Logits by pixels alone: the true class for half of the test images, surely, and for a quarter of the others."""
     random = np.random.default_rng(2).normal(size=(10, 3 * size * size)) / 900
 
     def predict(model: torch.nn.Module, pixels: Tensor, precision: str) -> Tensor:

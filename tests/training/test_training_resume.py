@@ -257,3 +257,15 @@ def test_cuda_asked_for_and_absent_is_refused():
         pytest.skip("this machine has a CUDA GPU")
     with pytest.raises(UserError, match="no CUDA GPU"):
         seeding.prepare(0, 1, "cuda")
+
+
+def test_fp32_is_fp32_and_a_training_on_the_cpu_leaves_cuda_alone(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda: pytest.fail("CUDA was started"))
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state: pytest.fail("CUDA was started"))
+    seeding.prepare(0, 1, "cpu")
+    assert torch.backends.cudnn.allow_tf32 is False
+    states = seeding.generator_states()
+    assert set(states) == {"cpu"}
+    seeding.restore_generators(states | {"cuda": states["cpu"]})

@@ -29,7 +29,8 @@ def moved(drawn: Tensor, device: torch.device) -> Tensor:
 @functools.cache
 def colours(device: torch.device) -> tuple[Tensor, Tensor]:
     """(mean, standard deviation) of the channels of uint8 images, float32 (1, 3, 1, 1) each."""
-    mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1) * 255 for values in (MEAN, STD))
+    with torch.inference_mode(False):  # they are kept: for a caller too that wants gradients
+        mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1) * 255 for values in (MEAN, STD))
     return mean, std
 
 
@@ -68,7 +69,7 @@ def random_crop(images: Tensor, padding: int, generator: torch.Generator) -> Ten
 
 
 def mirror(images: Tensor, which: Tensor) -> Tensor:
-    """Mirror left to right the images of (B, 3, H, W) where the bool vector ``which`` (B,) is true."""
+    """Mirror left to right the images of (B, 3, H, W) where the bool vector ``which`` (B,), on the CPU, is true."""
     return torch.where(moved(which, images.device)[:, None, None, None], images.flip(3), images)
 
 
@@ -120,7 +121,7 @@ def cutmix(images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[
 def augmented_batch(
     images: Tensor, index: Tensor, coins: Tensor, flip: str, padding: int, generator: torch.Generator, epoch: int
 ) -> Tensor:
-    """The normalised float32 batch (B, 3, H, W) of ``images[index]``, cropped and mirrored.
+    """The normalised float32 batch (B, 3, H, W) of ``images[index]``, cropped and mirrored; ``index`` is on the CPU.
 
     ``flip`` is "random" (a coin each time) or "alternating" (every other epoch, by ``coins`` from ``flip_coins``);
     ``padding`` is in pixels of these images.

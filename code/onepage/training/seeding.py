@@ -48,7 +48,7 @@ def prepare(seed: int, threads: int, device: str) -> torch.device:
 def generator_states() -> dict[str, torch.Tensor]:
     """The default generators' states (uint8 tensors): what dropout draws from."""
     states = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_initialized():  # not is_available: asking would start CUDA in a training on the CPU
+    if torch.cuda.is_initialized():  # not is_available: reading its state would start CUDA in a training on the CPU
         states["cuda"] = torch.cuda.get_rng_state()
     return states
 
@@ -56,5 +56,5 @@ def generator_states() -> dict[str, torch.Tensor]:
 def restore_generators(states: dict[str, torch.Tensor]) -> None:
     """Put back what ``generator_states`` gave."""
     torch.set_rng_state(states["cpu"])
-    if "cuda" in states and torch.cuda.is_available():
+    if "cuda" in states and torch.cuda.is_initialized():
         torch.cuda.set_rng_state(states["cuda"])

@@ -126,15 +126,18 @@ def _problem(claim: Claim) -> str:
 
 
 def is_number(value: object) -> bool:
-    """Whether ``value`` is a number, and not true or false."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Whether ``value`` is a number that a float can hold, and not true or false."""
+    return isinstance(value, float) or (type(value) is int and abs(value) < 1e300)
 
 
 def at(metrics: Mapping[str, Any], path: str) -> Any:
-    """The value at a dotted path of metrics.json, or None."""
+    """The value at a dotted path of metrics.json, a number in it being a place in a list; or None."""
     value: Any = metrics
     for part in path.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
+        if isinstance(value, list) and part.isdecimal() and len(part) < 10 and int(part) < len(value):
+            value = value[int(part)]
+        else:
+            value = value.get(part) if isinstance(value, Mapping) else None
     return value
 
 

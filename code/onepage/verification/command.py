@@ -47,8 +47,8 @@ def verify(
 ) -> None:
     """Recompute every claim from predictions and data: PASS, FAIL or NOT CHECKED; exits 1 on FAIL.
 
-    Also: every accuracy and BLEU of metrics.json is recounted; pictures and page must come from the runs they name;
-    with --ref, each score is set beside that of a reference result.
+    Also: accuracy, confusion, calibration and BLEU of metrics.json are recounted; pictures and page must come from the
+    runs they name; with --ref, each score is set beside that of a reference result.
     """
     from onepage.verification import comparison, reference
     from onepage.verification import verify as verification

@@ -1,7 +1,7 @@
 """Verification: is what the page says what the predictions say, and do page and pictures come from that run?
 
-Every claim of report/claims.toml, and every accuracy and BLEU in metrics.json, is compared with a recount
-(``recount``): a number edited by hand, in predictions or metrics, fails. ``tracing`` follows pictures
+Every claim of report/claims.toml, and accuracy, confusion, calibration and BLEU in metrics.json, are compared with a
+recount (``recount``): such a number edited by hand, in predictions or metrics, fails. ``tracing`` follows pictures
 and page back to their runs, ``comparison`` sets a run beside a reference result. Nothing heavy is imported
 before it is needed.
 """
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from onepage.verification.recount import Recount
 
 REFERENCES = Path(__file__).resolve().parents[3] / "report" / "reference"
-# metrics.json must agree with the recount: exactly for a count of images; for BLEU within the noise of float addition.
+# metrics.json must agree with the recount: exactly for a count of images; else within the noise of float addition.
 TOLERANCE = {"accuracy": 1e-9, "bleu": 1e-6}
 
 __all__ = ["FAIL", "NOT_CHECKED", "PASS", "Check", "Claim", "Result", "check", "load_claims", "status"]
@@ -79,10 +79,11 @@ class Evidence:
         if path in found.problems:
             return FAIL, value, f"{self.where}: {found.problems[path]}"
         if value is None:
-            return FAIL, None, f"{path} is none of the scores that are recomputed: {', '.join(found.values)}"
+            named = [name for name in found.values if not any(part.isdecimal() for part in name.split("."))]
+            return FAIL, None, f"{path} is none of the scores that are recomputed: {', '.join(named)}"
         told = at(self.metrics, path)
         if not is_number(told) or not abs(value - told) <= tolerance:  # "not <=": NaN must fail
-            return FAIL, value, f"metrics.json says {told!r}, the predictions give {value!r}"
+            return FAIL, value, f"metrics.json says {told!r} for {path}, the predictions give {value!r}"
         return PASS, value, ""
 
     def scores(self) -> list[str]:
@@ -134,13 +135,13 @@ def _check(claim: Claim, evidence: Evidence, references: Path) -> Result:
 
 
 def recounts(evidence: Mapping[str, Evidence]) -> list[Check]:
-    """A check for each run that is there: every accuracy and BLEU of its metrics.json, claimed or not, recounted."""
+    """A check for each run that is there: the scores that ``recount`` knows, claimed or not, recounted."""
     rows = []
     for task, found in evidence.items():
         if found.metrics is None:
             continue
         measure = {"cls": "accuracy", "mt": "bleu"}[task]
-        name = {"cls": "test accuracy", "mt": "BLEU of each test set"}[task]
+        name = {"cls": "accuracy, confusion, NLL, Brier score and ECE", "mt": "BLEU of each test set"}[task]
         text = f"{name} in metrics.json is what the predictions give"
         try:
             obstacle = found.obstacle()
@@ -188,7 +189,8 @@ def verify_all(
 def stand_ins(path: Path, runs: Sequence[Path | None]) -> list[Claim]:
     """The floors of the generated sets that these runs were trained on; none for runs on real data."""
     present = [run / "metrics.json" for run in runs if run is not None and (run / "metrics.json").is_file()]
-    sets = {str(read_json(metrics).get("set")) for metrics in present}
+    told = [read_json(metrics) for metrics in present]
+    sets = {str(metrics.get("set")) for metrics in told if isinstance(metrics, Mapping)}
     return [claim for claim in load_claims(path, "stand_in") if claim.set in sets]
 
 
