@@ -51,7 +51,8 @@ def _curves(book: Book, history: list[dict[str, Any]]) -> None:
         ["train", *curves.last_value(train, 2)],
         ["validation", *curves.last_value(validation, 2), "perplexity", *curves.last_value(perplexity, 1)],
     ]
-    curves.label_ends(sheet, axes, left + panel + 1.6, ends, labels)
+    # no lower than the axis: a number of updates at its end may be wide
+    curves.label_ends(sheet, axes, left + panel + 1.6, ends, labels, below=0.3)
     sheet.text(left + panel / 2, top + height + 4.0, "updates", colour=MUTED, align="center")
     sheet.text(0.6, HALF - 2 * STEP - 0.3, "train: with dropout, against smoothed labels", colour=MUTED)
     note = f"validation: without either{curves.of_seeds(histories)}"
