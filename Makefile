@@ -1,7 +1,7 @@
 # From a clone to the page: `make all`. From a clone to tested claims: `make test`. `make help` lists the rest.
 #
 # Each stage is a command that reads files and writes files; a target is the file a stage writes last. What decides
-# whether a stage runs is content: code/onepage/stamps.py rewrites a stage's stamp only when something the stage reads
+# whether a stage runs is content: code/onepage/runs/stamps.py rewrites a stage's stamp only when something the stage reads
 # has changed. Checkpoints are not targets: an interrupted stage is simply run again and goes on.
 
 MAKEFLAGS += --no-builtin-rules --no-print-directory
@@ -169,7 +169,7 @@ RUN_CLS = $(RUNS_CLS)/seed$(SEED)
 RUN_MT = $(RUNS_MT)/seed$(SEED)
 PLANS_HERE := $(if $(CLS_FOLDER),--plan $(PLAN_CLS)) $(if $(MT_FOLDER),--plan $(PLAN_MT))
 ifneq ($(strip $(PLANS_HERE)),)
-STAMPED := $(shell $(or $(wildcard $(PY)),$(PYTHON)) -S -E code/onepage/stamps.py --out $(OUT) $(EVERY_SEED:%=--seed %) $(PLANS_HERE) \
+STAMPED := $(shell $(or $(wildcard $(PY)),$(PYTHON)) -S -E code/onepage/runs/stamps.py --out $(OUT) $(EVERY_SEED:%=--seed %) $(PLANS_HERE) \
   $(if $(filter all cls mt report reference,$(GOALS)),--draws) --engine "$(ENGINE)" --paper $(PAPER) $(RANKS) 2>&1 || echo failed)
 ifneq ($(STAMPED),)
 $(error $(STAMPED))

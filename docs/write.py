@@ -14,15 +14,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from onepage import doctor, seeds
 from onepage.cls.scores import wilson_interval
+from onepage.commands import doctor
 from onepage.data import sources
 from onepage.errors import UserError
 from onepage.files import read_json, write_text
 from onepage.report import facts
 from onepage.report.context import load_page
 from onepage.report.escape import Safe, environment, markdown
-from onepage.verification import comparison, lineage
+from onepage.runs import lineage, seeds
+from onepage.verification import comparison
 from onepage.verification.claims import Claim, load_claims
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 from onepage.errors import UserError
 from onepage.files import read_json
 from onepage.verification.claims import load_claims
-from test_docs import helped_targets, helped_variables
+from tests.test_docs import helped_targets, helped_variables
 
 ROOT = Path(__file__).resolve().parents[1]
 WRITTEN = ("docs/artifact.md", "docs/model-card-cls.md", "docs/model-card-mt.md")

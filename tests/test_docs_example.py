@@ -8,7 +8,7 @@ import pytest
 
 from docs_example import Block, apply, blocks, changed
 from onepage.files import read_json
-from test_make import REPOSITORY, copy, make  # noqa: F401 (copy is a fixture)
+from tests.test_make import REPOSITORY, copy, make  # noqa: F401 (copy is a fixture)
 
 DOCUMENT = (REPOSITORY / "docs" / "example-task.md").read_text(encoding="utf-8")
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 import faults
-from test_docs import messages
+from tests.test_docs import messages
 
 RENEW = "tests/README.md is out of date; renew it: python tests/faults.py"
 FAULTS = faults.read()

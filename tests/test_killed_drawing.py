@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from onepage.cli import main
+from onepage.commands.main import main
 from onepage.report import pdf
 from synthetic_run import write_cls_run, write_mt_run
 
@@ -34,7 +34,7 @@ def counted(call):
     return counting
 
 os.fsync, os.replace = counted(os.fsync), counted(os.replace)
-from onepage.cli import main
+from onepage.commands.main import main
 main(sys.argv[2:])
 """
 ENGINE = "typst" if not pdf._typst_lacks() else "latex"

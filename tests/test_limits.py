@@ -13,10 +13,10 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from onepage.cli import main
+from onepage.commands.main import main
 from onepage.files import read_json
-from test_make import OURS, REPOSITORY
-from test_repeat import RECIPES
+from tests.test_make import OURS, REPOSITORY
+from tests.test_repeat import RECIPES
 
 RUN = "runs/mt/toy-translation-en-de/smoke/seed0"
 # In a mount namespace of its own, so that nothing outside sees the mount and the end of the command undoes it.
@@ -46,7 +46,7 @@ def checkout(place: Path) -> Path:
     for name in ("Makefile", "pyproject.toml"):
         shutil.copy2(REPOSITORY / name, place)
     for task, recipe in RECIPES.items():
-        (place / "code/onepage/configs" / task / "smoke.toml").write_text(recipe, encoding="utf-8")
+        (place / "code/onepage" / task / "recipes/smoke.toml").write_text(recipe, encoding="utf-8")
     return place
 
 

@@ -148,15 +148,15 @@ def test_from_nothing_to_the_page_and_then_only_what_has_to_be(copy):
     assert would_run(copy) == []
     assert would_run(copy, "PAPER=letter") == ["render --out", "verify --out"]
 
-    drawing = copy / "code" / "onepage" / "figures" / "cls.py"
+    drawing = copy / "code" / "onepage" / "cls" / "draw.py"
     drawing.write_text(drawing.read_text(encoding="utf-8") + "# a comment\n", encoding="utf-8")
     assert would_run(copy) == ["draw cls", "render --out", "verify --out"]
 
-    edit(copy / "code" / "onepage" / "configs" / "mt" / "smoke.toml", "updates = 60", "updates = 61")
+    edit(copy / "code" / "onepage" / "mt" / "recipes" / "smoke.toml", "updates = 60", "updates = 61")
     stages = would_run(copy)
     assert "train mt" in stages and "evaluate mt" in stages and "train cls" not in stages
 
-    progress = copy / "code" / "onepage" / "training" / "progress.py"
+    progress = copy / "code" / "onepage" / "terminal" / "progress.py"
     progress.write_text(progress.read_text(encoding="utf-8") + "# a comment\n", encoding="utf-8")
     assert "train cls" not in would_run(copy)
     assert "train cls" in would_run(copy, "SEED=7")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from test_make import OURS, REPOSITORY
+from tests.test_make import OURS, REPOSITORY
 
 PATIENCE = 600  # seconds, on a machine that does other things as well
 CLS = "runs/cls/set/smoke"

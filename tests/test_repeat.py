@@ -18,7 +18,7 @@ import pytest
 
 from onepage.training.locking import cpu_training_lock
 from onepage.verification import digests
-from test_make import OURS, REPOSITORY
+from tests.test_make import OURS, REPOSITORY
 
 PATIENCE = 600  # seconds for one step, on a machine that does other things as well
 CLS, MT = Path("cls/toy-images/smoke/seed0"), Path("mt/toy-translation-en-de/smoke/seed0")
@@ -63,7 +63,7 @@ class Make:
         for name in ("Makefile", "pyproject.toml"):
             shutil.copy2(REPOSITORY / name, self.repository)
         for task, recipe in RECIPES.items():
-            (self.repository / "code/onepage/configs" / task / "smoke.toml").write_text(recipe, encoding="utf-8")
+            (self.repository / "code/onepage" / task / "recipes/smoke.toml").write_text(recipe, encoding="utf-8")
         self.environment = {key: value for key, value in os.environ.items() if key not in OURS}
         # threads that wait for each other by sleeping: on a busy machine this saves minutes, and changes no number
         self.environment |= {"TMPDIR": str(place), "OMP_WAIT_POLICY": "PASSIVE"}

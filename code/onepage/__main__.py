@@ -1,6 +1,6 @@
-"""``python -m onepage``: the click program of cli.py."""
+"""``python -m onepage``: the click program of commands/main.py."""
 
-from onepage.cli import main
+from onepage.commands.main import main
 
 if __name__ == "__main__":
     main(prog_name="onepage")

@@ -5,15 +5,15 @@ import os
 import numpy as np
 import pytest
 import torch
-from classify_cases import TEMPERATURE, classify, photo, said, table, write_run
 from click.testing import CliRunner
 from PIL import Image
 
-from onepage.cli import main
+from classify_cases import TEMPERATURE, classify, photo, said, table, write_run
 from onepage.cls import augment, pictures, scores
 from onepage.cls.classify import Classifier
 from onepage.cls.resnet import ResNet18
 from onepage.cls.train import predict
+from onepage.commands.main import main
 from onepage.training import checkpoint
 from synthetic_run import CIFAR_CLASSES
 

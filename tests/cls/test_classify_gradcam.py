@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from classify_cases import classify, photo, said, table
 from PIL import Image
-from test_classify import classifier, run, saved
 
+from classify_cases import classify, photo, said, table
 from onepage.cls import augment
+from onepage.cls.figures import classified
 from onepage.cls.gradcam import GradCAM
-from onepage.figures import classified
-from onepage.verification import tracing
+from onepage.verification import provenance as tracing
+from tests.cls.test_classify import classifier, run, saved
 
 __all__ = ["classifier", "run"]  # the fixtures
 

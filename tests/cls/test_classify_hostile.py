@@ -12,16 +12,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from classify_cases import classify, edit, photo, said, table, write_run
 from PIL import Image
 
+from classify_cases import classify, edit, photo, said, table, write_run
 from onepage.cls import pictures
 from onepage.cls.command import shown
 from onepage.errors import UserError
 from onepage.training import checkpoint
 from onepage.training.weights import digest_tensors
 from signals import heed_ctrl_c
-from test_make import OURS
+from tests.test_make import OURS
 
 fault = pytest.mark.fault
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pypdf
 import pytest
+
 from dockerfile_reader import Ignored, problems, read
 from isolated_build import Build, can_isolate
 

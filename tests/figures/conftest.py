@@ -4,10 +4,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from layout import Drawn
 
-from onepage.figures import attention, gradcam
+from layout import Drawn
+from onepage.cls.figures import gradcam
 from onepage.figures.sheet import Book
+from onepage.mt.figures import attention
 from synthetic_run import write_cls_run, write_mt_run
 
 

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from translate_cases import LINES, said, translate, write_run
 
-from onepage.cli import main
+from onepage.commands.main import main
 from onepage.errors import UserError
 from onepage.mt import translate as translation
 from onepage.mt.evaluate import load
 from onepage.mt.search import beam
 from signals import heed_ctrl_c
+from translate_cases import LINES, said, translate, write_run
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SOURCES = [LINES[0], LINES[70], "a man", LINES[33], "im Ball"]

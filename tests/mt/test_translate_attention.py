@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 from PIL import Image
-from test_translate import run
-from translate_cases import LINES, said, translate
 
-from onepage.figures import alignment
+from onepage.mt.figures import alignment
 from onepage.mt.translate import Translator
-from onepage.verification import lineage, tracing
+from onepage.runs import lineage
+from onepage.verification import provenance as tracing
+from tests.mt.test_translate import run
+from translate_cases import LINES, said, translate
 
 __all__ = ["run"]  # the fixture
 LONG = "a man in a blue shirt is standing on ladder with Hunde im Gras " * 5

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_translate import started
-from translate_cases import edit, said, translate, write_run
 
 from onepage.mt import translate as translation
 from onepage.mt.translate import CHUNK_BYTES, LINES_AT_ONCE, MAX_BYTES, Translator, batches
-from test_make import OURS
+from tests.mt.test_translate import started
+from tests.test_make import OURS
+from translate_cases import edit, said, translate, write_run
 
 fault = pytest.mark.fault
 REPOSITORY = Path(__file__).resolve().parents[2]

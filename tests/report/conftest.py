@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from page_cases import Case, write_case
 
 

@@ -13,16 +13,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_training_resume import CLS, MT, run, stop_after
 from torch import nn
 
-from onepage.cls.train import Stage
+from onepage.cls.recipe import Stage
 from onepage.errors import UserError
 from onepage.files import read_json
-from onepage.training import checkpoint, distributed, history, session
+from onepage.runs import history
+from onepage.training import checkpoint, distributed, session
 from onepage.training.distributed import ALONE, Ranks
+from tests.training.test_resume import CLS, MT, run, stop_after
 
-HERE = Path(__file__).resolve().parent
+HERE = Path(__file__).resolve().parents[1] / "support"
 CODE = HERE.parents[1] / "code"
 STEPS = {"validations": 8}  # the loss of each update becomes a row
 PLAIN = {"dropout": 0.0, **STEPS}

@@ -15,7 +15,7 @@ import synthetic_data
 import synthetic_run
 from onepage.errors import UserError
 from onepage.files import read_json
-from onepage.seeds import beside
+from onepage.runs.seeds import beside
 from onepage.verification import comparison, verify
 from onepage.verification.claims import Claim, Reference
 

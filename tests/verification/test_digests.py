@@ -8,7 +8,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from onepage.cli import main
+from onepage.commands.main import main
 from onepage.errors import UserError
 from onepage.training import checkpoint
 from onepage.training.weights import digest_tensors

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 import synthetic_data
 import synthetic_run
-from onepage.cli import main
+from onepage.commands.main import main
 from onepage.verification.claims import at
 
 CLAIMS_FILE = Path(__file__).resolve().parents[2] / "report" / "claims.toml"

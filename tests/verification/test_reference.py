@@ -16,7 +16,7 @@ from PIL import Image
 import synthetic_data
 import synthetic_page
 import synthetic_run
-from onepage.cli import main
+from onepage.commands.main import main
 from onepage.errors import UserError
 from onepage.verification import comparison, pictures, reference, verify
 from onepage.verification.claims import Claim

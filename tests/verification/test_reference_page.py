@@ -12,9 +12,9 @@ from PIL import Image
 import synthetic_data
 import synthetic_page
 import synthetic_run
-from onepage.cli import main
-from onepage.figures.cls import draw as draw_cls
-from onepage.figures.mt import draw as draw_mt
+from onepage.cls.draw import draw as draw_cls
+from onepage.commands.main import main
+from onepage.mt.draw import draw as draw_mt
 from onepage.report import pdf
 from onepage.report.render import render
 from onepage.verification import reference, verify

@@ -12,16 +12,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from onepage import plan as plans
 from onepage.benchmarks import machine, plain_cls, process, results, turns
 from onepage.benchmarks.projection import time_to
 from onepage.cls.resnet import ResNet18
 from onepage.data.images import load_images, split_indices
 from onepage.errors import UserError
 from onepage.files import read_json
-from onepage.training import history, provenance
+from onepage.planning import plan as plans
+from onepage.runs import history, provenance
+from onepage.terminal.progress import clock
 from onepage.training.locking import cpu_training_lock
-from onepage.training.progress import clock
 
 WORKER = "onepage.benchmarks.cls_worker"
 IMAGES = {"cpu": 2048, "cuda": 40_960}  # of one measurement

@@ -13,14 +13,16 @@ from typing import Any
 
 import torch
 
-from onepage import plan as plans
 from onepage.benchmarks import machine, plain_cls
 from onepage.benchmarks.process import Job, serve
 from onepage.cls import augment
+from onepage.cls.recipe import Recipe, Stage
 from onepage.cls.resnet import ResNet18, initialise
-from onepage.cls.train import Recipe, Stage, predict, train
+from onepage.cls.train import predict, train
 from onepage.data.images import ImageSet, load_images, split_indices
-from onepage.training import history, provenance, seeding, session
+from onepage.planning import plan as plans
+from onepage.runs import history, provenance
+from onepage.training import seeding, session
 from onepage.training.session import Interrupted
 
 VALIDATION = 8  # images held out while only the rate is measured

@@ -19,8 +19,8 @@ from onepage.benchmarks import results, turns
 from onepage.benchmarks.machine import DTYPES, synchronise
 from onepage.cls.convolution import Conv2d
 from onepage.cls.resnet import ResNet18
+from onepage.terminal.progress import clock
 from onepage.training.locking import cpu_training_lock
-from onepage.training.progress import clock
 
 IMAGE_SIZES = (16, 20, 24, 32)
 BATCH_SIZE = 256

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from onepage.training import provenance
+from onepage.runs import provenance
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 TRAINING_PASSES = 3  # forward, gradient of the inputs, gradient of the weights

@@ -12,14 +12,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from onepage import plan as plans
 from onepage.benchmarks import machine, plain_mt, process, results, turns
 from onepage.data.translation import load_translation
 from onepage.errors import UserError
 from onepage.files import read_json
 from onepage.mt import scores
 from onepage.mt.evaluate import load
-from onepage.mt.train import Recipe
+from onepage.mt.recipe import Recipe
+from onepage.planning import plan as plans
 from onepage.training.locking import cpu_training_lock
 
 WORKER = "onepage.benchmarks.mt_worker"

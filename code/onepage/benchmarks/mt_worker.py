@@ -20,11 +20,13 @@ from onepage.data.translation import TranslationSet, load_translation
 from onepage.mt.batching import Pair, encode_pairs
 from onepage.mt.evaluate import load
 from onepage.mt.incremental import FastDecoder
+from onepage.mt.recipe import Recipe
 from onepage.mt.search import beam_over
 from onepage.mt.tokenizer import END, START, train_tokenizer
-from onepage.mt.train import Recipe, train
+from onepage.mt.train import sizes_of, train
 from onepage.mt.transformer import Sizes, Transformer
-from onepage.training import history, provenance, session
+from onepage.runs import history, provenance
+from onepage.training import session
 
 PARTS = 3  # readings of a shortened training; what comes before the first warms up
 CHECKED = 32  # pairs whose log-probability two programs compute
@@ -129,7 +131,7 @@ def plain_training(data: dict[str, Any], recipe: dict[str, Any], seed: int, upda
     threads, settings = machine.use_all_cores(), Recipe(**recipe)
     _, vocabulary, pairs = training_pairs(data, settings.vocabulary)
     kept = [pair for pair in pairs if max(map(len, pair)) <= settings.max_length]
-    loop = plain_mt.Loop(kept, settings.sizes(vocabulary), settings.batch_tokens, settings.label_smoothing, seed)
+    loop = plain_mt.Loop(kept, sizes_of(settings, vocabulary), settings.batch_tokens, settings.label_smoothing, seed)
     rate = plain_mt.training_rate(loop, updates, warm_up=max(1, updates // (PARTS - 1)))
     return {"tokens_per_second": rate, "threads": threads, "peak_memory_bytes": provenance.peak_memory_bytes()}
 
@@ -154,7 +156,7 @@ def our_training(
     memory = provenance.peak_memory_bytes()
     _, vocabulary, encoded = training_pairs(data, settings.vocabulary)
     source_tokens, target_tokens = (sum(len(pair[side]) for pair in encoded) for side in (0, 1))
-    flops = forward_flops(settings.sizes(vocabulary), source_tokens, target_tokens) / target_tokens
+    flops = forward_flops(sizes_of(settings, vocabulary), source_tokens, target_tokens) / target_tokens
     return {
         "tokens_per_second": rate,
         "threads": settings.threads,

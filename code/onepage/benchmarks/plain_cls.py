@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from onepage.benchmarks.machine import synchronise
+from onepage.benchmarks.vision import import_torchvision
 from onepage.cls.augment import MEAN, STD
-from onepage.vision import import_torchvision
 
 BATCH_SIZE = 128
 LEARNING_RATE = 0.1

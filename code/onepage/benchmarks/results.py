@@ -15,7 +15,7 @@ from typing import Any
 from onepage.benchmarks import machine
 from onepage.errors import UserError
 from onepage.files import read_json, write_json, write_text
-from onepage.training import provenance
+from onepage.runs import provenance
 
 FORM = 1  # of the JSON; raised when what it holds changes
 FOLDER = Path("report/bench")

@@ -13,12 +13,12 @@ from typing import Any
 
 import torch
 
-from onepage import plan as plans
 from onepage.benchmarks import process, results, turns
 from onepage.cls.resnet import PARAMETERS
 from onepage.data.images import load_images
 from onepage.errors import UserError
-from onepage.training import provenance
+from onepage.planning import plan as plans
+from onepage.runs import provenance
 from onepage.training.locking import cpu_training_lock
 
 WORKER = "onepage.benchmarks.scale_worker"

@@ -12,14 +12,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from onepage import plan as plans
 from onepage.benchmarks.cls_worker import shortened
 from onepage.benchmarks.machine import synchronise
 from onepage.benchmarks.process import Job, serve
 from onepage.cls.resnet import ResNet18
 from onepage.cls.train import train
 from onepage.data.images import load_images
-from onepage.training import distributed, history, session
+from onepage.planning import plan as plans
+from onepage.runs import history
+from onepage.training import distributed, session
 
 EXCHANGES = 10  # of the gradients alone
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from onepage.benchmarks import process, results
-from onepage.training.progress import Reporter, clock
+from onepage.terminal.progress import Reporter, clock
 
 BUSY = 0.5  # load average from which a machine is not idle
 Say = Callable[[str], None]

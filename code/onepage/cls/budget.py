@@ -5,9 +5,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from onepage.cls.train import Recipe, Stage, train
+from onepage.cls.recipe import Recipe, Stage
+from onepage.cls.train import train
 from onepage.data.images import ImageSet
-from onepage.training import history
+from onepage.runs import history
 
 UPDATES = {"cpu": 20, "cuda": 100}  # at each size; the first fifth warms up and is not timed
 HELD_OUT = 100  # validation images while measuring: next to none, so that only updates are timed

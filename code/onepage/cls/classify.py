@@ -15,13 +15,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from onepage import trained
 from onepage.cls import augment, pictures, scores
 from onepage.cls.gradcam import GradCAM
+from onepage.cls.recipe import Recipe
 from onepage.cls.resnet import ResNet18
-from onepage.cls.train import Recipe, predict
+from onepage.cls.train import predict
 from onepage.errors import UserError
 from onepage.files import read_json
+from onepage.runs import lookup as trained
 from onepage.training import checkpoint, seeding
 from onepage.training.recipe import of_run
 from onepage.training.weights import digest_tensors

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from onepage import streams, trained
 from onepage.errors import UserError
-from onepage.options import out_option
+from onepage.runs import lookup as trained
+from onepage.terminal import streams
+from onepage.terminal.options import out_option
 
 if TYPE_CHECKING:
     from onepage.cls.classify import Answer, Classifier
@@ -84,7 +85,7 @@ def _introduce(classifier: "Classifier", which: str) -> None:
 
 
 def _draw(classifier: "Classifier", answer: "Answer", path: Path, target: Path) -> None:
-    from onepage.figures.classified import draw
+    from onepage.cls.figures.classified import draw
 
     draw(
         classifier.run, target, path.name, answer.picture, answer.pixels.shape[-1],

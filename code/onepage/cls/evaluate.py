@@ -13,11 +13,13 @@ import torch
 
 from onepage.cls import augment, scores, tta
 from onepage.cls.gradcam import GradCAM
+from onepage.cls.recipe import Recipe
 from onepage.cls.resnet import ResNet18
-from onepage.cls.train import Recipe, predict
+from onepage.cls.train import predict
 from onepage.data.images import ImageSet, split_indices
 from onepage.files import write_json, write_with
-from onepage.training import checkpoint, history, provenance, seeding
+from onepage.runs import history, provenance
+from onepage.training import checkpoint, seeding
 from onepage.training.recipe import of_run
 from onepage.training.session import common_block
 from onepage.training.weights import count_parameters, digest_tensors

@@ -27,7 +27,7 @@ from onepage.errors import UserError
 from onepage.figures import text as texts
 from onepage.figures.style import DPI, INK, MM_PER_INCH, PT_PER_MM, SIZE_PT, WARNING
 from onepage.files import read_json, sha256_file, write_bytes, write_json
-from onepage.verification import lineage
+from onepage.runs import lineage
 
 HALF, FULL, SHEET = 45.0, 93.0, 190.0  # widths in mm: half a column, a column, the page
 HEADER = 3.6  # mm at the top for the title and the mark

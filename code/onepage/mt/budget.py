@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from onepage.data.translation import TranslationSet
-from onepage.mt.train import Recipe, train
-from onepage.training import history
+from onepage.mt.recipe import Recipe
+from onepage.mt.train import train
+from onepage.runs import history
 
 UPDATES = {"cpu": 120, "cuda": 600}  # of a short training; its first third warms up and is not timed
 MARGIN = 0.02  # of the budget, for checkpoints and what else a whole training meets

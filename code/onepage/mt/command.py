@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from onepage import streams, trained
-from onepage.options import out_option
+from onepage.runs import lookup as trained
+from onepage.terminal import streams
+from onepage.terminal.options import out_option
 
 if TYPE_CHECKING:
     from onepage.mt.translate import Answer, Stream, Translator
@@ -103,7 +104,7 @@ def _introduce(translator: "Translator", which: str, given: bool) -> None:
 
 
 def _draw(translator: "Translator", answer: "Answer", path: Path) -> None:
-    from onepage.figures.alignment import draw
+    from onepage.mt.figures.alignment import draw
 
     weights, written, read = translator.alignment(answer)
     draw(translator.run, path, weights, written, read, " to ".join(translator.languages))

@@ -17,11 +17,13 @@ from onepage.mt import explain, scores
 from onepage.mt.batching import validation_batches
 from onepage.mt.decoding import Decoding
 from onepage.mt.losses import mean_loss
+from onepage.mt.recipe import Recipe
 from onepage.mt.search import beam, greedy
 from onepage.mt.tokenizer import PAD, Tokenizer
-from onepage.mt.train import Recipe
+from onepage.mt.train import sizes_of
 from onepage.mt.transformer import Transformer
-from onepage.training import checkpoint, history, provenance, seeding
+from onepage.runs import history, provenance
+from onepage.training import checkpoint, seeding
 from onepage.training.recipe import as_dict, of_run
 from onepage.training.session import common_block
 from onepage.training.weights import count_parameters, digest_tensors
@@ -42,7 +44,7 @@ def load(run: Path, device: str = "") -> tuple[Transformer, Tokenizer, Recipe, d
     where = seeding.prepare(block["seed"], recipe.threads, device or block["device"])
     weights, _ = checkpoint.load_model(run / "model.pt")
     tokenizer = Tokenizer(weights.pop("tokenizer").numpy().tobytes())
-    model = Transformer(recipe.sizes(len(tokenizer)), PAD)
+    model = Transformer(sizes_of(recipe, len(tokenizer)), PAD)
     model.load_state_dict(weights)
     return model.to(where).eval(), tokenizer, recipe, block
 

@@ -12,13 +12,13 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from onepage import trained
 from onepage.errors import UserError
 from onepage.files import read_json
 from onepage.mt import evaluate, explain
 from onepage.mt.decoding import Decoding
 from onepage.mt.search import beam
 from onepage.mt.tokenizer import END, UNKNOWN
+from onepage.runs import lookup as trained
 from onepage.training.recipe import from_values
 
 LINES_AT_ONCE = 200  # enough for full batches of like length; few enough that answers keep coming

@@ -10,7 +10,7 @@ from typing import Any
 from onepage.errors import UserError
 from onepage.files import read_json
 from onepage.report import facts as words
-from onepage.stamps import ABLATION
+from onepage.runs.stamps import ABLATION
 
 KINDS = {"cls": ("whole", "no-shortcuts"), "mt": ("whole", "no-causal-mask", "one-head")}
 

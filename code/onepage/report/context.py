@@ -11,15 +11,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from onepage import seeds
 from onepage.errors import UserError
 from onepage.files import read_json, sha256_file
-from onepage.report import ablations, directions, headline, origin
+from onepage.report import ablations, directions, headline
 from onepage.report import facts as words
+from onepage.report import provenance as origin
 from onepage.report.headline import fill
-from onepage.report.origin import Task
+from onepage.report.provenance import Task
+from onepage.runs import lineage, seeds
 from onepage.verification import claims as held
-from onepage.verification import lineage
 
 # The pictures on the page, row by row: the left column, the right column. Everything else drawn goes to the Markdown.
 ROWS = {

@@ -10,7 +10,7 @@ from typing import Any
 from onepage.errors import UserError
 from onepage.files import read_json
 from onepage.report import facts as words
-from onepage.verification import lineage
+from onepage.runs import lineage
 
 
 def table(run: Path, metrics: Mapping[str, Any], page: Mapping[str, Any]) -> list[list[str]]:

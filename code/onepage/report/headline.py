@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from onepage import seeds
 from onepage.errors import UserError
 from onepage.report import facts as words
-from onepage.report.origin import Task
+from onepage.report.provenance import Task
+from onepage.runs import seeds
 from onepage.verification import claims as held
 
 

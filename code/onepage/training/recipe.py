@@ -20,7 +20,7 @@ R = TypeVar("R")
 MAX_BYTES = 100_000  # no recipe is larger; a wrong file given as one is refused before it is parsed
 MAX_DOTS = 200  # a line; tomllib takes minutes for a key of thousands of dots
 LARGEST = 1e12  # no number in a recipe is larger; nan and inf are refused with it
-CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def built_in(task: str, profile: str, generated: bool) -> Path:
@@ -29,7 +29,9 @@ def built_in(task: str, profile: str, generated: bool) -> Path:
     Raises UserError when there is none, naming those there are.
     """
     name = f"{profile}-generated" if generated and profile != "smoke" else profile
-    known = {file.stem: file for file in (CONFIGS / task).glob("*.toml")}  # a name of these: it also names a folder
+    known = {
+        file.stem: file for file in (PACKAGE / task / "recipes").glob("*.toml")
+    }  # a name of these: it also names a folder
     if name not in known:
         raise UserError(f"no recipe {name!r} for {task}; PROFILE is one of: {', '.join(sorted(known))}")
     return known[name]

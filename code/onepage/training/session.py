@@ -17,7 +17,8 @@ import torch
 
 from onepage.errors import UserError
 from onepage.files import read_json, write_json
-from onepage.training import checkpoint, energy, history, provenance
+from onepage.runs import history, provenance
+from onepage.training import checkpoint, energy
 from onepage.training.distributed import ALONE, Ranks, of_a_lost_peer
 from onepage.training.energy import EnergyMeter
 from onepage.training.recipe import as_dict, recipe_hash

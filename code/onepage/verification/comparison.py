@@ -17,7 +17,7 @@ from typing import Any
 
 from onepage.errors import UserError
 from onepage.files import read_json
-from onepage.seeds import Measure, measures
+from onepage.runs.seeds import Measure, measures
 from onepage.training.recipe import difference
 from onepage.verification.claims import FAIL, NOT_CHECKED, PASS, Claim, Reference, at, is_number
 

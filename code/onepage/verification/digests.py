@@ -16,7 +16,8 @@ from torch import Tensor
 
 from onepage.errors import UserError
 from onepage.files import read_json
-from onepage.training import checkpoint, history
+from onepage.runs import history
+from onepage.training import checkpoint
 from onepage.training.weights import digest_tensors
 
 APART = ("commit", "commit_time", "dirty")  # of metrics.json: a later commit can give the same results

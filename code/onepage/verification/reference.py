@@ -15,14 +15,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from onepage import seeds
 from onepage.errors import UserError
 from onepage.files import read_json, sha256_file, write_bytes, write_json, write_text
 from onepage.report import ablations
 from onepage.report.pdf import typst_image
-from onepage.verification import comparison, lineage, pictures
+from onepage.runs import lineage, seeds
+from onepage.verification import comparison, pictures
 from onepage.verification.claims import FAIL, PASS, Claim, Result, at, is_number
-from onepage.verification.tracing import mismatches, read_origin
+from onepage.verification.provenance import mismatches, read_origin
 
 FORM = 1  # of the folder; raised when what it holds changes
 MAX_BYTES = 3_000_000  # of the whole folder

@@ -11,9 +11,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from onepage import seeds
 from onepage.errors import UserError
 from onepage.files import read_json
+from onepage.runs import seeds
 from onepage.verification import comparison
 from onepage.verification.claims import (
     FAIL,
@@ -177,7 +177,7 @@ def verify_all(
     claims: Path, out: Path, data_dir: Path, cls_run: Path | None, mt_run: Path | None, *, files: bool = True
 ) -> tuple[list[Result], list[Check]]:
     """What ``make verify`` verifies of two runs: (claims, checks); ``files``: pictures and page in ``out`` too."""
-    from onepage.verification.tracing import check_files
+    from onepage.verification.provenance import check_files
 
     evidence = gather(out, data_dir, cls_run, mt_run)
     held = load_claims(claims) + stand_ins(claims, [cls_run, mt_run])

@@ -1,0 +1,30 @@
+"""The record of image classification: ResNet-18 on CIFAR-10. Standard library only."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from onepage.tasks import Measure, Task
+
+
+def measures(metrics: Mapping[str, Any]) -> dict[str, Measure]:
+    """Test accuracy of the single image, and of the mean over several views of it."""
+    test = metrics["test"]
+    parts = {"test accuracy": test, "test accuracy with mirror image": test["tta"]}
+    if "tta_shifts" in test:  # results of an earlier version lack it
+        parts["test accuracy with mirror image and shifts"] = test["tta_shifts"]
+    return {name: Measure(part["accuracy"], tuple(part["accuracy_interval"]), True) for name, part in parts.items()}
+
+
+TASK = Task(
+    name="cls",
+    model="ResNet-18",
+    real_set="cifar10",
+    generated_set="toy-images",
+    measures=measures,
+    headline=lambda metrics: "test accuracy",
+    percent=True,
+    unit="%",
+    measure="accuracy",
+    tolerance=1e-9,  # a count of images
+    recounted="accuracy, confusion, NLL, Brier score and ECE",
+)

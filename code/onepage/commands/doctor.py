@@ -1,0 +1,224 @@
+"""What this machine has and lacks for ``make all``, as one table: nothing is changed, downloaded or trained.
+
+Each row is "ok", a "note" (it works, with what the row says) or "missing" (``make all`` would stop), the latter two
+with their remedy. Real data that cannot be had is a note, since DATA=auto goes on with generated sets.
+torch, the data sources and the PDF engine are looked at by importing their modules here, so that an installation
+without them gives a row and not a traceback.
+"""
+
+import os
+import platform
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from onepage.errors import UserError
+
+if TYPE_CHECKING:
+    from onepage.data.fetch import SourceStatus
+
+OLDEST_PYTHON = (3, 11)
+MEMORY_GB = 6.0  # the most that a training run of the quick profile may take
+DISK_GB = 1.5  # both real sets with their archives, the runs and the pictures of one seed
+PROBE_SECONDS = 10.0  # for the sources of one task; asked at once
+
+STYLES = {"ok": "green", "note": "yellow", "missing": "bold red"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table. ``state``: "ok", "note" or "missing"; ``remedy`` is empty only for "ok"."""
+
+    what: str
+    state: str
+    found: str
+    remedy: str = ""
+
+
+def run(data_dir: Path, out: Path, mirror: str | None, device: str, pdf_engine: str, src: str, tgt: str) -> int:
+    """Print the table; returns 0 when everything that ``make all`` needs is there, else 1."""
+    console = Console()
+    rows = [python_row(), torch_row(device), cores_row(), *arithmetic_rows(), memory_row()]
+    rows += [*disk_rows(data_dir, out), pdf_row(pdf_engine)]
+    with console.status("Asking the data sources"):  # silent where there is no terminal
+        for task in ("cls", "mt"):
+            rows += data_rows(task, data_dir, mirror, src, tgt)
+    console.print(table(rows))
+    missing = [row.what for row in rows if row.state == "missing"]
+    if missing:
+        console.print(Text(f"make all cannot run yet: {', '.join(missing)}"))
+        return 1
+    console.print(Text("make all can run."))
+    return 0
+
+
+def table(rows: list[Row]) -> Table:
+    """The rows as a table that folds its text to the width there is; the state is a word, not only a colour."""
+    result = Table(box=box.SIMPLE, show_edge=False, pad_edge=False, expand=False)
+    result.add_column("what", overflow="fold")
+    result.add_column("state", no_wrap=True)
+    result.add_column("found, and the remedy", overflow="fold")
+    for row in rows:
+        text = Text(row.found)  # Text, not markup: a path may hold square brackets
+        if row.remedy:
+            text.append(f"\nremedy: {row.remedy}")
+        result.add_row(Text(row.what), Text(row.state, style=STYLES[row.state]), text)
+    return result
+
+
+def python_row() -> Row:
+    """The Python that runs this."""
+    found = f"{platform.python_version()}, {sys.executable}"
+    if sys.version_info[:2] < OLDEST_PYTHON:
+        return Row("Python", "missing", found, "make PYTHON=python3.11 setup")
+    return Row("Python", "ok", found)
+
+
+def torch_row(device: str) -> Row:
+    """torch, and the device that a run with DEVICE=``device`` would use."""
+    try:
+        import torch
+    except ImportError as error:
+        return Row("torch", "missing", f"not installed ({error})", "make setup")
+    except (OSError, ValueError) as error:  # a shared library that does not load; which of the two depends on torch
+        return Row("torch", "missing", f"cannot be loaded ({error})", "remove .venv, then make setup")
+    if device not in ("auto", "cpu", "cuda"):
+        return Row("torch", "missing", f"DEVICE={device} is none of auto, cpu, cuda", "choose one of these")
+    if torch.cuda.is_available():
+        used = "cpu" if device == "cpu" else f"cuda ({torch.cuda.get_device_name(0)})"
+        return Row("torch", "ok", f"{torch.__version__}, device {used}")
+    if device == "cuda":
+        why = "no GPU that it can use" if torch.version.cuda else "a build without CUDA"
+        remedy = "mend the NVIDIA driver (nvidia-smi), or DEVICE=cpu" if torch.version.cuda else "make setup TORCH=cuda"
+        return Row("torch", "missing", f"{torch.__version__}, {why}, and DEVICE=cuda", remedy)
+    found = f"{torch.__version__}, device cpu"
+    if torch.version.cuda is None and _nvidia_gpu_is_here():
+        return Row("torch", "note", f"{found}, though there is an NVIDIA GPU", "make setup TORCH=cuda")
+    return Row("torch", "ok", found)
+
+
+def cores_row() -> Row:
+    """Cores this process may use; they set the time a run takes, never its result."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    found = f"{count}; the recipe fixes the number of threads, so cores change the time and not the result"
+    if count < 2:
+        return Row("cores", "note", found, "the times in the README are for two cores: allow twice as long")
+    return Row("cores", "ok", found)
+
+
+def arithmetic_rows() -> list[Row]:
+    """The arithmetic that trains on this CPU, which decides between sets of recipes; none without torch."""
+    try:
+        from onepage.planning.plan import auto_precision, hardware
+    except (ImportError, OSError, ValueError):  # torch's own row says so
+        return []
+    precision, kind = auto_precision("cpu"), hardware("cpu")
+    why = "the faster one here"
+    if precision == "fp32":
+        why = "bf16 is not known to be faster here"
+    elif kind == "bf16-half":
+        why = "faster than fp32, though in units of half the width"
+    if kind != "bf16":
+        why += f"; PROFILE=quick takes shorter recipes (quick-{kind}.toml), BUDGET_MIN gives longer ones"
+    return [Row("arithmetic", "ok", f"{precision} on the CPU: {why}")]
+
+
+def memory_row() -> Row:
+    """Memory of the machine, or of the container if that is less."""
+    total = total_memory()
+    if total is None:
+        return Row("memory", "note", "unknown on this system", f"have {MEMORY_GB:.0f} GB")
+    found = f"{total / 1e9:.1f} GB; a run takes at most {MEMORY_GB:.0f} GB"
+    if total < MEMORY_GB * 1e9:
+        return Row("memory", "note", found, "close other programs, and run without -j")
+    return Row("memory", "ok", found)
+
+
+def total_memory() -> int | None:
+    """Bytes of memory that this process can hope for, None where the system does not tell."""
+    try:
+        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError):
+        return None
+    try:  # the limit of a container; "max" where there is none
+        limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
+    except OSError:
+        return total
+    return min(total, int(limit)) if limit.isdigit() else total
+
+
+def disk_rows(data_dir: Path, out: Path) -> list[Row]:
+    """Free space where the data go and where the runs go; one row if both are on one disk."""
+    places = {_existing(out).stat().st_dev: out}
+    places.setdefault(_existing(data_dir).stat().st_dev, data_dir)
+    rows = []
+    for place in places.values():
+        free = shutil.disk_usage(_existing(place)).free
+        found = f"{free / 1e9:.1f} GB free in {place}, at most {DISK_GB} GB needed"
+        if not os.access(_existing(place), os.W_OK):
+            rows.append(Row("disk", "missing", f"{place} cannot be written", "choose another with OUT or DATA_DIR"))
+        elif free < DISK_GB * 1e9:
+            rows.append(Row("disk", "missing", found, "free space, or choose another place with OUT or DATA_DIR"))
+        else:
+            rows.append(Row("disk", "ok", found))
+    return rows
+
+
+def pdf_row(pdf_engine: str) -> Row:
+    """The program that would set the page."""
+    try:
+        from onepage.report.pdf import resolve_engine
+
+        engine = resolve_engine(pdf_engine)
+    except (UserError, ImportError) as error:
+        return Row("PDF", "missing", str(error), "make setup (typst), or make setup-tex (LaTeX, as root)")
+    names = {"latex": "LaTeX (pdflatex, latexmk)", "typst": "typst (the wheel)"}
+    found = f"PDF_ENGINE={pdf_engine} takes {names.get(engine, engine)}"
+    if engine == "typst" and pdf_engine == "auto":
+        found += "; LaTeX is not complete here (make setup-tex brings it, as root)"
+    return Row("PDF", "ok", found)
+
+
+def data_rows(task: str, data_dir: Path, mirror: str | None, src: str, tgt: str) -> list[Row]:
+    """The real set of ``task``: every source it could come from, and the remedy if none answers."""
+    name = {"cls": "CIFAR-10", "mt": f"Multi30k {src}-{tgt}"}[task]
+    try:
+        from onepage.data.fetch import source_status
+
+        sources = source_status(task, data_dir, mirror, src, tgt, PROBE_SECONDS)
+    except ImportError as error:
+        return [Row(name, "missing", f"cannot look ({error})", "make setup")]
+    except UserError as error:
+        return [Row(name, "missing", str(error), "set SRC, TGT and DATA_MIRROR right (make help)")]
+    usable = any(source.state != "not reachable" for source in sources)
+    lines = [_source_line(source) for source in sources]
+    if usable:
+        return [Row(name, "ok", "\n".join(lines))]
+    remedy = "DATA_MIRROR=<folder or URL> that holds the files (README); DATA=auto goes on with a generated set"
+    return [Row(name, "note", "\n".join(lines), remedy)]
+
+
+def _source_line(source: "SourceStatus") -> str:
+    if source.where.startswith(("http://", "https://")):  # its name is the host, and the rest of an address fills lines
+        return f"{source.name}: {source.state}, {source.detail}"
+    if source.state == "not reachable":  # a folder is not "reached"
+        return f"{source.name} {source.where}: {source.detail}"
+    return f"{source.name} {source.where}: {source.state}, {source.detail}"
+
+
+def _existing(path: Path) -> Path:
+    # What will be made is judged by the nearest folder that is there already.
+    path = Path(path).absolute()
+    return next(parent for parent in (path, *path.parents) if parent.exists())
+
+
+def _nvidia_gpu_is_here() -> bool:
+    folder = Path("/proc/driver/nvidia/gpus")
+    return folder.is_dir() and any(folder.iterdir())

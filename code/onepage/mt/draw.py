@@ -1,0 +1,68 @@
+"""Draw every picture of a translation run: the curves here; scores, examples, attention and masks in their modules.
+
+Arrays and JSON in, pictures out; no torch. Sizes are in mm and final: nothing is scaled on the page.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from matplotlib.ticker import MaxNLocator
+
+from onepage.figures import curves
+from onepage.figures.curves import read_arrays, read_history
+from onepage.figures.sheet import HALF, HEADER, Book
+from onepage.figures.style import LINE_PT, MUTED, PT_PER_MM, onepage_style
+from onepage.mt.figures import attention, bleu, decodes, masks
+
+STEP = LINE_PT / PT_PER_MM
+
+
+def draw(run: Path, out: Path) -> None:
+    """Draw the finished run folder ``run`` into the folder ``out``.
+
+    Raises UserError when a file of the run is missing or cannot be read.
+    """
+    book = Book(run, out)
+    explain = read_arrays(book.run / "explain.npz")
+    history = read_history(book.run / "history.jsonl")
+    chrf = read_arrays(book.run / "predictions.npz")[f"{book.metrics['headline']}_chrf"]
+    with onepage_style():
+        _curves(book, history)
+        bleu.draw(book)
+        decodes.draw(book, chrf)
+        attention.draw_all(book, explain)
+        masks.draw(book, explain)
+        book.close()
+
+
+def _curves(book: Book, history: list[dict[str, Any]]) -> None:
+    histories = curves.read_seeds(book.run, history, book.digest)
+    train, validation, perplexity = (
+        curves.values(histories, key) for key in ("train_loss", "val_loss", "val_perplexity")
+    )
+    sheet = book.sheet(HALF, HALF, "Loss (nats per token)")
+    steps = [row["step"] for row in history]
+    left, top, panel, height = 6.6, HEADER + 1.2, 25.4, 26.8
+    axes = sheet.axes(left, top, panel, height)
+    ends = curves.draw_pair(axes, steps, train, validation)
+    axes.set_xlim(0, max(steps))
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True, steps=[1, 2, 5, 10]))
+    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    labels = [
+        ["train", *curves.last_value(train, 2)],
+        ["validation", *curves.last_value(validation, 2), "perplexity", *curves.last_value(perplexity, 1)],
+    ]
+    # no lower than the axis: a number of updates at its end may be wide
+    curves.label_ends(sheet, axes, left + panel + 1.6, ends, labels, below=0.3)
+    sheet.text(left + panel / 2, top + height + 4.0, "updates", colour=MUTED, align="center")
+    sheet.text(0.6, HALF - 2 * STEP - 0.3, "train: with dropout, against smoothed labels", colour=MUTED)
+    note = f"validation: without either{curves.of_seeds(histories)}"
+    sheet.text(0.6, HALF - STEP - 0.3, note, colour=MUTED)
+    last = history[-1]
+    alt = (
+        f"Line chart of loss in nats per token over {last['step']} updates ({last['epoch']:.1f} epochs). Training loss "
+        f"(dropout, smoothed labels) ends at {train[:, -1].mean():.2f}; validation loss falls from "
+        f"{validation[:, 0].mean():.2f} to {validation[:, -1].mean():.2f}, a perplexity of "
+        f"{perplexity[:, -1].mean():.2f}.{curves.told(histories)}"
+    )
+    book.add("curves_mt", sheet, alt)

@@ -1,0 +1,67 @@
+"""Which words of a sentence the Transformer looked at for each word that it wrote: one picture of a sentence given.
+
+Rows are the pieces written, columns those read; a row sums to one. A piece that goes on within a word is shown with
+"##" before it. The mean over all layers and heads is drawn: on sentences looked at, its strongest link stands on the
+right word more often than that of a layer alone, however sharp.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from onepage.figures import text as texts
+from onepage.figures.sheet import HEADER, Book
+from onepage.figures.style import BLUES, FAINT, LINE_PT, MUTED, PT_PER_MM, onepage_style
+from onepage.mt.figures.attention import GOES_ON, QUANTITY, readable, weight_bar
+
+CELL = 4.0  # mm
+NARROWEST = 60.0  # mm, that a short sentence has room for title and note
+MOST = 60  # pieces a side; a picture of more is wider than a page, and nobody reads it
+LONGEST_LABEL = 60.0  # pt
+STEP = LINE_PT / PT_PER_MM
+EDGE = 1.0
+
+
+def draw(run: Path, path: Path, weights: np.ndarray, written: list[str], read: list[str], languages: str) -> None:
+    """Draw ``weights`` (T, S), the mean over layers and heads, to ``path``: PNG, or PDF by its name.
+
+    ``written`` and ``read`` are the T and S pieces, ``languages`` as "English to German". Raises UserError when the run
+    is not evaluated (the picture carries the digest of its metrics) or the file cannot be written.
+    """
+    book = Book(run, path.parent)
+    rows, columns = ([texts.fit(label, LONGEST_LABEL) for label in readable(side[:MOST])] for side in (written, read))
+    with onepage_style():
+        left = EDGE + max(texts.width(label) for label in rows) / PT_PER_MM + 1.2
+        below = max(texts.width(label) for label in columns) / PT_PER_MM + 1.4
+        map_width, map_height = CELL * len(columns), CELL * len(rows)
+        width = max(NARROWEST, left + map_width + EDGE)
+        note = "Down: written; across: read. A row sums to one: the mean over all layers and heads of cross-attention."
+        if any(label.startswith(GOES_ON) for label in rows + columns):
+            note += f" {GOES_ON} continues the word before."
+        if len(rows) < len(written) or len(columns) < len(read):
+            note += f" Shown: the first {len(rows)} of {len(written)} down, {len(columns)} of {len(read)} across."
+        lines = texts.wrap(note, (width - 2 * EDGE) * PT_PER_MM)
+        top = HEADER + 0.6
+        height = top + map_height + below + STEP * (len(lines) + 1) + 2.0
+        sheet = book.sheet(round(width, 1), round(height, 1), f"Attention, {languages}")
+        shown = weights[: len(rows), : len(columns)]
+        sheet.image(left, top, map_width, map_height, (255 * BLUES(shown)[..., :3]).astype(np.uint8))
+        sheet.grid(left, top, map_width, map_height, *shown.shape, colour="#e6e6e6")
+        sheet.bar(left, top, map_width, map_height, "none", edge=FAINT)
+        for k, label in enumerate(rows):
+            sheet.text(left - 0.8, top + (k + 0.5) * CELL, label, align="right", valign="center_baseline")
+        for k, label in enumerate(columns):
+            sheet.text(left + (k + 0.5) * CELL, top + map_height + 0.8, label, align="center", rotation=90)
+        y = top + map_height + below
+        beside = texts.width(QUANTITY) / PT_PER_MM + 0.8
+        sheet.text(EDGE, y, QUANTITY, colour=MUTED)
+        weight_bar(sheet, EDGE + beside, y, 20.0)
+        for number, line in enumerate(lines, start=1):
+            sheet.text(EDGE, y + 0.4 + number * STEP, line, colour=MUTED)
+        places = shown.argmax(1)
+        links = ", ".join(f"{rows[k]} to {columns[place]}" for k, place in enumerate(places))
+        alt = (
+            f"Cross-attention, {languages}, mean over layers and heads: for each of the {len(written)} pieces written, "
+            f"where in the {len(read)} pieces read it looks. The most: {links}."
+        )
+        book.write(path, sheet, alt)

@@ -1,0 +1,291 @@
+"""BLEU as pictures: ``bleu_report`` for the page, half a column wide, and ``bleu_sets``, every score of every test set.
+
+Both are forest plots of scores with their bootstrap 95 % intervals. Only BLEU of lc.norm.tok text is measured as
+published results are, so these are marked beside that alone.
+"""
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from onepage.figures import text as texts
+from onepage.figures.sheet import HALF, HEADER, SHEET, Book, Sheet
+from onepage.figures.style import BLUE, INK, MUTED, PT_PER_MM
+from onepage.mt.figures.forest import BAND, GAP, STEP, TICK, TICKS, Forest, Row, common_scale, draw_key
+
+FLOOR = 15.0  # the claim drawn beside the scores; report/claims.toml is what is checked
+# Text-only Transformer-Tiny of Wu et al. 2021 ("Good for Misconceived Reasons"), BLEU of lc.norm.tok text.
+PUBLISHED = {"en-de": {"test_2016_flickr": 41.02, "test_2017_flickr": 33.36, "test_2017_mscoco": 29.88}}
+PUBLISHED_BY = "Transformer-Tiny, Wu et al. 2021"
+EDGE = 0.6  # mm of margin at left and right
+TITLE = 0.5  # mm from the top to the line of the title
+MOST_SETS, MOST_BINS = 4, 5  # of the small picture
+LEAST, MOST = 2.4, 5.2  # mm: height of a row
+APART = 0.3  # heights of a row between two test sets
+PART = 1.6  # mm between test sets and lengths
+FOOT = TICKS + 0.8  # mm under the axis
+
+
+def draw(book: Book) -> None:
+    """Draw both pictures from metrics.json."""
+    _report(book)
+    _sets(book)
+
+
+def readable_name(test: str) -> str:
+    """A test set's name as on the page: "test_2016_flickr" -> "test 2016", "test_2017_mscoco" -> "MSCOCO 2017"."""
+    words = test.split("_")
+    if words[0] != "test" or len(words) == 1:
+        return " ".join(words)
+    year, *source = words[1:]
+    return f"test {year}" if source in ([], ["flickr"]) else " ".join([*source, year]).replace("mscoco", "MSCOCO")
+
+
+def published(metrics: Mapping[str, Any], test: str) -> float | None:
+    """The published result that this test set's lc.norm.tok BLEU may be set beside, or None."""
+    if metrics["set"] != "multi30k" or not metrics["tests"][test].get("bleu_lc_norm_tok"):
+        return None
+    return PUBLISHED.get(f"{metrics['src']}-{metrics['tgt']}", {}).get(test)
+
+
+# --- half a column -----------------------------------------------------------------------------------------------
+
+
+def _report(book: Book) -> None:
+    """Test sets, two rows each where lc.norm.tok is measured, and source lengths of the headline set, in 45 x 45 mm."""
+    tests, headline = book.metrics["tests"], book.metrics["headline"]
+    sheet = book.sheet(HALF, HALF, "By test set, 95 % intervals")
+    # The columns are headed in the line of the title, unless "generated data" stands there.
+    top = HEADER + (STEP if book.generated else 0.0)
+    names = sorted(tests, key=lambda name: name != headline)[:MOST_SETS]  # the headline set is never the one left out
+    sets = [_set_rows(book, name, name == headline) for name in names]
+    bins = _length_rows(tests[headline])[:MOST_BINS]
+    while len(sets) > 1 and _pitch(sets, bins, top) < LEAST:
+        sets.pop()  # bleu_sets has it
+    pitch = _pitch(sets, bins, top)
+    rows = [*itertools.chain(*sets), *bins]
+    left = EDGE + max(texts.width(row.label, row.weight) for row in rows) / PT_PER_MM
+    left = min(left, EDGE + 14.0) + GAP
+    height = _units(sets, bins) * pitch + _between(sets, bins)
+    scale = common_scale(rows)
+    forest = Forest(
+        sheet, rows, scale, x=EDGE, left=left, end=HALF - EDGE, top=top, height=height, ticks=4, heads=("BLEU", "n")
+    )
+    forest.draw_heads(HEADER if book.generated else TITLE)
+    forest.draw_axis_name("BLEU")
+    y = top
+    for part in sets:
+        y = _draw_rows(forest, part, y, pitch) + APART * pitch
+    y -= APART * pitch
+    if _keyed(sets):
+        draw_key(sheet, left, HALF - EDGE, y + 0.3, TICK, PUBLISHED_BY)
+        y += STEP
+    if bins:
+        y += PART
+        title = texts.fit(f"By source words, {readable_name(headline)}", (HALF - 2 * EDGE) * PT_PER_MM, "bold")
+        sheet.text(EDGE, y, title, weight="bold")
+        _draw_rows(forest, bins, y + STEP, pitch)
+    book.add("bleu_report", sheet, _report_alt(book))
+
+
+def _draw_rows(forest: Forest, rows: list[Row], y: float, pitch: float) -> float:
+    """Draw rows from y mm on, and return where they end."""
+    forest.draw_guides(y, len(rows) * pitch)
+    for row in rows:
+        forest.draw(row, y, pitch)
+        y += pitch
+    return y
+
+
+def _pitch(sets: list[list[Row]], bins: list[Row], top: float) -> float:
+    """Height of a row in mm, where the rows and what stands between them fill the picture below ``top`` mm."""
+    return min(MOST, (HALF - FOOT - top - _between(sets, bins)) / _units(sets, bins))
+
+
+def _units(sets: list[list[Row]], bins: list[Row]) -> float:
+    """Rows, with the gaps between test sets in heights of a row."""
+    return sum(map(len, sets)) + APART * (len(sets) - 1) + len(bins)
+
+
+def _between(sets: list[list[Row]], bins: list[Row]) -> float:
+    """Height in mm of the key, and of the second title with the gap before it."""
+    return (STEP if _keyed(sets) else 0.0) + (PART + STEP if bins else 0.0)
+
+
+def _keyed(sets: list[list[Row]]) -> bool:
+    return any(row.published is not None for row in itertools.chain(*sets))
+
+
+def _set_rows(book: Book, name: str, strong: bool) -> list[Row]:
+    """A test set's cased score and, where it is measured, the lc.norm.tok one with the published result beside it."""
+    test = book.metrics["tests"][name]
+    cased, tok = test["bleu"], test.get("bleu_lc_norm_tok")
+    colour = BLUE if strong else INK
+    cells = (f"{cased['score']:.1f}", f"{test['n']:,}")
+    floor = FLOOR if _claimed(book, name) else None
+    row = Row(readable_name(name), cased["score"], cased["interval"], cells, colour=colour, strong=strong, floor=floor)
+    if not tok:
+        return [row]
+    cells = (f"{tok['score']:.1f}", "")
+    beside = Row("lc.norm.tok", tok["score"], tok["interval"], cells, colour=colour, text=MUTED, hollow=True)
+    return [row, replace(beside, published=published(book.metrics, name))]
+
+
+def _claimed(book: Book, name: str) -> bool:
+    """Whether the floor is a claim about this test set: the headline set of Multi30k, from English to German."""
+    made_of = [book.metrics[key] for key in ("set", "src", "tgt")]
+    return name == book.metrics["headline"] and not book.generated and made_of == ["multi30k", "en", "de"]
+
+
+def _length_rows(test: Mapping[str, Any]) -> list[Row]:
+    return [
+        Row(span(part), part["bleu"], part.get("interval"), (f"{part['bleu']:.1f}", f"{part['n']:,}"), colour=BLUE)
+        for part in test["bleu_by_length"]
+    ]
+
+
+def span(part: Mapping[str, Any]) -> str:
+    """The source lengths of a row of bleu_by_length: ``1–8``, ``21+``."""
+    if part["max"] is None:
+        return f"{part['min']}+"
+    return f"{part['min']}–{part['max']}" if part["max"] != part["min"] else f"{part['min']}"
+
+
+def _report_alt(book: Book) -> str:
+    tests, headline = book.metrics["tests"], book.metrics["headline"]
+    parts = [
+        f"{readable_name(name)} {test['bleu']['score']:.1f} ({_bounds(test['bleu'])}; {test['n']:,} sentences)"
+        for name, test in tests.items()
+    ]
+    alt = f"BLEU of cased text by test set, with 95 % bootstrap intervals: {'; '.join(parts)}."
+    if _claimed(book, headline):
+        alt += f" A dashed line marks the claimed floor of {FLOOR:g}."
+    told, marked = [], False
+    for name, test in tests.items():
+        tok = test.get("bleu_lc_norm_tok")
+        if tok:
+            value = published(book.metrics, name)
+            marked = marked or value is not None
+            beside = "" if value is None else f"; published {value:.1f}"
+            told.append(f"{readable_name(name)} {tok['score']:.1f} ({_bounds(tok)}{beside})")
+    if told:
+        alt += f" Of lc.norm.tok text, which alone compares with published results: {'; '.join(told)}."
+    if marked:
+        alt += f" Ticks mark what is published: {PUBLISHED_BY}."
+    return alt + _lengths(readable_name(headline), tests[headline])
+
+
+def _bounds(part: Mapping[str, Any]) -> str:
+    return f"{part['interval'][0]:.1f} to {part['interval'][1]:.1f}"
+
+
+def _lengths(name: str, test: Mapping[str, Any]) -> str:
+    parts = []
+    for part in test["bleu_by_length"]:
+        bounds = f"{_bounds(part)}, " if part.get("interval") else ""
+        parts.append(f"{part['bleu']:.1f} at {span(part)} words ({bounds}n = {part['n']})")
+    return f" By source length on {name}: {', '.join(parts)}." if parts else ""
+
+
+# --- the whole width ---------------------------------------------------------------------------------------------
+
+
+def _sets(book: Book) -> None:
+    """Every score of every test set, a column a set, all on the same scales; three fill the width of the page."""
+    tests = book.metrics["tests"]
+    names = list(tests)[:MOST_SETS]
+    scores = {name: _score_rows(tests[name], published(book.metrics, name)) for name in names}
+    lengths = {name: _length_rows(tests[name]) for name in names}
+    pitch, gutter = 3.5, 5.0
+    width = min((SHEET - 2 * EDGE - (len(names) - 1) * gutter) / len(names), 90.0)
+    most_scores = max(len(rows) for rows in scores.values())
+    most_bins = max(len(rows) for rows in lengths.values())
+    tops = [HEADER + STEP + 0.6]
+    tops.append(tops[0] + STEP + most_scores * pitch + TICKS + 2.4)
+    tops.append(tops[1] + STEP + 4 * pitch + STEP + 2.4)
+    height = tops[2] + (STEP + most_bins * pitch + TICKS if most_bins else 0) + STEP + 2.4
+    wide = 2 * EDGE + len(names) * width + (len(names) - 1) * gutter
+    sheet = book.sheet(round(wide, 1), round(height, 1), "Every score of every test set, with bootstrap 95 % intervals")
+    for number, name in enumerate(names):
+        x, test = EDGE + number * (width + gutter), tests[name]
+        title = f"{readable_name(name)}, {test['n']:,} sentences"
+        sheet.text(x, HEADER, texts.fit(title, width * PT_PER_MM, "bold"), weight="bold", colour=BLUE)
+        left = x + 14.0
+        scale = common_scale([row for rows in scores.values() for row in rows])
+        _block(sheet, x, left, tops[0], width, pitch, "scores; of TER less is better", scores[name], scale)
+        _bars(sheet, x, left, tops[1], width, pitch, test["bleu"])
+        if lengths[name]:
+            scale = common_scale([row for rows in lengths.values() for row in rows])
+            _block(sheet, x, left, tops[2], width, pitch, "BLEU by words in the source, n", lengths[name], scale)
+    note = "BLEU: cased, detokenised, 13a."
+    if any(test.get("bleu_lc_norm_tok") for test in tests.values()):
+        note += " Only lc.norm.tok compares with published results"
+        known = [f"{value:.2f}" for name in names if (value := published(book.metrics, name)) is not None]
+        note += f" (tick: {PUBLISHED_BY}: {', '.join(known)})." if known else "."
+    note += " Lengths of few sentences are left out."
+    sheet.text(EDGE, height - STEP - 0.4, texts.fit(note, (wide - 2 * EDGE) * PT_PER_MM), colour=MUTED)
+    book.add("bleu_sets", sheet, _sets_alt(book))
+
+
+def _score_rows(test: Mapping[str, Any], beside: float | None) -> list[Row]:
+    """BLEU, its lc.norm.tok form with the published result ``beside`` it, chrF2 and TER, as far as the run has them."""
+    known = [("BLEU", "bleu"), ("lc.norm.tok", "bleu_lc_norm_tok"), ("chrF2", "chrf2"), ("TER", "ter")]
+    rows = []
+    for label, key in known:
+        if test.get(key):
+            cells = (f"{test[key]['score']:.1f}", _bounds(test[key]))
+            row = Row(label, test[key]["score"], test[key]["interval"], cells)
+            if label == "BLEU":
+                row = replace(row, colour=BLUE)
+            if label == "lc.norm.tok":
+                row = replace(row, hollow=True, published=beside)
+            rows.append(row)
+    return rows
+
+
+def _block(
+    sheet: Sheet,
+    x: float,
+    left: float,
+    y: float,
+    width: float,
+    pitch: float,
+    title: str,
+    rows: list[Row],
+    scale: tuple[float, float],
+) -> None:
+    """A forest plot with a title, and an axis from one end of ``scale`` to the other under it, ``width`` mm from x."""
+    sheet.text(x, y, texts.fit(title, width * PT_PER_MM), colour=MUTED)
+    top, height = y + STEP, len(rows) * pitch
+    forest = Forest(sheet, rows, scale, x=x, left=left, end=x + width, top=top, height=height, ticks=5)
+    for k, row in enumerate(rows):
+        forest.draw(row, top + k * pitch, pitch)
+
+
+def _bars(sheet: Sheet, x: float, left: float, y: float, width: float, pitch: float, bleu: Mapping[str, Any]) -> None:
+    """Precisions as bars from 0 to 100 %, and the brevity penalty with the lengths it comes from."""
+    sheet.text(x, y, "n-gram precision, %", colour=MUTED)
+    y += STEP
+    room = x + width - texts.width("100.0") / PT_PER_MM - GAP - left
+    for k, value in enumerate(bleu["precisions"]):
+        line = y + k * pitch
+        sheet.text(left - GAP, line + (pitch - STEP) / 2, f"{k + 1}-gram", align="right")
+        sheet.bar(left, line + 0.6, room, pitch - 1.2, "#f2f2f2")
+        sheet.bar(left, line + 0.6, room * value / 100, pitch - 1.2, BAND)
+        sheet.text(x + width, line + (pitch - STEP) / 2, f"{value:.1f}", align="right")
+    lengths = f"{bleu['hypothesis_length']:,} tokens for {bleu['reference_length']:,}"
+    said = f"brevity penalty {bleu['brevity_penalty']:.3f} ({lengths})"
+    sheet.text(x, y + len(bleu["precisions"]) * pitch, texts.fit(said, width * PT_PER_MM))
+
+
+def _sets_alt(book: Book) -> str:
+    told = []
+    for name, test in book.metrics["tests"].items():
+        scores = ", ".join(f"{row.label} {row.cells[0]} ({row.cells[1]})" for row in _score_rows(test, None))
+        precisions = ", ".join(f"{value:.1f}" for value in test["bleu"]["precisions"])
+        told.append(
+            f"{readable_name(name)}: {scores}; precision of 1- to 4-grams {precisions} %, brevity penalty "
+            f"{test['bleu']['brevity_penalty']:.3f}.{_lengths(readable_name(name), test)}"
+        )
+    return f"Scores with 95 % bootstrap intervals. {' '.join(told)}"

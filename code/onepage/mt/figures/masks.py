@@ -1,0 +1,170 @@
+"""The masks of a real batch as pictures: ``masks_demo`` for the page, and ``masks_batch`` with every token spelled out.
+
+The arrays come from the functions that the model itself calls. A filled cell may be attended to, a pale one is later
+than its row, a hatched one is padding. Rows are queries, columns keys.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.colors import to_rgb
+
+from onepage.figures import text as texts
+from onepage.figures.sheet import HALF, HEADER, SHEET, Book, Sheet
+from onepage.figures.style import BLUE, INK, LINE_PT, MUTED, PT_PER_MM
+from onepage.mt.figures.attention import GOES_ON, PITCH, readable
+
+STEP = LINE_PT / PT_PER_MM
+EDGE = 0.8
+PADDING = "<pad>"
+PALE = "#f0f0f0"
+LONGEST = 26.0  # pt of a token beside a small map
+READS, READ = "position that reads", "position read"  # a row of a mask, a column
+
+
+def draw(book: Book, explain: dict[str, np.ndarray]) -> None:
+    """Draw both pictures from the arrays ``mask_*`` of explain.npz."""
+    _demo(book, explain)
+    _batch(book, explain)
+
+
+def _query(tokens: Sequence[str], allowed: np.ndarray) -> tuple[int, list[str], list[str], int]:
+    """(row that is spelled out, what it sees, what is later, number of paddings) of one target; allowed (T, T)."""
+    real = [token for token in tokens if token != PADDING]
+    query = min(len(real) - 1, 2)
+    seen = [token for token, may in zip(tokens, allowed[query], strict=True) if may]
+    later = [token for token, may in zip(real, allowed[query], strict=False) if not may]
+    return query, seen, later, len(tokens) - len(real)
+
+
+def _demo(book: Book, explain: dict[str, np.ndarray]) -> None:
+    """Padding mask of the sources, the causal mask, and both together for the most padded target; 45 x 45 mm."""
+    padding, causal = explain["mask_source_padding"], explain["mask_causal"]
+    combined, raw = explain["mask_target_combined"], explain["mask_target_tokens"]
+    which = int(np.argmax((raw == PADDING).sum(1)))
+    tokens, mask = readable(raw[which]), combined[which]
+    sheet = book.sheet(HALF, HALF, "Dark: may be read")
+    row_height = min(2.4, 9.0 / len(padding))
+    first = HEADER + STEP + 0.1
+    second = first + row_height * len(padding) + 0.8 + STEP
+    foot = HALF - STEP - 0.1
+    height = foot - STEP - 0.3 - second
+    sources = [f"source {k + 1}" if row_height >= PITCH else "" for k in range(len(padding))]
+    rows = [texts.fit(token, LONGEST) if height / len(tokens) >= PITCH else "" for token in tokens]
+    # One left edge for all three maps: before it stand the names of their rows and, upright, what the rows are.
+    beside = [STEP + max(map(texts.width, rows)) / PT_PER_MM, max(map(texts.width, sources)) / PT_PER_MM]
+    left = EDGE + max(beside) + 0.8
+    gap = 2.0
+    side = (HALF - EDGE - left - gap) / 2
+    other = left + side + gap
+    for x, y, name in (
+        (left, HEADER, f"padding mask, hatched: {PADDING}"),
+        (left, second - STEP - 0.1, "causal mask"),
+        (other, second - STEP - 0.1, "both together"),
+    ):
+        sheet.text(x, y, name, colour=MUTED)
+    _cells(sheet, left, first, HALF - EDGE - left, row_height * len(padding), padding, ~padding)
+    padded = raw[which] == PADDING
+    _cells(sheet, left, second, side, height, causal, np.zeros_like(causal))
+    _cells(sheet, other, second, side, height, mask, np.broadcast_to(padded, mask.shape))
+    for names, grey, top, high in (
+        (sources, [True] * len(sources), first, row_height),
+        (rows, padded, second, height / len(rows)),
+    ):
+        for k, name in enumerate(names):
+            colour = MUTED if grey[k] else INK
+            sheet.text(left - 0.6, top + (k + 0.5) * high, name, colour=colour, align="right", valign="center_baseline")
+    middle = second + height / 2
+    sheet.text(EDGE + STEP / 2 - 0.2, middle, READS, colour=MUTED, rotation=90, align="center", valign="center")
+    for x in (left, other):
+        sheet.text(x + side / 2, second + height + 0.2, READ, colour=MUTED, align="center")
+    query, seen, later, pads = _query(tokens, mask)
+    for x in (left, other):
+        sheet.bar(x, second + query * height / len(tokens), side, height / len(tokens), "none", edge=INK)
+    line = f"outlined: {tokens[query]} reads {' '.join(seen)}"
+    sheet.text(EDGE, foot, texts.fit(line, (HALF - 2 * EDGE) * PT_PER_MM))
+    alt = (
+        f"Three masks of a batch of {len(padding)} sentences. Padding: of {padding.shape[1]} source positions "
+        f"{', '.join(str(int(row.sum())) for row in padding)} may be read. Causal: each of {len(causal)} target "
+        f"positions reads itself and what stands before. Both together, target {which + 1}: {tokens[query]} reads "
+        f"{' '.join(seen)}, not the later {' '.join(later) or '(none)'} and none of {pads} padding tokens."
+    )
+    book.add("masks_demo", sheet, alt)
+
+
+def _batch(book: Book, explain: dict[str, np.ndarray]) -> None:
+    """The same batch as wide as the page: each source in its row of the padding mask, each target beside its mask."""
+    padding, causal = explain["mask_source_padding"], explain["mask_causal"]
+    combined = explain["mask_target_combined"]
+    sources = [readable(row) for row in explain["mask_source_tokens"]]
+    targets = [readable(row) for row in explain["mask_target_tokens"]]
+    gap, length = 3.0, len(causal)
+    panel = (SHEET - 2 * EDGE - len(targets) * gap) / (len(targets) + 1)  # the causal mask, then one a target
+    rows = [[texts.fit(token, 40.0) for token in tokens] for tokens in targets]
+    beside = max(texts.width(token) for row in rows for token in row) / PT_PER_MM + 0.8
+    side = panel - beside
+    spelled = side / length >= PITCH
+    cell = 3.6
+    top = HEADER + STEP + cell * len(sources) + 2.4
+    below = (beside if spelled else 0) + 0.6
+    high = min(side, 40.0)
+    height = top + STEP + high + below + len(targets) * STEP + 1.4
+    sheet = book.sheet(SHEET, round(height, 1), "Masks of a batch: filled may be attended to, hatched is padding")
+    sheet.text(EDGE, HEADER, "padding mask of the sources: a sentence a row", colour=MUTED)
+    width = SHEET - 2 * EDGE
+    _cells(sheet, EDGE, HEADER + STEP, width, cell * len(sources), padding, ~padding)
+    for k, tokens in enumerate(sources):
+        for j, token in enumerate(tokens):
+            if padding[k, j]:  # where there is padding, the hatching says so
+                x = EDGE + (j + 0.5) * width / len(tokens)
+                label = texts.fit(token, (width / len(tokens) - 0.6) * PT_PER_MM)
+                place = HEADER + STEP + (k + 0.5) * cell
+                sheet.text(x, place, label, colour="white", align="center", valign="center_baseline")
+    names = ["causal", *(f"with padding, target {k + 1}" for k in range(len(targets)))]
+    positions = [str(k + 1) for k in range(length)]
+    maps = [causal, *combined]
+    for number, (name, mask) in enumerate(zip(names, maps, strict=True)):
+        x = EDGE + number * (panel + gap) + beside
+        sheet.text(x, top, texts.fit(name, side * PT_PER_MM), colour=MUTED)
+        labels = rows[number - 1] if number else positions
+        padded = np.array([token == PADDING for token in (targets[number - 1] if number else positions)])
+        _cells(sheet, x, top + STEP, side, high, mask, np.broadcast_to(padded, mask.shape))
+        for k, label in enumerate(labels if spelled else []):
+            colour = MUTED if padded[k] else INK
+            down, across = top + STEP + (k + 0.5) * high / length, x + (k + 0.5) * side / length
+            sheet.text(x - 0.5, down, label, colour=colour, align="right", valign="center_baseline")
+            sheet.text(across, top + STEP + high + 0.5, label, colour=colour, align="center", rotation=90)
+    said = []
+    for number, (tokens, mask) in enumerate(zip(targets, combined, strict=True), 1):
+        query, seen, later, pads = _query(tokens, mask)
+        after = f"not the later {' '.join(later)}" if later else "nothing is later"
+        unseen = f"{pads} × {PADDING} unseen" if pads else "no padding"
+        said.append(f"Target {number}: {tokens[query]} sees {' '.join(seen)}; {after}; {unseen}.")
+    for k, line in enumerate(said):
+        y = height - (len(said) - k) * STEP - 0.4
+        sheet.text(EDGE, y, texts.fit(line, width * PT_PER_MM))
+    read = "; ".join(
+        " ".join(token for token, may in zip(tokens, row, strict=True) if may)
+        for tokens, row in zip(sources, padding, strict=True)
+    )
+    alt = (
+        f"Masks of a batch of {len(sources)} sentence pairs, every token written out. Source tokens that may be "
+        f"attended to, sentence by sentence: {read}. {' '.join(said)} {GOES_ON} continues the word before."
+    )
+    book.add("masks_batch", sheet, alt)
+
+
+def _cells(
+    sheet: Sheet, x: float, y: float, width: float, height: float, allowed: np.ndarray, padded: np.ndarray
+) -> None:
+    """A mask as cells: filled may be attended to, pale may not, hatched is padding."""
+    rows, columns = allowed.shape
+    fill = np.where(allowed[..., None], *(np.array(to_rgb(colour)) for colour in (BLUE, PALE)))
+    sheet.image(x, y, width, height, (255 * fill).astype(np.uint8))
+    starts = [0] + [i for i in range(1, rows) if not np.array_equal(padded[i], padded[i - 1])]
+    for first, last in zip(starts, starts[1:] + [rows], strict=True):  # rows that are padded alike, at one go
+        edges = np.flatnonzero(np.diff(padded[first].astype(int), prepend=0, append=0))
+        for start, end in zip(edges[::2], edges[1::2], strict=True):
+            place = (x + start * width / columns, y + first * height / rows)
+            sheet.hatch(*place, (end - start) * width / columns, (last - first) * height / rows, colour=MUTED)
+    sheet.grid(x, y, width, height, rows, columns, colour="white")

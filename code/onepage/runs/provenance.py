@@ -1,0 +1,192 @@
+"""Where a result comes from: commit, library versions, command, host, times, peak memory, energy.
+
+What is deterministic goes into run.json and from there into metrics.json: commit, recipe, data, seed, threads,
+versions. What differs from one repetition to the next goes to provenance.json: command, host, times, memory, energy.
+"""
+
+import datetime
+import json
+import os
+import platform
+import resource
+import shlex
+import subprocess
+import sys
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from onepage.runs import stamps
+from onepage.files import read_json, write_json
+from onepage.training.energy import EnergyMeter, counters
+
+PACKAGES = ("torch", "numpy", "sentencepiece", "sacrebleu", "matplotlib")
+# of /proc/cpuinfo, x86 and ARM: which processor this is, and the instructions that decide which kernels torch takes
+_CPU_FIELDS = ("vendor_id", "cpu family", "model", "stepping", "CPU implementer", "CPU part", "CPU variant")
+_INSTRUCTIONS = ["avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "amx_int8"]
+_INSTRUCTIONS += ["asimd", "asimddp", "sve", "sve2", "bf16", "i8mm"]
+
+
+def repository() -> Path:
+    """The folder that holds code/, Makefile and report/."""
+    return Path(__file__).resolve().parents[3]
+
+
+def commit() -> dict[str, Any]:
+    """Commit, its time (seconds since 1970) and whether tracked files differ from it; all None outside git."""
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ["git", "-C", str(repository()), *arguments], capture_output=True, text=True, timeout=20, check=True
+            )
+        except (OSError, subprocess.SubprocessError):
+            return None
+        return done.stdout.strip()
+
+    head = git("rev-parse", "HEAD")
+    if not head or git("rev-parse", "--show-toplevel") != str(repository()):
+        return {"commit": None, "commit_time": None, "dirty": None}
+    when = git("show", "-s", "--format=%ct", "HEAD")
+    status = git("status", "--porcelain", "--untracked-files=no")
+    return {"commit": head, "commit_time": int(when) if when else None, "dirty": bool(status)}
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that decide numbers."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    found["torch"] = str(torch.__version__)
+    return found
+
+
+def cpu_fields() -> dict[str, str]:
+    """The first processor of /proc/cpuinfo, {field: value}; {} where there is no such file."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return {}
+    fields: dict[str, str] = {}
+    for line in lines:
+        name, _, value = line.partition(":")
+        fields.setdefault(name.strip(), " ".join(value.split()))
+    return fields
+
+
+def cpu_model() -> str:
+    """The processor's name as the system gives it."""
+    return cpu_fields().get("model name") or platform.processor() or platform.machine()
+
+
+def cpu_id() -> str | None:
+    """What tells one kind of processor from another where names do not; None where the system does not say."""
+    fields = cpu_fields()
+    known = [f"{name} {fields[name]}" for name in _CPU_FIELDS if name in fields]
+    flags = set((fields.get("flags") or fields.get("Features") or "").split())
+    return ", ".join(known + [flag for flag in _INSTRUCTIONS if flag in flags]) or None
+
+
+def cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+def host() -> dict[str, Any]:
+    """CPU (its name, and what identifies its kind), cores, memory, GPU and system of this machine."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {
+        "cpu": cpu_model(),
+        "cpu_id": cpu_id(),
+        "cores": cores(),
+        "memory_bytes": memory,
+        "gpu": gpu,
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def peak_memory_bytes() -> int:
+    """Peak resident memory of this process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if platform.system() == "Darwin" else peak * 1024
+
+
+def peak_gpu_memory_bytes() -> int | None:
+    """Peak memory that this process held on its GPU so far; None where it used none."""
+    return torch.cuda.max_memory_allocated() if torch.cuda.is_initialized() else None
+
+
+def now() -> str:
+    """The time as ISO 8601 in UTC, to the second."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def command() -> str:
+    """This process's command line. A path outside the repository is shortened: a result names nobody's folders."""
+    program = Path(sys.argv[0])
+    ours = program.name == "__main__.py" and program.parent.name == "onepage"
+    words = ["python", "-m", "onepage"] if ours else [program.name]
+    return shlex.join(words + [_shortened(argument) for argument in sys.argv[1:]])
+
+
+def _shortened(argument: str) -> str:
+    path = Path(argument)
+    if not path.is_absolute():
+        return argument
+    return str(path.relative_to(repository())) if path.is_relative_to(repository()) else f".../{path.name}"
+
+
+def energy_meter(device: str) -> EnergyMeter:
+    """A meter, started, of the processors that ``device`` ("cpu" or "cuda") makes work."""
+    uuid = None
+    if device == "cuda":
+        uuid = getattr(torch.cuda.get_device_properties(torch.cuda.current_device()), "uuid", None)
+    return EnergyMeter(counters(f"GPU-{uuid}" if uuid else None))
+
+
+class Stopwatch:
+    """Start, end, duration, peak memory and command of one stage, for its part of provenance.json."""
+
+    def __init__(self) -> None:
+        self.started = now()
+        self._clock = time.monotonic()
+
+    def record(self, run: Path, stage: str) -> None:
+        """Write what was measured since the start, and a digest of the stage's code."""
+        task = read_json(run / "run.json")["task"]
+        values = {
+            "started": self.started,
+            "finished": now(),
+            "seconds": round(time.monotonic() - self._clock, 1),
+            "peak_memory_bytes": peak_memory_bytes(),
+            "peak_gpu_memory_bytes": peak_gpu_memory_bytes(),
+            "command": command(),
+            "program": stamps.digest_files(stamps.files_of(f"{stage}-{task}")),
+        }
+        record(run, stage, values)
+
+
+def record(run: Path, stage: str, values: dict[str, Any]) -> None:
+    """Set the ``stage`` part of the run's provenance.json.
+
+    ``host`` is the machine that trained; a stage that ran on another one has a ``host`` of its own.
+    """
+    path = run / "provenance.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        content = {}
+    here = host()
+    if stage == "train" or "host" not in content:
+        content["host"] = here
+    elif content["host"] != here:
+        values = values | {"host": here}
+    content[stage] = values
+    write_json(path, content)

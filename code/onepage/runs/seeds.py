@@ -1,0 +1,227 @@
+"""Several seeds of one recipe: those that lie beside a run, and the mean, standard deviation and n of their scores.
+
+Seeds are comparable when everything but the seed is the same: recipe, decoding settings, data, device, precision,
+threads, libraries, and the code that trained and that evaluated. ``write`` puts them into seeds.json beside the run
+folders, for pictures and page; ``verification.reference`` keeps the same rows, and ``verification.comparison`` makes
+its bands of them. Standard library only.
+"""
+
+import re
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from onepage.errors import UserError
+from onepage.files import read_json, sha256_file, write_json
+from onepage.runs import history
+
+NAME = "seeds.json"
+_FOLDER = re.compile(r"seed\d+")
+# What must agree, as metrics.json names it, and as a message does
+_SAME = {
+    "task": "task",
+    "set": "set",
+    "src": "source language",
+    "tgt": "target language",
+    "recipe": "recipe",
+    "decoding": "decoding settings",
+    "data_digest": "data",
+    "device": "device",
+    "precision": "precision",
+    "threads": "number of threads",
+    "processes": "number of processes",
+    "processes_from_update": "number of processes",
+    "versions": "library versions",
+    "program": "training code",
+}
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A score of a run: its value, its 95 % interval over test examples, and how it is shown."""
+
+    value: float
+    interval: tuple[float, float]
+    percent: bool
+
+    def show(self, value: float) -> str:
+        """``value`` in the measure's unit, four digits."""
+        return f"{100 * value:.2f} %" if self.percent else f"{value:.2f}"
+
+
+def measures(metrics: Mapping[str, Any]) -> dict[str, Measure]:
+    """The scores that are compared and averaged, by name; each has an interval in metrics.json. The headline is first.
+
+    Accuracies are shares of 1, BLEU and chrF2 go to 100.
+    """
+    found: dict[str, Measure] = {}
+    if metrics["task"] == "cls":
+        test = metrics["test"]
+        parts = {"test accuracy": test, "test accuracy with mirror image": test["tta"]}
+        if "tta_shifts" in test:  # results of an earlier version lack it
+            parts["test accuracy with mirror image and shifts"] = test["tta_shifts"]
+        for name, part in parts.items():
+            low, high = part["accuracy_interval"]
+            found[name] = Measure(part["accuracy"], (low, high), True)
+        return found
+    for test, part in metrics["tests"].items():
+        for name, key in (("BLEU", "bleu"), ("chrF2", "chrf2"), ("BLEU lc.norm.tok", "bleu_lc_norm_tok")):
+            if part.get(key):
+                low, high = part[key]["interval"]
+                found[f"{test} {name}"] = Measure(part[key]["score"], (low, high), False)
+    return found
+
+
+def headline(metrics: Mapping[str, Any]) -> str:
+    """The name, among ``measures``, of the score that the page shows large."""
+    return "test accuracy" if metrics["task"] == "cls" else f"{metrics['headline']} BLEU"
+
+
+def beside(run: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """(a row for each evaluated seed beside ``run`` that is comparable with it, itself included; what was left out).
+
+    Rows are sorted by seed: ``seed``, ``metrics_sha256``, ``weights_digest``, ``measures`` {name: value}. What was left
+    out reads "seed3 (other recipe)". Raises UserError when ``run`` itself is not evaluated or cannot be read.
+    """
+    rows, left_out = _comparable(run)
+    return [row for _, row in rows], left_out
+
+
+def _comparable(run: Path) -> tuple[list[tuple[Path, dict[str, Any]]], list[str]]:
+    """As ``beside``, with the folder of each row."""
+    own = read_json(run / "metrics.json")
+    rows, left_out = [(run, _row(run, own))], []
+    neighbours = run.parent.glob("seed*/metrics.json") if _FOLDER.fullmatch(run.name) else ()
+    for other in sorted(path.parent for path in neighbours):
+        if other.name == run.name:
+            continue
+        try:
+            metrics = read_json(other / "metrics.json")
+            why = _difference(run, own, other, metrics)
+            if why:
+                left_out.append(f"{other.name} ({why})")
+            else:
+                rows.append((other, _row(other, metrics)))
+        except UserError:
+            left_out.append(f"{other.name} (cannot be read)")
+    return sorted(rows, key=lambda found: found[1]["seed"]), left_out
+
+
+def _row(run: Path, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return {
+            "seed": metrics["seed"],
+            "metrics_sha256": sha256_file(run / "metrics.json"),
+            "weights_digest": metrics["weights_digest"],
+            "measures": {name: measure.value for name, measure in measures(metrics).items()},
+        }
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{run / 'metrics.json'} lacks a score ({error!r}); delete it and run make again") from error
+
+
+def _difference(run: Path, own: Mapping[str, Any], other: Path, metrics: Any) -> str:
+    """Why two evaluated runs are not two seeds of the same experiment; "" where they are."""
+    if not isinstance(metrics, Mapping):
+        return "cannot be read"
+    for key, name in _SAME.items():
+        if metrics.get(key) != own.get(key):
+            return f"other {name}"
+    if other.name != f"seed{metrics.get('seed')}":
+        return f"holds seed {metrics.get('seed')}"  # a copy would count twice
+    if _evaluated_by(other) != _evaluated_by(run):
+        return "other evaluation code"
+    return ""
+
+
+def _evaluated_by(run: Path) -> Any:
+    provenance = read_json(run / "provenance.json") if (run / "provenance.json").is_file() else {}
+    return (provenance.get("evaluate") or {}).get("program") if isinstance(provenance, Mapping) else None
+
+
+def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """{measure: {"mean", "sd", "n"}} over the rows that have it; sd is the sample's (n - 1), None for n = 1."""
+    names = dict.fromkeys(name for row in rows for name in row["measures"])
+    found = {}
+    for name in names:
+        values = [row["measures"][name] for row in rows if name in row["measures"]]
+        sd = statistics.stdev(values) if len(values) > 1 else None
+        found[name] = {"mean": statistics.fmean(values), "sd": sd, "n": len(values)}
+    return found
+
+
+def gather(run: Path) -> tuple[dict[str, Any], list[str]]:
+    """(the content of seeds.json for the seeds beside ``run``; what was left out of it, and why).
+
+    As ``beside``, each row with ``history``, the rows of its history.jsonl; a seed whose history cannot be read is left
+    out, and is an error if it is ``run``.
+    """
+    found, left_out = _comparable(run)
+    rows = []
+    for folder, row in found:
+        try:
+            rows.append(row | {"history": history.read(folder / "history.jsonl")})
+        except (OSError, ValueError) as error:
+            if folder == run:
+                raise UserError(f"{folder / 'history.jsonl'} cannot be read ({error}); train that run again") from error
+            left_out.append(f"{folder.name} (history.jsonl cannot be read)")
+    task = read_json(run / "metrics.json")["task"]
+    return {"task": task, "seeds": [row["seed"] for row in rows], "rows": rows, "summary": summary(rows)}, left_out
+
+
+def write(run: Path) -> tuple[dict[str, Any], list[str]]:
+    """Write seeds.json beside ``run``; returns its content and what was left out of it."""
+    content, left_out = gather(run)
+    write_json(run.parent / NAME, content)
+    return content, left_out
+
+
+def load(run: Path, metrics_sha256: str) -> dict[str, Any]:
+    """seeds.json beside ``run``, whose metrics.json has the digest given; {} where there is none: one seed.
+
+    Raises UserError when it cannot be read, or was made before the run was.
+    """
+    path = run.parent / NAME
+    if not path.is_file():
+        return {}
+    content: dict[str, Any] = read_json(path)
+    try:
+        if metrics_sha256 in [row["metrics_sha256"] for row in content["rows"]]:
+            return content
+    except (KeyError, TypeError):
+        raise UserError(f"{path} is not one of this program; delete it and run make again") from None
+    raise UserError(f"{path} does not hold {run.name} as it is now; delete it and run make again")
+
+
+def problem(run: Path) -> str:
+    """What is wrong with seeds.json beside ``run``, or "": each row is what the run of that seed says, summed up right.
+
+    A seed that was trained since, and that it does not hold yet, is nothing wrong.
+    """
+    path = run.parent / NAME
+    try:
+        content = read_json(path)
+        for row in content["rows"]:
+            folder = run.parent / f"seed{int(row['seed'])}"
+            told = {key: value for key, value in row.items() if key != "history"}
+            if told != _row(folder, read_json(folder / "metrics.json")):
+                return f"{path}: seed {row['seed']} is not what its metrics.json says"
+            if row["history"] != history.read(folder / "history.jsonl"):
+                return f"{path}: the history of seed {row['seed']} is not its history.jsonl"
+        if content["seeds"] != [row["seed"] for row in content["rows"]]:
+            return f"{path} lists other seeds than it holds"
+        return "" if content["summary"] == summary(content["rows"]) else f"{path}: mean or sd is not that of its rows"
+    except UserError as error:
+        return f"{path}: {error}"
+    except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
+        return f"{path} is not one of this program ({error!r})"
+
+
+def words(content: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
+    """What is said of two seeds or more on the console: which they are, and the mean, sd and n of the headline."""
+    name = headline(metrics)
+    part = content["summary"][name]
+    show = measures(metrics)[name].show
+    seeds = ", ".join(str(seed) for seed in content["seeds"])
+    return f"seeds {seeds}: {name}, mean {show(part['mean'])}, sd {show(part['sd'])}, n = {part['n']}"

@@ -1,0 +1,111 @@
+"""The tasks: the one list that names them, and the record that all other code asks about a task.
+
+A task is a folder, ``onepage/<name>/``. Its module ``task`` holds its record, ``TASK``: plain values and functions of
+plain values, without torch or numpy. What needs more stands in modules that have the same names in every task, and is
+imported when it is used, by ``Task.module``:
+
+===========  ==========================================================================================================
+module       what other code calls
+===========  ==========================================================================================================
+recipe       ``Recipe``, and ``EVALUATION``: {table of a recipe: its dataclass} that evaluation alone reads
+train        ``train(recipe, data, run, plan, program, ranks)`` writes model.pt
+evaluate     ``evaluate(data, run, settings, say)`` writes metrics.json; ``settings``: the tables of EVALUATION
+budget       ``measure(recipe, data, plan)``, ``fit(recipe, data, rates, minutes)``, ``summary(recipe)``
+ablation     ``VARIANTS``, ``score(data, run, settings)``, ``show(score)``
+draw         ``draw(run, folder)`` writes figures.json
+facts        ``facts(metrics, provenance, page)``, ``ROWS``, ``tables(metrics, page)`` and what else the page says of it
+recount      ``recount(metrics, data_dir, arrays)`` gives a ``Recount``
+export       ``describe(metrics, weights)``
+command      ``COMMANDS``: its own commands of the command line
+===========  ==========================================================================================================
+"""
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+from onepage.errors import UserError
+
+# name: what it is, as make help prints it. A new task is a folder and a line here.
+TASKS = {
+    "cls": "ResNet-18 on CIFAR-10",
+    "mt": "the Transformer on Multi30k",
+}
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A score of a run: its value, its 95 % interval over test examples, and how it is shown."""
+
+    value: float
+    interval: tuple[float, float]
+    percent: bool
+    """Whether it is a share of 1, shown in per cent; else a score from 0 to 100."""
+
+    def show(self, value: float) -> str:
+        """``value`` in the measure's unit, with two decimals."""
+        return f"{100 * value:.2f} %" if self.percent else f"{value:.2f}"
+
+
+@dataclass
+class Recount:
+    """Scores recomputed from predictions, by their path in metrics.json, and what is wrong with the arrays."""
+
+    data_digest: str
+    values: dict[str, float] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the rest of the program knows of a task."""
+
+    name: str
+    """The task's folder, and its word in make and on the command line."""
+    model: str
+    """What messages call its model: "ResNet-18"."""
+    real_set: str
+    """The data set it is trained on."""
+    generated_set: str
+    """The generated stand-in for it."""
+    measures: Callable[[Mapping[str, Any]], dict[str, Measure]]
+    """Its scores in metrics.json that are compared and averaged, by name; the headline is among them."""
+    headline: Callable[[Mapping[str, Any]], str]
+    """The name, among ``measures``, of the score that the page shows large."""
+    percent: bool
+    """Whether the headline, which claims speak of, is a share of 1; else a score from 0 to 100."""
+    unit: str
+    """Of the headline, as it is printed: "%" or "BLEU"."""
+    measure: str
+    """What claims.toml calls it: "accuracy" or "bleu"."""
+    tolerance: float
+    """By how much a recomputed score may differ from the one in metrics.json."""
+    recounted: str
+    """The scores that ``recount`` recomputes, in words."""
+    options: tuple[str, ...] = ()
+    """Keys of the plan, run.json and metrics.json that tell its data sets apart besides their name: src and tgt."""
+
+    def module(self, role: str) -> ModuleType:
+        """The task's module of that role (see above)."""
+        return importlib.import_module(f"onepage.{self.name}.{role}")
+
+    def folder(self, values: Mapping[str, Any]) -> str:
+        """The folder of its runs on one data set: ``multi30k-en-de``; ``values``: a plan, run.json or metrics.json."""
+        return "-".join(str(values[key]) for key in ("set", *self.options))
+
+
+@cache
+def get(name: str) -> Task:
+    """The record of a task; raises UserError for a name that is not in the list."""
+    if name not in TASKS:
+        raise UserError(f"{name!r:.40} is not a task; choose one of {', '.join(TASKS)}")
+    task: Task = importlib.import_module(f"onepage.{name}.task").TASK
+    return task
+
+
+def every() -> list[Task]:
+    """The records of all tasks, in the order of the list."""
+    return [get(name) for name in TASKS]

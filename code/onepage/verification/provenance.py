@@ -1,0 +1,183 @@
+"""From a picture or the page back to the run: what its metadata says, and whether that run on disk still says the same.
+
+A file matches when the metrics.json of the run it names has the digest that the file carries, and when the list written
+with it (figures.json, report.json, manifest.json) has the digest of its bytes. Files are read by pillow and pypdf; no
+text chunk or object of a hostile one is trusted to be small or well formed.
+"""
+
+import contextlib
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from onepage.errors import UserError
+from onepage.files import read_json, sha256_file
+from onepage.runs import lineage
+from onepage.verification.claims import FAIL, PASS, Check
+
+PNG, PDF = b"\x89PNG\r\n\x1a\n", b"%PDF-"
+
+
+def read_origin(path: Path) -> list[dict[str, str]]:
+    """The short forms that a PNG or PDF carries: one for a picture, one a task for the page; [] for none.
+
+    Raises UserError for a file that is missing, neither PNG nor PDF, or damaged.
+    """
+    try:
+        with open(path, "rb") as file:
+            head = file.read(1024)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); give a picture or page of this program") from None
+    if head.startswith(PNG):
+        read = _png
+    elif PDF in head:
+        read = _pdf
+    else:
+        raise UserError(f"{path} is neither PNG nor PDF; give a picture or page of this program")
+    try:
+        text = read(path)
+    except Exception as error:  # both libraries raise many kinds for a damaged file
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{path} is damaged ({first:.80}); draw it again: make cls mt report") from None
+    return lineage.parse(text)
+
+
+def _png(path: Path) -> str:
+    from PIL import Image
+
+    with Image.open(path, formats=["PNG"]) as image:
+        image.load()  # text may stand behind the pixels; a file cut short is found out
+        return str(getattr(image, "text", {}).get("Source", ""))
+
+
+def _pdf(path: Path) -> str:
+    import pypdf
+
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # what it mends on the way is no message for the user
+    about: Mapping[str, Any] = pypdf.PdfReader(path).metadata or {}
+    texts = [str(about.get(key) or "") for key in ("/Keywords", "/Subject")]  # pictures, the page
+    return next((text for text in texts if lineage.parse(text)), "")
+
+
+def mismatches(path: Path, origin: Sequence[Mapping[str, str]], out: Path, runs: Sequence[Path] = ()) -> list[str]:
+    """What stands against ``path`` coming from the runs it names; [] where it does.
+
+    A run is looked for among ``runs``, below ``out``/runs, and beside the file (a reference result).
+    """
+    found = []
+    for fields in origin:
+        name, digest = fields["run"], fields["metrics"]
+        places = [*runs, out / "runs" / name, path.parent / name.partition("/")[0]]
+        digests = [sha256_file(place / "metrics.json") for place in places if _label(place) == name]
+        if not digests:
+            found.append(f"{name} is not among the runs")
+        elif digest not in digests:
+            found.append(f"{name} has other numbers now (metrics {digests[0][:12]}, in the file {digest[:12]})")
+    expected = listed(path.parent).get(path.name)
+    if expected is not None and sha256_file(path) != expected:
+        found.append("its bytes are not those that were written")
+    return found
+
+
+def _label(run: Path) -> str:
+    """The run's path under runs/ by its metrics.json; "" for one that is missing or not of this program."""
+    try:
+        return lineage.label(read_json(run / "metrics.json"))
+    except (UserError, KeyError, TypeError):
+        return ""
+
+
+def listed(folder: Path) -> dict[str, str]:
+    """{file name: SHA-256} of what was written to a folder of pictures, of the page, or of a reference result."""
+    names: dict[str, str] = {}
+    for manifest in (folder / "figures.json", folder / "report.json", folder / "manifest.json"):
+        if not manifest.is_file():
+            continue
+        content: Any = read_json(manifest)
+        try:
+            names |= {str(file): str(digest) for file, digest in content.get("files", {}).items()}
+            for row in content.get("figures", []):
+                names |= {f"{row['name']}.{kind}": str(row[f"sha256_{kind}"]) for kind in ("png", "pdf")}
+        except (KeyError, TypeError, AttributeError):
+            raise UserError(f"{manifest} is not one of this program; delete it and run: make report") from None
+    return names
+
+
+def explain(path: Path, out: Path) -> list[str]:
+    """What ``onepage provenance`` says of a file: its short form, a field a line, and that it matches.
+
+    Raises UserError, after printing the short form, for a file that does not match its run on disk.
+    """
+    origin = read_origin(path)
+    if not origin:
+        raise UserError(f"{path} does not say where it comes from: it is no picture or page of this program")
+    lines = [str(path), *_set_by(path)]
+    for fields in origin:
+        lines += [f"  {name:<10} {value}" for name, value in fields.items()]
+    wrong = mismatches(path, origin, out)
+    if wrong:
+        print("\n".join(lines))
+        raise UserError(f"{path} does not match the run on disk: {'; '.join(wrong)}")
+    return [*lines, f"matches {' and '.join(fields['run'] for fields in origin)} on disk"]
+
+
+def _set_by(path: Path) -> list[str]:
+    """Engine and paper of a page, from its metadata: ["  page       engine typst, paper a4"]; [] of a picture."""
+    if path.suffix.lower() != ".pdf":
+        return []
+    import pypdf
+
+    about: Mapping[str, Any] = pypdf.PdfReader(path).metadata or {}
+    keywords = str(about.get("/Keywords") or "")
+    return [f"  {'page':<10} {keywords}"] if re.fullmatch(r"engine \w+, paper \w+", keywords) else []
+
+
+def check_files(out: Path, runs: Sequence[Path | None]) -> list[Check]:
+    """A row for the pictures of each task and one for the page, where they are there at all.
+
+    A picture of somebody else's in these folders, which names no run, is left alone.
+    """
+    out, given = Path(out), [run for run in runs if run is not None]
+    rows = []
+    for name, folder, what, remedy in (
+        ("cls-figures", "figures/cls", "the pictures in figures/cls come from the run they name", "make cls"),
+        ("mt-figures", "figures/mt", "the pictures in figures/mt come from the run they name", "make mt"),
+        ("page", "report", "the page in report comes from the runs it names", "make report"),
+    ):
+        try:
+            seen, wrong = _faults(out / folder, out, given)
+        except UserError as error:
+            seen, wrong = 0, [str(error)]
+        if wrong:
+            more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+            rows.append(Check(name, what, FAIL, f"{wrong[0]}{more}; run: {remedy}"))
+        elif seen:
+            rows.append(Check(name, what, PASS, f"{seen} files, by metadata and digest"))
+    return rows
+
+
+def _faults(folder: Path, out: Path, runs: Sequence[Path]) -> tuple[int, list[str]]:
+    """How many files of a folder were looked at, and what is wrong with them."""
+    names = listed(folder)
+    there = {path.name for kind in ("png", "pdf") for path in folder.glob(f"*.{kind}")}
+    seen, wrong = 0, []
+    for name in sorted(there | names.keys()):
+        path = folder / name
+        origin: list[dict[str, str]] = []
+        if not path.is_file():
+            faults = ["is missing"]
+        elif name in names:
+            drawn = path.suffix in (".png", ".pdf")
+            origin = read_origin(path) if drawn else []
+            faults = ["names no run"] if drawn and not origin else mismatches(path, origin, out, runs)
+        else:
+            with contextlib.suppress(UserError):  # what is not ours may be damaged
+                origin = read_origin(path)
+            if not origin:
+                continue
+            faults = mismatches(path, origin, out, runs)
+        seen += 1
+        wrong += [f"{path.relative_to(out)}: {fault}" for fault in faults]
+    return seen, wrong

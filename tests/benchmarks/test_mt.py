@@ -1,0 +1,220 @@
+"""make bench-mt on a small generated set: workers, turns, agreement, what is missing, and the tables."""
+
+import importlib.metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from bench_cases import mt_result
+from onepage.benchmarks import machine, mt, mt_peers, mt_table, mt_worker, process, results
+from onepage.commands.main import main
+from onepage.data import ready
+from onepage.data.sources import ready_name
+from onepage.data.translation import load_translation
+from onepage.errors import UserError
+from onepage.files import read_json, sha256_file, write_json, write_text
+from onepage.mt.recipe import Recipe
+from onepage.mt.tokenizer import PAD
+from onepage.mt.train import train
+from onepage.mt.transformer import Sizes, Transformer
+from onepage.runs import provenance
+
+ROOT = Path(__file__).resolve().parents[2]
+SIZES = {"vocabulary": 60, "d_model": 16, "d_ff": 32, "heads": 2, "encoder_layers": 1, "decoder_layers": 1}
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A generated set of 60 pairs, in the form of the real one."""
+    folder = tmp_path_factory.mktemp("data") / "toy-translation"
+    pairs = [
+        (f"the {a} dog sees {b} cats .", f"der {c} Hund sieht {b} Katzen .")
+        for a, c in (("big", "große"), ("small", "kleine"), ("red", "rote"))
+        for b in range(20)
+    ]
+    digests = {}
+    for split, part in (("train", pairs), ("val", pairs[::5]), ("test", pairs[:4])):
+        for side, language in enumerate(("en", "de")):
+            path = folder / f"{split}.{language}"
+            write_text(path, "".join(pair[side] + "\n" for pair in part))
+            digests[path.name] = sha256_file(path)
+    ready.write(folder / ready_name("toy-translation"), "toy-translation", "made for a test", digests, version=1)
+    return folder.parent
+
+
+@pytest.fixture(scope="module")
+def trained(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of some updates."""
+    run, threads = tmp_path_factory.mktemp("trained") / "seed0", torch.get_num_threads()
+    data = load_translation(data_dir, "toy-translation", "en", "de")
+    block = {"task": "mt", "set": data.name, "generated": True, "profile": "test", "seed": 0, "src": "en", "tgt": "de"}
+    block |= {"data_digest": data.digest, "device": "cpu", "precision": "fp32", "threads": 1}
+    train(Recipe(20, 128, 3e-3, validations=1, threads=1, precision="fp32", **SIZES), data, run, block)
+    torch.set_num_threads(threads)
+    torch.set_deterministic_debug_mode("default")
+    return run
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """Small matrices, one core, a lock of this test's own, jobs without a process, and the settings for a small set."""
+    monkeypatch.setattr(machine, "SIZES", {"cpu": (16,)})
+    monkeypatch.setattr(provenance, "cores", lambda: 1)
+    locks = tmp_path / "locks"
+    locks.mkdir()
+    monkeypatch.setattr("onepage.training.locking.tempfile.gettempdir", lambda: str(locks))
+    monkeypatch.setattr(process, "call", lambda module, job, arguments, scratch: mt_worker.JOBS[job](**arguments))
+    threads = torch.get_num_threads()
+    yield mt.Settings(
+        repeats=2, sentences=6, beam_size=2, batch_tokens=64, updates=2, vocabulary=60, d_model=16, d_ff=32,
+        heads=2, layers=1, train_tokens=64,
+    )  # fmt: skip
+    torch.set_num_threads(threads)
+    torch.set_deterministic_debug_mode("default")
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without the other programs."""
+
+    def version(package: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(package)
+
+    monkeypatch.setattr(mt_peers.importlib.metadata, "version", version)
+
+
+def test_everything_is_measured_in_turns(
+    data_dir: Path, trained: Path, tmp_path: Path, small: Any, alone: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By ours alone, where the others are not installed: that is said, and no error."""
+    order, call = [], process.call
+    monkeypatch.setattr(process, "call", lambda *given: (order.append(given[1]), call(*given))[1])
+    monkeypatch.setattr(results, "about", lambda device: mt_result() | {"samples": {}})
+    result = mt.run(trained, data_dir, tmp_path / "out", small)
+    turn = ["machine", "translation", "translation", "plain training", "our training"]
+    assert order == ["check", "check", *turn, *turn]
+    assert {name: len(taken) for name, taken in result["samples"].items()} == dict.fromkeys(
+        ("machine", "ours", "uncached", "plain-training", "our-training"), 2
+    )
+    assert result["peers"]["joeynmt"]["missing"] == result["peers"]["ctranslate2"]["missing"] == "not installed"
+    for name in ("ours", "uncached"):
+        sample = result["samples"][name][0]
+        assert sample["sentences"] == 6 and sample["tokens"] > 0 and sample["seconds"] > 0 and "outputs" not in sample
+        assert result["agreement"][name]["same"] == 6 and result["agreement"][name]["repeats_itself"]
+        assert result["agreement"][name]["bleu_against_ours"] == pytest.approx(100)
+    assert all(sample["tokens_per_second"] > 0 for sample in result["samples"]["our-training"])
+    assert results.name_of("mt", result).startswith("generated-mt-")
+    log = (tmp_path / "out/runs/bench" / f"{results.name_of('mt', result)}.log").read_text(encoding="utf-8")
+    assert "ctranslate2: not installed" in log and "turn 2/2  uncached: 6 sentences in" in log
+    text = mt_table.markdown(result)
+    assert "| not installed | not installed |" in text and "JoeyNMT: not installed." in text
+    write_json(tmp_path / "x.json", result)  # plain values alone
+
+
+def test_other_programs_are_the_same_model_and_say_much_the_same(data_dir: Path, trained: Path, small: Any) -> None:
+    """By greedy search, whose outputs do not hang on a rule for ending; those that reach a length limit apart."""
+    where = {"run": str(trained), "data": {"dir": str(data_dir), "set": "toy-translation", "src": "en", "tgt": "de"}}
+    measured = 0
+    for name in mt.PEERS:
+        found = mt_worker.check_peer(name, **where)
+        if "missing" in found:
+            continue
+        measured += 1
+        assert found["compared"] == 12 and found["largest_difference"] < 1e-3, name
+        ours, theirs = (
+            mt_worker.translation(one, **where, sentences=8, beam_size=1, alpha=0.0, batch_tokens=64)["outputs"]
+            for one in ("ours", name)
+        )
+        agreed = [a[: len(b)] == b[: len(a)] for a, b in zip(ours, theirs, strict=True)]
+        assert sum(agreed) >= 7, name
+    if not measured:
+        pytest.skip("no JoeyNMT or CTranslate2 here: make setup-compare")
+
+
+def test_training_flops_are_those_of_the_linear_layers() -> None:
+    sizes = Sizes(vocabulary=50, d_model=16, d_ff=24, heads=2, encoder_layers=3, decoder_layers=2)
+    net, counted = Transformer(sizes, PAD).eval(), 0
+
+    def count(layer: torch.nn.Linear, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        nonlocal counted
+        counted += 2 * output.numel() * layer.in_features
+
+    for module in net.modules():
+        if isinstance(module, torch.nn.Linear):
+            module.register_forward_hook(count)
+    net(torch.full((2, 7), 5), torch.full((2, 4), 5))
+    assert mt_worker.forward_flops(sizes, 14, 8) == counted + 2 * 8 * 16 * 50
+
+
+def test_medians_shares_and_ratios() -> None:
+    found = mt.summarise(mt_result())
+    assert found["peaks"] == {"fp32": 1e11, "bf16": 4e11}
+    assert found["translation"]["ours"]["sentences"] == [50.0, 100.0, 25.0]
+    assert found["translation"]["ours"]["memory"] == 5 * 10**8 and found["translation"]["ours"]["added"] == 10**8
+    assert found["ratios"] == {"ours": 1.0, "uncached": 10.0, "ctranslate2": 0.5, "training": 2.5}
+    assert found["training"]["plain"]["share"] == pytest.approx(4000 * 3e7 / 1e11)
+    assert found["training"]["our"]["share"] == pytest.approx(10_000 * 3e7 / 4e11)
+
+
+def test_the_tables_say_what_was_measured() -> None:
+    text = mt_table.markdown(mt_result())
+    assert "| | ours | ours without cache | JoeyNMT | CTranslate2 fp32 4.8.5 |" in text
+    assert "| sentences/s | 50.0 (25.0 to 100) | 5.00 (5.00 to 5.00) | not installed | 100 (100 to 100) |" in text
+    assert "| ours is so many times as fast | | 10 | | 0.5 |" in text
+    assert "| outputs the same as ours, of 100 | | 100 | | 88 |" in text
+    assert "| target tokens/s | 4,000 (4,000 to 4,000) | 10,000 (9,000 to 12,000) | 2.5 |" in text
+    assert "| share of the matrix-product peak | 120 % of 100 GFLOP/s | 75 % of 400 GFLOP/s | |" in text
+    assert "CTranslate2 fp32 gives each of 32 references our log-probability (within 2e-05 nats)" in text
+    assert "busy" not in text
+    other = mt_result() | {"load_before": 3.0}
+    other["peers"]["ctranslate2"] |= {"largest_difference": 0.5, "same_model": False}
+    text = mt_table.markdown(other)
+    assert "**CTranslate2 fp32 is not the same model: log-probabilities differ by up to 0.5 nats.**" in text
+    assert "The machine was busy (load 3.0)" in text
+
+
+def test_readme_says_what_the_kept_results_say() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    kept = results.read_all(ROOT, "mt")
+    assert results.section_of(text, "mt") == results.section(kept, mt_table.markdown, "mt")
+    assert all(not result["data"]["generated"] for result in kept)
+
+
+@pytest.mark.fault("a benchmark of a run that was not trained", "`there is no trained model in ...`")
+def test_without_a_trained_model_it_says_so_and_leaves_nothing(data_dir: Path, tmp_path: Path) -> None:
+    arguments = [
+        "bench",
+        "mt",
+        "--run",
+        str(tmp_path / "none"),
+        "--data-dir",
+        str(data_dir),
+        "--out",
+        str(tmp_path / "o"),
+    ]
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 1 and "there is no trained model in" in done.output and done.output.count("\n") == 1
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_run_of_another_task_or_of_other_data_is_refused(data_dir: Path, trained: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    block = read_json(trained / "run.json")
+    write_json(run / "run.json", block | {"task": "cls"})
+    (run / "model.pt").touch()
+    with pytest.raises(UserError, match="is no run of the Transformer"):
+        mt.run(run, data_dir, tmp_path / "o", mt.Settings())
+    write_json(run / "run.json", block | {"data_digest": "another"})
+    with pytest.raises(UserError, match=r"is not what .* was trained on"):
+        mt.run(run, data_dir, tmp_path / "o", mt.Settings())
+    with pytest.raises(UserError, match=r"the model to train: d_model .* multiple of heads"):
+        mt.run(trained, data_dir, tmp_path / "o", mt.Settings(d_model=15))
+
+
+def test_a_package_that_does_not_work_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mt_peers.importlib.metadata, "version", lambda package: "1")
+    with pytest.raises(mt_peers.Missing, match=r"cannot be imported \(No module named 'no_such_module'\)"):
+        mt_peers.module("joeynmt", "no_such_module")

@@ -1,0 +1,135 @@
+"""Augmentation moves pixels as it says, and every draw is keyed."""
+
+from unittest.mock import Mock
+
+import pytest
+import torch
+
+from onepage.cls import augment
+from onepage.cls.recipe import Recipe
+from onepage.cls.resnet import ResNet18
+from onepage.cls.train import make_optimisers
+from onepage.training.averaging import WeightAverage
+from onepage.training.recipe import built_in, load
+from onepage.training.seeding import keyed_generator
+
+
+def images(n=6, size=8):
+    return torch.arange(n * 3 * size * size, dtype=torch.int64).remainder(251).to(torch.uint8).view(n, 3, size, size)
+
+
+def test_crops_are_windows_of_the_reflected_image():
+    batch = images()
+    cropped = augment.random_crop(batch, 2, keyed_generator(0))
+    padded = torch.nn.functional.pad(batch.float(), (2, 2, 2, 2), mode="reflect").to(torch.uint8)
+    for source, got in zip(padded, cropped, strict=True):
+        windows = [source[:, y : y + 8, x : x + 8] for y in range(5) for x in range(5)]
+        assert any(torch.equal(window, got) for window in windows)
+    assert not torch.equal(cropped, batch)
+
+
+def test_mirror_turns_only_the_chosen():
+    batch = images(3)
+    mirrored = augment.mirror(batch, torch.tensor([True, False, True]))
+    assert torch.equal(mirrored[0], batch[0].flip(2)) and torch.equal(mirrored[1], batch[1])
+
+
+def test_alternating_flip_shows_each_side_every_other_epoch():
+    batch, index = images(), torch.arange(6)
+    coins = augment.flip_coins(6, seed=0)
+    first, second, third = ((coins[index] ^ (epoch % 2 == 1)) for epoch in range(3))
+    assert torch.equal(first, ~second) and torch.equal(first, third)
+    assert 0 < first.sum() < 6 or len(batch) == 6
+
+
+def test_the_same_place_in_training_gives_the_same_batch_and_another_does_not():
+    batch, index, coins = images(), torch.tensor([3, 1, 5]), augment.flip_coins(6, 0)
+    one, again, later = (
+        augment.augmented_batch(batch, index, coins, "random", 1, keyed_generator(0, "augment", 1, update), 1)
+        for update in (7, 7, 8)
+    )
+    assert torch.equal(one, again) and not torch.equal(one, later)
+
+
+def test_an_epoch_visits_no_image_twice():
+    order = torch.cat(augment.batch_order(103, 10, seed=0, epoch=0))
+    assert len(order) == 100 == len(set(order.tolist()))
+    assert not torch.equal(order, torch.cat(augment.batch_order(103, 10, seed=0, epoch=1)))
+
+
+def test_resize_keeps_a_flat_image_flat():
+    flat = torch.full((2, 3, 32, 32), 77, dtype=torch.uint8)
+    assert torch.equal(augment.resize(flat, 16), torch.full((2, 3, 16, 16), 77, dtype=torch.uint8))
+
+
+def test_normalise_gives_zero_mean_for_the_mean_colour():
+    pixel = torch.tensor([round(255 * m) for m in augment.MEAN], dtype=torch.uint8).view(1, 3, 1, 1)
+    assert augment.normalise(pixel.expand(1, 3, 4, 4)).abs().max() < 0.01
+
+
+def test_a_square_is_cut_at_the_border_and_nowhere_else():
+    centres = torch.tensor([[3, 0], [4, 7]])  # (row, column): (3, 4) and (0, 7)
+    inside = augment.in_square(8, centres, 4)
+    assert inside.shape == (2, 1, 8, 8)
+    expected = torch.zeros(2, 8, 8, dtype=torch.bool)
+    expected[0, 1:5, 2:6] = True
+    expected[1, 0:2, 5:8] = True
+    assert torch.equal(inside[:, 0], expected)
+
+
+def test_cutout_blanks_one_square_of_each_image_alone():
+    batch = torch.rand(50, 3, 8, 8) + 1
+    cut = augment.cutout(batch, 4, keyed_generator(0))
+    blank = (cut == 0).all(dim=1)
+    assert torch.equal((cut == 0).any(dim=1), blank)  # all channels together
+    assert (blank.sum(dim=(1, 2)) >= 4).all() and (blank.sum(dim=(1, 2)) <= 16).all()
+    assert len({tuple(mask.flatten().tolist()) for mask in blank}) > 10  # not one place for all
+    assert torch.equal(cut[~blank[:, None].expand_as(cut)], batch[~blank[:, None].expand_as(cut)])
+
+
+def test_cutmix_pastes_the_partner_and_tells_the_share_of_each():
+    batch = torch.arange(1.0, 21).view(20, 1, 1, 1).expand(20, 3, 8, 8).contiguous()
+    labels = torch.arange(20)
+    shares = []
+    for draw in range(40):
+        mixed, others, own = augment.cutmix(batch, labels, keyed_generator(draw))
+        assert sorted(others.tolist()) == labels.tolist()
+        kept = mixed == batch
+        assert torch.equal(mixed[~kept], batch[others][~kept])
+        moved = others != labels  # an image may be its own partner
+        assert kept[moved].float().mean().item() == pytest.approx(own, abs=1e-6)
+        shares.append(own)
+    assert min(shares) < 0.5 and max(shares) > 0.9
+
+
+def test_lengths_go_with_the_image_size():
+    assert [augment.scaled(2, size) for size in (8, 16, 24, 32)] == [1, 1, 2, 2]
+    assert augment.scaled(0, 16) == 0
+
+
+@pytest.mark.parametrize("profile", ["quick-cuda", "full-cuda", "long"])
+def test_augmentation_model_and_optimisers_stay_on_the_device_they_began_on(profile: str) -> None:
+    """Tensors of "meta" have no values, and nothing of the CPU may be combined with them, as with those of a GPU."""
+    recipe, device = load(Recipe, built_in("cls", profile, False)), torch.device("meta")
+    pixels, labels = torch.empty(64, 3, 32, 32, dtype=torch.uint8, device=device), torch.empty(64, device=device).long()
+    draws, index = keyed_generator(0), torch.arange(16)
+    images, coins = augment.resize(pixels, recipe.stages[0].image_size), augment.flip_coins(64, 0)
+    batch = augment.augmented_batch(images, index, coins, recipe.flip, recipe.crop_padding, draws, 1)
+    batch = augment.cutout(batch, recipe.cutout or 8, draws)
+    batch, others, own = augment.cutmix(batch, labels[:16], draws)
+    model = ResNet18().to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimisers, average = make_optimisers(model, recipe, "bf16"), WeightAverage(model, recipe.average_decay)
+    loss = own * torch.nn.functional.cross_entropy(model(batch), others, label_smoothing=recipe.label_smoothing)
+    loss.backward()
+    for optimiser in optimisers:
+        optimiser.step()
+    average.update(model, 1)
+    assert {tensor.device for tensor in (batch, others, loss, *model.state_dict().values())} == {device}
+    assert {tensor.device for tensor in average.state_dict().values() if tensor.ndim} == {device}
+
+
+def test_a_gpu_is_sent_what_was_drawn_without_being_waited_for() -> None:
+    drawn = Mock()
+    moved = augment.moved(drawn, torch.device("cuda"))
+    drawn.pin_memory.return_value.to.assert_called_once_with(torch.device("cuda"), non_blocking=True)
+    assert moved is drawn.pin_memory.return_value.to.return_value

@@ -1,0 +1,80 @@
+"""The network is the CIFAR ResNet-18, and computes what torchvision's does."""
+
+import pytest
+import torch
+from torch import nn
+
+from onepage.benchmarks.vision import import_torchvision
+from onepage.cls.convolution import Conv2d
+from onepage.cls.resnet import PARAMETERS, ResNet18, initialise, whiten_stem
+from onepage.training.seeding import keyed_generator
+from onepage.training.weights import count_parameters
+
+
+def test_parameter_count_is_that_of_the_cifar_form():
+    assert count_parameters(ResNet18()) == PARAMETERS == 11_173_962
+
+
+def test_only_primitive_layers_hold_parameters():
+    primitives = (nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.Linear)
+    kinds = {type(m) for m in ResNet18().modules() if not list(m.children())}
+    assert kinds == {nn.Conv2d, Conv2d, nn.BatchNorm2d, nn.ReLU, nn.Linear}
+    assert all(issubclass(kind, primitives) for kind in kinds)  # ours is torch's but for its weight gradient
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_logits_equal_torchvisions_with_the_stem_swapped(training):
+    reference = import_torchvision().models.resnet18(num_classes=10)
+    reference.conv1 = nn.Conv2d(3, 64, 3, 1, 1, bias=False)
+    reference.maxpool = nn.Identity()
+    ours = ResNet18()
+    initialise(ours, keyed_generator(1))
+    for module in ours.modules():  # BatchNorm off its defaults, so that a swapped one would show
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight, 1.0, 0.2)
+            nn.init.normal_(module.running_mean, 0.0, 0.2)
+    reference.load_state_dict(ours.state_dict(), strict=True)
+    images = torch.randn(4, 3, 32, 32)
+    ours.train(training), reference.train(training)
+    torch.testing.assert_close(ours(images), reference(images), atol=1e-5, rtol=1e-5)
+
+
+def test_shortcuts_are_projections_only_where_the_shape_changes():
+    model = ResNet18()
+    blocks = [block for stage in (model.layer1, model.layer2, model.layer3, model.layer4) for block in stage]
+    assert [block.downsample is not None for block in blocks] == [False, False, True, False, True, False, True, False]
+    for block in blocks:
+        if block.downsample is not None:
+            assert block.downsample[0].kernel_size == (1, 1) and block.downsample[0].stride == (2, 2)
+
+
+def test_a_block_whose_branch_is_silent_is_its_shortcut():
+    model = ResNet18().eval()
+    initialise(model, keyed_generator(0))
+    nn.init.zeros_(model.layer1[0].bn2.weight)
+    x = torch.rand(2, 64, 8, 8)  # not negative: the last ReLU leaves it alone
+    torch.testing.assert_close(model.layer1[0](x), x)
+
+
+def test_without_shortcuts_the_sum_is_gone():
+    model = ResNet18(shortcut=False)
+    assert count_parameters(model) < PARAMETERS
+    assert all(block.downsample is None for block in model.layer2)
+
+
+def test_the_whitened_stem_gives_uncorrelated_features_of_unit_variance_and_is_frozen():
+    generator = torch.Generator().manual_seed(2)
+    images = torch.randn(200, 3, 12, 12, generator=generator)
+    images = torch.nn.functional.avg_pool2d(images, 3, 1, 1)  # neighbouring pixels correlated, as in pictures
+    model = ResNet18()
+    initialise(model, keyed_generator(1))
+    whiten_stem(model, images)
+    assert not model.conv1.weight.requires_grad
+    features = torch.nn.functional.conv2d(images, model.conv1.weight)  # no padding: patches inside the image
+    flat = features.permute(1, 0, 2, 3).flatten(1)
+    assert torch.allclose(flat[:27], -flat[27:54], atol=1e-5)
+    correlation = torch.corrcoef(flat[:27])
+    assert (correlation - torch.eye(27)).abs().max() < 0.02
+    assert torch.allclose(model.conv1.weight.flatten(1).norm(dim=1), torch.ones(64), atol=1e-5)
+    before = torch.corrcoef(torch.nn.functional.conv2d(images, ResNet18().conv1.weight).permute(1, 0, 2, 3).flatten(1))
+    assert (before - torch.eye(64)).abs().max() > 0.5  # random filters do correlate

@@ -1,0 +1,68 @@
+"""The training loop on a few made-up images: what may not change its numbers, and what must."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from onepage.cls import train as loop
+from onepage.cls.recipe import Recipe, Stage
+from onepage.data.images import ImageSet
+from onepage.errors import UserError
+from onepage.runs import history
+from onepage.training import checkpoint
+from onepage.training.recipe import built_in, load
+from onepage.training.weights import digest_tensors
+
+SMOKE = dataclasses.replace(
+    load(Recipe, built_in("cls", "smoke", True)),
+    batch_size=16, validation_size=20, train_images=0, threads=1, stages=(Stage(1.0, 8), Stage(0.6, 12)),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def images() -> ImageSet:
+    rng = np.random.default_rng(0)
+    return ImageSet(
+        name="toy-images", generated=True, digest="d", class_names=tuple("abcdefghij"),
+        train_images=rng.integers(0, 256, (180, 3, 32, 32), dtype=np.uint8), train_labels=np.arange(180) % 10,
+        test_images=np.zeros((0, 3, 32, 32), np.uint8), test_labels=np.zeros(0, np.int64),
+    )  # fmt: skip
+
+
+def trained(recipe: Recipe, images: ImageSet, run: Path) -> tuple[str, list[dict]]:
+    """Digest of the weights and the history, times left out."""
+    block = {"task": "cls", "seed": 0, "device": "cpu", "precision": "fp32", "threads": 1}
+    loop.train(recipe, images, run, block)
+    rows = [{k: v for k, v in row.items() if k != "seconds"} for row in history.read(run / "history.jsonl")]
+    return digest_tensors(checkpoint.load_model(run / "model.pt")[0]), rows
+
+
+def test_how_often_the_loss_is_read_changes_no_number(
+    images: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    each = trained(SMOKE, images, tmp_path / "each")
+    monkeypatch.setattr(loop, "READ_EVERY", {"cpu": 7})  # as on a GPU, where each reading waits
+    assert trained(SMOKE, images, tmp_path / "seventh") == each
+    assert len(each[1]) == SMOKE.validations and each[1][-1]["step"] == 16
+
+
+@pytest.mark.parametrize("extra", [{"cutout": 12}, {"cutmix": 1.0}, {"cutout": 8, "cutmix": 0.5}])
+def test_cutout_and_cutmix_change_the_training_and_repeat_to_the_bit(
+    images: ImageSet, tmp_path: Path, extra: dict
+) -> None:
+    recipe = dataclasses.replace(SMOKE, **extra)
+    first = trained(recipe, images, tmp_path / "first")
+    assert trained(recipe, images, tmp_path / "second") == first
+    assert first[0] != trained(SMOKE, images, tmp_path / "without")[0]
+
+
+def test_a_loss_that_is_not_finite_ends_the_training_with_a_line(
+    images: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "READ_EVERY", {"cpu": 4})
+    wild = dataclasses.replace(SMOKE, optimiser="sgd", learning_rate=99.0, warmup=0.0)
+    with pytest.raises(UserError, match="not finite by update"):
+        trained(dataclasses.replace(wild, stages=(Stage(30.0, 8),)), images, tmp_path / "wild")
+    assert not (tmp_path / "wild" / "model.pt").exists()

@@ -1,0 +1,216 @@
+"""doctor: every row is ok or has its remedy, on a machine that lacks what the test takes away."""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+from onepage.commands import doctor
+from onepage.errors import UserError
+from onepage.planning import plan
+
+RESET = "\x1b["
+
+
+def status(state: str, where: str = "https://host.example/file", name: str = "host.example") -> SimpleNamespace:
+    return SimpleNamespace(name=name, where=where, state=state, detail="told by the test")
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
+    """A complete machine: sources answer, an engine is there. Tests change ``states`` and ``engine``."""
+    settings = SimpleNamespace(states=["reachable"], engine="latex", asked=[])
+    fetch, pdf = ModuleType("onepage.data.fetch"), ModuleType("onepage.report.pdf")
+
+    def source_status(*arguments: object) -> list[SimpleNamespace]:
+        settings.asked.append(arguments)
+        return [status(state) for state in settings.states]
+
+    def resolve_engine(wanted: str) -> str:
+        if isinstance(settings.engine, Exception):
+            raise settings.engine
+        return str(settings.engine)
+
+    fetch.source_status = source_status  # type: ignore[attr-defined]
+    pdf.resolve_engine = resolve_engine  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "onepage.data.fetch", fetch)
+    monkeypatch.setitem(sys.modules, "onepage.report.pdf", pdf)
+    fake_torch(monkeypatch)
+    plenty = SimpleNamespace(free=100 * 10**9)
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: plenty)
+    monkeypatch.setattr(doctor, "total_memory", lambda: 16 * 10**9)
+    monkeypatch.setattr(doctor, "_nvidia_gpu_is_here", lambda: False)
+    yield settings
+
+
+def fake_torch(monkeypatch: pytest.MonkeyPatch, cuda_build: str | None = None, usable: bool = False) -> None:
+    torch = ModuleType("torch")
+    torch.__version__ = "2.13.0+test"  # type: ignore[attr-defined]
+    torch.version = SimpleNamespace(cuda=cuda_build)  # type: ignore[attr-defined]
+    cuda = SimpleNamespace(is_available=lambda: usable, get_device_name=lambda index: "Test GPU")
+    torch.cuda = cuda  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torch", torch)
+
+
+def run(folder: Path, device: str = "auto") -> int:
+    return doctor.run(folder / "data", folder, "https://mirror.example", device, "auto", "en", "fr")
+
+
+def test_complete_machine_passes_and_names_every_row(
+    machine: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path) == 0
+    text = capsys.readouterr().out
+    for what in ("Python", "torch", "cores", "arithmetic", "memory", "disk", "PDF", "CIFAR-10", "Multi30k en-fr"):
+        assert what in text
+    assert "remedy" not in text.split("found, and the remedy")[1]
+    expected = (tmp_path / "data", "https://mirror.example", "en", "fr", doctor.PROBE_SECONDS)
+    assert machine.asked == [("cls", *expected), ("mt", *expected)]
+
+
+def test_missing_torch_is_a_row_with_its_remedy(
+    machine: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)  # makes "import torch" raise ImportError
+    assert run(tmp_path) == 1
+    text = capsys.readouterr().out
+    assert "remedy: make setup" in text and "CIFAR-10" in text
+    assert "cannot run yet: torch" in text
+
+
+def test_no_network_is_a_note_since_generated_data_serve(
+    machine: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine.states = ["not reachable", "not reachable"]
+    assert run(tmp_path) == 0
+    text = capsys.readouterr().out
+    assert text.count(" note ") == 2 and "DATA_MIRROR=" in text and "generated" in text
+    rows = doctor.data_rows("cls", tmp_path, None, "en", "de")
+    assert [row.state for row in rows] == ["note"] and "told by the test" in rows[0].found
+
+
+@pytest.mark.parametrize("state", ["cached", "mirror", "reachable"])
+def test_one_source_is_enough(machine: SimpleNamespace, tmp_path: Path, state: str) -> None:
+    machine.states = ["not reachable", state]
+    (row,) = doctor.data_rows("mt", tmp_path, None, "en", "de")
+    assert row.state == "ok" and f"host.example: {state}" in row.found
+
+
+def test_unknown_language_is_a_row(machine: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise UserError("SRC=xx is no language of Multi30k")
+
+    monkeypatch.setattr(sys.modules["onepage.data.fetch"], "source_status", refuse)
+    (row,) = doctor.data_rows("mt", tmp_path, None, "xx", "de")
+    assert row.state == "missing" and "SRC=xx" in row.found and row.remedy
+
+
+@pytest.mark.fault("neither LaTeX nor typst", "make doctor: missing, with the remedy")
+def test_no_pdf_engine(machine: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    machine.engine = UserError("neither LaTeX nor typst works")
+    assert run(tmp_path) == 1
+    assert "neither LaTeX nor typst works" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("device", "cuda_build", "usable", "state", "found", "remedy"),
+    [
+        ("auto", None, False, "ok", "device cpu", ""),
+        ("auto", "13.0", True, "ok", "Test GPU", ""),
+        ("cpu", "13.0", True, "ok", "device cpu", ""),
+        ("cuda", None, False, "missing", "without CUDA", "TORCH=cuda"),
+        ("cuda", "13.0", False, "missing", "no GPU", "DEVICE=cpu"),
+        ("tpu", None, False, "missing", "DEVICE=tpu", "choose"),
+    ],
+)
+def test_device(
+    machine: SimpleNamespace,
+    monkeypatch: pytest.MonkeyPatch,
+    device: str,
+    cuda_build: str | None,
+    usable: bool,
+    state: str,
+    found: str,
+    remedy: str,
+) -> None:
+    fake_torch(monkeypatch, cuda_build, usable)
+    row = doctor.torch_row(device)
+    assert row.state == state and found in row.found and remedy in row.remedy
+
+
+def test_unused_gpu_is_noted(machine: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_nvidia_gpu_is_here", lambda: True)
+    row = doctor.torch_row("auto")
+    assert row.state == "note" and row.remedy == "make setup TORCH=cuda"
+
+
+def test_full_disk_and_little_memory(machine: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(free=10**8))
+    (disk,) = doctor.disk_rows(tmp_path / "data", tmp_path)
+    assert disk.state == "missing" and "0.1 GB" in disk.found and disk.remedy
+    monkeypatch.setattr(doctor, "total_memory", lambda: 2 * 10**9)
+    memory = doctor.memory_row()
+    assert memory.state == "note" and "2.0 GB" in memory.found and memory.remedy
+
+
+def test_arithmetic_is_that_which_trains_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind, said in (("bf16", "the faster one"), ("bf16-half", "half the width"), ("fp32", "shorter recipes")):
+        precision = kind.partition("-")[0]
+        monkeypatch.setattr(plan, "auto_precision", lambda device, precision=precision: precision)
+        monkeypatch.setattr(plan, "hardware", lambda device, kind=kind: kind)
+        (row,) = doctor.arithmetic_rows()
+        assert row.state == "ok" and row.found.startswith(precision) and said in row.found
+        assert (f"shorter recipes (quick-{kind}.toml)" in row.found) == (kind != "bf16")
+    monkeypatch.setitem(sys.modules, "onepage.planning.plan", None)  # as where torch cannot be imported
+    assert doctor.arithmetic_rows() == []
+
+
+def test_total_memory_is_that_of_this_machine() -> None:
+    total = doctor.total_memory()
+    assert total is not None and 10**8 < total <= os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.parametrize("columns", ["36", "80"])
+def test_narrow_and_without_a_terminal(
+    machine: SimpleNamespace,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    columns: str,
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    machine.states = ["not reachable"]
+    run(tmp_path)
+    text = capsys.readouterr().out
+    assert RESET not in text
+    assert max(map(len, text.splitlines())) <= int(columns)
+    assert "DATA_MIRROR" in text.replace("\n", "")
+
+
+def test_no_color_is_kept(
+    machine: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    machine.states = ["not reachable"]
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    run(tmp_path)
+    assert "\x1b[33m" in capsys.readouterr().out  # yellow, so that the next line can fail
+    monkeypatch.setenv("NO_COLOR", "1")
+    run(tmp_path)
+    assert "\x1b[33m" not in capsys.readouterr().out
+
+
+def test_brackets_in_a_path_are_shown(
+    machine: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    folder = tmp_path / "[red]odd"
+    folder.mkdir()
+    run(folder)
+    assert "[red]odd" in capsys.readouterr().out

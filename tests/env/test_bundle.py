@@ -1,0 +1,112 @@
+"""env/bundle.py: which wheels it asks for, when it does nothing, and what a failure leaves. pip is replaced."""
+
+import importlib.util
+import json
+import shutil
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+ENV = Path(__file__).resolve().parents[2] / "env"
+
+
+def module_of(name: str, monkeypatch: pytest.MonkeyPatch) -> object:
+    spec = importlib.util.spec_from_file_location(name, ENV / f"{name}.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, name, module)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def bundler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SimpleNamespace:
+    """bundle.py beside an environment that counts as complete; ``fail`` makes pip fail after its first wheel."""
+    setup, module = module_of("setup", monkeypatch), module_of("bundle", monkeypatch)
+    locks, venv = tmp_path / "env", tmp_path / "venv"
+    locks.mkdir()
+    for name in ("requirements.txt", "torch-cpu.txt", "torch-cuda.txt"):
+        shutil.copy(ENV / name, locks)
+    (venv / "bin").mkdir(parents=True)
+    (venv / "bin" / "python").touch()
+    (venv / "stamp.json").write_text(json.dumps({"torch": "cpu", "python": "3.11.7"}), encoding="utf-8")
+    state = SimpleNamespace(module=module, setup=setup, locks=locks, venv=venv, folder=tmp_path / "wheels")
+    state.asked, state.fail = [], None
+
+    def pip_download(venv: Path, folder: Path, arguments: list[str], what: str) -> None:
+        (folder / f"{Path(what).stem}-1-py3-none-any.whl").touch()
+        if state.fail:
+            raise state.fail
+        state.asked.append(what)
+
+    monkeypatch.setattr(module, "pip_download", pip_download)
+    state.download = lambda asked="auto": module.download(venv, state.folder, asked, locks)  # type: ignore[attr-defined]
+    return state
+
+
+def wheels(bundler: SimpleNamespace) -> set[str]:
+    return {path.name.split("-1-")[0] for path in bundler.folder.glob("*.whl")}
+
+
+def test_wheels_of_the_installed_build_are_taken_once(
+    bundler: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundler.download()
+    assert bundler.asked == ["env/torch-cpu.txt", "env/requirements.txt"]
+    about = json.loads((bundler.folder / "wheels.json").read_text(encoding="utf-8"))
+    assert (about["torch"], about["python"]) == ("cpu", "3.11") and len(about["locks"]) == 2
+    bundler.download()
+    assert len(bundler.asked) == 2 and "up to date" in capsys.readouterr().out
+
+
+def test_wheels_of_other_lock_files_or_another_build_go_first(bundler: SimpleNamespace) -> None:
+    bundler.download()
+    bundler.download("cuda")
+    assert bundler.asked[2:] == ["env/torch-cuda.txt", "env/requirements.txt"]
+    assert wheels(bundler) == {"torch-cuda", "requirements"}
+    (bundler.locks / "requirements.txt").write_text("# changed\n", encoding="utf-8")
+    bundler.download("cuda")
+    assert len(bundler.asked) == 6
+
+
+@pytest.mark.fault("no network in make bundle", "`... could not be downloaded ...`; `BUNDLE=` refuses what is there")
+def test_a_download_that_did_not_end_is_no_bundle(bundler: SimpleNamespace) -> None:
+    bundler.download()
+    bundler.fail = bundler.setup.Problem("no network")
+    with pytest.raises(bundler.setup.Problem):
+        bundler.download("cuda")
+    assert wheels(bundler) == {"torch-cuda"} and not (bundler.folder / "wheels.json").exists()
+    bundler.fail = None
+    bundler.download()
+    assert wheels(bundler) == {"torch-cpu", "requirements"}
+
+
+def test_without_an_environment_or_room_nothing_is_done(
+    bundler: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(free=5 * 10**6))
+    words = ["--folder", str(bundler.folder), "--venv"]
+    assert bundler.module.main([*words, str(bundler.venv)]) == 1
+    assert "5 MB free" in capsys.readouterr().err
+    assert bundler.module.main([*words, str(bundler.folder / "none")]) == 1
+    assert "make setup" in capsys.readouterr().err
+    assert not bundler.asked
+
+
+def test_the_real_pip_shows_its_own_message(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Told to look in an empty folder for a package that does not exist."""
+    setup, module = module_of("setup", monkeypatch), module_of("bundle", monkeypatch)
+    (tmp_path / "bin").mkdir()
+    launcher = tmp_path / "bin" / "python"
+    launcher.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n', encoding="utf-8")
+    launcher.chmod(0o755)
+    lock = tmp_path / "lock.txt"
+    lock.write_text(f"onepage-no-such-package==1 --hash=sha256:{'0' * 64}\n", encoding="utf-8")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    with pytest.raises(setup.Problem, match="could not be downloaded"):  # type: ignore[attr-defined]
+        module.pip_download(tmp_path, tmp_path / "wheels", ["-r", str(lock)], "the lock")  # type: ignore[attr-defined]
+    assert "onepage-no-such-package" in capfd.readouterr().err

@@ -1,0 +1,107 @@
+"""Pictures of attention: whole sentences over their pieces where there is room, no text over another, cuts said."""
+
+import numpy as np
+import pytest
+
+from layout import Drawn, problems, texts_of
+from onepage.figures.curves import read_arrays
+from onepage.figures.sheet import HALF, Book
+from onepage.figures.style import onepage_style
+from onepage.mt.figures import attention
+
+
+def explained(source, output):
+    """Arrays as evaluation writes them, of one layer and two heads, for two lists of pieces."""
+    rng = np.random.default_rng(0)
+
+    def weights(rows, columns):
+        return rng.dirichlet(np.full(columns, 0.3), (1, 2, rows))
+
+    sentences = ["".join(pieces[:-1]).replace("\u2581", " ") for pieces in (source, output)]
+    return {
+        "source": np.array(sentences[0]),
+        "output": np.array(sentences[1]),
+        "source_tokens": np.array(source),
+        "target_input_tokens": np.array(["<s>", *output[:-1]]),
+        "target_output_tokens": np.array(output),
+        "encoder_self": weights(len(source), len(source)),
+        "decoder_self": weights(len(output), len(output)),
+        "cross": weights(len(output), len(source)),
+    }
+
+
+SHORT = ["\u2581A", "\u2581child", "\u2581is", "\u2581splas", "hing", "\u2581in", "\u2581the", "\u2581water", "</s>"]
+WRITTEN = ["\u2581Ein", "\u2581Kind", "\u2581pl", "an", "scht", "\u2581im", "\u2581Wasser", ".", "</s>"]
+WORDS = ["\u2581Wort"] * 11 + ["</s>"]
+
+
+@pytest.fixture
+def sheets(copy, monkeypatch):
+    """Draw the arrays (None: the run's own) with the run of a name: the sheets and texts by name of picture."""
+
+    def drawn(name, arrays=None):
+        run, result = copy(name), Drawn()
+        monkeypatch.setattr(Book, "add", lambda book, *picture: result.add(book, *picture))
+        with onepage_style():
+            attention.draw_all(Book(run, run / "figures"), arrays or read_arrays(run / "explain.npz"))
+        return result
+
+    return drawn
+
+
+def words_of(sheet):
+    return [text for text, _ in texts_of(sheet)]
+
+
+CASES = {
+    "short": (SHORT, WRITTEN),
+    "many rows": (SHORT, WORDS),
+    "long": (["\u2581source"] * 60, ["\u2581output"] * 50),
+    "many columns": (["\u2581source"] * 30, WORDS),
+    "one piece": (["</s>"], ["</s>"]),
+    "hostile": (
+        ["\u2581$x_1$", "\u2581\\\\frac{", "\u2581\u200b", "\u2581日本", "\u2581" + "W" * 90, "</s>"],
+        ["\u2581%", "\u2581" + "ß" * 70, "</s>"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("data", ["mt tame", "mt generated"])
+def test_no_text_meets_another_or_the_edge(case, data, sheets):
+    with onepage_style():
+        drawn = sheets(data, explained(*CASES[case]))
+        for name, sheet in drawn.sheets.items():
+            assert not problems(sheet), name
+
+
+def test_both_sentences_are_written_out_above_the_map_with_their_direction(sheets):
+    drawn = sheets("mt tame", explained(SHORT, WRITTEN))
+    words = words_of(drawn.sheets["attention_layer1_head2"])
+    assert words[0] == "Cross-attention, layer 1, head 2 of 2"
+    assert words.index("source →") + 1 == words.index("A child is splashing in the water")
+    assert words.index("output ↓") + 1 == words.index("Ein Kind planscht im Wasser.")
+    assert {"weight", "0", "1", "## continues a word"} <= set(words)
+    assert "head 2 of 2, from “A child is splashing in the water” to “Ein" in drawn.alt["attention_layer1_head2"]
+    assert "A child is splashing in the water → Ein Kind planscht im Wasser." in words_of(
+        drawn.sheets["attention_cross"]
+    )
+    assert "A child is splashing in the water" in words_of(drawn.sheets["attention_encoder_self"])
+
+
+def test_rows_that_need_the_room_of_the_sentences_get_it(sheets):
+    words = words_of(sheets("mt tame", explained(SHORT, WORDS)).sheets["attention_layer1_head1"])
+    assert words.count("Wort") == len(WORDS) - 1 and "output ↓  source →" in words
+    assert not [word for word in words if "splashing" in word]
+
+
+def test_pieces_that_do_not_fit_are_left_out_and_that_is_said(sheets):
+    source, output = CASES["long"]
+    drawn = sheets("mt tame", explained(source, output))
+    name = "attention_layer1_head1"
+    words = words_of(drawn.sheets[name])
+    across, down = words.count("source"), words.count("output")
+    assert 5 <= down < 50 and 5 <= across < 60
+    assert [word for word in words if word.startswith((f"({across} of 60 shown) source", f"({down} of 50 shown)"))]
+    assert f"Shown are the first {across} of 60 across; first {down} of 50 down." in drawn.alt[name]
+    assert all(sheet.width == HALF for key, sheet in drawn.sheets.items() if "head" in key)

@@ -1,0 +1,84 @@
+"""BPE-dropout: without dropping it is sentencepiece; with it a function of (seed, epoch), in any process."""
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from onepage.mt.bpe_dropout import WAYS, BpeDropout
+from onepage.mt.tokenizer import END, UNKNOWN, train_tokenizer
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+LINES = [f"Zwei Hunde spielen im grünen Gras mit Ball Nummer {i}." for i in range(60)]
+LINES += [f"a man in a blue shirt is standing on ladder {i} ." for i in range(60)]
+ODD = ["", "  two   spaces ", "ﬁrst ② x²", "a▁b", "grünen" * 9]
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return train_tokenizer(LINES, 120)
+
+
+def samples(tokenizer, rate, seed=0, epoch=0):
+    dropout = BpeDropout(tokenizer, rate)
+    dropout.start(seed, epoch)
+    return [dropout.sample(dropout.words(line)) for line in LINES]
+
+
+@pytest.mark.parametrize("lines", [LINES, ODD])
+def test_without_dropping_it_is_the_coder_itself(tokenizer, lines):
+    dropout = BpeDropout(tokenizer, 0.0)
+    for line in lines:  # the coder makes one unknown of several that are neighbours
+        ids = dropout.sample(dropout.words(line))
+        known = [number for number in ids if number != UNKNOWN]
+        assert known == [number for number in tokenizer.encode(line) if number != UNKNOWN]
+
+
+def test_dropping_all_leaves_characters(tokenizer):
+    dropout = BpeDropout(tokenizer, 1.0)
+    assert dropout.sample(dropout.words("a man")) == [*map(tokenizer.processor.piece_to_id, "▁a▁man"), END]
+
+
+def test_more_dropping_makes_more_pieces_and_the_same_text(tokenizer):
+    lengths = []
+    for rate in (0.0, 0.1, 0.5):
+        found = samples(tokenizer, rate)
+        assert [tokenizer.decode(ids) for ids in found] == LINES
+        lengths.append(sum(map(len, found)))
+    assert lengths == sorted(set(lengths))
+
+
+def test_each_seed_and_epoch_has_pieces_of_its_own(tokenizer):
+    assert samples(tokenizer, 0.3, 1, 2) == samples(tokenizer, 0.3, 1, 2)
+    assert samples(tokenizer, 0.3, 1, 2) != samples(tokenizer, 0.3, 1, 3)
+    assert samples(tokenizer, 0.3, 1, 2) != samples(tokenizer, 0.3, 2, 2)
+
+
+def test_a_merge_is_dropped_at_its_rate(tokenizer):
+    """A word of one merge keeps it with probability 1 - rate, whatever it is drawn with before."""
+    pair = next(piece for piece in tokenizer.pieces(range(4, 120)) if len(piece) == 2 and piece[0] == "▁")
+    dropout = BpeDropout(tokenizer, 0.3)
+    dropout.start(0, 0)
+    lengths = Counter(len(dropout.split(pair)) for _ in range(20_000))
+    assert lengths[1] / 20_000 == pytest.approx(0.7, abs=0.015)  # more than four standard deviations
+
+
+def test_a_word_has_no_more_ways_an_epoch_than_are_kept(tokenizer):
+    dropout = BpeDropout(tokenizer, 0.5)
+    dropout.start(0, 0)
+    (word,) = dropout.words("standing")
+    assert 1 < len({tuple(dropout.sample([word])) for _ in range(500)}) <= WAYS
+
+
+def test_another_process_draws_the_same(tokenizer):
+    program = (
+        "import sys; sys.path[:0] = sys.argv[1:]; import test_bpe_dropout as t; "
+        "print(t.samples(t.train_tokenizer(t.LINES, 120), 0.3, 5, 1))"
+    )
+    command = [sys.executable, "-c", program, str(REPOSITORY / "code"), str(Path(__file__).parent)]
+    for salt in ("1", "2"):
+        done = subprocess.run(command, env=os.environ | {"PYTHONHASHSEED": salt}, capture_output=True, text=True)
+        assert done.stdout.strip() == str(samples(tokenizer, 0.3, 5, 1)), done.stderr

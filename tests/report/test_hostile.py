@@ -1,0 +1,85 @@
+"""Text aimed at LaTeX, Markdown, HTML and typst in every value a run records: on the page it is text, no more."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from onepage.report import escape, render
+from page_cases import Case, markdown_of, source_of, write_figures
+
+AIMED = (
+    r"\immediate\write18{touch pwned}\input{/etc/passwd}^^5cinput $\catcode`\%=12$ "
+    '<script>alert("pwned")</script><img src=x onerror=pwned()> ![x](file:///etc/passwd) [y](javascript:pwned()) '
+    '#read("/etc/passwd") #eval("pwned") <!-- | ``` </details>'
+)
+# by these the page is put together: other words for them are another page, or none
+KEPT = {"task", "set", "src", "tgt", "headline", "kind", "device", "precision", "started", "finished", "commit"}
+
+
+def aimed(value: Any, key: str = "") -> Any:
+    """``value`` with the hostile text at the end of every text in it."""
+    if isinstance(value, dict):
+        return {name: aimed(inner, name) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [aimed(inner, key) for inner in value]
+    return value + AIMED if isinstance(value, str) and key not in KEPT else value
+
+
+@pytest.fixture
+def hostile(fresh: Case) -> Case:
+    """Two runs whose every recorded text is hostile, with pictures that fit them."""
+    for task, run in zip(("cls", "mt"), fresh[1:], strict=True):
+        for name in ("metrics.json", "provenance.json", "run.json"):
+            path = run / name
+            path.write_text(json.dumps(aimed(json.loads(path.read_text()))))
+        write_figures(fresh[0], task, run)
+    return fresh
+
+
+@pytest.mark.fault("\\write18, \\input and the like in every recorded text, LaTeX", "no command of it is in the source")
+def test_recorded_texts_are_no_latex(hostile: Case) -> None:
+    source = source_of(hostile, "latex")
+    assert source.count("pwned") > 10  # it is there, as text
+    for command in (r"\write18", r"\immediate\write", r"\input{/etc", "^^5c", r"\catcode`\%=12"):
+        assert command not in source
+    template = (render.ROOT / "report/templates/report.tex.j2").read_text()
+    known = set(re.findall(r"\\[A-Za-z]+", template)) | set(re.findall(r"\\[A-Za-z]+", "".join(escape._LATEX.values())))
+    commands = set(re.findall(r"\\[A-Za-z]+", source))
+    assert commands <= known | set(re.findall(r"\\[A-Za-z]+", r"\textbackslash \mbox \leq \geq \approx"))
+
+
+@pytest.mark.fault(
+    "HTML, links and pictures in every recorded text, Markdown", "none of them is in what a reader's program makes"
+)
+def test_recorded_texts_are_no_markdown_and_no_html(hostile: Case) -> None:
+    source = markdown_of(hostile)
+    assert source.count("pwned") > 10
+    tokens = MarkdownIt("commonmark").enable("table").parse(source)
+    inner = [child for token in tokens for child in token.children or []]
+    html = [token.content for token in [*tokens, *inner] if token.type.startswith("html_")]
+    assert html and not any("pwned" in part or "script" in part for part in html)
+    assert sum(part.count("<details>") for part in html) == sum(part.count("</details>") for part in html)
+    places = [str(child.attrs.get(name)) for child in inner for name in ("src", "href") if name in child.attrs]
+    known = re.compile(r"(\.\./|https://)[A-Za-z0-9_./-]+|#[a-z0-9-]+|report\.pdf")
+    assert places and all(map(known.fullmatch, places)), places
+
+
+@pytest.mark.fault("#read and #eval in every recorded text, typst", "they stand inside strings")
+def test_recorded_texts_are_no_typst(hostile: Case) -> None:
+    source = source_of(hostile, "typst")
+    assert source.count("pwned") > 10
+    outside = re.sub(r'"(?:[^"\\]|\\.)*"', '""', source)  # every string literal emptied
+    assert "pwned" not in outside and "#read" not in outside and "#eval" not in outside
+
+
+@pytest.mark.fault("any text in the typst page (fuzzed)", "one string, which typst prints as it stands")
+@given(st.text(st.characters(exclude_categories=()), max_size=60) | st.text('"\\\\#;()[]{}$/*', max_size=20))
+def test_any_text_in_typst_is_one_string(text: str) -> None:
+    written = escape.typst(text)
+    assert re.fullmatch(r'#"(?:[^"\\]|\\["\\])*";', written)
+    assert re.sub(r"\\(.)", r"\1", written[2:-2]) == escape.visible(text)

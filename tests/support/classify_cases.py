@@ -1,0 +1,77 @@
+"""A run of ResNet-18 that classifies, made in a moment: random weights, evaluated in name."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from onepage.cls.recipe import Recipe, Stage
+from onepage.cls.resnet import ResNet18, initialise
+from onepage.cls.train import predict
+from onepage.commands.main import main
+from onepage.training import checkpoint
+from onepage.training.recipe import as_dict
+from onepage.training.seeding import keyed_generator
+from onepage.training.weights import digest_tensors
+from synthetic_run import write_cls_run
+
+TEMPERATURE = 0.7
+RECIPE = Recipe(
+    stages=(Stage(1.0, 8), Stage(1.0, 16)), batch_size=8, optimiser="sgd", learning_rate=0.1, momentum=0.9,
+    weight_decay=0.0, validations=1, threads=1,
+)  # fmt: skip
+
+
+def write_run(folder: Path, *, seed: int = 0, generated: bool = False, device: str = "cpu") -> Path:
+    """Write an evaluated run into ``folder`` and return it: tested at 16 pixels, temperature 0.7."""
+    write_cls_run(folder, generated=generated, seed=seed)
+    model = ResNet18()
+    initialise(model, keyed_generator(seed))
+    usual = torch.stack([torch.from_numpy(np.array(photo(16, 16, k)).transpose(2, 0, 1)) for k in range(100, 116)])
+    model.fc.weight.data.mul_(100.0)  # an untrained net says the same of all pictures; this gives it opinions
+    model.fc.bias.data.sub_(predict(model, usual, "fp32").mean(0))
+    weights = model.state_dict()
+    checkpoint.save_model(folder / "model.pt", weights, {})
+    edit(folder / "run.json", recipe=as_dict(RECIPE), device=device, precision="fp32")
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    metrics["test"]["calibrated"]["temperature"] = TEMPERATURE
+    edit(folder / "metrics.json", weights_digest=digest_tensors(weights), test=metrics["test"])
+    return folder
+
+
+def edit(path: Path, **changes: Any) -> None:
+    """Change keys of a JSON file; None removes one."""
+    values = json.loads(path.read_text(encoding="utf-8")) | changes
+    path.write_text(json.dumps({k: v for k, v in values.items() if v is not None}), encoding="utf-8")
+
+
+def photo(width: int, height: int, seed: int = 0) -> Image.Image:
+    """A picture, RGB, with something in it at every scale and no two corners alike."""
+    rng = np.random.default_rng(seed)
+    picture = np.zeros((height, width, 3))
+    for cells in (2, 4, 8):
+        noise = Image.fromarray(rng.integers(0, 256, (cells, cells, 3), dtype=np.uint8))
+        picture += np.asarray(noise.resize((width, height), Image.Resampling.BICUBIC)) / 3
+    return Image.fromarray(picture.astype(np.uint8))
+
+
+def classify(run: Path, *arguments: object) -> Result:
+    """The command in this process."""
+    return CliRunner().invoke(main, ["classify", "--run", str(run), *map(str, arguments)])
+
+
+def said(result: Result) -> list[str]:
+    """What it says on standard error after the line that says who classifies."""
+    first, *rest = result.stderr.splitlines()
+    assert first.startswith("onepage: by ") and "the answer is always one of: airplane, automobile, " in first
+    return rest
+
+
+def table(result: Result) -> list[tuple[str, str, float]]:
+    """The lines of output: (file, class, probability)."""
+    rows = [line.split("\t") for line in result.stdout.splitlines()]
+    return [(name, label, float(share)) for name, label, share in rows]

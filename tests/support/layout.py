@@ -1,0 +1,67 @@
+"""A drawn task as matplotlib lays it out: every text with its box, and what is wrong with them."""
+
+import itertools
+
+from onepage.cls import draw as cls
+from onepage.figures.style import DPI, MM_PER_INCH
+from onepage.mt import draw as mt
+
+MM = DPI / MM_PER_INCH  # pixels
+
+
+class Drawn:
+    """What a task draws, by name, as matplotlib lays it out; nothing is written."""
+
+    def __init__(self):
+        self.sheets, self.alt = {}, {}
+
+    def add(self, book, name, sheet, alt):
+        self.sheets[name], self.alt[name] = sheet, alt
+
+    def __call__(self, run):
+        self.sheets.clear()
+        task = mt if (run / "metrics.json").read_text().startswith('{\n "task": "mt"') else cls
+        task.draw(run, run / "figures")
+        return self
+
+
+def texts_of(sheet):
+    """(text, box in mm) of all that is written on a sheet."""
+    return [(text, box) for text, box, _ in laid_out(sheet)]
+
+
+def laid_out(sheet):
+    """(text, box in mm, whether it stands upright) of all that is written on a sheet."""
+    sheet.figure.canvas.draw()
+    shown = [*sheet.figure.texts]
+    for axes in [*sheet.figure.axes, *(child for parent in sheet.figure.axes for child in parent.child_axes)]:
+        shown += axes.texts
+        if not axes.axison:
+            continue
+        for axis in (axes.xaxis, axes.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            ticks = [tick for tick in axis.get_major_ticks() if low - 1e-9 <= tick.get_loc() <= high + 1e-9]
+            shown += [label for tick in ticks for label in (tick.label1, tick.label2)]
+    boxes = []
+    for text in shown:
+        if text.get_visible() and text.get_text().strip() and (text.axes is None or text.axes.axison):
+            box = text.get_window_extent()
+            place = (box.x0 / MM, box.y0 / MM, box.x1 / MM, box.y1 / MM)
+            boxes.append((text.get_text(), place, text.get_rotation() == 90))
+    return boxes
+
+
+def problems(sheet, slack=0.7):
+    """Texts over the edge, or over each other by more than ``slack`` mm (a line is higher than its digits)."""
+    found = []
+    boxes = laid_out(sheet)
+    for text, (left, low, right, high), _ in boxes:
+        if left < -0.05 or low < -0.05 or right > sheet.width + 0.05 or high > sheet.height + 0.05:
+            found.append(f"{text!r} is over the edge")
+    for (one, a, upright), (other, b, upright_too) in itertools.combinations(boxes, 2):
+        across, up = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+        if upright and upright_too:  # neighbours then share what is high about a line sidewards
+            across, up = up, across
+        if across > 0.1 and up > slack:
+            found.append(f"{one!r} over {other!r}")
+    return found

@@ -1,0 +1,67 @@
+"""Two made-up runs with pictures and a page as drawing and rendering leave them, without the seconds these take.
+
+The pictures are the program's own (a ``Book`` with one blank sheet); the page is a blank PDF with the metadata, and a
+short Markdown with pictures, that rendering would give.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pypdf
+
+import synthetic_run
+from onepage.figures.sheet import Book
+from onepage.figures.style import onepage_style
+from onepage.files import read_json, sha256_file
+from onepage.report import provenance as origin
+
+LABELS = {"cls": "cls/cifar10/quick/seed0", "mt": "mt/multi30k-en-de/quick/seed0"}
+MARKDOWN = """# A page
+
+Accuracy 87.0 %.
+
+![one, of a \\[bracket\\] and \\| more](../figures/cls/one.png)
+
+**One.** Caption. [link](https://example.org)
+
+![two](../figures/mt/one.png)
+"""
+
+
+def write(out: Path) -> tuple[Path, Path, Path]:
+    """(out, cls run, mt run), complete."""
+    runs = {
+        "cls": synthetic_run.write_cls_run(out / "runs" / LABELS["cls"]),
+        "mt": synthetic_run.write_mt_run(out / "runs" / LABELS["mt"]),
+    }
+    for task, run in runs.items():
+        draw(run, out / "figures" / task)
+    page(out, runs["cls"], runs["mt"])
+    return out, runs["cls"], runs["mt"]
+
+
+def draw(run: Path, folder: Path) -> None:
+    """One picture and its list."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with onepage_style():
+        book = Book(run, folder)
+        book.add("one", book.sheet(20, 10, "one"), "a blank picture")
+        book.close()
+
+
+def page(out: Path, cls_run: Path, mt_run: Path) -> None:
+    """report.md, report.json and report.pdf."""
+    folder = out / "report"
+    folder.mkdir(parents=True, exist_ok=True)
+    tasks = []
+    for task, run in (("cls", cls_run), ("mt", mt_run)):
+        metrics, provenance = read_json(run / "metrics.json"), read_json(run / "provenance.json")
+        tasks.append(origin.Task(task, metrics, provenance, sha256_file(run / "metrics.json"), {}))
+    writer = pypdf.PdfWriter()
+    writer.add_blank_page(595, 842)
+    writer.add_metadata({"/Subject": origin.subject(tasks)})
+    writer.write(folder / "report.pdf")
+    (folder / "report.md").write_text(MARKDOWN, encoding="utf-8")
+    files = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in ("report.md", "report.pdf")}
+    (folder / "report.json").write_text(json.dumps({"engine": "latex", "files": files}), encoding="utf-8")

@@ -1,0 +1,59 @@
+"""A run of the Transformer that translates, made in a moment: random weights with opinions, a vocabulary of its own."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner, Result
+
+from onepage.commands.main import main
+from onepage.mt.recipe import Recipe
+from onepage.mt.tokenizer import PAD, train_tokenizer
+from onepage.mt.train import as_tensor, sizes_of
+from onepage.mt.transformer import Transformer, initialise
+from onepage.training import checkpoint
+from onepage.training.recipe import as_dict
+from onepage.training.seeding import keyed_generator
+from synthetic_run import write_mt_run
+
+LINES = [f"Zwei Hunde spielen im grünen Gras mit Ball Nummer {i}." for i in range(60)]
+LINES += [f"a man in a blue shirt is standing on ladder {i} ." for i in range(60)]
+RECIPE = Recipe(
+    updates=1, batch_tokens=100, learning_rate=0.1, vocabulary=120, validations=1, max_length=40, threads=1,
+    d_model=16, d_ff=32, heads=2, encoder_layers=2, decoder_layers=2,
+)  # fmt: skip
+
+
+def write_run(folder: Path, *, seed: int = 0, generated: bool = False, device: str = "cpu") -> Path:
+    """Write an evaluated run into ``folder`` and return it: beam 3, length penalty 0.5."""
+    write_mt_run(folder, layers=2, heads=2, generated=generated, seed=seed)
+    tokenizer = train_tokenizer(LINES, RECIPE.vocabulary)
+    model = Transformer(sizes_of(RECIPE, len(tokenizer)), PAD)
+    initialise(model, keyed_generator(seed))
+    model.embedding.weight.data.mul_(3.0)  # an untrained net is nearly uniform; this gives it opinions,
+    for layer in model.decoder_layers():  # and lets what it read and wrote decide
+        layer.cross_attention.output.weight.data.mul_(40.0)
+        layer.self_attention.output.weight.data.mul_(20.0)
+    weights = {**model.state_dict(), "tokenizer": as_tensor(tokenizer.model)}
+    checkpoint.save_model(folder / "model.pt", weights, {})
+    edit(folder / "run.json", recipe=as_dict(RECIPE), device=device, src="en", tgt="de")
+    edit(folder / "metrics.json", decoding={"beam_size": 3, "length_penalty": 0.5})
+    return folder
+
+
+def edit(path: Path, **changes: Any) -> None:
+    """Change keys of a JSON file; None removes one."""
+    values = json.loads(path.read_text(encoding="utf-8")) | changes
+    path.write_text(json.dumps({k: v for k, v in values.items() if v is not None}), encoding="utf-8")
+
+
+def translate(run: Path, *arguments: str, given: bytes = b"") -> Result:
+    """The command in this process, with ``given`` as standard input."""
+    return CliRunner().invoke(main, ["translate", "--run", str(run), *arguments], input=given)
+
+
+def said(result: Result) -> list[str]:
+    """What it says on standard error after the line that says who translates."""
+    first, *rest = result.stderr.splitlines()
+    assert first.startswith("onepage: English to German by ")
+    return rest

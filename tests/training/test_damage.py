@@ -1,0 +1,220 @@
+"""Checkpoints that are damaged, half-written, hostile: the one before serves, or one line says what is wrong."""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from onepage.errors import UserError
+from onepage.files import sha256_file
+from onepage.mt.batching import Material
+from onepage.training import checkpoint, session
+from tests.training.test_resume import one_thread, run, stopped, whole_checkpoints  # noqa: F401 (one_thread: a fixture)
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-50])
+
+
+def flip_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def remove(path):
+    path.unlink()
+
+
+def make_hostile(path):
+    """Code to run, under a digest that fits."""
+    pwned = path.with_name("pwned")
+
+    class Evil:
+        def __reduce__(self):
+            return (os.mkdir, (str(pwned),))
+
+    torch.save({"loop": Evil()}, path)
+    sign(path)
+
+
+def leave_a_part_out(path):
+    """A state without what the run adds up over its sessions, under a digest that fits."""
+    state = torch.load(path, weights_only=True)
+    torch.save({name: state[name] for name in state if name != "seconds"}, path)
+    sign(path)
+
+
+def sign(path):
+    """Make the digest beside a checkpoint fit it."""
+    meta = path.with_suffix(".json")
+    values = json.loads(meta.read_text(encoding="utf-8")) | {"sha256": sha256_file(path)}
+    meta.write_text(json.dumps(values), encoding="utf-8")
+
+
+@pytest.mark.fault(
+    "the last checkpoint truncated, changed in one bit, gone, hostile, not whole",
+    "`... is damaged; ...`, `going on from the one before`; the same bytes",
+)
+@pytest.mark.parametrize(
+    ("damage", "suffix"),
+    [
+        *[(truncate, ".pt"), (flip_a_bit, ".pt"), (remove, ".pt"), (truncate, ".json")],
+        *[(make_hostile, ".pt"), (leave_a_part_out, ".pt")],
+    ],
+)
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(damage, suffix, tmp_path, monkeypatch, capsys):
+    straight = run("mt", tmp_path / "straight")
+    monkeypatch.setattr(session, "SAVE_EVERY_SECONDS", 0.0)  # a checkpoint after every update
+    stopped(monkeypatch, tmp_path / "stopped", updates=5)
+    before, last = whole_checkpoints(tmp_path / "stopped")
+    damage(last.with_suffix(suffix))
+    capsys.readouterr()
+    monkeypatch.setattr(session, "SAVE_EVERY_SECONDS", 60.0)
+    stopped(monkeypatch, tmp_path / "stopped", updates=7)
+    said = capsys.readouterr().out
+    assert f"{last.name} is damaged; going on from the one before" in said and "going on at update 4 of 8" in said
+    # the damaged one does not take the place of a whole one
+    assert [path.name for path in whole_checkpoints(tmp_path / "stopped")] == [before.name, "checkpoint-00000007.pt"]
+    assert run("mt", tmp_path / "stopped") == straight
+    assert not (tmp_path / "stopped" / "pwned").exists()
+
+
+@pytest.mark.fault("every checkpoint damaged", "`none is left, training starts anew`")
+def test_with_no_whole_checkpoint_left_training_starts_anew(tmp_path, monkeypatch, capsys):
+    straight = run("mt", tmp_path / "straight")
+    stopped(monkeypatch, tmp_path / "stopped")
+    truncate(whole_checkpoints(tmp_path / "stopped")[0])
+    assert run("mt", tmp_path / "stopped") == straight
+    assert "checkpoint-00000003.pt is damaged; none is left, training starts anew" in capsys.readouterr().out
+
+
+@pytest.mark.fault("half-written files that a kill left", "removed; the run goes on")
+def test_what_a_kill_left_half_written_goes_when_the_run_goes_on(tmp_path, monkeypatch):
+    stopped(monkeypatch, tmp_path)
+    for name in (".checkpoint-00000004.pt.x1.tmp", ".history.jsonl.x2.tmp", "checkpoint-00000004.pt"):
+        (tmp_path / name).write_bytes(b"half")
+    stopped(monkeypatch, tmp_path, updates=5)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert not {name for name in names if name.endswith(".tmp")} and "checkpoint-00000004.pt" not in names
+    assert len(whole_checkpoints(tmp_path)) == 2
+
+
+@pytest.mark.fault("a checkpoint that would run code", "`... is damaged (...`; nothing is run")
+def test_a_hostile_checkpoint_runs_no_code(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (os.mkdir, (str(tmp_path / "pwned"),))
+
+    torch.save({"weights": Evil(), "identity": {}}, tmp_path / "model.pt")
+    with pytest.raises(UserError, match="damaged"):
+        checkpoint.load_model(tmp_path / "model.pt")
+    assert not (tmp_path / "pwned").exists()
+
+
+IDENTITY = {"hash": "h" * 64, "seed": 0, "program": "p" * 64}
+STATE = {"loop": {}, "rows": [], "seconds": 1.0, "sessions": 1, "peak": 1, "energy": {}, "started": "now"}
+STATE |= {"processes": [[0, 1]]}
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9)
+anything = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner))
+edits = st.lists(st.tuples(st.integers(0, 1700), st.binary(min_size=1, max_size=9)), min_size=1, max_size=4)
+
+
+def answer(folder):
+    """What taking up a run from this folder gives: its state, or the line that says why not."""
+    said = []
+    try:
+        return checkpoint.latest(folder, IDENTITY, said.append) or said[0]
+    except UserError as error:
+        return str(error)
+
+
+@pytest.mark.fault(
+    "anything beside a checkpoint in place of its digest and recipe (fuzzed)", "`... is damaged; ...`; or refused"
+)
+@settings(max_examples=100)
+@given(
+    st.binary(max_size=40)
+    | anything.map(lambda value: json.dumps(value).encode())
+    | st.sampled_from(["hash", "seed", "program", "more"]).flatmap(
+        lambda key: anything.map(lambda value: json.dumps(IDENTITY | {"sha256": "right", key: value}).encode())
+    )
+    | st.just(b"[" * 5_000)
+)
+def test_anything_beside_a_checkpoint(content):
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / "checkpoint-00000001.pt"
+        torch.save(STATE, path)
+        path.with_suffix(".json").write_bytes(content.replace(b'"right"', json.dumps(sha256_file(path)).encode()))
+        found = answer(Path(place))
+        if b'"right"' in content:
+            assert found == STATE or "is of another recipe" in found
+            assert path.exists()  # it is somebody's, or this run's
+        else:
+            assert found == "checkpoint-00000001.pt is damaged; none is left, training starts anew"
+            assert not path.exists()
+
+
+@pytest.mark.fault("final weights damaged at any place (fuzzed)", "`... is damaged (...`, or weights by name")
+@pytest.mark.filterwarnings("ignore:TypedStorage")  # a damaged file can look like one of older versions
+@settings(max_examples=100)
+@given(edits, st.booleans())
+def test_final_weights_damaged_at_any_place(changes, cut):
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / "model.pt"
+        checkpoint.save_model(path, {"a": torch.ones(3)}, IDENTITY)
+        content = bytearray(path.read_bytes())
+        for at, new in changes:
+            content[at : at + len(new)] = new
+        path.write_bytes(content[: changes[0][0]] if cut else content)
+        try:
+            weights, identity = checkpoint.load_model(path)
+            assert isinstance(weights, dict) and isinstance(identity, dict)
+        except UserError as error:
+            assert str(error).startswith(f"{path} is damaged (") and len(str(error)) < 300
+
+
+@pytest.mark.fault(
+    "the last checkpoint whole, its digest fitting, but the loop's state not that of this training",
+    "`... does not hold what this training needs (...)`; nothing is removed",
+)
+@pytest.mark.parametrize("task", ["cls", "mt"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda loop: loop.pop("model"),
+        lambda loop: loop.update(model={"weight": torch.zeros(2)}),
+        lambda loop: loop.update(optimisers=[]),
+        lambda loop: loop.update(generators="none"),
+        lambda loop: loop.update(sums=None),
+        lambda loop: loop.update(update=10**9),
+        lambda loop: loop.update(update="5"),
+    ],
+    ids=["no model", "other tensors", "no optimisers", "generators", "sums", "far update", "text update"],
+)
+def test_a_loop_state_that_does_not_fit_gets_one_line(change, task, tmp_path, monkeypatch):
+    monkeypatch.setattr(session, "SAVE_EVERY_SECONDS", 0.0)
+    stopped(monkeypatch, tmp_path, updates=3, task=task)
+    *_, last = whole_checkpoints(tmp_path)
+    state = torch.load(last, weights_only=True)
+    change(state["loop"])
+    torch.save(state, last)
+    sign(last)
+    with pytest.raises(UserError, match="does not hold what this training needs") as caught:
+        run(task, tmp_path)
+    assert "\n" not in str(caught.value)
+    assert last.exists()
+
+
+def test_what_fails_without_a_checkpoint_is_not_laid_to_one(tmp_path, monkeypatch):
+    def fails(self, epoch):
+        raise ValueError("of another kind")
+
+    monkeypatch.setattr(Material, "epoch", fails)
+    with pytest.raises(ValueError, match="of another kind"):
+        run("mt", tmp_path)

@@ -1,0 +1,214 @@
+"""`onepage train --processes 2`: killed, restarted by torchrun, told to stop; and what its options are refused for."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from onepage.errors import UserError
+from onepage.files import read_json
+from onepage.planning import plan
+from onepage.training import launch
+from onepage.training.checkpoint import load_model
+from onepage.training.weights import digest_tensors
+
+CODE = Path(__file__).resolve().parents[2] / "code"
+PATIENCE = 240  # seconds, on a machine that does other things as well
+needs_proc = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds the processes through /proc")
+RECIPE = """updates = {updates}
+batch_tokens = 200
+learning_rate = 3e-3
+vocabulary = 300
+d_model = 16
+d_ff = 32
+heads = 2
+encoder_layers = 1
+decoder_layers = 1
+validations = 3
+threads = 1
+precision = "fp32"
+"""
+
+
+class Training:
+    """The command line's training of a small Transformer, in a folder of its own."""
+
+    def __init__(self, place: Path, updates: int = 3000):
+        self.place = place
+        (place / "recipe.toml").write_text(RECIPE.format(updates=updates), encoding="utf-8")
+        settings = {"mirror": "", "src": "en", "tgt": "de", "profile": "smoke", "device": "cpu", "threads": 0}
+        plan.decide(
+            "mt", place / "mt.mk", data_dir=place / "data", data="generated",
+            recipe_file=str(place / "recipe.toml"), say=lambda line: None, **settings,
+        )  # fmt: skip
+
+    def start(self, name: str, *options: str, save_every: float = 0.0) -> subprocess.Popen:
+        command = [sys.executable, "-m", "onepage", "train", "mt", "--plan", str(self.place / "mt.mk")]
+        command += ["--run", str(self.place / name), "--data-dir", str(self.place / "data")]
+        environment = {key: value for key, value in os.environ.items() if key not in ("RANK", "WORLD_SIZE")}
+        environment |= {"PYTHONPATH": str(CODE), "ONEPAGE_SAVE_EVERY": str(save_every)}
+        return subprocess.Popen(
+            [*command, *options], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def saved(self, name: str) -> int:
+        """The update of the newest checkpoint, or 0."""
+        found = [int(path.stem.rpartition("-")[2]) for path in (self.place / name).glob("checkpoint-*.json")]
+        return max(found, default=0)
+
+    def wait_for(self, process: subprocess.Popen, name: str, update: int) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while self.saved(name) < update:
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    def digest(self, name: str) -> str:
+        return digest_tensors(load_model(self.place / name / "model.pt")[0])
+
+
+def process_of_rank(parent: int, rank: int) -> int:
+    """The process that ``parent`` started for a rank."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            mine = int((folder / "stat").read_text().rpartition(")")[2].split()[1]) == parent
+            if mine and f"RANK={rank}".encode() in (folder / "environ").read_bytes().split(b"\0"):
+                return int(folder.name)
+        except OSError:
+            continue
+    raise AssertionError(f"no process of rank {rank}")
+
+
+def ended(process: subprocess.Popen) -> tuple[int, list[str], str]:
+    """(status, lines on stderr, stdout)."""
+    out, err = process.communicate(timeout=PATIENCE)
+    return process.returncode, err.splitlines(), out
+
+
+@pytest.mark.slow
+@needs_proc
+@pytest.mark.fault(
+    "a process of several is killed",
+    "`process ... of the training was killed (...); ...`: after which update it goes on; torchrun can do so by itself",
+)
+def test_a_killed_process_ends_the_job_and_torchrun_goes_on_by_itself_to_the_same_bytes(tmp_path: Path) -> None:
+    training = Training(tmp_path, updates=240)
+    status, err, _ = ended(training.start("straight", "--processes", "2", save_every=60.0))
+    assert (status, err) == (0, [])
+
+    process = training.start("killed", "--processes", "2")
+    training.wait_for(process, "killed", 10)
+    os.kill(process_of_rank(process.pid, 1), signal.SIGKILL)
+    status, err, _ = ended(process)
+    saved = training.saved("killed")
+    assert saved >= 10 and status == 1
+    assert err == [
+        f"onepage: process 1 of the training was killed (SIGKILL); saved after update {saved}; "
+        "run the same command to go on"
+    ]
+
+    process = training.start("killed", "--processes", "2", "--torchrun", "--max-restarts 2")
+    for rank in (0, 1):  # each once more
+        training.wait_for(process, "killed", training.saved("killed") + 10)
+        os.kill(process_of_rank(process.pid, rank), signal.SIGKILL)
+        killed_at = training.saved("killed")
+        training.wait_for(process, "killed", killed_at + 2)
+    status, err, out = ended(process)
+    assert (status, err) == (0, []) and out.count("going on at update") == 3
+    assert training.digest("killed") == training.digest("straight")
+    assert read_json(tmp_path / "killed" / "run.json")["processes"] == 2
+
+
+@pytest.mark.slow
+@needs_proc
+@pytest.mark.fault(
+    "SIGTERM or Ctrl-C to a training of several processes",
+    "`...: stopped, ...`: saved after which update; the same command goes on",
+)
+def test_a_signal_to_the_launcher_stops_all_and_a_killed_one_leaves_none(tmp_path: Path) -> None:
+    training = Training(tmp_path)
+    process = training.start("run", "--processes", "2")
+    training.wait_for(process, "run", 5)
+    ranks = [process_of_rank(process.pid, rank) for rank in (0, 1)]
+    process.send_signal(signal.SIGTERM)
+    status, err, _ = ended(process)
+    saved = training.saved("run")
+    assert status == 128 + signal.SIGTERM
+    assert err == [f"onepage: SIGTERM: stopped, saved after update {saved}; run the same command to go on"]
+    assert not any(Path(f"/proc/{pid}").exists() for pid in ranks)
+
+    process = training.start("run", "--processes", "2")
+    training.wait_for(process, "run", saved + 5)
+    ranks = [process_of_rank(process.pid, rank) for rank in (0, 1)]
+    process.kill()
+    ended(process)
+    deadline = time.monotonic() + PATIENCE
+    while any(Path(f"/proc/{pid}").exists() for pid in ranks):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_a_refusal_of_one_process_is_the_one_line_and_a_finished_run_starts_none(tmp_path: Path) -> None:
+    training = Training(tmp_path, updates=4)
+    assert ended(training.start("run", "--processes", "2"))[:2] == (0, [])
+    begun = time.monotonic()
+    assert ended(training.start("run", "--processes", "2")) == (0, [], "")
+    assert time.monotonic() - begun < PATIENCE
+    environment = os.environ | {"PYTHONPATH": str(CODE), "OMP_NUM_THREADS": "1"}
+    command = ["torch.distributed.run", "--nproc-per-node", "2", "-m", "onepage", "--", "train", "mt"]
+    command += ["--plan", f"{tmp_path}/mt.mk", "--run", f"{tmp_path}/torchrun", "--data-dir", f"{tmp_path}/data"]
+    subprocess.run([sys.executable, "-m", *command], env=environment, check=True, capture_output=True, timeout=PATIENCE)
+    assert training.digest("torchrun") == training.digest("run")
+
+    shutil.rmtree(tmp_path / "data" / "toy-translation")
+    status, err, _ = ended(training.start("other", "--processes", "2"))
+    assert status == 1 and len(err) == 1 and err[0].startswith("onepage: ") and "toy-translation" in err[0]
+
+
+@pytest.mark.fault("options that torchrun does not know", "`TORCHRUN=...: ...; see: torchrun --help`")
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [("--nodes 2", "--nodes"), ("x.py", "x.py is no option of torchrun"), ("--rdzv-id '1", "No closing quotation")],
+)
+def test_options_that_torchrun_refuses_get_one_line(options: str, says: str, capsys) -> None:
+    with pytest.raises(UserError, match=says) as caught:
+        launch.parse(2, options)
+    assert "\n" not in str(caught.value) and capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("options", "world"), [("", 4), ("--nnodes 2", 8), ("--nnodes=1:3 --max-restarts 1", 12)])
+def test_processes_are_counted_over_all_nodes(options: str, world: int) -> None:
+    assert launch.world(4, options) == world
+
+
+def failure(exitcode: int, timestamp: int, message: str = "<NONE>") -> SimpleNamespace:
+    told = {"message": message}
+    return SimpleNamespace(exitcode=exitcode, timestamp=timestamp, message=message, error_file_data=told)
+
+
+def test_the_process_that_failed_first_gives_the_reason(tmp_path: Path) -> None:
+    failures = {0: failure(1, 12, "another process of this training has ended"), 3: failure(1, 11, "disk full")}
+    assert launch.reason(failures, tmp_path) == "disk full"
+    assert launch.reason({2: failure(1, 5)}, tmp_path).startswith("process 2 of the training failed (its error stands")
+    (tmp_path / "checkpoint-00000120.json").touch()
+    killed = launch.reason(failures | {1: failure(-9, 10)}, tmp_path)
+    assert killed.startswith("process 1 of the training was killed (SIGKILL); saved after update 120; ")
+
+
+def test_an_error_is_left_for_the_launcher_where_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
+
+    path = tmp_path / "error.json"
+    monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(path))
+    assert not launch.told("plain torchrun shows what is on stderr") and not path.exists()
+    monkeypatch.setenv(launch.LAUNCHED, "1")
+    assert launch.told("no space")
+    read = ProcessFailure(0, 1, 1, str(path))
+    assert launch.reason({0: read}, tmp_path) == "no space"

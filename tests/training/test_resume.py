@@ -1,0 +1,272 @@
+"""Same seed, same bytes; stopped and resumed, the same bytes; a checkpoint of another recipe is refused."""
+
+import dataclasses
+import json
+import os
+import re
+import signal
+
+import numpy as np
+import pytest
+import torch
+
+from onepage.cls.train import train as train_cls
+from onepage.errors import UserError
+from onepage.files import sha256_file
+from onepage.mt.train import train as train_mt
+from onepage.runs import history
+from onepage.terminal.progress import Reporter
+from onepage.training import checkpoint, seeding, session
+from onepage.training.distributed import ALONE
+from onepage.training.weights import digest_tensors
+from small_training import CLS, MT, image_set, sentences
+
+TASKS = {"cls": (train_cls, CLS, image_set), "mt": (train_mt, MT, sentences)}
+
+
+def run(task, folder, seed=0, precision="fp32", program="", ranks=ALONE, **changes):
+    train, recipe, data = TASKS[task]
+    recipe = dataclasses.replace(recipe, **changes)
+    block = {"task": task, "set": "toy", "generated": True, "profile": "test", "seed": seed, "data_digest": "d" * 64}
+    block |= {"device": "cpu", "precision": precision, "threads": 1}
+    train(recipe, data(), folder, block, program, ranks)
+    weights, _ = checkpoint.load_model(folder / "model.pt")
+    return digest_tensors(weights)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+    torch.set_deterministic_debug_mode("default")
+
+
+def stop_after(monkeypatch, updates):
+    """Send this process SIGTERM when so many updates are done."""
+    real = Reporter.advance
+
+    def advance(self, units, note):
+        real(self, units, note)
+        if self.done == updates:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(Reporter, "advance", advance)
+    return lambda: monkeypatch.setattr(Reporter, "advance", real)
+
+
+@pytest.mark.parametrize("task", [pytest.param("cls", marks=pytest.mark.slow), "mt"])
+def test_same_seed_same_bytes_and_another_seed_others(task, tmp_path):
+    first, again, other = (run(task, tmp_path / name, seed) for name, seed in (("a", 0), ("b", 0), ("c", 1)))
+    assert first == again != other
+    rows = history.read(tmp_path / "a" / "history.jsonl")
+    assert len(rows) == 2 and all(np.isfinite(row["val_loss"]) for row in rows)
+
+
+@pytest.mark.fault(
+    "SIGTERM after any update",
+    "`...: stopped after update ..., saved; run the same command to go on`; the same bytes as without",
+)
+@pytest.mark.parametrize(
+    ("task", "updates", "changes"),
+    [
+        pytest.param("cls", 3, {}, marks=pytest.mark.slow),
+        ("mt", 1, {}),
+        ("mt", 3, {}),
+        ("mt", 3, {"bpe_dropout": 0.2, "r_drop": 3.0}),
+        ("mt", 7, {"bpe_dropout": 0.2}),  # in the second epoch, whose pieces are drawn anew
+    ],
+)
+def test_stopped_and_resumed_ends_with_the_same_bytes(task, updates, changes, tmp_path, monkeypatch):
+    straight = run(task, tmp_path / "straight", **changes)
+    undo = stop_after(monkeypatch, updates)
+    with pytest.raises(session.Interrupted, match=f"after update {updates}, saved"):
+        run(task, tmp_path / "stopped", **changes)
+    undo()
+    assert not (tmp_path / "stopped" / "model.pt").exists()
+    assert run(task, tmp_path / "stopped", **changes) == straight
+    plain = [{**row, "seconds": 0} for row in history.read(tmp_path / "straight" / "history.jsonl")]
+    assert plain == [{**row, "seconds": 0} for row in history.read(tmp_path / "stopped" / "history.jsonl")]
+    assert not list((tmp_path / "stopped").glob("checkpoint-*"))
+
+
+def stopped(monkeypatch, folder, updates=3, task="mt", **settings):
+    """A run that was told to stop after so many updates."""
+    undo = stop_after(monkeypatch, updates)
+    with pytest.raises(session.Interrupted):
+        run(task, folder, **settings)
+    undo()
+
+
+def whole_checkpoints(folder):
+    """The checkpoints of a run, newest last, each with its digest beside it."""
+    found = sorted(folder.glob("checkpoint-*.pt"))
+    assert [sha256_file(path) for path in found] == [
+        json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["sha256"] for path in found
+    ]
+    return found
+
+
+def test_checkpoints_come_at_the_end_of_epochs_and_at_intervals_and_two_are_kept(tmp_path, monkeypatch):
+    saved = []
+    real = checkpoint.save
+
+    def save(folder, update, state, identity):
+        real(folder, update, state, identity)
+        saved.append((update, state["loop"]["place"], len(whole_checkpoints(folder))))
+
+    monkeypatch.setattr(checkpoint, "save", save)
+    monkeypatch.setattr(session, "EPOCH_SECONDS", 0.0)
+    monkeypatch.setattr(session, "SAVE_SHARE", float("inf"))
+    straight = run("mt", tmp_path / "epochs", updates=32)
+    assert len(saved) >= 2 and all(place == 0 for _, place, _ in saved)  # nowhere but between two epochs
+    assert saved[-1][0] < 32 and [kept for _, _, kept in saved][:2] == [1, 2]
+    epoch, saved[:] = saved[0][0], []
+    monkeypatch.setattr(session, "SAVE_EVERY_SECONDS", 0.0)
+    assert run("mt", tmp_path / "intervals", updates=32) == straight
+    assert [update for update, _, _ in saved] == list(range(1, 33)) and saved[epoch - 2][1] == epoch - 1
+    assert [kept for _, _, kept in saved] == [1] + [2] * 31
+
+
+def test_a_checkpoint_is_due_after_a_minute_at_the_end_of_an_epoch_and_when_told_to_stop(tmp_path, monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr(session.time, "monotonic", lambda: now)
+    block = {"task": "mt", "device": "cpu", "seed": 0}
+    with session.Session(tmp_path / "run", MT, block) as this:
+        for seconds, epoch_ended, due in [(4, True, False), (6, True, True), (59, False, False), (61, False, True)]:
+            now = 1000.0 + seconds
+            assert this.due(epoch_ended) == due, seconds
+        this.restore(print)
+        this.save(1, {})
+        assert not this.due()  # counted from the last one
+        os.kill(os.getpid(), signal.SIGINT)
+        assert this.due()
+        with pytest.raises(session.Interrupted, match="SIGINT: stopped after update 2, saved"):
+            this.save(2, {})
+    assert len(whole_checkpoints(tmp_path / "run")) == 2
+
+
+def test_epochs_little_longer_than_a_checkpoint_takes_are_not_each_saved(tmp_path, monkeypatch):
+    now = 1000.0
+
+    def slow(*arguments):
+        nonlocal now
+        now += 0.4
+
+    monkeypatch.setattr(session.time, "monotonic", lambda: now)
+    monkeypatch.setattr(checkpoint, "save", slow)
+    with session.Session(tmp_path / "run", MT, {"task": "mt", "device": "cpu", "seed": 0}) as this:
+        now += 6
+        assert this.due(epoch_ended=True)  # nothing is known of what one costs
+        this.restore(print)
+        this.save(1, {})
+        now += 19
+        assert not this.due(epoch_ended=True)
+        now += 2  # 0.4 s are 2 % of 20
+        assert this.due(epoch_ended=True)
+
+
+def left_out(part, loop):
+    """What a checkpoint would hold if it left this part out: what a run that starts has there."""
+    if part == "optimisers":
+        return {**loop, "optimisers": [{**state, "state": {}} for state in loop["optimisers"]]}
+    others = {"average": {"average": loop["model"]}, "place": {"place": 0}, "sums": {"sums": [0 for _ in loop["sums"]]}}
+    return {**loop, **others.get(part, {})}
+
+
+def result(task, folder):
+    """(digest of the weights, history without times) of a run that goes on in this folder, or begins there."""
+    return run(task, folder), [{**row, "seconds": 0} for row in history.read(folder / "history.jsonl")]
+
+
+PARTS = ["nothing", "generators", "average", "optimisers", "place", "sums"]
+PARTS_CLS = [
+    "nothing",
+    "average",
+    "optimisers",
+    "sums",
+]  # no draws from the default generators; its place is its update
+
+
+@pytest.mark.fault("a checkpoint that leaves a part out", "another result: each part that is saved is needed")
+@pytest.mark.parametrize(
+    ("task", "part"),
+    [("mt", part) for part in PARTS] + [pytest.param("cls", part, marks=pytest.mark.slow) for part in PARTS_CLS],
+)
+def test_without_a_part_of_the_checkpoint_a_resumed_run_differs(task, part, tmp_path, monkeypatch):
+    straight = result(task, tmp_path / "straight")
+    stopped(monkeypatch, tmp_path / "stopped", updates=3 if task == "mt" else 1, task=task)
+    real = checkpoint.latest
+
+    def latest(folder, identity, say):
+        state = real(folder, identity, say)
+        assert state["loop"].get("place", 3) == 3 and state["loop"]["update"] in (1, 3)  # in mid-epoch
+        return {**state, "loop": left_out(part, state["loop"])}
+
+    monkeypatch.setattr(checkpoint, "latest", latest)
+    if part == "generators":  # dropout draws from the default one
+        monkeypatch.setattr(seeding, "restore_generators", lambda states: None)
+    again = result(task, tmp_path / "stopped")
+    assert (again == straight) == (part == "nothing")
+    assert (again[0] == straight[0]) == (part in ("nothing", "sums"))  # the sums are of the history alone
+
+
+@pytest.mark.fault(
+    "a checkpoint of another recipe", "`... is of another recipe (...); ...`, naming the keys that differ"
+)
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"seed": 1}, r"\(seed 0 -> 1\)"),
+        ({"dropout": 0.1, "heads": 1}, r"\(dropout 0.2 -> 0.1, heads 2 -> 1\)"),
+        ({"program": "b" * 64}, r"\(the code that trains has changed\)"),
+    ],
+)
+def test_a_checkpoint_of_another_recipe_is_refused_by_its_keys(change, says, tmp_path, monkeypatch):
+    stopped(monkeypatch, tmp_path / "stopped")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "stopped").iterdir()}
+    with pytest.raises(UserError, match=r"checkpoint-00000003\.pt is of another recipe " + says):
+        run("mt", tmp_path / "stopped", **change)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "stopped").iterdir()} == before
+    assert run("mt", tmp_path / "stopped") == run("mt", tmp_path / "straight")  # put back, it goes on
+
+
+@pytest.mark.fault("final weights of another recipe", "`the weights in ...; training anew`")
+def test_finished_weights_of_another_recipe_are_replaced_and_that_is_said(tmp_path, capsys):
+    run("mt", tmp_path / "there")
+    assert "training anew" not in capsys.readouterr().out
+    (tmp_path / "there" / "metrics.json").write_text("{}", encoding="utf-8")
+    assert run("mt", tmp_path / "there", dropout=0.1) == run("mt", tmp_path / "straight", dropout=0.1)
+    said = capsys.readouterr().out
+    assert re.search(r"weights in \S+there are of another recipe \(dropout 0.2 -> 0.1\); training anew", said)
+    assert not (tmp_path / "there" / "metrics.json").exists()
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path, monkeypatch):
+    run("mt", tmp_path)
+    (tmp_path / "checkpoint-00000008.pt").write_bytes(b"of a run killed before it could remove it")
+    monkeypatch.setattr(Reporter, "__init__", lambda *a, **k: pytest.fail("trained again"))
+    run("mt", tmp_path)
+    assert not list(tmp_path.glob("checkpoint-*"))
+
+
+@pytest.mark.fault(
+    "CUDA asked for and absent, in training", "`DEVICE=cuda was asked for, but torch sees no CUDA GPU here; ...`"
+)
+def test_cuda_asked_for_and_absent_is_refused():
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a CUDA GPU")
+    with pytest.raises(UserError, match="no CUDA GPU"):
+        seeding.prepare(0, 1, "cuda")
+
+
+def test_fp32_is_fp32_and_a_training_on_the_cpu_leaves_cuda_alone(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda: pytest.fail("CUDA was started"))
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state: pytest.fail("CUDA was started"))
+    seeding.prepare(0, 1, "cpu")
+    assert torch.backends.cudnn.allow_tf32 is False
+    states = seeding.generator_states()
+    assert set(states) == {"cpu"}
+    seeding.restore_generators(states | {"cuda": states["cpu"]})
