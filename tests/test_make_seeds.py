@@ -1,6 +1,6 @@
 """SEEDS in the make graph: each seed once, one that fails loses no other, and a second time nothing is done.
 
-With a program in the place of onepage that only writes what each command would write last: the graph is what is tested.
+With tests/support/fake_onepage.py in the place of onepage: the graph is what is tested.
 """
 
 import os
@@ -12,56 +12,25 @@ from pathlib import Path
 
 import pytest
 
+import fake_onepage
+from onepage.files import read_json
 from tests.test_make import OURS, REPOSITORY
 
 PATIENCE = 600  # seconds, on a machine that does other things as well
 CLS = "runs/cls/set/smoke"
-PROGRAM = r"""#!/bin/bash
-echo "$*" >>"$PLACE/calls"
-command=$1 task=$2
-while (($#)); do
-  case $1 in --plan) plan=$2 ;; --run) run=$2 ;; --write) write=$2 ;; --figures) figures=$2 ;; --out) out=$2 ;; esac
-  shift
-done
-put() { mkdir -p "${1%/*}"; echo "$2" >"$1"; }
-case $command in
-  data)
-    put "$plan" "${task^^}_FOLDER := set"; echo "${task^^}_PROFILE := smoke" >>"$plan"
-    echo "${task^^}_DEVICE := ${PLANNED:-cpu}" >>"$plan"
-    put "${plan%.mk}.json" '{"recipe": "pyproject.toml", "task": "'$task'", "folder": "set", "profile": "smoke",
-      "set": "", "src": "", "tgt": "", "device": "", "auto_precision": "", "threads": 0, "data_digest": "",
-      "versions": {}}' ;;
-  engine) put "$write" "ENGINE := typst" ;;
-  train)
-    [[ " $FAILS " == *" $task/${run##*/} "* ]] && { echo "onepage: $task/${run##*/} broke" >&2; exit 1; }
-    [[ " $WAITS " == *" $task/${run##*/} "* ]] && {
-      trap 'touch "$PLACE/stopped"; exit 143' TERM; touch "$PLACE/waits"; while :; do sleep 0.05; done; }
-    [[ -n "$MEET" ]] && { # as many trainings as this are to run at once
-      touch "$PLACE/in-${run##*/}"; for i in {1..6000}; do
-        here=("$PLACE"/in-seed*); ((${#here[@]} >= MEET)) && break; sleep 0.05; done; }
-    put "$run/model.pt" "" ;;
-  evaluate) put "$run/metrics.json" "" ;;
-  seeds) put "${run%/*}/seeds.json" "" ;;
-  draw) put "$figures/figures.json" "" ;;
-  render) put "$out/report/report.pdf" "" ;;
-esac
-exit 0
-"""
 
 
 class Make:
     def __init__(self, place: Path):
-        self.place, self.program = place, place / "onepage"
-        self.program.write_text(PROGRAM, encoding="utf-8")
-        self.program.chmod(0o755)
+        self.place = place
         (place / "ready").touch()  # newer than env/: no make here looks after the environment that this test runs in
 
     def start(self, *arguments: str, **settings: str) -> subprocess.Popen:
         (self.place / "calls").write_text("")
         environment = {key: value for key, value in os.environ.items() if key not in OURS}
         environment |= {"PLACE": str(self.place)} | settings
-        fixed = [f"OUT={self.place}", f"VENV={sys.prefix}", f"PYTHON={sys.executable}", f"ONEPAGE={self.program}"]
-        fixed += [f"READY={self.place / 'ready'}", "PROFILE=smoke"]
+        fixed = [f"OUT={self.place}", f"VENV={sys.prefix}", f"PYTHON={sys.executable}", "PROFILE=smoke"]
+        fixed += [f"READY={self.place / 'ready'}", f"ONEPAGE={sys.executable} {fake_onepage.__file__}"]
         return subprocess.Popen(
             ["make", *fixed, *arguments],
             cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -77,10 +46,11 @@ class Make:
     def calls(self) -> list[str]:
         found = []
         for call in (self.place / "calls").read_text().splitlines():
-            words = call.split()
-            run = [word.rpartition("/")[2] for word in words if "/seed" in word][:1]
-            found.append(" ".join([*[word for word in words[:2] if word[0] not in "-/"], *run]))
-        return [call for call in found if call.split()[0] not in ("data", "engine", "verify")]
+            command, *words = call.split()
+            runs = [Path(word) for word in words if "/seed" in word]
+            if command not in ("plan", "engine", "verify", "train-all"):
+                found.append(" ".join([command, runs[0].parts[-4], runs[0].name]))
+        return found
 
 
 @pytest.fixture
@@ -106,7 +76,7 @@ def test_the_page_of_both_tasks_and_then_nothing(make: Make) -> None:
     assert status == 0, said
     assert calls[:8] == [call for seed in (0, 1) for task in ("cls", "mt") for call in stages(task, seed)]
     drawn = [f"{stage} {task} seed0" for task in ("cls", "mt") for stage in ("seeds", "draw")]
-    assert calls[8:] == [*drawn, "render seed0"]
+    assert calls[8:] == [*drawn, "render cls seed0"]
     for again in ("SEEDS=0 1", "SEEDS=0", "SEED=0"):
         assert make("all", again)[:2] == (0, []), again
     assert make("report", "SEEDS=0 1")[:2] == (0, [])
@@ -126,7 +96,7 @@ def test_a_failed_seed_loses_no_other_and_is_named_at_the_end(make: Make) -> Non
     assert calls == [*stages("cls", 0), "train cls seed1", *stages("cls", 2), "seeds cls seed0", "draw cls seed0"]
     lines = [line for line in said.splitlines() if not line.startswith("make")]
     assert lines[0] == "onepage: cls/seed1 broke"
-    assert lines[1].startswith("not done: cls/set/smoke/seed1; ") and len(lines) == 2
+    assert lines[1].startswith("onepage: not done: cls/set/smoke/seed1; ") and len(lines) == 2
     status, calls, said = make("cls", "SEEDS=0 1 2", FAILS="cls/seed1")
     assert status != 0 and calls == ["train cls seed1"] and "not done: cls/set/smoke/seed1;" in said
     status, calls, _ = make("cls", "SEEDS=0 1 2")
@@ -135,7 +105,7 @@ def test_a_failed_seed_loses_no_other_and_is_named_at_the_end(make: Make) -> Non
 
 def test_a_seed_that_was_done_and_now_fails_is_named_too(make: Make) -> None:
     assert make("cls", "SEEDS=0 1")[0] == 0
-    (make.place / CLS / "seed1/.stamp/train").unlink()
+    (make.place / CLS / "seed1/plan/train.json").unlink()
     status, calls, said = make("cls", "SEEDS=0 1", FAILS="cls/seed1")
     assert status != 0 and calls == ["train cls seed1"] and "not done: cls/set/smoke/seed1;" in said
 
@@ -149,8 +119,8 @@ def test_where_the_seed_shown_fails_nothing_is_drawn_and_the_others_are_kept(mak
 def test_report_of_several_seeds_trains_none(make: Make) -> None:
     assert make("all", "SEEDS=0 1")[0] == 0
     status, calls, said = make("report", "SEEDS=0 1 2")
-    assert (status, calls) == (2, []) and "not run: " in said and said.count("not done: ") == 1
-    assert "not done: cls/set/smoke/seed2 mt/set/smoke/seed2;" in said
+    assert (status, calls) == (2, []) and said.count("not run: ") == 1
+    assert all(f"runs/{task}/set/smoke/seed2" in said for task in ("cls", "mt"))
 
 
 @pytest.mark.parametrize("goal", ["cls", "runs"])
@@ -188,8 +158,8 @@ def test_processes_and_options_of_torchrun_reach_the_training_and_its_stamp(make
     options = "--nnodes 2 --rdzv-conf 'a=1,b=2' --max-restarts 1"
     status, calls, said = make("cls", "NPROC=4", f"TORCHRUN={options}")
     assert status == 0 and calls[:2] == stages("cls", 0), said
-    (line,) = [line for line in (make.place / "calls").read_text().splitlines() if line.startswith("train")]
-    assert line.endswith(f"--processes 4 --torchrun {options}")
+    plan = read_json(make.place / CLS / "seed0/plan/train.json")
+    assert (plan["processes"], plan["nodes"], plan["torchrun"]) == (4, "2", options)
     again = [f"TORCHRUN={options.replace('1,b', '3,b').replace('restarts 1', 'restarts 5')}", "NPROC=4"]
     assert make("cls", *again)[:2] == (0, [])  # where to meet, and how often to start anew, decide no number
     for other in (["NPROC=4"], ["NPROC=2"], []):
@@ -198,14 +168,14 @@ def test_processes_and_options_of_torchrun_reach_the_training_and_its_stamp(make
 
 @pytest.mark.fault(
     "NPROC or JOBS that are no numbers, or with what does not go with them",
-    "`NPROC=..., JOBS=...: both must be whole numbers, ...`, `... is laid out for one process`, `... one device`",
+    "`NPROC=...: must be a whole number, ...`, `... is for one process`, `... one device`",
 )
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        (["NPROC=0"], "both must be whole numbers, 1 or more"),
-        (["JOBS=two"], "both must be whole numbers, 1 or more"),
-        (["NPROC=2", "BUDGET_MIN=5"], "is laid out for one process"),
+        (["NPROC=0"], "must be a whole number, 1 or more"),
+        (["JOBS=two"], "must be a whole number, 1 or more"),
+        (["NPROC=2", "BUDGET_MIN=5"], "is for one process"),
         (["NPROC=2", "JOBS=2"], "gives each seed one device"),
     ],
 )
@@ -216,7 +186,7 @@ def test_processes_that_cannot_be_used_get_one_line(make: Make, settings: list[s
 
 @pytest.mark.fault(
     "SEEDS that are no whole numbers, stand there twice, or do not begin with SEED",
-    "`SEEDS=...: must be whole numbers, ...`, `a seed stands there twice`, `the first of SEEDS is the one shown`",
+    "`SEEDS=...: must be whole numbers, ...`, `a seed is given twice`, `... disagree`",
 )
 @pytest.mark.parametrize(
     ("settings", "says"),
@@ -225,8 +195,8 @@ def test_processes_that_cannot_be_used_get_one_line(make: Make, settings: list[s
         (["SEEDS=0 -1"], "must be whole numbers"),
         (["SEEDS=0 01"], "must be whole numbers"),
         (["SEEDS=1.5"], "must be whole numbers"),
-        (["SEEDS=1 2 1"], "a seed stands there twice"),
-        (["SEEDS=1 2", "SEED=2"], "the first of SEEDS is the one shown"),
+        (["SEEDS=1 2 1"], "a seed is given twice"),
+        (["SEEDS=1 2", "SEED=2"], "disagree; give SEEDS alone"),
     ],
 )
 def test_seeds_that_cannot_be_used_get_one_line(make: Make, settings: list[str], says: str) -> None:

@@ -87,6 +87,8 @@ class Task:
     """The scores that ``recount`` recomputes, in words."""
     options: tuple[str, ...] = ()
     """Keys of the plan, run.json and metrics.json that tell its data sets apart besides their name: src and tgt."""
+    page: bool = True
+    """Whether report/page.toml has a section on it, and the page shows its run."""
 
     def module(self, role: str) -> ModuleType:
         """The task's module of that role (see above)."""

@@ -2,7 +2,10 @@
 
 import dataclasses
 
+from onepage.mt.decoding import Decoding
 from onepage.training.schedules import SCHEDULES
+
+EVALUATION = {"decoding": Decoding}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,8 +19,8 @@ from typing import Any
 
 import torch
 
-from onepage.runs import stamps
 from onepage.files import read_json, write_json
+from onepage.runs import stamps
 from onepage.training.energy import EnergyMeter, counters
 
 PACKAGES = ("torch", "numpy", "sentencepiece", "sacrebleu", "matplotlib")

@@ -1,0 +1,56 @@
+"""``onepage repeat``: train and evaluate a run a second time, elsewhere, and compare: the same bits?"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+from onepage.errors import UserError
+
+COMPARED = ".compared"  # in the second run's folder: it is of no more use
+
+
+def second(run: Path) -> Path:
+    """The folder of the second run: runs/.repro/... beside runs/...; raises UserError for a run that lies elsewhere."""
+    parts = run.parts
+    if "runs" not in parts:
+        raise UserError(f"{run} does not lie in a folder runs/; give a run of make")
+    place = len(parts) - 1 - parts[::-1].index("runs")
+    return Path(*parts[: place + 1], ".repro", *parts[place + 1 :])
+
+
+@click.command()
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+def repeat(runs: tuple[Path, ...]) -> None:
+    """Train and evaluate each RUN again in another folder, under another hash seed and locale; compare every bit.
+
+    Exits 1 when anything differs. Interrupted, the same command resumes.
+    """
+    from onepage.runs import plan
+    from onepage.verification import digests
+
+    environment = os.environ | {"PYTHONHASHSEED": "1", "LC_ALL": "C"}
+    for run in runs:
+        again = second(run)
+        planned = {stage: plan.read(run, stage) for stage in ("train", "evaluate")}
+        there = plan.path_of(again, "train")
+        if (again / COMPARED).exists() or (there.exists() and plan.changed(there, planned["train"]) == "all"):
+            shutil.rmtree(again)
+        for stage, values in planned.items():
+            plan.write(again, stage, values)
+        for stage in planned:
+            command = [sys.executable, "-m", "onepage", stage, str(again)]
+            status = subprocess.run(command, env=environment).returncode
+            if status:
+                sys.exit(status)
+    failed = 0
+    for run in runs:
+        failed |= digests.show(run, second(run), click.echo)
+        (second(run) / COMPARED).touch()
+    sys.exit(failed)
+
+
+COMMANDS = (repeat,)

@@ -1,0 +1,123 @@
+"""Several seeds: train and evaluate each, and gather their scores."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from onepage.errors import UserError
+from onepage.terminal.options import run_argument
+
+POLL_SECONDS = 0.05
+PROGRAM = (sys.executable, "-m", "onepage")
+
+
+class Stopped(UserError):
+    """A signal (``number``) ended the trainings that were running."""
+
+    def __init__(self, number: int):
+        self.number = number
+        super().__init__(f"{signal.Signals(number).name}: stopped; run the same command to resume")
+
+
+class Queue:
+    """Runs that are trained and evaluated, ``jobs`` at once, each stage in a process of its own."""
+
+    def __init__(self, runs: Sequence[Path], jobs: int, program: Sequence[str] = PROGRAM):
+        self.waiting, self.jobs, self.program = list(runs), jobs, program
+        self.active: dict[Path, subprocess.Popen[bytes]] = {}
+        self.signal: int | None = None
+
+    def work(self) -> None:
+        """Work through all runs; one that fails does not stop the others. Raises Stopped after a signal."""
+        before = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            while self.active or (self.waiting and self.signal is None):
+                while self.waiting and len(self.active) < self.jobs and self.signal is None:
+                    self._start(self.waiting.pop(0))
+                for run, process in list(self.active.items()):
+                    if process.poll() is not None:
+                        del self.active[run]
+                        if process.returncode == 0:
+                            self._start(run)
+                time.sleep(POLL_SECONDS)
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        if self.signal is not None:
+            raise Stopped(self.signal)
+
+    def _start(self, run: Path) -> None:
+        """Start the next stage of a run, if one is left to do."""
+        stage = next_stage(run)
+        if stage and self.signal is None:
+            own = ["--own-gpu"] if self.jobs > 1 else []
+            self.active[run] = subprocess.Popen([*self.program, stage, str(run), *own])
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self.signal = number
+        for process in self.active.values():
+            process.send_signal(signal.SIGTERM)
+
+
+def next_stage(run: Path) -> str:
+    """The stage that a run needs next: "train", "evaluate", or "" where it is finished."""
+    from onepage.runs import plan, stamps
+
+    model, planned = run / "model.pt", plan.path_of(run, "train")
+    if not model.exists() or (planned.exists() and planned.stat().st_mtime_ns > model.stat().st_mtime_ns):
+        return "train"
+    return "evaluate" if stamps.unfinished([run]) else ""
+
+
+@click.command("train-all")
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Runs at once, each on a GPU.")
+@click.option("--shown", type=click.Path(path_type=Path), multiple=True, help="Runs that must not fail.")
+@click.option("--check", is_flag=True, help="Train nothing; fail if a run is not finished.")
+def train_all(runs: tuple[Path, ...], jobs: int, shown: tuple[Path, ...], check: bool) -> None:
+    """Train and evaluate each RUN that is not finished. One that fails does not stop the others.
+
+    On a CPU they run one after another: two trainings on the same cores slow each other down.
+    """
+    work_through(runs, shown, jobs, check)
+
+
+def work_through(
+    runs: Sequence[Path], shown: Sequence[Path], jobs: int, check: bool, program: Sequence[str] = PROGRAM
+) -> None:
+    """As the command; raises UserError naming what is not done if one of ``shown`` (with check, any run) is not."""
+    from onepage.runs import plan, stamps
+
+    if not check:
+        on_gpu = any(plan.read(run).get("device") == "cuda" for run in runs)
+        Queue(stamps.unfinished(runs), jobs if on_gpu else 1, program).work()
+    if stamps.unfinished(runs if check else shown):
+        names = " ".join("/".join(run.parts[-4:]) for run in stamps.unfinished(runs))
+        raise UserError(f"not done: {names}; see above for why. The same command tries them again")
+
+
+@click.command()
+@run_argument
+def seeds(run: Path) -> None:
+    """Write seeds.json beside RUN: scores and curves of each comparable seed there, mean, sd and n.
+
+    Seeds with another recipe, data, code or machine settings are left out, and named.
+    """
+    from onepage.files import read_json
+    from onepage.runs import seeds as gathered
+
+    content, left_out = gathered.write(run)
+    metrics = read_json(run / "metrics.json")
+    if len(content["seeds"]) > 1:
+        click.echo(f"{metrics['task']:<4} {gathered.words(content, metrics)}")
+    if left_out:
+        click.echo(f"{metrics['task']:<4} not among the seeds: {', '.join(left_out)}")
+
+
+COMMANDS = (train_all, seeds)

@@ -1,0 +1,186 @@
+"""The stages behind the make targets: plan, train, evaluate, draw, render, and what is decided before them."""
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import click
+
+from onepage.errors import UserError
+from onepage.terminal.options import begins, out_option, own_gpu_option, run_argument, settings_argument
+
+
+def same_data(here: str, expected: str, role: str, remedy: str) -> None:
+    """Raise UserError when the data on disk is not what the run was planned for or trained on."""
+    if here != expected:
+        raise UserError(f"the data (digest {here[:12]}) is not what was {role} (digest {expected[:12]}); {remedy}")
+
+
+def load(plan: dict[str, Any]) -> Any:
+    """The data set that a plan names."""
+    from onepage import data
+
+    return data.load(Path(plan["data_dir"]), plan["set"], plan.get("src", "en"), plan.get("tgt", "de"))
+
+
+@click.command()
+@click.argument("task")
+@settings_argument
+@click.option("--again", is_flag=True, help="Fetch and decide again, whatever was decided before.")
+def plan(task: str, words: tuple[str, ...], again: bool) -> None:
+    """Fetch and verify the data of TASK, or generate its stand-in, and decide what its runs will be.
+
+    SETTING is NAME=value, as make takes them (see make help). Takes what is in the data folder, then the mirror, then
+    the public sources. Writes the plan, and its part into the folder of each run: plan/train.json, plan/evaluate.json.
+    """
+    from onepage.planning import plan as planning
+    from onepage.runs import graph, settings
+
+    values = settings.resolve(settings.parse(words))
+    made = planning.decide(task, values, again=again, say=click.echo, begins=lambda: begins("Data", task))
+    graph.Graph(settings.parse(words), ["plan", task], dry_run=False).lines()  # writes the plans of the runs
+    run = made["run"]
+    what = f"{run['profile']} on {run['set']}" + (" (generated stand-in data)" if run["generated"] else "")
+    click.echo(f"{task:<4} plan: {what}, {run['device']}, {run['precision']}, {run['threads']} threads")
+
+
+@click.command()
+@run_argument
+@click.option(
+    "--save-every",
+    type=click.FloatRange(min=0),
+    default=60.0,
+    show_default=True,
+    envvar="ONEPAGE_SAVE_EVERY",
+    show_envvar=True,
+    help="Seconds between checkpoints; the ends of epochs are saved besides.",
+)
+@own_gpu_option
+def train(run: Path, save_every: float, own_gpu: bool) -> None:
+    """Train RUN, a planned run folder, to RUN/model.pt; resumes from a checkpoint if there is one.
+
+    Interrupt it with Ctrl-C or SIGTERM: it saves and stops, and the same command resumes to the same result. Where the
+    plan says so several processes share each batch; `torchrun ... -m onepage train RUN` does so too.
+    """
+    from onepage import tasks
+    from onepage.runs import plan as run_plan
+    from onepage.training import distributed, launch, locking, session
+    from onepage.training.recipe import from_values
+
+    session.SAVE_EVERY_SECONDS = save_every
+    planned = run_plan.read(run)
+    task, device, program = tasks.get(planned["task"]), planned["device"], planned.get("program", "")
+    recipe = from_values(task.module("recipe").Recipe, planned["recipe"], str(run_plan.path_of(run, "train")))
+    identity = run_plan.identity(planned)
+    processes, torchrun = planned.get("processes", 1), planned.get("torchrun", "")
+    joined = distributed.in_job()
+    if (processes > 1 or torchrun.strip()) and not joined:
+        world = launch.world(processes, torchrun)
+        if session.Session(run, recipe, identity, program, world=world).finished():
+            return
+        begins("Training", task.name)
+        words = ["train", str(run), "--save-every", str(save_every)]
+        with locking.cpu_training_lock(device, click.echo):
+            launch.launch(run, processes, torchrun, recipe.threads, words)
+        return
+    # what started several processes has said the heading, and holds the lock, for all
+    if not joined:
+        begins("Training", task.name)
+    lock = contextlib.nullcontext() if joined else locking.cpu_training_lock(device, click.echo)
+    if own_gpu:
+        lock = locking.own_gpu(device, click.echo)
+    with lock, distributed.join(device) as ranks:
+        loaded = load(planned)
+        same_data(loaded.digest, planned["data_digest"], "planned", "put that data back, or run: make data")
+        task.module("train").train(recipe, loaded, run, identity, program, ranks)
+
+
+@click.command()
+@run_argument
+@own_gpu_option
+def evaluate(run: Path, own_gpu: bool) -> None:
+    """Score RUN/model.pt on the test data: metrics.json, predictions.npz, explain.npz."""
+    from onepage import tasks
+    from onepage.files import read_json
+    from onepage.runs import plan as run_plan
+    from onepage.training import checkpoint, locking
+
+    trained = read_json(run / "run.json")
+    planned = run_plan.read(run, "evaluate")
+    task = tasks.get(trained["task"])
+    if own_gpu:
+        click.get_current_context().with_resource(locking.own_gpu(trained["device"], click.echo))
+    begins("Evaluation", task.name)
+    if (run / "model.pt").exists():  # written last: what else training left there is of no more use
+        checkpoint.remove_all(run)
+    loaded = load(trained | {"data_dir": planned["data_dir"]})
+    same_data(loaded.digest, trained["data_digest"], "trained on", "put that data back, or move the run away")
+    task.module("evaluate").evaluate(loaded, run, planned, click.echo)
+
+
+@click.command()
+@run_argument
+@click.option("--figures", type=click.Path(path_type=Path), required=True, help="Folder for the pictures.")
+def draw(run: Path, figures: Path) -> None:
+    """Draw the figures of an evaluated RUN as PNG and PDF; needs neither model nor data set."""
+    from onepage import tasks
+    from onepage.files import read_json, remove_temporaries
+
+    task = tasks.get(read_json(run / "metrics.json")["task"])
+    begins("Pictures", task.name)
+    task.module("draw").draw(run, figures)
+    remove_temporaries(figures)
+    click.echo(f"{task.name:<4} figures in {figures}/")
+
+
+@click.command()
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@out_option
+@click.option("--engine", default="auto", show_default=True, help="latex, typst; auto: LaTeX if installed, else typst.")
+@click.option("--paper", default="a4", show_default=True, help="a4 or letter.")
+def render(runs: tuple[Path, ...], out: Path, engine: str, paper: str) -> None:
+    """Write the page of evaluated, drawn runs, one of each task: report.md and report.pdf."""
+    from onepage.files import remove_temporaries
+    from onepage.report.pdf import resolve_engine
+    from onepage.report.render import render as render_page
+    from onepage.report.render import set_by
+
+    chosen = resolve_engine(engine)
+    page = render_page(out, runs, chosen, paper)
+    remove_temporaries(out / "report")
+    begins("Page")
+    click.echo(f"page {page} ({set_by(chosen, paper)}), {page.with_suffix('.md')}")
+
+
+@click.command()
+@click.option("--wanted", default="auto", show_default=True, help="auto, latex or typst.")
+@click.option("--write", "target", type=click.Path(path_type=Path), required=True, help="Makefile fragment to write.")
+def engine(wanted: str, target: Path) -> None:
+    """Decide what makes the PDF, LaTeX or typst, and say so; fails if neither is there."""
+    from onepage.files import write_text
+    from onepage.report.pdf import resolve_engine
+
+    chosen = resolve_engine(wanted)
+    write_text(target, f"ENGINE := {chosen}\n")
+    click.echo("page will be made by " + {"latex": "LaTeX", "typst": "typst (no LaTeX here)"}.get(chosen, chosen))
+
+
+@click.command()
+@run_argument
+@out_option
+def ablate(run: Path, out: Path) -> None:
+    """Train the task of RUN whole and with one part changed, as its plan says; score each on the validation split."""
+    from onepage import tasks
+    from onepage.planning import ablation
+    from onepage.runs import plan as run_plan
+
+    planned = run_plan.read(run)
+    task = tasks.get(planned["task"])
+    begins("Ablation", task.name)
+    loaded = load(planned)
+    same_data(loaded.digest, planned["data_digest"], "planned", "put that data back, or run: make data")
+    settings = run_plan.read(run, "evaluate")
+    click.echo(f"{task.name:<4} {ablation.measure(planned, loaded, out, settings, click.echo)}")
+
+
+COMMANDS = (plan, train, evaluate, draw, render, engine, ablate)

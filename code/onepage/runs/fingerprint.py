@@ -1,0 +1,159 @@
+"""Fingerprints of Python files: digests that ignore comments, docstrings and formatting. Standard library only.
+
+A file is read as tokens; what only changes its look is left out. So wording can be improved without training again,
+while any other change gives another digest. The digest is the same on Python 3.11 to 3.14: from 3.12 on an f-string
+comes as several tokens, and is put together again here.
+"""
+
+import ast
+import hashlib
+import io
+import json
+import os
+import tokenize
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+PACKAGE = Path(__file__).resolve().parents[1]
+REPOSITORY = PACKAGE.parents[1]
+_LAYOUT = {tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER}
+_OPEN, _CLOSE = "([{", ")]}"
+
+
+def tokens(source: str) -> list[str]:
+    """The tokens of Python source that can change what it does, each as text; raises SyntaxError for anything else.
+
+    A statement that is only a string (a docstring) is left out; so is the comma before a closing bracket, unless it is
+    the only one there and makes a tuple.
+    """
+    lines = source.splitlines(keepends=True)
+    try:
+        found = list(tokenize.generate_tokens(io.StringIO(source).readline))
+    except tokenize.TokenError as error:
+        raise SyntaxError(str(error)) from error
+    texts: list[str] = []
+    statement: list[str] = []
+    only_strings = True
+    commas: list[int] = []  # so many in each bracket that is open
+    depth, start = 0, (0, 0)  # of f-strings within each other, and where the outermost begins
+    for token in found:
+        name = tokenize.tok_name[token.type]
+        if name in ("FSTRING_START", "TSTRING_START"):
+            start, depth = (start if depth else token.start), depth + 1
+            continue
+        if name in ("FSTRING_END", "TSTRING_END"):
+            depth -= 1
+            if not depth:
+                statement.append(_between(lines, start, token.end))
+                only_strings = False
+            continue
+        if depth or token.type in _LAYOUT:
+            continue
+        if token.type in (tokenize.INDENT, tokenize.DEDENT):
+            texts.append(name)
+        elif token.type == tokenize.NEWLINE:
+            texts += [] if only_strings else [*statement, "NEWLINE"]
+            statement, only_strings = [], True
+        else:
+            if token.string in _OPEN:
+                commas.append(0)
+            elif token.string == "," and commas:
+                commas[-1] += 1
+            elif token.string in _CLOSE and commas and commas.pop() > 1 and statement[-1:] == [","]:
+                statement.pop()
+            statement.append(token.string)
+            only_strings = only_strings and token.type == tokenize.STRING
+    return texts
+
+
+def _between(lines: list[str], start: tuple[int, int], end: tuple[int, int]) -> str:
+    """The source from one place to another, (line from 1, column)."""
+    part = lines[start[0] - 1 : end[0]]
+    part[-1] = part[-1][: end[1]]
+    part[0] = part[0][start[1] :]
+    return "".join(part)
+
+
+def imports(source: str) -> list[str]:
+    """Dotted names of this package that the source imports, wherever in it: modules, and names of modules."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == PACKAGE.name:
+            found.update([node.module, *(f"{node.module}.{alias.name}" for alias in node.names)])
+        elif isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names if alias.name.split(".")[0] == PACKAGE.name)
+    return sorted(found)
+
+
+class Fingerprints:
+    """Fingerprints of files, kept in a file by the SHA-256 of their bytes, so that each content is read once."""
+
+    def __init__(self, cache: Path | None = None):
+        self.cache, self.changed = cache, False
+        self.known: dict[str, Any] = {}
+        try:
+            kept = json.loads(cache.read_text(encoding="utf-8")) if cache else {}
+            self.known = kept if isinstance(kept, dict) else {}
+        except (OSError, ValueError):
+            pass
+
+    def of(self, path: Path) -> tuple[str, list[str]]:
+        """(digest, dotted imports) of a file; of one that is not Python its bytes count, and it imports nothing."""
+        content = path.read_bytes()
+        sha256 = hashlib.sha256(content).hexdigest()
+        if path.suffix != ".py":
+            return sha256, []
+        entry = self.known.get(sha256)
+        if not (isinstance(entry, list) and len(entry) == 2):
+            try:
+                source = content.decode("utf-8")
+                entry = [hashlib.sha256("\0".join(tokens(source)).encode()).hexdigest(), imports(source)]
+            except (SyntaxError, ValueError):
+                entry = [sha256, []]  # cannot run; it counts as it stands
+            self.known[sha256], self.changed = entry, True
+        return entry[0], entry[1]
+
+    def digest(self, paths: Iterable[Path]) -> str:
+        """SHA-256 over the names and fingerprints of files."""
+        total = hashlib.sha256()
+        for path in sorted(paths):
+            name = path.relative_to(REPOSITORY).as_posix() if path.is_relative_to(REPOSITORY) else path.name
+            total.update(f"{name} {self.of(path)[0]}\n".encode())
+        return total.hexdigest()
+
+    def closure(self, entries: Iterable[Path], without: Iterable[str] = ()) -> set[Path]:
+        """``entries`` and every file of the package that they import, directly or not.
+
+        ``without``: patterns below the package, as ``terminal/*``, of files that are neither listed nor followed.
+        """
+        patterns, seen, todo = tuple(without), set(), list(entries)
+        while todo:
+            path = todo.pop()
+            local = path.relative_to(PACKAGE)
+            if path in seen or path.name == "__init__.py" or any(local.match(pattern) for pattern in patterns):
+                continue
+            seen.add(path)
+            for name in self.of(path)[1]:
+                module = PACKAGE.parent.joinpath(*name.split(".")).with_suffix(".py")
+                if module.is_file():
+                    todo.append(module)
+        return seen
+
+    def save(self) -> None:
+        """Keep what was found out, for the next time; a folder that cannot be written only costs time."""
+        if self.cache and self.changed:
+            replace_text(self.cache, json.dumps(self.known))
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write ``text`` beside ``path`` and move it into place; raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def sha256_of(values: Mapping[str, Any]) -> str:
+    """SHA-256 of plain values."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

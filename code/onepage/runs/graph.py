@@ -1,0 +1,217 @@
+"""What make reads before it does anything: every setting, the plans it needs, the runs, and the stages to run again.
+
+The Makefile calls ``python code/onepage/runs/graph.py NAME=value ... -- GOAL ...`` at its start and takes what is
+printed as its own lines. Standard library only, and done in tens of milliseconds where nothing has changed.
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[2])  # the folder code/, whatever the caller's environment says
+
+from onepage import tasks
+from onepage.errors import UserError
+from onepage.runs import plan as run_plan
+from onepage.runs import settings, stamps
+from onepage.runs.fingerprint import Fingerprints, sha256_of
+from onepage.tasks import Task
+
+TRAINING = ("all", "runs", "test", "repro")  # goals that train, besides the tasks themselves
+LOOKING = ("report", "verify", "reference")  # goals that only look at runs that are there
+PLANNING = ("data", "bundle", "ablate")  # goals that need plans of every task, but no run
+PAGE = {"all", "report", "reference"}  # goals that make the page
+UNTOUCHED = ("TEXT", "FILE")  # anything: they reach a command by the environment alone
+PLANS = Path("runs/.plan")  # below OUT: the plan of each task, setting by setting
+LINE = "@;@"  # between the lines printed: make's $(shell) turns line breaks into spaces
+
+
+def key_of(task: Task, values: dict[str, str]) -> str:
+    """The name of a task's plan: the settings that decide it."""
+    parts = [values[name] for name in ("PROFILE", "DATA", "DEVICE", "THREADS")]
+    budget = settings.budget_of(values, task.name)
+    parts += [f"budget{budget:g}"] if budget else []
+    parts += [values[option.upper()] for option in task.options]
+    if values["RECIPE"]:
+        parts.append("own" + sha256_of({"recipe": str(Path(values["RECIPE"]).resolve())})[:8])
+    return "-".join([task.name, *parts])
+
+
+class Graph:
+    """The settings and goals of one call of make, and what follows from them."""
+
+    def __init__(self, given: dict[str, str], goals: Sequence[str], dry_run: bool):
+        self.goals, self.dry_run = goals or ["help"], dry_run
+        if list(self.goals) == ["ablate"]:
+            given = {"PROFILE": "ablation"} | given
+        self.values = settings.resolve(given)
+        self.out = Path(self.values["OUT"])
+        self.seeds = self.values["SEEDS"].split()
+        self.trains = [goal for goal in self.goals if goal in (*TRAINING, *tasks.TASKS)]
+        self.needed = self._needed()
+        self.fingerprints = Fingerprints(self.out / PLANS / "fingerprints.json")
+        if self.values["RECIPE"] and len(self.needed) > 1:
+            words = " or ".join(f"make {name} RECIPE=..." for name in tasks.TASKS)
+            raise UserError(f"RECIPE={self.values['RECIPE']} is for one task; use {words}")
+
+    def _needed(self) -> list[Task]:
+        """The tasks that the goals are about, in the order of the list."""
+        if set(self.goals) & {*TRAINING, *LOOKING, *PLANNING}:
+            return tasks.every()
+        named = [part for goal in self.goals for part in goal.split("-")]
+        first = [tasks.get(next(iter(tasks.TASKS)))] if "bench-scale" in self.goals else []
+        return [task for task in tasks.every() if task.name in named] or first
+
+    def lines(self) -> list[str]:
+        """The lines for make. Raises UserError for settings that cannot be used, and for runs that are not there."""
+        plans = {task: self.out / PLANS / f"{key_of(task, self.values)}.mk" for task in self.needed}
+        runs: dict[Task, list[Path]] = {}
+        missing, stale = [], []
+        for task, path in plans.items():
+            plan = self._plan(task, path)
+            if plan is not None:
+                runs[task] = [self.out / "runs" / task.name / plan["place"] / f"seed{seed}" for seed in self.seeds]
+                stale += self._refresh_runs(task, plan, runs[task])
+            else:
+                missing.append(path)
+                if self.dry_run:  # where its runs will lie is not known yet
+                    runs[task] = [self.out / "runs" / task.name / "..." / f"seed{seed}" for seed in self.seeds]
+                    stale += [run_plan.path_of(run, stage) for run in runs[task] for stage in ("train", "evaluate")]
+        if not self.trains and set(self.goals) & set(LOOKING):
+            self._must_be_there(runs, missing)
+        engine = self.out / PLANS / f"engine-{self.values['PDF_ENGINE']}.mk"
+        sets_page = bool(set(self.goals) & PAGE)
+        chosen = engine.read_text(encoding="utf-8").rpartition(":=")[2].strip() if engine.is_file() else ""
+        stale += self._refresh_outputs(runs, chosen if sets_page and not missing else "")
+        if not self.dry_run:
+            self.fingerprints.save()
+        every = [run for seeds in zip(*runs.values(), strict=False) for run in seeds]
+        shown = {task: paths[0] for task, paths in runs.items()}
+        included = [] if self.dry_run or "data" in self.goals else [*plans.values(), *([engine] if sets_page else [])]
+        unfinished = stamps.unfinished(every) if len(self.seeds) > 1 and self.trains else []
+        variables = {
+            "TASKS": " ".join(tasks.TASKS),
+            "WORDS": self._words(),
+            "PLANS": _join(plans.values()),
+            "INCLUDED": _join(included),
+            "FORCED": _join([*stale, *missing] if self.dry_run else []),
+            "STALE": _join(stale),
+            "RUNS": _join(every),
+            "SHOWN": _join(shown.values()),
+            "PAGE": _join(run for task, run in shown.items() if task.page),
+            "DRAWN": _join(self.out / "figures" / task.name / "figures.json" for task in shown if task.page),
+            "UNFINISHED": _join(unfinished),
+            "ENGINE_MK": str(engine),
+            "ENGINE": chosen,
+            "TRAINS": "yes" if self.trains else "",
+            "SEVERAL": "yes" if len(self.seeds) > 1 else "",
+        }
+        variables |= {f"RUN_{task.name}": str(run) for task, run in shown.items()}
+        settled = {name: value for name, value in self.values.items() if name not in UNTOUCHED}
+        return [
+            *(f"override {name} := {_escaped(value)}" for name, value in settled.items()),
+            *(f"{name} := {_escaped(value)}" for name, value in variables.items()),
+        ]
+
+    def _words(self) -> str:
+        """The settings that planning reads, as NAME=value quoted for the shell."""
+        apart = (*UNTOUCHED, "PYTEST", "NAME", "REF")
+        return " ".join(settings.words({k: v for k, v in self.values.items() if k not in apart}, shell=True))
+
+    def _plan(self, task: Task, path: Path) -> dict[str, Any] | None:
+        """The plan of a task as it was made with these settings; None where it is to be made, or made again."""
+        try:
+            plan = json.loads(path.with_suffix(".json").read_text(encoding="utf-8")) if path.is_file() else None
+            if plan is not None and plan["inputs"] == inputs(task, self.values, self.fingerprints):
+                return dict(plan)
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+        if not self.dry_run and path.is_file():
+            path.unlink()  # make makes it again, since it is missing
+        return None
+
+    def _refresh(self, folder: Path, stage: str, values: dict[str, Any]) -> list[Path]:
+        """Rewrite what a stage reads if it has changed; in a dry run say that it would be, by its path."""
+        if not self.dry_run:
+            run_plan.write(folder, stage, values)
+            return []
+        path = run_plan.path_of(folder, stage)
+        return [path] if run_plan.changed(path, values) == "all" else []
+
+    def _refresh_runs(self, task: Task, plan: dict[str, Any], runs: Sequence[Path]) -> list[Path]:
+        stale = []
+        for run, seed in zip(runs, self.seeds, strict=True):
+            whole = plan["run"] | {"seed": int(seed), "data_dir": self.values["DATA_DIR"]}
+            if self.values["NPROC"] != "1" or self.values["TORCHRUN"].strip():
+                whole |= {"processes": int(self.values["NPROC"]), "torchrun": self.values["TORCHRUN"]}
+            for stage, values in stamps.of_run(whole, task, self.fingerprints).items():
+                stale += self._refresh(run, stage, values)
+        return stale
+
+    def _refresh_outputs(self, runs: dict[Task, list[Path]], engine: str) -> list[Path]:
+        """The same for what is made of the runs shown: seeds.json, the figures and, once its engine is known, the page."""
+        stale = []
+        if set(self.goals) & {*PAGE, *tasks.TASKS}:
+            for task, paths in runs.items():
+                seeds, drawing = (of(paths[0], task, self.fingerprints) for of in (stamps.of_seeds, stamps.of_drawing))
+                stale += self._refresh(paths[0].parent, "seeds", seeds)
+                stale += self._refresh(self.out / "figures" / task.name, "draw", drawing)
+        if set(self.goals) & PAGE and (engine or self.dry_run):
+            shown = [paths[0] for task, paths in runs.items() if task.page]
+            page = stamps.of_page(shown, engine, self.values["PAPER"], self.fingerprints)
+            stale += self._refresh(self.out / "report", "render", page)
+        return stale
+
+    def _must_be_there(self, runs: dict[Task, list[Path]], missing: Sequence[Path]) -> None:
+        """Raise UserError where a goal that trains nothing has no run to look at."""
+        if missing:
+            raise UserError("not run with these settings; run: make all")
+        if set(self.goals) & PAGE:
+            absent = [run for paths in runs.values() for run in paths if not (run / "metrics.json").is_file()]
+            if absent:
+                raise UserError(f"not run: {_join(absent)}; run: make all")
+
+
+def inputs(task: Task, values: dict[str, str], fingerprints: Fingerprints) -> str:
+    """A digest of what planning a task reads besides its settings: recipes, and the code that plans."""
+    digest = stamps.program("plan", task.name, fingerprints)
+    own = Path(values["RECIPE"]) if values["RECIPE"] else None
+    content = own.read_bytes().decode("utf-8", "replace") if own is not None and own.is_file() else ""
+    return sha256_of({"program": digest, "recipe": content})
+
+
+def _escaped(value: str) -> str:
+    """A value as make reads it back: dollars doubled, no comment, leading spaces kept out."""
+    return re.sub(r"[\r\n]+", " ", value).replace("$", "$$").replace("#", "\\#")
+
+
+def _join(paths: Iterable[Path]) -> str:
+    return " ".join(str(path) for path in paths)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print the lines for make; of an error one line that make shows and stops at."""
+    parser = argparse.ArgumentParser(description="Print what make reads before it does anything.")
+    parser.add_argument("words", nargs="*", help="NAME=value of the settings that are given")
+    parser.add_argument("--goals", default="", help="the goals of make")
+    parser.add_argument("--dry-run", action="store_true", help="change no file")
+    parser.add_argument("--help-text", action="store_true", help="print what make help prints")
+    given = parser.parse_args(arguments)
+    try:
+        if given.help_text:
+            print(settings.help_text(Path("Makefile").read_text(encoding="utf-8")))
+            return 0
+        lines = Graph(settings.parse(given.words), given.goals.split(), given.dry_run).lines()
+    except (UserError, OSError) as error:
+        lines = [f"$(error {_escaped(str(error))})"]
+    print(LINE.join(lines))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,84 @@
+"""The plan of a run, in its folder: ``plan/train.json`` and ``plan/evaluate.json``. Standard library only.
+
+Each holds all that its stage reads besides files of data and the output of the stage before it, and is rewritten only
+when that changes: make runs a stage again when its file is new. Keys of plan/train.json, which are those of run.json:
+
+===========================  ======================================================================================
+task, set, generated         the task and its data set; ``src`` and ``tgt`` where the task has options
+profile, seed, recipe        the recipe is resolved: every key has its value
+device, precision, threads   "cpu" or "cuda"; "fp32" or "bf16"; CPU threads of a process
+data_digest, libraries       SHA-256 of the data set; versions of the libraries that decide numbers
+budget_minutes               where the recipe was scaled to a training time
+program                      fingerprint of the code that trains
+processes, nodes             where a training has several processes
+data_dir, torchrun           where the data lies, how processes meet: these decide no number
+===========================  ======================================================================================
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from onepage.errors import UserError
+from onepage.files import read_json
+from onepage.runs.fingerprint import replace_text
+
+FOLDER = "plan"  # of the files that say what a stage reads, beside what the stage writes
+APART = ("data_dir", "torchrun")  # may change without the stage running again
+# not part of run.json's first level: the recipe stands there under its own key, with the program
+_BESIDE = ("recipe", "program", "processes", "nodes", *APART)
+
+
+def path_of(folder: Path, stage: str) -> Path:
+    """Where the file lies that says what a stage reads: ``folder``/plan/<stage>.json."""
+    return folder / FOLDER / f"{stage}.json"
+
+
+def read(run: Path, stage: str = "train") -> dict[str, Any]:
+    """What a stage of ``run`` reads; raises UserError where the run was not planned, or the plan is damaged."""
+    path = path_of(Path(run), stage)
+    if not path.is_file():
+        raise UserError(f"{run} is not planned ({path} is missing); plan it with make, or: onepage plan TASK")
+    values = read_json(path)
+    if not isinstance(values, dict) or (stage == "train" and not {"task", "seed", "recipe"} <= values.keys()):
+        raise UserError(f"{path} is not a plan; delete it and run make again")
+    return values
+
+
+def identity(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a plan that run.json and metrics.json repeat at their first level."""
+    return {key: value for key, value in plan.items() if key not in _BESIDE}
+
+
+def write(folder: Path, stage: str, values: Mapping[str, Any]) -> bool:
+    """Write what a stage reads, unless it stands there already; returns whether anything that counts has changed.
+
+    Where only what decides nothing has changed the file keeps its time, and the stage does not run again.
+    """
+    path = path_of(Path(folder), stage)
+    change = changed(path, values)
+    if change == "nothing":
+        return False
+    before = path.stat() if change == "apart" else None
+    replace_text(path, json.dumps(values, indent=1, sort_keys=True) + "\n")
+    if before is not None:
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    return change == "all"
+
+
+def changed(path: Path, values: Mapping[str, Any]) -> str:
+    """What of a plan file would change: "nothing", "apart" (keys that decide nothing) or "all"."""
+    try:
+        there = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return "all"
+    if there == values:
+        return "nothing"
+    same = isinstance(there, dict) and _counted(there) == _counted(values)
+    return "apart" if same else "all"
+
+
+def _counted(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key not in APART}

@@ -1,0 +1,168 @@
+"""The settings: every variable that a user can give to make, a row each. Standard library only.
+
+A row's default, allowed values and help are all there is to know of a setting: make, ``make help``, the checks with
+their messages, and the table in the documents are made from this one list.
+"""
+
+import re
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from onepage.errors import UserError
+from onepage.tasks import TASKS
+
+START, DATA, HARDWARE, OUTPUT, BENCHMARKS = "start here", "data", "hardware", "output", "benchmarks"
+GROUPS = (START, DATA, HARDWARE, OUTPUT, BENCHMARKS)
+
+ANYTHING = (r"(?s).*", "")
+WORD = (r"\S*", "must not contain spaces")
+WHOLE = (r"[0-9]+", "must be a whole number, 0 or more")
+COUNT = (r"[1-9][0-9]{0,3}", "must be a whole number, 1 or more")
+SEEDS = (r"\s*((0|[1-9][0-9]*)([\s,]+(0|[1-9][0-9]*))*)?\s*", "must be whole numbers with spaces or commas between them, as 0,1,2")
+MINUTES = (
+    r"[0-9]+(,[0-9]+)*",
+    f"must be minutes, as 60, or one number for each task, as 60,90 for {' and '.join(TASKS)}",
+)
+
+
+def one_of(*values: str) -> tuple[str, str]:
+    """The allowed values of a setting that is one of a few words."""
+    return "|".join(values), f"must be {', '.join(values[:-1])} or {values[-1]}"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One row: the variable's name, its default, what it may be, its group in ``make help``, and one line of help."""
+
+    name: str
+    default: str
+    allowed: tuple[str, str]
+    """A regular expression that the whole value must match, and what to say of a value that does not."""
+    group: str
+    help: str
+
+
+# The Makefile reads the names from these lines: each begins with Setting(" at the fourth column.
+SETTINGS = (
+    Setting("PROFILE", "quick", WORD, START, "quick (minutes), full (an hour or more on a CPU), long or smoke"),
+    Setting("SEED", "0", WHOLE, START, "seed of weights, order and augmentation; each seed is a run of its own"),
+    Setting("SEEDS", "", SEEDS, START, "several seeds, as 0,1,2; the first is shown, with mean, sd and n of all"),
+    Setting("BUDGET_MIN", "0", MINUTES, START, "minutes of training per task, as 60 or 60,90; 0: as the recipe says"),
+    Setting("RECIPE", "", WORD, START, "a recipe file of your own, for one task"),
+    Setting("TEXT", "", ANYTHING, START, "a sentence for make translate; empty: standard input"),
+    Setting("FILE", "", ANYTHING, START, "an image for make classify, or a picture or page for make provenance"),
+    Setting("DATA", "auto", one_of("auto", "real", "generated"), DATA, "auto: real, else generated stand-ins"),
+    Setting("DATA_DIR", "data", WORD, DATA, "folder of the data sets"),
+    Setting("DATA_MIRROR", "", WORD, DATA, "folder or URL that is asked for the data before the public sources"),
+    Setting("BUNDLE", "", WORD, DATA, "folder made by make bundle: packages and data come from it, without a network"),
+    Setting("SRC", "en", one_of("en", "de", "fr"), DATA, "language to translate from: en, de or fr"),
+    Setting("TGT", "de", one_of("en", "de", "fr"), DATA, "language to translate into: en, de or fr"),
+    Setting("DEVICE", "auto", one_of("auto", "cpu", "cuda"), HARDWARE, "auto: cuda where there is a GPU, else cpu"),
+    Setting("THREADS", "0", WHOLE, HARDWARE, "CPU threads of a training; 0: as the recipe says"),
+    Setting("NPROC", "1", COUNT, HARDWARE, "processes of one training on this machine, started by torchrun"),
+    Setting("TORCHRUN", "", ANYTHING, HARDWARE, "options of torchrun, for several machines"),
+    Setting("JOBS", "1", COUNT, HARDWARE, "seeds that are trained at once, each on a GPU of its own"),
+    Setting("TORCH", "auto", one_of("auto", "cpu", "cuda"), HARDWARE, "build of torch that setup installs"),
+    Setting("OUT", ".", WORD, OUTPUT, "folder that gets runs/, figures/ and report/"),
+    Setting("PAPER", "a4", one_of("a4", "letter"), OUTPUT, "paper size of the page: a4 or letter"),
+    Setting("PDF_ENGINE", "auto", one_of("auto", "latex", "typst"), OUTPUT, "auto: LaTeX if installed, else typst"),
+    Setting("NAME", "", ANYTHING, OUTPUT, "name of the reference result that make reference keeps"),
+    Setting("REF", "", ANYTHING, OUTPUT, "reference result that make verify compares the runs with"),
+    Setting("STRICT", "0", one_of("0", "1"), OUTPUT, "1: a claim that is NOT CHECKED fails make verify"),
+    Setting("PYTHON", "python3", WORD, OUTPUT, "Python, 3.11 or newer, that makes the environment"),
+    Setting("VENV", ".venv", WORD, OUTPUT, "folder of the environment"),
+    Setting("PYTEST", "", ANYTHING, OUTPUT, "options of pytest, for make check and make test"),
+    Setting("BENCH_RUN", "", WORD, BENCHMARKS, "finished run to measure; empty: the run of these settings"),
+    Setting("BENCH_MINUTES", "5", WHOLE, BENCHMARKS, "minutes that the plain loop trains in make bench-cls"),
+)
+BY_NAME = {setting.name: setting for setting in SETTINGS}
+
+
+def resolve(given: Mapping[str, str]) -> dict[str, str]:
+    """The value of every setting: as given, else its default. Raises UserError, one line, for a value not allowed."""
+    for name in given.keys() - BY_NAME.keys():
+        raise UserError(f"{name} is not a setting; see: make help")
+    values = {setting.name: given.get(setting.name, setting.default) for setting in SETTINGS}
+    for setting in SETTINGS:
+        pattern, message = setting.allowed
+        if not re.fullmatch(pattern, values[setting.name]):
+            raise UserError(f'{setting.name}="{values[setting.name]}": {message}')
+    _check_seeds(values, "SEED" in given)
+    _check_together(values)
+    return values
+
+
+def _check_seeds(values: dict[str, str], seed_given: bool) -> None:
+    """SEEDS as words with one space between them; the first is SEED."""
+    seeds = [str(int(word)) for word in re.split(r"[\s,]+", values["SEEDS"].strip()) if word]
+    values["SEED"] = str(int(values["SEED"]))
+    if len(set(seeds)) < len(seeds):
+        raise UserError(f'SEEDS="{values["SEEDS"]}": a seed is given twice; give each once')
+    if seeds and seed_given and values["SEED"] != seeds[0]:
+        raise UserError(f'SEED={values["SEED"]} and SEEDS="{values["SEEDS"]}" disagree; give SEEDS alone')
+    values["SEEDS"] = " ".join(seeds or [values["SEED"]])
+    values["SEED"] = values["SEEDS"].split()[0]
+
+
+def _check_together(values: dict[str, str]) -> None:
+    """Raise UserError for settings that exclude each other, and take the mirror from the bundle."""
+    several_processes = values["NPROC"] != "1" or values["TORCHRUN"].strip()
+    minutes = values["BUDGET_MIN"].split(",")
+    if len(minutes) not in (1, len(TASKS)):
+        raise UserError(f'BUDGET_MIN="{values["BUDGET_MIN"]}": {MINUTES[1]}')
+    if several_processes and any(float(part) for part in minutes):
+        raise UserError("BUDGET_MIN is for one process; leave out BUDGET_MIN, or NPROC and TORCHRUN")
+    if several_processes and values["JOBS"] != "1":
+        raise UserError("JOBS gives each seed one device; leave out JOBS, or NPROC and TORCHRUN")
+    if values["BUNDLE"]:
+        if not (Path(values["BUNDLE"]) / "wheels" / "wheels.json").is_file():
+            raise UserError(f"BUNDLE={values['BUNDLE']} is not a folder made by make bundle")
+        values["DATA_MIRROR"] = values["DATA_MIRROR"] or values["BUNDLE"]
+
+
+def budget_of(values: Mapping[str, str], task: str) -> float:
+    """Minutes of training that BUDGET_MIN gives a task; 0: as its recipe says."""
+    minutes = values["BUDGET_MIN"].split(",")
+    return float(minutes[list(TASKS).index(task)] if len(minutes) > 1 else minutes[0])
+
+
+def parse(words: Iterable[str]) -> dict[str, str]:
+    """{name: value} of words NAME=value, as make takes them; raises UserError for a word without "="."""
+    given = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise UserError(f"{word!r:.60} is not a setting; give NAME=value")
+        given[name] = value
+    return given
+
+
+def words(values: Mapping[str, str], *, shell: bool = False) -> list[str]:
+    """NAME=value of every setting that is not at its default; quoted for a shell if asked."""
+    changed = {name: value for name, value in values.items() if value != BY_NAME[name].default}
+    if values.get("SEEDS") == values.get("SEED"):
+        changed.pop("SEEDS", None)  # one seed, which SEED gives
+    return [f"{name}={shlex.quote(value) if shell else value}" for name, value in changed.items()]
+
+
+def help_text(makefile: str) -> str:
+    """What ``make help`` prints: the targets, from the Makefile's lines with ``##``, and the settings by group."""
+    targets = re.findall(r"^([a-z-]+):[^#\n]*## (.*)$", makefile, re.MULTILINE)
+    targets[1:1] = [(name, f"train, evaluate and draw {title}") for name, title in TASKS.items()]
+    lines = ["make TARGET [SETTING=value ...]", "", *(f"  {name:<14} {text}" for name, text in targets)]
+    for group in GROUPS:
+        lines += ["", f"Settings: {group}"]
+        for setting in (setting for setting in SETTINGS if setting.group == group):
+            lines.append(f"  {setting.name + '=' + setting.default:<19} {setting.help}")
+    return "\n".join(lines)
+
+
+def table() -> str:
+    """The settings as a Markdown table, for the documents."""
+    rows = ["| setting | default | what it does |", "|---|---|---|"]
+    for setting in SETTINGS:
+        default = f"`{setting.default}`" if setting.default else "empty"
+        rows.append(f"| `{setting.name}` | {default} | {setting.help} |")
+    return "\n".join(rows) + "\n"

@@ -1,0 +1,97 @@
+"""A program in the place of onepage that only writes what each command would write last, for tests of the make graph.
+
+FAILS, WAITS: runs ("cls/seed1") whose training fails, or waits to be stopped. MEET: so many trainings are to run at
+once. PLANNED: the device of the plans. PLACE: a folder where each call is noted.
+"""
+
+import itertools
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from onepage.commands.several import work_through
+from onepage.errors import UserError
+from onepage.runs import graph, settings
+from onepage.runs.fingerprint import Fingerprints
+from onepage.tasks import get
+
+PLACE = Path(os.environ.get("PLACE", "."))
+
+
+def put(path: Path, text: str = "") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def option(words: list[str], name: str) -> Path:
+    return Path(words[words.index(name) + 1])
+
+
+def plan_task(name: str, words: list[str]) -> None:
+    values, task = settings.resolve(settings.parse(words)), get(name)
+    run = {"task": name, "device": os.environ.get("PLANNED", "cpu"), "recipe": {}, "evaluation": {}}
+    target = Path(values["OUT"]) / graph.PLANS / f"{graph.key_of(task, values)}.json"
+    put(target, json.dumps({"inputs": graph.inputs(task, values, Fingerprints()), "place": "set/smoke", "run": run}))
+    put(target.with_suffix(".mk"))
+
+
+def train(run: Path) -> None:
+    name = f"{run.parts[-4]}/{run.name}"
+    if name in os.environ.get("FAILS", "").split():
+        sys.exit(f"onepage: {name} broke")
+    if name in os.environ.get("WAITS", "").split():
+
+        def stop(number: int, frame: object) -> None:
+            put(PLACE / "stopped")
+            sys.exit(143)
+
+        signal.signal(signal.SIGTERM, stop)
+        put(PLACE / "waits")
+        while True:
+            time.sleep(0.02)
+    put(PLACE / f"in-{run.name}")
+    until = time.monotonic() + 300
+    while len(list(PLACE.glob("in-seed*"))) < int(os.environ.get("MEET", "0")) and time.monotonic() < until:
+        time.sleep(0.02)
+    put(run / "model.pt")
+
+
+def main(command: str, *words: str) -> None:
+    with open(PLACE / "calls", "a", encoding="utf-8") as calls:
+        calls.write(" ".join([command, *words]) + "\n")
+    rest = list(words)
+    if command == "plan":
+        plan_task(rest[0], rest[1:])
+    elif command == "engine":
+        put(option(rest, "--write"), "ENGINE := typst\n")
+    elif command == "train":
+        train(Path(rest[0]))
+    elif command == "evaluate":
+        put(Path(rest[0]) / "metrics.json")
+    elif command == "seeds":
+        put(Path(rest[0]).parent / "seeds.json")
+    elif command == "draw":
+        put(option(rest, "--figures") / "figures.json")
+    elif command == "render":
+        put(option(rest, "--out") / "report" / "report.pdf")
+    elif command == "train-all":
+        train_all(rest)
+
+
+def train_all(words: list[str]) -> None:
+    pairs = list(itertools.pairwise(["", *words]))
+    shown = [Path(word) for before, word in pairs if before == "--shown"]
+    runs = [Path(word) for before, word in pairs if "/seed" in word and before != "--shown"]
+    check = "--check" in words
+    jobs = 1 if check else int(words[words.index("--jobs") + 1])
+    try:
+        work_through(runs, shown, jobs, check, [sys.executable, __file__])
+    except UserError as error:
+        sys.exit(f"onepage: {error}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
