@@ -116,7 +116,12 @@ class Graph:
         return [
             *(f"override {name} := {_escaped(value)}" for name, value in settled.items()),
             *(f"{name} := {_escaped(value)}" for name, value in variables.items()),
+            *(f"{paths[0].parent}/seeds.json: {_join(self._metrics(paths))}" for paths in runs.values()),
         ]
+
+    def _metrics(self, runs: Sequence[Path]) -> list[Path]:
+        """metrics.json of the seeds that lie beside a task's runs, and of those that will."""
+        return sorted({*runs[0].parent.glob("seed*/metrics.json"), *(run / "metrics.json" for run in runs)})
 
     def _words(self) -> str:
         """The settings that planning reads, as NAME=value quoted for the shell."""
@@ -158,8 +163,9 @@ class Graph:
         stale = []
         if set(self.goals) & {*PAGE, *tasks.TASKS}:
             for task, paths in runs.items():
-                seeds, drawing = (of(paths[0], task, self.fingerprints) for of in (stamps.of_seeds, stamps.of_drawing))
+                seeds = stamps.of_seeds(paths, task, self.fingerprints)
                 stale += self._refresh(paths[0].parent, "seeds", seeds)
+                drawing = stamps.of_drawing(paths[0], task, self.fingerprints)
                 stale += self._refresh(self.out / "figures" / task.name, "draw", drawing)
         if set(self.goals) & PAGE and (engine or self.dry_run):
             shown = [paths[0] for task, paths in runs.items() if task.page]

@@ -93,9 +93,10 @@ def of_run(plan: Mapping[str, Any], task: Task, fingerprints: Fingerprints) -> d
     return {"train": train, "evaluate": evaluate | dict(plan.get("evaluation", {}))}
 
 
-def of_seeds(run: Path, task: Task, fingerprints: Fingerprints) -> dict[str, Any]:
-    """What gathering the seeds beside ``run`` reads: their names, the run itself included before it is trained."""
-    there = {path.parent.name for path in run.parent.glob("seed*/metrics.json")} | {run.name}
+def of_seeds(runs: Sequence[Path], task: Task, fingerprints: Fingerprints) -> dict[str, Any]:
+    """What gathering seeds reads: the names of those there, and of ``runs``, which will be; the first is shown."""
+    run = runs[0]
+    there = {path.parent.name for path in run.parent.glob("seed*/metrics.json")} | {other.name for other in runs}
     return {"program": program("seeds", task.name, fingerprints), "shown": run.name, "there": sorted(there)}
 
 

@@ -1,0 +1,52 @@
+"""The plan of a run: written when it changes, read back, refused when damaged."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from onepage.errors import UserError
+from onepage.runs import plan
+
+VALUES = {"task": "cls", "seed": 0, "recipe": {"threads": 2}, "program": "p", "data_dir": "data", "set": "cifar10"}
+
+
+def stamp(run: Path) -> int:
+    return plan.path_of(run, "train").stat().st_mtime_ns
+
+
+def test_a_plan_reads_back_equal(tmp_path: Path) -> None:
+    assert plan.write(tmp_path, "train", VALUES)
+    assert plan.read(tmp_path) == VALUES
+    assert plan.identity(VALUES) == {"task": "cls", "seed": 0, "set": "cifar10"}
+
+
+def test_it_is_rewritten_only_when_content_changes(tmp_path: Path) -> None:
+    plan.write(tmp_path, "train", VALUES)
+    first = stamp(tmp_path)
+    time.sleep(0.02)
+    assert not plan.write(tmp_path, "train", dict(reversed(VALUES.items()))) and stamp(tmp_path) == first
+    assert plan.write(tmp_path, "train", VALUES | {"seed": 1}) and stamp(tmp_path) > first
+
+
+def test_a_moved_data_folder_changes_the_plan_and_not_its_time(tmp_path: Path) -> None:
+    plan.write(tmp_path, "train", VALUES)
+    first = stamp(tmp_path)
+    time.sleep(0.02)
+    assert not plan.write(tmp_path, "train", VALUES | {"data_dir": "elsewhere"})
+    assert stamp(tmp_path) == first and plan.read(tmp_path)["data_dir"] == "elsewhere"
+
+
+@pytest.mark.fault("a run that was not planned, or a damaged plan", "`... is not planned (...)`, `... is not a plan; ...`")
+@pytest.mark.parametrize(
+    ("content", "says"), [(None, "is not planned"), ("[]", "is not a plan"), (json.dumps({"task": "cls"}), "is not a plan")]
+)
+def test_a_damaged_plan_gets_one_line(tmp_path: Path, content: str | None, says: str) -> None:
+    if content is not None:
+        path = plan.path_of(tmp_path, "train")
+        path.parent.mkdir()
+        path.write_text(content, encoding="utf-8")
+    with pytest.raises(UserError, match=says) as error:
+        plan.read(tmp_path)
+    assert "\n" not in str(error.value)
