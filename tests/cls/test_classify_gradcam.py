@@ -9,7 +9,7 @@ from classify_cases import classify, photo, said, table
 from onepage.cls import augment
 from onepage.cls.figures import classified
 from onepage.cls.gradcam import GradCAM
-from onepage.verification import provenance as tracing
+from onepage.verification import provenance
 from tests.cls.test_classify import classifier, run, saved
 
 __all__ = ["classifier", "run"]  # the fixtures
@@ -21,9 +21,9 @@ def test_it_is_drawn_beside_the_answer(run, tmp_path):
         result = classify(run, path, "--gradcam", tmp_path / name)
         assert result.exit_code == 0 and said(result) == [f"onepage: Grad-CAM in {tmp_path / name}"]
         assert result.stdout == classify(run, path).stdout
-        (origin,) = tracing.read_origin(tmp_path / name)
-        assert origin["run"] == "cls/cifar10/quick/seed0"
-        assert not tracing.mismatches(tmp_path / name, [origin], run.parents[4])
+        (fields,) = provenance.read(tmp_path / name)
+        assert fields["run"] == "cls/cifar10/quick/seed0"
+        assert not provenance.mismatches(tmp_path / name, [fields], run.parents[4])
     with Image.open(tmp_path / "one.png") as image:
         best = table(classify(run, path, "--top", 1))[0][1]
         assert f"over the picture a photo.png, classified as {best} with " in image.text["Description"]

@@ -191,7 +191,7 @@ def trained_again(path):
         (lambda p: edit(p / "run.json", task="mt"), "is a run of 'mt', not of ResNet-18 (cls); give --run one of"),
         (lambda p: (p / "run.json").write_text("[]"), "is a run of None, not of ResNet-18 (cls)"),
         (lambda p: (p / "run.json").unlink(), "run.json is missing"),
-        (lambda p: edit(p / "run.json", precision=None), "run.json lacks 'precision'; train anew (make cls)"),
+        (lambda p: edit(p / "run.json", precision=None), "run.json lacks 'precision'; train it again (make cls)"),
         (lambda p: edit(p / "run.json", recipe={"width": 5}), "was trained by another version of this program ("),
         (lambda p: (p / "model.pt").unlink(), "model.pt is missing; train first"),
         (lambda p: (p / "model.pt").write_bytes(b"PK"), "model.pt is damaged"),

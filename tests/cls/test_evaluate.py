@@ -59,7 +59,7 @@ def evaluated(images: ImageSet, tmp_path_factory: pytest.TempPathFactory) -> Sim
     predict = planted(images, size)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluate, "predict", predict)
-        metrics = evaluate.evaluate(images, run, say=lambda line: None)
+        metrics = evaluate.evaluate(images, run, {}, say=lambda line: None)
     model, *_ = evaluate.load(run, 10)
     pixels = augment.resize(torch.from_numpy(images.test_images.copy()), size)
     _, held_out = split_indices(TRAINING, CLS.validation_size, CLS.split_seed)

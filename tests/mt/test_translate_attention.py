@@ -6,8 +6,8 @@ from PIL import Image
 
 from onepage.mt.figures import alignment
 from onepage.mt.translate import Translator
-from onepage.runs import lineage
-from onepage.verification import provenance as tracing
+from onepage.runs.provenance import parse
+from onepage.verification import provenance
 from tests.mt.test_translate import run
 from translate_cases import LINES, said, translate
 
@@ -20,9 +20,9 @@ def test_it_is_drawn_beside_the_translation(run, tmp_path):
         result = translate(run, "--text", LINES[70], "--attention", str(tmp_path / name))
         assert result.exit_code == 0 and said(result) == [f"onepage: attention in {tmp_path / name}"]
         assert result.stdout == translate(run, "--text", LINES[70]).stdout
-        (origin,) = tracing.read_origin(tmp_path / name)
-        assert origin["run"] == "mt/multi30k-en-de/quick/seed0" and not tracing.mismatches(
-            tmp_path / name, [origin], run.parents[4]
+        (fields,) = provenance.read(tmp_path / name)
+        assert fields["run"] == "mt/multi30k-en-de/quick/seed0" and not provenance.mismatches(
+            tmp_path / name, [fields], run.parents[4]
         )
     with Image.open(tmp_path / "one.png") as image:
         assert "Cross-attention, English to German" in image.text["Description"]
@@ -105,4 +105,4 @@ def test_any_sentence_can_be_drawn(run, tmp_path, text):
     assert result.exit_code == 0, result.stderr
     with Image.open(tmp_path / "a.png") as image:
         image.load()
-        assert image.width < 4000 and lineage.parse(image.text["Source"])
+        assert image.width < 4000 and parse(image.text["Source"])

@@ -191,7 +191,7 @@ def damaged(run, tmp_path, change):
         (lambda p: (p / "run.json").write_text("[]"), "is a run of None, not of the Transformer (mt)"),
         (lambda p: (p / "run.json").write_text("{"), "run.json cannot be read"),
         (lambda p: (p / "run.json").unlink(), "run.json is missing"),
-        (lambda p: edit(p / "run.json", device=None), "run.json lacks 'device'; train anew"),
+        (lambda p: edit(p / "run.json", device=None), "run.json lacks 'device'; train it again"),
         (lambda p: edit(p / "run.json", recipe={"beam_size": 5}), "was trained by another version of this program ("),
         (lambda p: (p / "model.pt").unlink(), "model.pt is missing; train first"),
         (lambda p: (p / "model.pt").write_bytes(b"PK"), "model.pt is damaged"),

@@ -71,7 +71,7 @@ class Classifier:
         except RuntimeError:
             raise UserError(
                 f"{run / 'model.pt'} does not fit the {len(self.class_names)} classes of metrics.json; "
-                "train it anew (make cls)"
+                "train it again (make cls)"
             ) from None
         self.model = model.to(device=self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self.size, self.precision = recipe.stages[-1].image_size, block["precision"]
