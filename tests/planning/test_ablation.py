@@ -44,12 +44,13 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Any:
 def plan_of(task: str, seed: int = 0) -> dict[str, Any]:
     values = {"task": task, "set": tasks.get(task).generated_set, "generated": True, "profile": "ablation"}
     values |= {"device": "cpu", "data_digest": "d" * 64, "libraries": {}, "seed": seed, "threads": 1}
-    return values | {"precision": "fp32"} | ({"src": "en", "tgt": "de"} if task == "mt" else {})
+    values |= {"precision": "fp32", "recipe": as_dict(RECIPES[task]), "program": "p" * 64}
+    return values | ({"src": "en", "tgt": "de"} if task == "mt" else {})
 
 
 def measure(task: str, seed: int, out: Path, say: Any) -> Path:
-    settings = {"mt": {"decoding": as_dict(Decoding(beam_size=2))}}.get(task, {})
-    return ablation.measure(RECIPES[task], plan_of(task, seed), settings, without_tests(task), out, say)
+    settings = {"decoding": as_dict(Decoding(beam_size=2))}
+    return ablation.measure(plan_of(task, seed), without_tests(task), out, settings, say)
 
 
 def variants(task: str) -> dict[str, Any]:

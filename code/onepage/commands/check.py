@@ -101,3 +101,6 @@ def reference(name: str, runs: tuple[Path, ...], out: Path, data_dir: Path, clai
     for result in results:
         if result.state == verification.PASS:
             click.echo(f"  {result.claim.id}: {references.toml(result.claim, folder)}")
+
+
+COMMANDS = (verify, reference, provenance, digest)

@@ -1,4 +1,4 @@
-"""The weights of an evaluated run for use without this program: plain tensors, and what one must know to use them.
+"""``onepage export``: the weights of evaluated runs for use without this program, and what one must know to use them.
 
 ``weights.pt`` is a state dict that ``torch.load(..., weights_only=True)`` reads, ``tokenizer.model`` the pieces of a
 model that has some. ``model.json`` says how inputs are prepared and what outputs mean (the task's module ``export``),
@@ -8,23 +8,44 @@ how well the model did, and which run it is.
 from pathlib import Path
 from typing import Any
 
-import torch
+import click
 
 from onepage import tasks
 from onepage.errors import UserError
 from onepage.files import read_json, write_bytes, write_json, write_with
 from onepage.runs import lookup
-from onepage.training import checkpoint
-from onepage.training.weights import digest_tensors
+from onepage.terminal.options import out_option
 
 RUN = ("set", "generated", "profile", "seed", "commit", "dirty", "weights_digest")
 
 
-def export(run: Path, task: str, folder: Path) -> dict[str, Any]:
+@click.command()
+@click.option("--run", type=click.Path(path_type=Path), help="Evaluated run folder. [of each task, the last evaluated]")
+@click.option("--to", "folder", type=click.Path(path_type=Path), help="Folder to write into. [OUT/export]")
+@out_option
+def export(run: Path | None, folder: Path | None, out: Path) -> None:
+    """Write the weights of evaluated runs for use without this program, to a folder for each task in TO.
+
+    weights.pt holds plain tensors by name, tokenizer.model the pieces of a model that has some, and model.json what one
+    must know to use them.
+    """
+    chosen = {str(read_json(run / "run.json").get("task")): run} if run else lookup.last_evaluated(out)
+    for task, which in chosen.items():
+        target = (folder or out / "export") / task
+        write(which, task, target)
+        click.echo(f"{task:<4} {which} in {target}")
+
+
+def write(run: Path, task: str, folder: Path) -> dict[str, Any]:
     """Write the weights of ``run`` into ``folder``; returns what model.json says.
 
     Raises UserError for a run that is missing, damaged, of another task, not evaluated, or trained again since.
     """
+    import torch
+
+    from onepage.training import checkpoint
+    from onepage.training.weights import digest_tensors
+
     values = lookup.identity(run, task)
     metrics = read_json(run / "metrics.json")
     weights, _ = checkpoint.load_model(run / "model.pt")
@@ -43,3 +64,6 @@ def export(run: Path, task: str, folder: Path) -> dict[str, Any]:
     write_with(folder / "weights.pt", lambda file: torch.save(plain, file))
     write_json(folder / "model.json", about)
     return about
+
+
+COMMANDS = (export,)
