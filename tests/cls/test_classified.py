@@ -70,7 +70,7 @@ def test_no_text_is_cut_or_over_another(run, tmp_path, monkeypatch, side, name, 
 
 
 @pytest.mark.fault("--gradcam of several images, or into no picture", "`--gradcam...`; exit status 2")
-def test_what_cannot_be_drawn_is_refused_before_anything_is_loaded(run, tmp_path):
+def test_undrawable_is_refused_before_anything_is_loaded(run, tmp_path):
     several = classify(run, "a", "b", "--gradcam", tmp_path / "a.png")
     other = classify(run, "a", "--gradcam", tmp_path / "picture.jpeg")
     for result, says in ((several, "--gradcam draws one picture"), (other, "ends in .png or .pdf, not 'picture.jpeg'")):
@@ -78,7 +78,7 @@ def test_what_cannot_be_drawn_is_refused_before_anything_is_loaded(run, tmp_path
 
 
 @pytest.mark.fault("--gradcam where no file can be, of an image refused", "one line; the answer stands")
-def test_a_picture_that_cannot_be_made_leaves_the_answer(run, tmp_path):
+def test_failed_picture_leaves_the_answer(run, tmp_path):
     path = saved(photo(30, 30), tmp_path / "a.png")
     result = classify(run, path, "--gradcam", path / "b.png")
     assert result.exit_code == 1 and table(result) and "cannot write" in said(result)[0]

@@ -29,7 +29,7 @@ def test_it_is_drawn_beside_the_translation(run, tmp_path):
         assert image.text["Description"].count(" to ") >= 10
 
 
-def test_weights_are_the_mean_of_all_heads_for_what_was_written(run):
+def test_weights_are_the_mean_of_all_heads(run):
     translator = Translator(run)
     (answer,) = translator.answers([LINES[70].encode()])
     weights, written, read = translator.alignment(answer)
@@ -82,13 +82,13 @@ def test_no_text_is_cut_or_over_another(run, tmp_path, monkeypatch, pieces, gene
         (["--text", "a", "--attention", "picture.jpeg"], "a file that ends in .png or .pdf, not 'picture.jpeg'"),
     ],
 )
-def test_what_cannot_be_drawn_is_refused_before_anything_is_loaded(run, tmp_path, arguments, says):
+def test_undrawable_is_refused_before_anything_is_loaded(run, tmp_path, arguments, says):
     result = translate(run, "--attention", str(tmp_path / "a.png"), *arguments)
     assert result.exit_code == 2 and says in " ".join(result.stderr.split()) and not list(tmp_path.iterdir())
 
 
 @pytest.mark.fault("--attention where no file can be, of a line refused", "one line; the translation stands")
-def test_a_picture_that_cannot_be_made_leaves_the_translation(run, tmp_path):
+def test_failed_picture_leaves_the_translation(run, tmp_path):
     (tmp_path / "file").touch()
     result = translate(run, "--text", "a man", "--attention", str(tmp_path / "file/a.png"))
     assert result.exit_code == 1 and result.stdout.strip() and "cannot write" in said(result)[0]

@@ -81,7 +81,7 @@ def test_file_is_the_same_whichever_seed_is_shown(runs: Path) -> None:
     assert (runs / "seeds.json").read_bytes() == first
 
 
-def test_one_seed_has_no_deviation_and_nothing_is_said(runs: Path) -> None:
+def test_one_seed_has_no_deviation(runs: Path) -> None:
     for seed in (1, 2):
         shutil.rmtree(runs / f"seed{seed}")
     assert seeds_command(runs / "seed0") == []
@@ -127,7 +127,7 @@ def test_another_experiment_is_left_out_and_named(
     assert said[0].startswith("cls  seeds 0, 2: ") and said[1:] == [f"cls  not among the seeds: seed1 ({why})"]
 
 
-def test_a_seed_evaluated_by_other_code_is_left_out(runs: Path) -> None:
+def test_seed_evaluated_by_other_code_is_left_out(runs: Path) -> None:
     edit(runs / "seed2/provenance.json", lambda p: p["evaluate"].update(program="0" * 64))
     assert seeds.beside(runs / "seed0")[1] == ["seed2 (other evaluation code)"]
 

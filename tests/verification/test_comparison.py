@@ -212,7 +212,7 @@ def check(pair: Pair, monkeypatch: pytest.MonkeyPatch, **change: Any) -> verify.
     return verify.check_claims([claim], evidence, pair[1].parent)[0]
 
 
-def test_claim_holds_exactly_on_the_machine_of_its_reference(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_claim_holds_exactly_on_its_reference_machine(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     result = check(pair, monkeypatch)
     assert (
         result.state == "PASS"
