@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,15 @@ from click.testing import CliRunner
 
 import small_training
 from onepage import tasks
+from onepage.commands import stages
 from onepage.commands.main import main
 from onepage.files import read_json
 from onepage.mt.decoding import Decoding
-from onepage.planning import ablation, budget, plan
+from onepage.planning import ablation, recipes
 from onepage.report import ablations
-from onepage.training import locking, recipe
-from onepage.training.recipe import as_dict
+from onepage.runs import plan as run_plan
+from onepage.training import locking
+from onepage.training.recipe import as_dict, from_values
 
 RECIPES: dict[str, Any] = {"cls": small_training.CLS, "mt": small_training.MT}
 
@@ -89,11 +90,10 @@ def test_finished_variants_are_not_trained_again(tmp_path: Path) -> None:
 
 @pytest.mark.fault("make ablate with data other than planned", "one line; nothing is trained")
 def test_other_data_than_planned_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(budget, "load_data", lambda task, *rest: without_tests(task))
-    (tmp_path / "plan.json").write_text(
-        json.dumps(plan_of("cls") | {"src": "", "tgt": "", "data_digest": "e" * 64}), encoding="utf-8"
-    )
-    done = CliRunner().invoke(main, ["ablate", "cls", "--plan", f"{tmp_path}/plan.mk", "--out", str(tmp_path / "out")])
+    monkeypatch.setattr(stages, "load", lambda planned: without_tests("cls"))
+    run = tmp_path / "seed0"
+    run_plan.write(run, "train", plan_of("cls") | {"data_digest": "e" * 64, "data_dir": "data"})
+    done = CliRunner().invoke(main, ["ablate", str(run), "--out", str(tmp_path / "out")])
     assert done.exit_code == 1 and "is not what was planned" in done.output.splitlines()[-1]
     assert not (tmp_path / "out").exists()
 
@@ -101,11 +101,10 @@ def test_other_data_than_planned_is_refused(tmp_path: Path, monkeypatch: pytest.
 @pytest.mark.parametrize("generated", [False, True])
 @pytest.mark.parametrize("task", ["cls", "mt"])
 def test_built_in_recipes_take_every_change(task: str, generated: bool) -> None:
-    path = recipe.built_in(task, "ablation", generated)
-    basis: Any = recipe.load(plan.RECIPES[task], path, plan.TABLES.get(task))
-    for changes in variants(task).values():
-        changed = dataclasses.replace(basis, **changes)
-        assert changed.check() is None and (changed == basis) == (not changes)
+    whole = recipes.resolve(tasks.get(task), "ablation", hardware="fp32", generated=generated).recipe
+    for name, changes in variants(task).items():
+        changed = from_values(type(whole), {**as_dict(whole), **changes}, name)
+        assert (changed == whole) == (not changes)
 
 
 def test_page_knows_the_variants() -> None:

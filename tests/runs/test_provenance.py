@@ -33,9 +33,7 @@ def test_stages_are_recorded_with_host_times_and_program(tmp_path: Path) -> None
     assert len(found["evaluate"]["program"]) == 64
 
 
-def test_another_machine_of_evaluation_is_recorded_beside(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_machine_of_evaluation_is_recorded_beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "run.json").write_text('{"task": "mt"}')
     provenance.record(tmp_path, "train", {})
     trained = json.loads((tmp_path / "provenance.json").read_text())["host"]
@@ -51,9 +49,7 @@ def git(folder: Path, *arguments: str) -> None:
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="no git here")
-def test_commit_and_local_changes_are_found(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_commit_and_local_changes_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("GIT_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("GIT_COMMITTER_DATE", "2026-01-02T03:04:05Z")
@@ -112,6 +108,7 @@ def test_nothing_of_torch_is_imported_for_it() -> None:
 
 
 # --- the short form --------------------------------------------------------------------------------------------------
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -38,7 +38,7 @@ def edit(path: Path, change: Callable[[Any], object]) -> None:
 
 
 def seeds_command(run: Path) -> list[str]:
-    result = CliRunner().invoke(main, ["seeds", "cls", "--run", str(run)])
+    result = CliRunner().invoke(main, ["seeds", str(run)])
     assert result.exit_code == 0, result.output
     return result.output.splitlines()
 
@@ -118,9 +118,7 @@ def test_translation_is_averaged_for_each_test_set(tmp_path: Path) -> None:
         (lambda m: m["test"].pop("tta"), "cannot be read"),
     ],
 )
-def test_another_experiment_is_left_out_and_named(
-    runs: Path, change: Callable[[Any], object], why: str
-) -> None:
+def test_another_experiment_is_left_out_and_named(runs: Path, change: Callable[[Any], object], why: str) -> None:
     edit(runs / "seed1/metrics.json", change)
     said = seeds_command(runs / "seed0")
     assert read_json(runs / "seeds.json")["seeds"] == [0, 2]

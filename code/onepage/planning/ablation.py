@@ -12,11 +12,9 @@ from typing import Any
 from onepage import tasks
 from onepage.files import write_json
 from onepage.runs import history, provenance, stamps
+from onepage.runs.plan import identity
 from onepage.training import locking
 from onepage.training.recipe import from_values
-
-# of a plan: no part of what identifies a run, or given to training by itself
-BESIDE = ("recipe", "program", "processes", "nodes", "data_dir", "torchrun")
 
 
 def measure(
@@ -33,7 +31,7 @@ def measure(
     """
     task = tasks.of(plan)
     name, ablation, train = task.name, task.module("ablation"), task.module("train").train
-    kind, identity = task.module("recipe").Recipe, {key: plan[key] for key in plan if key not in BESIDE}
+    kind, about = task.module("recipe").Recipe, identity(plan)
     target = out / "runs" / name / task.folder(plan) / stamps.ABLATION
     rows = []
     for variant, changes in ablation.VARIANTS.items():
@@ -42,12 +40,12 @@ def measure(
         words = ", ".join(f"{key} = {str(value).lower()}" for key, value in changes.items())
         say(f"{name:<4} {variant}: {words or 'as the recipe says'}")
         with locking.cpu_training_lock(plan["device"], say):
-            train(recipe, data, run, identity, plan["program"])
+            train(recipe, data, run, about, plan["program"])
         scored = ablation.score(data, run, settings)
         last = history.read(run / "history.jsonl")[-1]
         trained = {"updates": last["step"], "epochs": last["epoch"], "loss": last["val_loss"]}
         rows.append({"name": variant, "changes": dict(changes), **trained, **scored})
         say(f"{name:<4} {variant}: {ablation.show(scored)}")
-    about = {**identity, "program": plan["program"], "recipe": plan["recipe"]}
+    about |= {"program": plan["program"], "recipe": plan["recipe"]}
     write_json(target, about | provenance.commit() | {"variants": rows})
     return target

@@ -1,6 +1,7 @@
 """Where runs lie and what task each is of: the run evaluated last, the run that a person named."""
 
 import contextlib
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,24 +9,25 @@ from typing import Any
 from onepage import tasks
 from onepage.errors import UserError
 from onepage.files import read_json
+from onepage.runs.plan import path_of
 from onepage.runs.stamps import ABLATION
 
 NEEDED = ("device", "generated", "precision", "recipe", "seed")  # of run.json, besides the options of its task
 
 
 def task_of(run: Path) -> str:
-    """The task of a run: as its metrics.json or run.json says or, where there is none, its path, ``runs/<task>/...``.
+    """The task of a run: as its metrics.json, run.json or plan says or, without them, its path ``runs/<task>/...``.
 
     Raises UserError for a folder that is no run's.
     """
-    for name in ("metrics.json", "run.json"):
+    for path in (run / "metrics.json", run / "run.json", path_of(run, "train")):
         with contextlib.suppress(UserError):  # missing or damaged: what reads it for its content says so
-            content = read_json(run / name)
+            content = read_json(path)
             task = content.get("task") if isinstance(content, dict) else None
             if isinstance(task, str) and task in tasks.TASKS:
                 return task
     parts = run.resolve().parts
-    for before, part in reversed(list(zip(parts, parts[1:], strict=False))):
+    for before, part in reversed(list(itertools.pairwise(parts))):
         if before == "runs" and part in tasks.TASKS:
             return part
     raise UserError(f"{run} is not a run folder of this program; give one below runs/<task>/")

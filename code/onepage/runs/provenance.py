@@ -192,7 +192,7 @@ class Stopwatch:
             "peak_memory_bytes": peak_memory_bytes(),
             "peak_gpu_memory_bytes": peak_gpu_memory_bytes(),
             "command": command(),
-            "program": stamps.digest_files(stamps.files_of(f"{stage}-{task}")),
+            "program": stamps.program(stage, task),
         }
         record(run, stage, values)
 

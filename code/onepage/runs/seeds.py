@@ -38,7 +38,7 @@ _SAME = {
 
 
 def measures(metrics: Mapping[str, Any]) -> dict[str, Measure]:
-    """The scores that are compared and averaged, by name; each has an interval in metrics.json. The headline is first."""
+    """The scores that are compared and averaged, by name, the headline first; each has an interval in metrics.json."""
     return tasks.of(metrics).measures(metrics)
 
 
