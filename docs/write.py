@@ -22,7 +22,8 @@ from onepage.files import read_json, write_text
 from onepage.report import facts
 from onepage.report.context import load_page
 from onepage.report.escape import Safe, environment, markdown
-from onepage.runs import lineage, seeds
+from onepage.runs import seeds
+from onepage.runs.provenance import processor
 from onepage.verification import comparison
 from onepage.verification.claims import Claim, load_claims
 
@@ -69,7 +70,7 @@ def task_of(claim: Claim) -> dict[str, Any]:
     host, train = provenance["host"], provenance["train"]
     peak = max(part["peak_memory_bytes"] for part in (train, provenance["evaluate"]))
     cores = f"{host['cores']} core{'' if host['cores'] == 1 else 's'} of {host['cpu']}"
-    machine = lineage.processor(metrics, provenance) if metrics["device"] != "cpu" else cores
+    machine = processor(metrics, provenance) if metrics["device"] != "cpu" else cores
     return {
         "folder": claim.reference.result,
         "metrics": metrics,

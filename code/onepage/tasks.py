@@ -11,7 +11,7 @@ recipe       ``Recipe``, and ``EVALUATION``: {table of a recipe: its dataclass} 
 train        ``train(recipe, data, run, plan, program, ranks)`` writes model.pt
 evaluate     ``evaluate(data, run, settings, say)`` writes metrics.json; ``settings``: the tables of EVALUATION
 budget       ``measure(recipe, data, plan)``, ``fit(recipe, data, rates, minutes)``, ``summary(recipe)``
-ablation     ``VARIANTS``, ``score(data, run, settings)``, ``show(score)``
+ablation     ``VARIANTS`` {name: changed keys of the recipe}, ``score(data, run, settings)``, ``show(score)``
 draw         ``draw(run, folder)`` writes figures.json
 facts        ``facts(metrics, provenance, page)``, ``ROWS``, ``tables(metrics, page)`` and what else the page says of it
 recount      ``recount(metrics, data_dir, arrays)`` gives a ``Recount``
@@ -44,6 +44,8 @@ class Measure:
     interval: tuple[float, float]
     percent: bool
     """Whether it is a share of 1, shown in per cent; else a score from 0 to 100."""
+    path: str = ""
+    """Where metrics.json has its value, dotted."""
 
     def show(self, value: float) -> str:
         """``value`` in the measure's unit, with two decimals."""
@@ -85,8 +87,9 @@ class Task:
     """By how much a recomputed score may differ from the one in metrics.json."""
     recounted: str
     """The scores that ``recount`` recomputes, in words."""
-    options: tuple[str, ...] = ()
-    """Keys of the plan, run.json and metrics.json that tell its data sets apart besides their name: src and tgt."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """Keys of the plan, run.json and metrics.json that tell its data sets apart besides their name, src and tgt, and
+    what messages call each."""
     page: bool = True
     """Whether report/page.toml has a section on it, and the page shows its run."""
 
@@ -106,6 +109,11 @@ def get(name: str) -> Task:
         raise UserError(f"{name!r:.40} is not a task; choose one of {', '.join(TASKS)}")
     task: Task = importlib.import_module(f"onepage.{name}.task").TASK
     return task
+
+
+def of(values: Mapping[str, Any]) -> Task:
+    """The record of the task that a plan, run.json or metrics.json is of."""
+    return get(str(values["task"]))
 
 
 def every() -> list[Task]:

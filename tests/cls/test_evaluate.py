@@ -59,7 +59,7 @@ def evaluated(images: ImageSet, tmp_path_factory: pytest.TempPathFactory) -> Sim
     predict = planted(images, size)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluate, "predict", predict)
-        metrics = evaluate.evaluate(images, run, say=lambda line: None)
+        metrics = evaluate.evaluate(images, run, {}, say=lambda line: None)
     model, *_ = evaluate.load(run, 10)
     pixels = augment.resize(torch.from_numpy(images.test_images.copy()), size)
     _, held_out = split_indices(TRAINING, CLS.validation_size, CLS.split_seed)
@@ -98,9 +98,7 @@ def test_the_temperature_is_fitted_on_validation_images(evaluated: SimpleNamespa
     assert evaluated.metrics["val"]["accuracy"] == validation != evaluated.metrics["test"]["accuracy"]
 
 
-def test_the_grids_hold_the_surest_mistakes_and_the_surest_of_each_class(
-    evaluated: SimpleNamespace, images: ImageSet
-) -> None:
+def test_grids_hold_the_surest_right_and_wrong(evaluated: SimpleNamespace, images: ImageSet) -> None:
     kept, labels = evaluated.predictions, images.test_labels
     sure = torch.from_numpy(evaluated.logits).double().softmax(1).max(1).values.numpy()
     right = evaluated.logits.argmax(1) == labels
@@ -117,9 +115,7 @@ def test_the_grids_hold_the_surest_mistakes_and_the_surest_of_each_class(
         assert (kept[f"{kind}_images"] == pictures).all()
 
 
-def test_grad_cam_explains_wrong_and_right_in_turn_for_both_classes(
-    evaluated: SimpleNamespace, images: ImageSet
-) -> None:
+def test_grad_cam_explains_wrong_and_right_in_turn(evaluated: SimpleNamespace, images: ImageSet) -> None:
     explain, predicted = evaluated.explain, evaluated.logits.argmax(1)
     index = explain["index"]
     assert len(index) == evaluate.EXPLAINED

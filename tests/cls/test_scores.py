@@ -46,7 +46,7 @@ def test_softmax_survives_large_logits():
     assert probabilities.tolist() == [[1.0, 0.0], [0.5, 0.5]]
 
 
-def test_spread_takes_the_first_of_each_class_before_the_second_of_any():
+def test_spread_takes_one_of_each_class_first():
     labels = np.array([0, 0, 0, 0, 1, 2])
     assert spread(np.array([0, 1, 2, 3, 4, 5]), labels, 4).tolist() == [0, 4, 5, 1]
 
@@ -61,7 +61,7 @@ def test_brier_score_by_hand():
 
 
 @pytest.mark.parametrize("temperature", [0.4, 1.0, 3.0])
-def test_the_temperature_that_made_the_logits_is_found_again(temperature):
+def test_temperature_of_the_logits_is_found_again(temperature):
     generator = np.random.default_rng(1)
     honest = generator.normal(0, 2, (20_000, 10))
     labels = np.array([generator.choice(10, p=row) for row in scores.softmax(honest)])
@@ -71,7 +71,7 @@ def test_the_temperature_that_made_the_logits_is_found_again(temperature):
     assert after["ece"] < 0.02 and after["nll"] <= before["nll"] and after["temperature"] == temperature
 
 
-def test_bins_hold_every_image_once_with_its_confidence_and_accuracy():
+def test_bins_hold_every_image_once():
     # two classes: confidences 0.5 (bin 7, on its lower edge), 0.59 and 0.6 (bins 8 and 9), and 1 (the last)
     first = np.array([0.5, 0.59, 0.6, 0.41, 1.0, 1.0])
     bins = scores.reliability(np.stack([first, 1 - first], axis=1), np.array([0, 0, 1, 0, 0, 1]))
@@ -82,7 +82,7 @@ def test_bins_hold_every_image_once_with_its_confidence_and_accuracy():
     assert bins[14]["accuracy_interval"] == scores.wilson_interval(1, 2)
 
 
-def test_calibration_error_is_that_of_a_plain_loop_over_the_images():
+def test_calibration_error_is_that_of_a_plain_loop():
     generator = np.random.default_rng(3)
     probabilities = scores.softmax(generator.normal(0, 2, (997, 10)))
     labels = generator.integers(0, 10, 997)

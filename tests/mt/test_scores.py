@@ -37,7 +37,7 @@ def test_signatures_say_how_it_was_scored():
     assert "tok:none" in scores.bleu_lc_norm_tok(OUTPUTS, LINES, "de")["signature"]
 
 
-def test_ter_is_the_edits_for_a_hundred_words_and_a_moved_phrase_is_one():
+def test_ter_counts_a_moved_phrase_once():
     assert scores.ter(["a b c d e f g h i j"], ["a b c d e f g h i j"])["score"] == 0
     assert scores.ter(["a b x d e f g h i"], ["a b c d e f g h i j"])["score"] == pytest.approx(20)
     assert scores.ter(["f g h i j a b c d e"], ["a b c d e f g h i j"])["score"] == pytest.approx(10)
@@ -52,7 +52,7 @@ def test_bleu_is_its_precisions_and_its_brevity_penalty():
     assert found["score"] == pytest.approx(product * found["brevity_penalty"])
 
 
-def test_every_score_of_a_test_set_is_there_and_exact_copies_are_counted():
+def test_every_score_of_a_set_is_there():
     outputs = [*OUTPUTS[:-2], *LINES[-2:]]
     found = scores.every_score(LINES, outputs, OUTPUTS, LINES, None, "de")
     assert (found["n"], found["exact"], found["bleu_lc_norm_tok"]) == (120, 2, None)
@@ -69,7 +69,7 @@ def test_lc_norm_tok_is_the_published_form():
     assert scores.lc_norm_tok(["Ein Hund, »groß« & mehr."], "de")[0] == "ein hund , &quot; groß &quot; &amp; mehr ."
 
 
-def test_a_full_stop_before_the_last_quotation_mark_changes_places_with_it():
+def test_full_stop_and_last_quotation_mark_change_places():
     assert scores.lc_norm_tok(["Er heißt „Rex.“"], "de") == ["er heißt &quot; rex &quot; ."]
 
 
@@ -86,7 +86,7 @@ def multi30k():
 
 
 @pytest.mark.slow  # not for its time: `make test` runs these after it has fetched the data
-def test_the_normaliser_turns_raw_references_into_the_published_ones_line_for_line():
+def test_normaliser_gives_the_published_references():
     for pair in multi30k():
         assert set(pair.tok_references) == set(pair.tests)
         for name, published in pair.tok_references.items():
@@ -101,7 +101,7 @@ def test_bins_with_too_few_sentences_are_left_out():
     assert [(row["min"], row["n"]) for row in rows] == [(1, 30)]
 
 
-def test_each_length_has_the_bleu_of_its_own_sentences_and_their_interval():
+def test_each_length_has_bleu_of_its_sentences():
     sources = ["a b c"] * 60 + ["x " * 14] * 60
     short, long = scores.bleu_by_length(sources, OUTPUTS, LINES)
     assert [(row["min"], row["max"], row["n"]) for row in (short, long)] == [(1, 8, 60), (12, 15, 60)]

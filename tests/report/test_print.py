@@ -17,7 +17,7 @@ from onepage.errors import UserError
 from onepage.files import read_json
 from onepage.report import escape, pdf, render
 from onepage.runs import seeds
-from onepage.verification import provenance as tracing
+from onepage.verification import provenance
 from page_cases import Case, source_of, values_of, write_case, write_figures
 from printed import Printed, fonts
 from tests.report.test_page import ENGINES
@@ -79,7 +79,7 @@ def test_every_state_of_the_runs_makes_one_sheet(
             assert escape.visible(words).replace("\u00a0", " ") in text.replace("\u00a0", " ")
     assert f"Set by {render.set_by(engine, paper)}" in text
     assert read_json(tmp_path / "report/report.json")["paper"] == paper
-    assert tracing._set_by(tmp_path / "report/report.pdf") == [f"  page       engine {engine}, paper {paper}"]
+    assert provenance._set_by(tmp_path / "report/report.pdf") == [f"  page       engine {engine}, paper {paper}"]
 
 
 @pytest.mark.fault("PAPER= neither a4 nor letter", "`PAPER=... is neither a4 nor letter; ...`")

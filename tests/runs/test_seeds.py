@@ -38,7 +38,7 @@ def edit(path: Path, change: Callable[[Any], object]) -> None:
 
 
 def seeds_command(run: Path) -> list[str]:
-    result = CliRunner().invoke(main, ["seeds", "cls", "--run", str(run)])
+    result = CliRunner().invoke(main, ["seeds", str(run)])
     assert result.exit_code == 0, result.output
     return result.output.splitlines()
 
@@ -50,7 +50,7 @@ def test_mean_and_sample_deviation_by_hand() -> None:
     assert seeds.summary([]) == {}
 
 
-def test_the_file_holds_every_seed_with_its_scores_and_curve(runs: Path) -> None:
+def test_file_holds_scores_and_curve_of_each_seed(runs: Path) -> None:
     said = seeds_command(runs / "seed1")
     content = read_json(runs / "seeds.json")
     assert list(content) == ["task", "seeds", "rows", "summary"]
@@ -74,14 +74,14 @@ def test_the_file_holds_every_seed_with_its_scores_and_curve(runs: Path) -> None
     assert said == [f"cls  seeds 0, 1, 2: test accuracy, mean {100 * mean:.2f} %, sd {100 * sd:.2f} %, n = 3"]
 
 
-def test_it_is_the_same_file_whichever_seed_is_shown(runs: Path) -> None:
+def test_file_is_the_same_whichever_seed_is_shown(runs: Path) -> None:
     seeds.write(runs / "seed0")
     first = (runs / "seeds.json").read_bytes()
     seeds.write(runs / "seed2")
     assert (runs / "seeds.json").read_bytes() == first
 
 
-def test_one_seed_has_no_deviation_and_nothing_is_said(runs: Path) -> None:
+def test_one_seed_has_no_deviation(runs: Path) -> None:
     for seed in (1, 2):
         shutil.rmtree(runs / f"seed{seed}")
     assert seeds_command(runs / "seed0") == []
@@ -90,7 +90,7 @@ def test_one_seed_has_no_deviation_and_nothing_is_said(runs: Path) -> None:
     assert {part["n"] for part in content["summary"].values()} == {1}
 
 
-def test_translation_is_averaged_over_each_test_set(tmp_path: Path) -> None:
+def test_translation_is_averaged_for_each_test_set(tmp_path: Path) -> None:
     scores = []
     for seed in (0, 1):
         run = synthetic_run.write_mt_run(tmp_path / f"seed{seed}", seed=seed)
@@ -118,21 +118,19 @@ def test_translation_is_averaged_over_each_test_set(tmp_path: Path) -> None:
         (lambda m: m["test"].pop("tta"), "cannot be read"),
     ],
 )
-def test_what_is_no_other_seed_of_the_same_is_left_out_and_named(
-    runs: Path, change: Callable[[Any], object], why: str
-) -> None:
+def test_another_experiment_is_left_out_and_named(runs: Path, change: Callable[[Any], object], why: str) -> None:
     edit(runs / "seed1/metrics.json", change)
     said = seeds_command(runs / "seed0")
     assert read_json(runs / "seeds.json")["seeds"] == [0, 2]
     assert said[0].startswith("cls  seeds 0, 2: ") and said[1:] == [f"cls  not among the seeds: seed1 ({why})"]
 
 
-def test_a_seed_evaluated_by_other_code_is_left_out(runs: Path) -> None:
+def test_seed_evaluated_by_other_code_is_left_out(runs: Path) -> None:
     edit(runs / "seed2/provenance.json", lambda p: p["evaluate"].update(program="0" * 64))
     assert seeds.beside(runs / "seed0")[1] == ["seed2 (other evaluation code)"]
 
 
-def test_damaged_neighbours_and_other_folders_do_not_stand_in_the_way(runs: Path) -> None:
+def test_damaged_neighbours_and_other_folders_are_left_out(runs: Path) -> None:
     (runs / "seed1/metrics.json").write_text("{", encoding="utf-8")
     (runs / "seed2/history.jsonl").write_text("{", encoding="utf-8")
     shutil.copytree(runs / "seed0", runs / "seed0-before")
@@ -146,7 +144,7 @@ def test_damaged_neighbours_and_other_folders_do_not_stand_in_the_way(runs: Path
     ]
 
 
-def test_the_run_shown_must_be_there_and_whole(runs: Path) -> None:
+def test_run_shown_must_be_there_and_whole(runs: Path) -> None:
     with pytest.raises(UserError, match=r"seed9/metrics\.json is missing"):
         seeds.write(runs / "seed9")
     (runs / "seed0/history.jsonl").unlink()
@@ -168,7 +166,7 @@ def test_a_file_of_other_numbers_is_not_taken(runs: Path) -> None:
 
 
 def checked(run: Path) -> list[tuple[str, str, str]]:
-    evidence = {"cls": verify.Evidence(run, run.parent, run.parent)}
+    evidence = {"cls": verify.Evidence("cls", run, run.parent, run.parent)}
     return [(row.id, row.state, row.reason) for row in verify.seed_checks(evidence)]
 
 
@@ -188,7 +186,7 @@ def checked(run: Path) -> list[tuple[str, str, str]]:
         (lambda c: c.pop("rows"), "is not one of this program"),
     ],
 )
-def test_a_number_edited_by_hand_fails_verification(runs: Path, change: Callable[[Any], object], why: str) -> None:
+def test_number_edited_by_hand_fails_verification(runs: Path, change: Callable[[Any], object], why: str) -> None:
     seeds.write(runs / "seed0")
     assert checked(runs / "seed0") == [("cls-seeds", "PASS", "n = 3")]
     edit(runs / "seeds.json", change)
@@ -200,7 +198,8 @@ def test_a_number_edited_by_hand_fails_verification(runs: Path, change: Callable
     )
 
 
-def test_verification_says_nothing_of_one_seed_and_does_not_mind_a_newer_one(runs: Path, tmp_path: Path) -> None:
+def test_one_seed_or_a_newer_one_is_fine(runs: Path, tmp_path: Path) -> None:
+    """Nothing is said of one seed; a seed trained since is not missed."""
     assert checked(runs / "seed0") == []
     aside = (runs / "seed1").rename(tmp_path / "seed1"), (runs / "seed2").rename(tmp_path / "seed2")
     seeds.write(runs / "seed0")

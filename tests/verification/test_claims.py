@@ -1,29 +1,80 @@
-"""The claims of report/claims.toml on this machine's trained runs; `make test` sets where they are."""
+"""Claims: the file, what it may hold, and that they hold on the runs that `make test` names."""
 
 import os
 from pathlib import Path
 
 import pytest
 
+from onepage.errors import UserError
 from onepage.verification import verify
+from onepage.verification.claims import at
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-FILE = REPOSITORY / "report" / "claims.toml"
+FILE = Path(__file__).resolve().parents[2] / "report" / "claims.toml"
+CLAIMS = verify.load_claims(FILE)
 
 
-def places():
-    """Where make test says that output, data and the two runs lie."""
-    named = [os.environ.get(f"CLAIMED_{name}") for name in ("OUT", "DATA", "CLS_RUN", "MT_RUN")]
-    if not all(named):
+def test_claims_are_eighty_percent_and_fifteen_bleu() -> None:
+    assert [(c.id, c.set, c.metric, c.minimum) for c in CLAIMS] == [
+        ("cls-accuracy", "cifar10", "test.accuracy", 0.80),
+        ("mt-bleu", "multi30k", "tests.test_2016_flickr.bleu.score", 15.0),
+    ]
+
+
+def test_value_below_its_bound_is_shown_below() -> None:
+    assert CLAIMS[0].show(0.79999) == "79.99 %"
+    assert CLAIMS[0].show(0.8) == "80.00 %"
+    assert CLAIMS[1].show(14.9999) == "14.99"
+
+
+def test_dotted_path_leads_through_lists() -> None:
+    metrics = {"a": [{"b": 3}, 4]}
+    assert [at(metrics, path) for path in ("a.0.b", "a.1")] == [3, 4]
+    assert [at(metrics, path) for path in ("a.2", "a.-1", "a.\N{SUPERSCRIPT TWO}", "a.0.c", "a.1.b")] == [None] * 5
+
+
+@pytest.mark.fault("a malformed report/claims.toml", "one line that names the claim and the key")
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", r"holds no \[\[claim\]\]"),
+        ("[[claim]\n", "mend the claim"),
+        ('[[claim]]\nid = "a"\n', "missing"),
+        (FILE.read_text().replace("minimum = 0.80", 'minimum = "high"'), "must be a number"),
+        (FILE.read_text().replace('measure = "bleu"', 'measure = "accuracy"'), "no measure"),
+        (FILE.read_text().replace('"mt-bleu"', '"cls-accuracy"'), "share an id"),
+        (FILE.read_text() + "surprise = 1\n", "surprise"),
+    ],
+)
+def test_malformed_claims_file_is_one_error(text: str, says: str, tmp_path: Path) -> None:
+    (tmp_path / "claims.toml").write_text(text)
+    with pytest.raises(UserError, match=says):
+        verify.load_claims(tmp_path / "claims.toml")
+
+
+def test_missing_claims_file_is_one_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is missing; restore it"):
+        verify.load_claims(tmp_path / "claims.toml")
+
+
+# --- on this machine's trained runs ----------------------------------------------------------------------------------
+
+
+def hold(claim: verify.Claim, stand_in: bool = False) -> verify.Result:
+    """The claim checked on the runs in CLAIMED_RUNS; skips where none are named, or they are of another set."""
+    out, data, runs = (os.environ.get(f"CLAIMED_{name}") for name in ("OUT", "DATA", "RUNS"))
+    if not (out and data and runs):
         pytest.skip("no trained runs named; make test names them")
-    return [Path(name) for name in named]
+    places = [Path(run) for run in runs.split()]
+    if stand_in and claim not in verify.stand_ins(FILE, places):
+        pytest.skip(f"not trained on {claim.set}")
+    (result,) = verify.check([claim], Path(out), Path(data), places)
+    return result
 
 
 @pytest.mark.claims
-@pytest.mark.parametrize("claim", verify.load_claims(FILE), ids=lambda claim: claim.id)
-def test_claim_holds(claim):
-    out, data, cls_run, mt_run = places()
-    (result,) = verify.check([claim], out, data, cls_run, mt_run)
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)
+def test_claim_holds(claim: verify.Claim) -> None:
+    result = hold(claim)
     if result.state == verify.NOT_CHECKED and os.environ.get("STRICT") != "1":
         pytest.skip(f"NOT CHECKED: {result.reason}")
     assert result.state == verify.PASS, f"{result.state}: {result.reason}"
@@ -31,9 +82,7 @@ def test_claim_holds(claim):
 
 @pytest.mark.claims
 @pytest.mark.parametrize("claim", verify.load_claims(FILE, "stand_in"), ids=lambda claim: claim.id)
-def test_floor_of_a_generated_set_holds_where_it_was_trained_on(claim):
-    out, data, cls_run, mt_run = places()
-    if claim not in verify.stand_ins(FILE, [cls_run, mt_run]):
-        pytest.skip(f"not trained on {claim.set}")
-    (result,) = verify.check([claim], out, data, cls_run, mt_run)
+def test_floor_of_a_generated_set_holds(claim: verify.Claim) -> None:
+    """Where a run was trained on that set."""
+    result = hold(claim, stand_in=True)
     assert result.state == verify.PASS, f"{result.state}: {result.reason}"

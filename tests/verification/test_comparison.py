@@ -57,7 +57,7 @@ def elsewhere(pair: Pair, task: str = "cls") -> None:
     edit(pair[0] / task / "provenance.json", lambda p: p["host"].update(cpu="Another CPU"))
 
 
-def test_the_same_run_is_the_same_to_the_last_digit(pair: Pair) -> None:
+def test_same_run_is_same_to_the_last_digit(pair: Pair) -> None:
     for task in ("cls", "mt"):
         rows = compare(pair, task).values()
         assert {(row.state, row.verdict, row.band) for row in rows} == {("PASS", "same", "exact")}
@@ -66,7 +66,7 @@ def test_the_same_run_is_the_same_to_the_last_digit(pair: Pair) -> None:
     ).keys()
 
 
-def test_on_the_same_machine_the_smallest_difference_fails(pair: Pair) -> None:
+def test_smallest_difference_fails_on_the_same_machine(pair: Pair) -> None:
     edit(pair[0] / "cls/metrics.json", lambda m: m["test"].update(accuracy=math.nextafter(m["test"]["accuracy"], 1)))
     row = compare(pair)["cls test accuracy"]
     assert (row.state, row.verdict, row.band) == ("FAIL", "differs", "exact")
@@ -93,20 +93,20 @@ def test_another_commit_is_no_difference(pair: Pair) -> None:
         ("metrics.json", lambda m: m.update(seed=1)),
     ],
 )
-def test_elsewhere_the_band_is_statistical(file: str, change: Callable[[Any], object], pair: Pair) -> None:
+def test_band_is_statistical_elsewhere(file: str, change: Callable[[Any], object], pair: Pair) -> None:
     edit(pair[0] / "cls" / file, change)
     rows = compare(pair)
     assert {row.verdict for row in rows.values()} == {"within"}
     assert all("binomial" in row.band for row in rows.values()) and "cls weights, SHA-256" not in rows
 
 
-def test_a_machine_that_says_too_little_is_never_held_to_the_bit(pair: Pair) -> None:
+def test_unidentified_machine_is_not_held_to_the_bit(pair: Pair) -> None:
     for place in pair:
         edit(place / "cls/provenance.json", lambda p: p["host"].update(cpu_id=None))
     assert "exact" not in {row.band for row in compare(pair).values()}
 
 
-def test_the_gpu_counts_only_where_it_trained(pair: Pair) -> None:
+def test_gpu_counts_only_where_it_trained(pair: Pair) -> None:
     edit(pair[0] / "cls/provenance.json", lambda p: p["host"].update(gpu="a card that stands idle"))
     assert {row.band for row in compare(pair).values()} == {"exact"}
     for place in pair:
@@ -115,7 +115,7 @@ def test_the_gpu_counts_only_where_it_trained(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize(("step", "verdict", "state"), [(-1, "below", "FAIL"), (1, "above", "PASS")])
-def test_a_score_outside_the_band_is_below_or_above_it(step: int, verdict: str, state: str, pair: Pair) -> None:
+def test_score_outside_the_band_is_below_or_above(step: int, verdict: str, state: str, pair: Pair) -> None:
     elsewhere(pair)
     low, high = json.loads((pair[1] / "cls/metrics.json").read_text())["test"]["accuracy_interval"]
     for bound, value, expected in ((low if step < 0 else high, 0.0, ("within", "PASS")), (0.0, step * 1e-9, None)):
@@ -125,7 +125,7 @@ def test_a_score_outside_the_band_is_below_or_above_it(step: int, verdict: str, 
         assert (row.verdict, row.state) == (expected or (verdict, state)), bound
 
 
-def test_bleu_is_held_to_the_bootstrap_interval(pair: Pair) -> None:
+def test_bleu_is_held_to_its_bootstrap_interval(pair: Pair) -> None:
     elsewhere(pair, "mt")
     bleu = json.loads((pair[1] / "mt/metrics.json").read_text())["tests"]["test_2016_flickr"]["bleu"]
     row = compare(pair, "mt")["mt test_2016_flickr BLEU"]
@@ -136,7 +136,7 @@ def test_bleu_is_held_to_the_bootstrap_interval(pair: Pair) -> None:
     assert compare(pair, "mt")["mt test_2017_mscoco BLEU"].verdict == "missing"
 
 
-def test_three_seeds_give_the_prediction_interval_of_a_fourth() -> None:
+def test_three_seeds_give_a_prediction_interval() -> None:
     measure = comparison.Measure(0.9, (0.8, 1.0), True)
     values = [0.90, 0.91, 0.92]
     rows = [{"measures": {"x": value}} for value in values]
@@ -156,17 +156,20 @@ def test_three_seeds_give_the_prediction_interval_of_a_fourth() -> None:
         (lambda m: m["recipe"].update(epochs=9), "other recipe (epochs 6 -> 9)"),
     ],
 )
-def test_runs_of_other_data_or_recipe_are_not_compared(change: Callable[[Any], object], says: str, pair: Pair) -> None:
+def test_other_data_or_recipe_is_not_compared(change: Callable[[Any], object], says: str, pair: Pair) -> None:
     edit(pair[0] / "cls/metrics.json", change)
     (row,) = compare(pair).values()
     assert row.state == "NOT CHECKED" and says in row.verdict
 
 
-def test_another_number_of_threads_is_compared_and_a_missing_run_is_not(pair: Pair) -> None:
+def test_other_threads_are_compared_missing_runs_are_not(pair: Pair) -> None:
     edit(pair[0] / "cls/metrics.json", lambda m: (m.update(threads=4), m["recipe"].update(threads=4)))
     assert {row.verdict for row in compare(pair).values()} == {"within"}
     (row,) = comparison.compare("mt", None, pair[1])
     assert (row.state, row.verdict) == ("NOT CHECKED", "not compared: not run: make mt")
+    shutil.rmtree(pair[1] / "mt")
+    (row,) = comparison.compare("mt", pair[0] / "mt", pair[1])
+    assert (row.state, row.verdict) == ("NOT CHECKED", "not compared: reference holds no run of mt")
 
 
 @pytest.mark.parametrize(
@@ -177,9 +180,7 @@ def test_another_number_of_threads_is_compared_and_a_missing_run_is_not(pair: Pa
         ("synchronised", 4, "other recipe (batch_norm None -> 'synchronised')"),
     ],
 )
-def test_batch_norm_over_parts_of_a_batch_is_another_experiment(
-    batch_norm: str, processes: int | None, says: str, pair: Pair
-) -> None:
+def test_local_batch_norm_is_another_experiment(batch_norm: str, processes: int | None, says: str, pair: Pair) -> None:
     metrics = read_json(pair[0] / "cls/metrics.json")
     mine = metrics | {"recipe": metrics["recipe"] | {"batch_norm": batch_norm}}
     mine |= {"processes": processes} if processes else {}
@@ -191,7 +192,7 @@ def test_batch_norm_over_parts_of_a_batch_is_another_experiment(
     assert None not in prints and prints[0] != prints[1]
 
 
-def test_metrics_that_lack_a_score_are_one_clear_error(pair: Pair) -> None:
+def test_metrics_that_lack_a_score_are_one_error(pair: Pair) -> None:
     edit(pair[0] / "cls/metrics.json", lambda m: m["test"].pop("tta"))
     with pytest.raises(UserError, match="lacks what is compared"):
         compare(pair)
@@ -207,11 +208,11 @@ def check(pair: Pair, monkeypatch: pytest.MonkeyPatch, **change: Any) -> verify.
     said = {"result": "reference", "value": value, "band": band} | change
     fields = {key: getattr(CLAIMS[0], key) for key in CLAIMS[0].__dataclass_fields__}
     claim = Claim(**fields | {"reference": Reference(**said)})
-    evidence = verify.gather(pair[0], pair[0] / "data", pair[0] / "cls", pair[0] / "mt")
+    evidence = verify.gather(pair[0], pair[0] / "data", [pair[0] / "cls", pair[0] / "mt"])
     return verify.check_claims([claim], evidence, pair[1].parent)[0]
 
 
-def test_a_claim_with_a_reference_holds_exactly_on_its_machine(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_claim_holds_exactly_on_its_reference_machine(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     result = check(pair, monkeypatch)
     assert (
         result.state == "PASS"
@@ -222,7 +223,7 @@ def test_a_claim_with_a_reference_holds_exactly_on_its_machine(pair: Pair, monke
     assert result.state == "FAIL" and "machine, software and settings are the same" in result.reason
 
 
-def test_a_claim_with_a_reference_holds_within_its_band_elsewhere(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_claim_holds_within_its_band_elsewhere(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     elsewhere(pair)
     assert check(pair, monkeypatch).reason.startswith("within the band 8")
     result = check(pair, monkeypatch, value=0.99, band=[0.98, 0.995])
@@ -231,7 +232,7 @@ def test_a_claim_with_a_reference_holds_within_its_band_elsewhere(pair: Pair, mo
     assert result.state == "PASS" and result.reason.startswith("above the band")
 
 
-def test_a_claim_is_not_held_to_a_reference_of_another_recipe(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_claim_is_not_held_to_another_recipe(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     edit(pair[0] / "cls/metrics.json", lambda m: m["recipe"].update(epochs=9))
     result = check(pair, monkeypatch, value=0.99, band=[0.98, 0.995])
     assert (
@@ -239,7 +240,7 @@ def test_a_claim_is_not_held_to_a_reference_of_another_recipe(pair: Pair, monkey
     )
 
 
-def test_a_reference_that_is_not_there_is_one_clear_error(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_reference_is_one_error(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="which claim cls-accuracy names; restore it with git"):
         check(pair, monkeypatch, result="nowhere")
 
@@ -255,7 +256,7 @@ def test_a_reference_that_is_not_there_is_one_clear_error(pair: Pair, monkeypatc
         ('result = "x", value = 0.9, band = [0.8, 1.0], more = 1', "more"),
     ],
 )
-def test_a_malformed_reference_in_claims_is_one_clear_error(table: str, says: str, tmp_path: Path) -> None:
+def test_malformed_reference_in_claims_is_one_error(table: str, says: str, tmp_path: Path) -> None:
     text = (Path(__file__).resolve().parents[2] / "report" / "claims.toml").read_text()
     before, found, after = re.split(r"(?m)^(reference = .*)$", text, maxsplit=1)
     assert found

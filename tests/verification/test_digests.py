@@ -59,7 +59,7 @@ def compare(*runs):
 
 
 @pytest.mark.parametrize("task", ["cls", "mt"])
-def test_one_run_gets_a_digest_for_each_part(made, task):
+def test_each_part_of_a_run_gets_a_digest(made, task):
     status, said = compare(made / task)
     rows = [line.split() for line in said.splitlines()]
     assert status == 0 and [row[1] for row in rows] == ["weights", "history", "predictions", "explanations", "metrics"]
@@ -67,7 +67,7 @@ def test_one_run_gets_a_digest_for_each_part(made, task):
     assert rows[0][0] == digest_tensors(WEIGHTS)
 
 
-def test_what_a_repetition_may_change_does_not_count(pair):
+def test_commit_times_and_files_do_not_count(pair):
     _, again = pair
     change_json(again / "metrics.json", lambda metrics: metrics.update(commit="f" * 40, commit_time=1, dirty=True))
     rows = [json.loads(line) for line in (again / "history.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -118,7 +118,7 @@ def test_any_change_differs_and_is_named(part, change, says, pair):
     assert said.count("  DIFFERS") == 1 and said.endswith(f"differ in {part}\n")
 
 
-def test_a_run_that_is_not_whole_is_refused(pair):
+def test_incomplete_run_is_refused(pair):
     run, again = pair
     (again / "predictions.npz").write_bytes(b"PK damaged")
     status, said = compare(run, again)

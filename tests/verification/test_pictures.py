@@ -10,7 +10,7 @@ from onepage.errors import UserError
 from onepage.verification import pictures
 
 
-def test_a_kept_picture_keeps_its_rare_colours(tmp_path: Path) -> None:
+def test_kept_picture_keeps_its_rare_colours(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     pixels = np.repeat(rng.integers(0, 256, (100, 100, 1), dtype=np.uint8), 3, axis=2)  # a photograph, of greys
     pixels[50, 10:20] = (150, 67, 82)  # and a short line in the red of a label
@@ -21,7 +21,7 @@ def test_a_kept_picture_keeps_its_rare_colours(tmp_path: Path) -> None:
     assert np.abs(found - pixels).max() < 20
 
 
-def test_a_picture_that_is_not_there_gives_way_to_its_text_and_a_damaged_one_is_named(tmp_path: Path) -> None:
+def test_missing_picture_gives_its_text_damaged_its_name(tmp_path: Path) -> None:
     text = pictures.keep("![a curve](../figures/a.png) and more", tmp_path / "report", tmp_path / "kept")
     assert text == "Picture, left out here: a curve and more" and not (tmp_path / "kept").exists()
     (tmp_path / "a.png").write_bytes(b"no picture")

@@ -13,7 +13,7 @@ import synthetic_page
 import synthetic_run
 from onepage.commands.main import main
 from onepage.errors import UserError
-from onepage.verification import provenance as tracing
+from onepage.verification import provenance as checked
 
 Case = tuple[Path, Path, Path]  # out, cls run, mt run
 
@@ -32,11 +32,11 @@ def case(made: Case, tmp_path: Path) -> Case:
 
 
 def states(case: Case) -> dict[str, str]:
-    return {row.id: row.state for row in tracing.check_files(case[0], case[1:])}
+    return {row.id: row.state for row in checked.check_files(case[0], case[1:])}
 
 
 def reasons(case: Case) -> str:
-    return " ".join(row.reason for row in tracing.check_files(case[0], case[1:]) if row.state == "FAIL")
+    return " ".join(row.reason for row in checked.check_files(case[0], case[1:]) if row.state == "FAIL")
 
 
 def provenance(case: Case, file: str) -> tuple[int, str]:
@@ -47,7 +47,7 @@ def provenance(case: Case, file: str) -> tuple[int, str]:
 @pytest.mark.parametrize(
     "file", ["figures/cls/one.png", "figures/cls/one.pdf", "figures/mt/one.png", "report/report.pdf"]
 )
-def test_a_file_prints_its_origin_and_matches(file: str, case: Case) -> None:
+def test_file_prints_its_provenance_and_matches(file: str, case: Case) -> None:
     code, output = provenance(case, file)
     assert code == 0
     run = "mt/multi30k-en-de/quick/seed0" if "cls" not in file else "cls/cifar10/quick/seed0"
@@ -58,7 +58,7 @@ def test_a_file_prints_its_origin_and_matches(file: str, case: Case) -> None:
 
 @pytest.mark.fault("a picture or page whose run has changed", "it no longer matches, exit status 1")
 @pytest.mark.parametrize("file", ["figures/cls/one.png", "figures/cls/one.pdf", "report/report.pdf"])
-def test_a_file_of_a_run_that_changed_does_not_match(file: str, case: Case) -> None:
+def test_file_of_a_changed_run_does_not_match(file: str, case: Case) -> None:
     path = case[1] / "metrics.json"
     path.write_text(path.read_text() + "\n")
     code, output = provenance(case, file)
@@ -68,28 +68,28 @@ def test_a_file_of_a_run_that_changed_does_not_match(file: str, case: Case) -> N
     assert "run: make cls" in reasons(case)
 
 
-def test_a_file_of_a_run_that_is_gone_does_not_match(case: Case) -> None:
+def test_file_of_a_missing_run_does_not_match(case: Case) -> None:
     shutil.rmtree(case[2])
     code, output = provenance(case, "figures/mt/one.pdf")
     assert code == 1 and "mt/multi30k-en-de/quick/seed0 is not among the runs" in output
     assert states(case) == {"cls-figures": "PASS", "mt-figures": "FAIL", "page": "FAIL"}
 
 
-def test_pictures_of_another_run_that_is_on_disk_come_from_it(case: Case) -> None:
+def test_pictures_may_be_of_another_run_on_disk(case: Case) -> None:
     other = synthetic_run.write_cls_run(case[0] / "runs/cls/cifar10/quick/seed1", seed=1)
-    assert {row.id: row.state for row in tracing.check_files(case[0], [other, case[2]])}["cls-figures"] == "PASS"
+    assert {row.id: row.state for row in checked.check_files(case[0], [other, case[2]])}["cls-figures"] == "PASS"
 
 
-def test_a_run_that_lies_elsewhere_is_found_where_it_is_given(case: Case, tmp_path: Path) -> None:
+def test_run_elsewhere_is_found_where_it_is_given(case: Case, tmp_path: Path) -> None:
     moved = tmp_path / "elsewhere"
     shutil.move(case[1], moved)
-    assert {row.state for row in tracing.check_files(case[0], [moved, case[2]])} == {"PASS"}
+    assert {row.state for row in checked.check_files(case[0], [moved, case[2]])} == {"PASS"}
     assert states(case)["cls-figures"] == "FAIL"
 
 
 @pytest.mark.fault("an edited picture", "make verify fails")
 @pytest.mark.parametrize("kind", ["png", "pdf"])
-def test_an_edited_picture_is_found_out(kind: str, case: Case) -> None:
+def test_edited_picture_is_found(kind: str, case: Case) -> None:
     picture = case[0] / f"figures/cls/one.{kind}"
     if kind == "png":
         with Image.open(picture) as image:
@@ -104,7 +104,7 @@ def test_an_edited_picture_is_found_out(kind: str, case: Case) -> None:
 
 
 @pytest.mark.fault("a picture that claims another run", "make verify fails")
-def test_a_picture_that_claims_another_run_than_it_was_drawn_from_is_found_out(case: Case) -> None:
+def test_picture_that_claims_another_run_is_found(case: Case) -> None:
     """With figures.json made to fit: what the picture itself carries decides."""
     picture, listed = case[0] / "figures/cls/one.png", case[0] / "figures/cls/figures.json"
     with Image.open(picture) as image:
@@ -112,12 +112,13 @@ def test_a_picture_that_claims_another_run_than_it_was_drawn_from_is_found_out(c
         about.add_itxt("Source", image.text["Source"].replace("seed0", "seed7"))
         image.save(picture, pnginfo=about)
     content = json.loads(listed.read_text())
-    content["figures"][0]["sha256_png"] = tracing.sha256_file(picture)
+    content["figures"][0]["sha256_png"] = checked.sha256_file(picture)
     listed.write_text(json.dumps(content))
     assert "cls/cifar10/quick/seed7 is not among the runs" in reasons(case)
 
 
-def test_a_picture_without_origin_or_missing_fails_and_somebody_elses_does_not(case: Case) -> None:
+def test_picture_missing_or_without_provenance_fails(case: Case) -> None:
+    """One of somebody else's, which is not on the list, does not."""
     folder = case[0] / "figures/mt"
     Image.new("RGB", (2, 2)).save(folder / "mine.png")
     (folder / "broken.png").write_bytes(b"not a picture")
@@ -128,7 +129,7 @@ def test_a_picture_without_origin_or_missing_fails_and_somebody_elses_does_not(c
     assert "figures/mt/one.png: is missing" in reasons(case)
 
 
-def test_a_picture_of_another_run_put_beside_is_found_out(case: Case) -> None:
+def test_stray_picture_of_another_run_is_found(case: Case) -> None:
     shutil.copy(case[0] / "figures/cls/one.png", case[0] / "figures/cls/stray.png")
     assert states(case)["cls-figures"] == "PASS"
     path = case[1] / "metrics.json"
@@ -138,14 +139,14 @@ def test_a_picture_of_another_run_put_beside_is_found_out(case: Case) -> None:
 
 
 @pytest.mark.fault("an edited page", "make verify fails")
-def test_an_edited_page_is_found_out(case: Case) -> None:
+def test_edited_page_is_found(case: Case) -> None:
     path = case[0] / "report/report.md"
     path.write_text(path.read_text().replace("87", "97"))
     assert "report/report.md: its bytes are not those that were written" in reasons(case)
 
 
-def test_where_nothing_was_drawn_there_is_nothing_to_check(case: Case, tmp_path: Path) -> None:
-    assert tracing.check_files(tmp_path / "none", case[1:]) == []
+def test_nothing_drawn_is_nothing_to_check(case: Case, tmp_path: Path) -> None:
+    assert checked.check_files(tmp_path / "none", case[1:]) == []
 
 
 def blank_pdf(path: Path) -> None:
@@ -172,7 +173,7 @@ def truncated_png(path: Path) -> None:
         ("dir.png", lambda path: path.mkdir(), "cannot be read"),
     ],
 )
-def test_a_file_of_another_program_gets_one_clear_line(name: str, write, says: str, tmp_path: Path) -> None:
+def test_file_of_another_program_gets_one_line(name: str, write, says: str, tmp_path: Path) -> None:
     write(tmp_path / name)
     result = CliRunner().invoke(main, ["provenance", str(tmp_path / name), "--out", str(tmp_path)])
     assert result.exit_code == 1 and says in result.output and result.output.count("\n") == 1
@@ -180,19 +181,19 @@ def test_a_file_of_another_program_gets_one_clear_line(name: str, write, says: s
 
 @pytest.mark.fault("a picture naming a run outside the folder", "nothing is read there")
 @pytest.mark.parametrize("name", ["../../../etc", "/etc", "cls/../../seed0", "cls/a/b/seed0/..", "cls/a\0/b/seed0", ""])
-def test_a_hostile_name_of_a_run_reads_nothing_outside(name: str, case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hostile_name_of_a_run_reads_nothing(name: str, case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     picture = case[0] / "figures/cls/one.png"
     with Image.open(picture) as image:
         about = PngImagePlugin.PngInfo()
         about.add_itxt("Source", image.text["Source"].replace("cls/cifar10/quick/seed0", name))
         image.save(picture, pnginfo=about)
-    monkeypatch.setattr(tracing, "sha256_file", lambda path: pytest.fail(f"{path} was read"))
+    monkeypatch.setattr(checked, "sha256_file", lambda path: pytest.fail(f"{path} was read"))
     result = CliRunner().invoke(main, ["provenance", str(picture), "--out", str(case[0])])
     assert result.exit_code == 1 and "does not say where it comes from" in result.output
 
 
-def test_a_list_of_another_program_is_one_clear_error(case: Case) -> None:
+def test_list_of_another_program_is_one_error(case: Case) -> None:
     (case[0] / "figures/cls/figures.json").write_text('{"figures": [1]}')
     with pytest.raises(UserError, match=r"figures\.json is not one of this program"):
-        tracing.listed(case[0] / "figures/cls")
+        checked.listed(case[0] / "figures/cls")
     assert states(case)["cls-figures"] == "FAIL"

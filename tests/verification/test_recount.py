@@ -1,84 +1,22 @@
-"""Every score of ResNet-18 that is recounted from its logits: changed by hand it is found, in a line."""
+"""The recount of each task is independent of the code that computed the scores."""
 
-import json
-import re
-from collections.abc import Callable
+import ast
 from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
-import synthetic_data
-import synthetic_run
-from onepage.commands.main import main
-from onepage.verification.claims import at
+from onepage import tasks
+from onepage.verification import recount
 
-CLAIMS_FILE = Path(__file__).resolve().parents[2] / "report" / "claims.toml"
+PACKAGE = Path(tasks.__file__).parent
 
 
-@pytest.fixture
-def cls_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A run that passes, and data that fits it."""
-    cls_run, mt_run = synthetic_run.write_cls_run(tmp_path / "cls"), synthetic_run.write_mt_run(tmp_path / "mt")
-    synthetic_data.pretend(monkeypatch, cls_run, mt_run)
-    return cls_run
-
-
-def verified(cls_run: Path) -> Result:
-    places = ["--out", cls_run.parent, "--cls-run", cls_run, "--mt-run", cls_run.parent / "mt", "--claims", CLAIMS_FILE]
-    return CliRunner().invoke(main, ["verify", *map(str, places), "--runs-only"])
-
-
-def edit(path: Path, change: Callable[[Any], object]) -> None:
-    content = json.loads(path.read_text())
-    change(content)
-    path.write_text(json.dumps(content))
-
-
-def test_a_dotted_path_leads_through_lists() -> None:
-    metrics = {"a": [{"b": 3}, 4]}
-    assert [at(metrics, path) for path in ("a.0.b", "a.1")] == [3, 4]
-    assert [at(metrics, path) for path in ("a.2", "a.-1", "a.\N{SUPERSCRIPT TWO}", "a.0.c", "a.1.b")] == [None] * 5
-
-
-@pytest.mark.parametrize(
-    "path",
-    ["nll", "brier", "ece", "calibrated.nll", "calibrated.brier", "calibrated.ece"]
-    + ["confusion.3.5", "per_class.3.recall", "per_class.9.precision", "accuracy_interval.1", "correct"],
-)
-def test_verify_finds_any_test_score_of_a_classifier_that_was_changed(path: str, cls_run: Path) -> None:
-    def change(metrics: dict[str, Any]) -> None:
-        *parents, last = [int(part) if part.isdigit() else part for part in path.split(".")]
-        values: Any = metrics["test"]
-        for part in parents:
-            values = values[part]
-        values[last] += 1 if isinstance(values[last], int) else 1e-6
-
-    edit(cls_run / "metrics.json", change)
-    result = verified(cls_run)
-    assert result.exit_code == 1 and f"for test.{path}, the predictions give" in " ".join(result.output.split())
-
-
-@pytest.mark.fault("metrics.json of another shape", "FAIL in one line, and no traceback")
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda metrics: metrics["test"].pop("nll"),
-        lambda metrics: metrics["test"].pop("per_class"),
-        lambda metrics: metrics["test"].update(confusion=[[1, 2]]),
-        lambda metrics: metrics["test"].update(nll=10**400),
-        lambda metrics: metrics["test"].update(calibrated={}),
-        lambda metrics: metrics["test"]["calibrated"].update(temperature=0),
-        lambda metrics: metrics["test"]["calibrated"].update(temperature=[0.7]),
-        lambda metrics: metrics["test"]["calibrated"].update(temperature="warm"),
-        lambda metrics: metrics.update(test=[]),
-        lambda metrics: metrics.update(test=None),
-        lambda metrics: metrics.clear(),
-    ],
-)
-def test_verify_says_in_a_line_that_metrics_have_another_shape(change: Callable[[Any], object], cls_run: Path) -> None:
-    edit(cls_run / "metrics.json", change)
-    result = verified(cls_run)
-    assert result.exit_code == 1 and isinstance(result.exception, SystemExit)
-    assert re.search(r"cls-recount  .*  FAIL  ", result.output) and "Warning" not in result.output
+@pytest.mark.parametrize("task", tasks.TASKS)
+def test_recount_imports_neither_evaluate_nor_scores(task: str) -> None:
+    for path in (PACKAGE / task / "recount.py", Path(recount.__file__)):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        found = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+        names = {alias.name for node in found for alias in node.names}
+        names |= {str(node.module) for node in found if isinstance(node, ast.ImportFrom)}
+        ours = {name for name in names if name.startswith("onepage.") and name != f"onepage.{task}.recount"}
+        assert ours <= {"onepage.data", "onepage.tasks"} and not names & {"evaluate", "scores"}

@@ -22,7 +22,7 @@ from onepage.cls.resnet import ResNet18
 from onepage.cls.train import predict
 from onepage.errors import UserError
 from onepage.files import read_json
-from onepage.runs import lookup as trained
+from onepage.runs import lookup
 from onepage.training import checkpoint, seeding
 from onepage.training.recipe import of_run
 from onepage.training.weights import digest_tensors
@@ -56,7 +56,7 @@ class Classifier:
         Raises UserError for a run that is missing, damaged, not of ResNet-18, of another version of this program, not
         evaluated, or trained again since.
         """
-        block = trained.identity(run, "cls")
+        block = lookup.identity(run, "cls")
         self.class_names, self.temperature, evaluated = _evaluated(run)
         recipe = of_run(Recipe, run, block)
         # a model trained on a GPU classifies without one too
@@ -71,7 +71,7 @@ class Classifier:
         except RuntimeError:
             raise UserError(
                 f"{run / 'model.pt'} does not fit the {len(self.class_names)} classes of metrics.json; "
-                "train it anew (make cls)"
+                "train it again (make cls)"
             ) from None
         self.model = model.to(device=self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self.size, self.precision = recipe.stages[-1].image_size, block["precision"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from onepage.errors import UserError
-from onepage.runs import lookup as trained
+from onepage.runs import lookup
 from onepage.terminal import streams
 from onepage.terminal.options import out_option
 
@@ -49,7 +49,7 @@ def classify(images: tuple[Path, ...], top: int, gradcam: Path | None, run: Path
     with streams.ending_quietly():
         from onepage.cls.classify import Classifier
 
-        run, which = trained.chosen(run, out, "cls")
+        run, which = lookup.chosen(run, out, "cls")
         classifier = Classifier(run)
         _introduce(classifier, which)
         output = streams.standard("stdout")
@@ -69,6 +69,9 @@ def classify(images: tuple[Path, ...], top: int, gradcam: Path | None, run: Path
             if gradcam is not None:
                 _draw(classifier, answer, path, gradcam)
         sys.exit(1 if refused else 0)
+
+
+COMMANDS = (classify,)
 
 
 def shown(name: object) -> str:

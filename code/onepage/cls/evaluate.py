@@ -5,6 +5,7 @@ Writes ``predictions.npz`` (labels, logits, the pictures of the grids), ``explai
 """
 
 import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +54,10 @@ def on_validation(
     return predict(model, pixels, precision).numpy(), images.train_labels[index]
 
 
-def evaluate(images: ImageSet, run: Path, say: Any = print) -> dict[str, Any]:
+def evaluate(images: ImageSet, run: Path, settings: Mapping[str, Any], say: Any = print) -> dict[str, Any]:
     """Score ``run/model.pt`` on validation and test; returns what metrics.json holds.
 
+    settings: none, as no table of the recipe is read by evaluation alone.
     Raises UserError when the weights are missing or damaged, or the data is not what the run was trained on.
     """
     stopwatch = provenance.Stopwatch()

@@ -1,4 +1,4 @@
-"""The commands that check: digests of a run, its claims recomputed, where a file comes from, results kept in git."""
+"""The commands that check: digests of a run, its claims recomputed, provenance of a file, results kept in git."""
 
 import os
 import sys
@@ -9,13 +9,17 @@ import click
 from onepage.terminal.options import begins, data_dir_option, out_option
 
 # each command imports what it needs, so that --help stays quick
+runs_argument = click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+claims_option = click.option(
+    "--claims", type=click.Path(path_type=Path, exists=True), default=Path("report/claims.toml"), show_default=True
+)
 
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("again", type=click.Path(path_type=Path), required=False)
 def digest(run: Path, again: Path | None) -> None:
-    """Print the SHA-256 of what RUN gave: weights, history, predictions, explanations, metrics.
+    """Print the SHA-256 of the results of RUN: weights, history, predictions, explanations, metrics.
 
     With AGAIN, a second run: print both, and whether they are equal to the bit; exits 1, naming what differs, when not.
     """
@@ -25,42 +29,39 @@ def digest(run: Path, again: Path | None) -> None:
 
 
 @click.command()
+@runs_argument
 @out_option
 @data_dir_option
-@click.option("--cls-run", type=click.Path(path_type=Path))
-@click.option("--mt-run", type=click.Path(path_type=Path))
-@click.option("--claims", type=click.Path(path_type=Path, exists=True), default=Path("report/claims.toml"))
+@claims_option
 @click.option(
     "--ref", type=click.Path(path_type=Path), help="Reference result (a folder of report/reference) to compare with."
 )
 @click.option("--runs-only", is_flag=True, help="Leave out pictures and page, which may be of other runs.")
 @click.option("--strict", is_flag=True, default=lambda: os.environ.get("STRICT") == "1", help="NOT CHECKED fails too.")
 def verify(
-    out: Path,
-    data_dir: Path,
-    cls_run: Path | None,
-    mt_run: Path | None,
-    claims: Path,
-    ref: Path | None,
-    runs_only: bool,
-    strict: bool,
+    runs: tuple[Path, ...], out: Path, data_dir: Path, claims: Path, ref: Path | None, runs_only: bool, strict: bool
 ) -> None:
-    """Recompute every claim from predictions and data: PASS, FAIL or NOT CHECKED; exits 1 on FAIL.
+    """Recompute every claim from the predictions of the runs and from data: PASS, FAIL or NOT CHECKED; exits 1 on FAIL.
 
-    Also: accuracy, confusion, calibration and BLEU of metrics.json are recounted; pictures and page must come from the
-    runs they name; with --ref, each score is set beside that of a reference result.
+    Give one RUN of each task; one that is not there yet is NOT CHECKED. The scores of metrics.json are recounted,
+    claimed or not; pictures and page must come from the runs they name; with --ref, each score is compared with that of
+    a reference result.
     """
+    from onepage.runs import lookup
+    from onepage.tasks import TASKS
     from onepage.verification import comparison, reference
     from onepage.verification import verify as verification
 
     if ref is not None:
         reference.load(ref)
-    runs = {"cls": cls_run, "mt": mt_run}
-    results, checks = verification.verify_all(claims, out, data_dir, cls_run, mt_run, files=not runs_only)
+    results, checks = verification.verify_all(claims, out, data_dir, runs, files=not runs_only)
     begins("Claims")
     verification.print_table([*results, *checks])
-    rows = [row for task, run in runs.items() for row in comparison.compare(task, run, ref)] if ref is not None else []
-    if rows:
+    rows = []
+    if ref is not None:
+        given = lookup.by_task(runs)
+        compared = [task for task in TASKS if task in given or (ref / task).is_dir()]
+        rows = [row for task in compared for row in comparison.compare(task, given.get(task), ref)]
         columns = ("measure", "reference", "here", "band", "result", "verdict")
         verification.print_rows(f"Beside {ref}", columns, [row.cells() for row in rows])
     sys.exit(verification.exit_code([*results, *checks, *rows], strict))
@@ -70,34 +71,36 @@ def verify(
 @click.argument("file", type=click.Path(path_type=Path))
 @out_option
 def provenance(file: Path, out: Path) -> None:
-    """Print where FILE, a picture or page as PNG or PDF, comes from; exits 1 if its run on disk has changed or is gone.
+    """Print the provenance of FILE, a picture or page as PNG or PDF; exits 1 if its run on disk has changed or is gone.
 
     It matches when the metrics of the run it names have the digest that it carries, and its bytes are those written.
     """
-    from onepage.verification import provenance as tracing
+    from onepage.verification import provenance as checked
 
-    click.echo("\n".join(tracing.explain(file, out)))
+    click.echo("\n".join(checked.explain(file, out)))
 
 
 @click.command()
 @click.argument("name")
+@runs_argument
 @out_option
 @data_dir_option
-@click.option("--cls-run", type=click.Path(path_type=Path), required=True)
-@click.option("--mt-run", type=click.Path(path_type=Path), required=True)
-@click.option("--claims", type=click.Path(path_type=Path, exists=True), default=Path("report/claims.toml"))
-def reference(name: str, out: Path, data_dir: Path, cls_run: Path, mt_run: Path, claims: Path) -> None:
-    """Keep two verified runs and their page as a reference result: report/reference/NAME, under 3 MB, for git.
+@claims_option
+def reference(name: str, runs: tuple[Path, ...], out: Path, data_dir: Path, claims: Path) -> None:
+    """Keep verified runs, one RUN of each task, and their page as a reference result: report/reference/NAME, for git.
 
-    Name it for the hardware. Verifies first, and writes nothing when anything fails.
+    Name it for the hardware. Verifies first, and writes nothing when anything fails or it is over 3 MB.
     """
     from onepage.verification import reference as references
     from onepage.verification import verify as verification
 
-    results, checks = verification.verify_all(claims, out, data_dir, cls_run, mt_run)
+    results, checks = verification.verify_all(claims, out, data_dir, runs)
     verification.print_table([*results, *checks])
-    folder, remarks = references.write(name, out, {"cls": cls_run, "mt": mt_run}, results, checks)
+    folder, remarks = references.write(name, out, runs, results, checks)
     click.echo("\n".join([*remarks, f"reference result in {folder}/; report/claims.toml may name it:"]))
     for result in results:
         if result.state == verification.PASS:
             click.echo(f"  {result.claim.id}: {references.toml(result.claim, folder)}")
+
+
+COMMANDS = (verify, reference, provenance, digest)

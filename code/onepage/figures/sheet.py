@@ -27,7 +27,7 @@ from onepage.errors import UserError
 from onepage.figures import text as texts
 from onepage.figures.style import DPI, INK, MM_PER_INCH, PT_PER_MM, SIZE_PT, WARNING
 from onepage.files import read_json, sha256_file, write_bytes, write_json
-from onepage.runs import lineage
+from onepage.runs import provenance
 
 HALF, FULL, SHEET = 45.0, 93.0, 190.0  # widths in mm: half a column, a column, the page
 HEADER = 3.6  # mm at the top for the title and the mark
@@ -132,7 +132,7 @@ class Book:
         self.generated = bool(self.metrics["generated"])
         self.digest = sha256_file(self.run / "metrics.json")
         host = read_json(self.run / "provenance.json") if (self.run / "provenance.json").is_file() else {}
-        self.origin = lineage.short_form(self.metrics, self.digest, host)
+        self.origin = provenance.short_form(self.metrics, self.digest, host)
         self.entries: list[dict[str, Any]] = []
 
     def sheet(self, width_mm: float, height_mm: float, title: str) -> Sheet:
@@ -168,7 +168,7 @@ class Book:
             ours = path.stem in old or _NUMBERED.fullmatch(path.stem)
             if path.suffix in (".png", ".pdf") and path.stem not in names and ours:
                 path.unlink()
-        manifest = {"task": self.metrics["task"], "run": lineage.label(self.metrics), "metrics_sha256": self.digest}
+        manifest = {"task": self.metrics["task"], "run": provenance.label(self.metrics), "metrics_sha256": self.digest}
         write_json(self.out / "figures.json", manifest | {"figures": self.entries})
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from onepage.runs import lookup as trained
+from onepage.runs import lookup
 from onepage.terminal import streams
 from onepage.terminal.options import out_option
 
@@ -65,7 +65,7 @@ def translate(
     with streams.ending_quietly():
         from onepage.mt import translate as translation
 
-        run, which = trained.chosen(run, out, "mt")
+        run, which = lookup.chosen(run, out, "mt")
         translator = translation.Translator(run, beam_size, length_penalty, nbest)
         _introduce(translator, which, bool(texts))
         groups: Iterator[list[bytes]] = iter([_lines(texts)])
@@ -87,6 +87,9 @@ def translate(
         if attention is not None and last is not None and last.outputs:
             _draw(translator, last, attention)
         sys.exit(1 if refused else 0)
+
+
+COMMANDS = (translate,)
 
 
 def _lines(texts: tuple[str, ...]) -> list[bytes]:

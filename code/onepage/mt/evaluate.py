@@ -5,7 +5,7 @@ Writes ``predictions.npz`` (sources, references, outputs), ``explain.npz`` (atte
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from onepage.mt.train import sizes_of
 from onepage.mt.transformer import Transformer
 from onepage.runs import history, provenance
 from onepage.training import checkpoint, seeding
-from onepage.training.recipe import as_dict, of_run
+from onepage.training.recipe import as_dict, from_values, of_run
 from onepage.training.session import common_block
 from onepage.training.weights import count_parameters, digest_tensors
 
@@ -56,11 +56,19 @@ def best(model: Transformer, sources: list[list[int]], beam_size: int, length_pe
     return [hypotheses[0].ids for hypotheses in beam(model, sources, beam_size, length_penalty, nbest=1)]
 
 
-def evaluate(data: TranslationSet, run: Path, decoding: Decoding, say: Any = print) -> dict[str, Any]:
-    """Score ``run/model.pt`` on validation and every test set, decoded as told; returns what metrics.json holds.
+def decoding_of(settings: Mapping[str, Mapping[str, Any]]) -> Decoding:
+    """How to decode, from the table ``decoding`` of ``settings``; raises UserError for a key or value that is wrong."""
+    return from_values(Decoding, dict(settings["decoding"]), "decoding")
 
-    Raises UserError when the weights are missing or damaged.
+
+def evaluate(
+    data: TranslationSet, run: Path, settings: Mapping[str, Mapping[str, Any]], say: Any = print
+) -> dict[str, Any]:
+    """Score ``run/model.pt`` on validation and every test set; returns what metrics.json holds.
+
+    settings: {"decoding": how to decode}. Raises UserError when the weights are missing or damaged.
     """
+    decoding = decoding_of(settings)
     stopwatch = provenance.Stopwatch()
     model, tokenizer, recipe, block = load(run)
     weights, _ = checkpoint.load_model(run / "model.pt")

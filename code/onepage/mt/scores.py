@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from sacrebleu.metrics import BLEU, CHRF, TER
-from sacremoses import MosesPunctNormalizer, MosesTokenizer
 
 BOOTSTRAP = 1000  # resamples; sacrebleu draws them from its own fixed seed
 LENGTH_BINS = ((1, 8), (9, 11), (12, 15), (16, 20), (21, None))  # source words
@@ -91,6 +90,8 @@ def bleu_lc_norm_tok(outputs: Sequence[str], tok_references: Sequence[str], lang
 
 def lc_norm_tok(lines: Sequence[str], language: str) -> list[str]:
     """Lines lower-cased, punctuation-normalised and Moses-tokenised as the data set's authors did."""
+    from sacremoses import MosesPunctNormalizer, MosesTokenizer
+
     normaliser, tokeniser = MosesPunctNormalizer(language), MosesTokenizer(language)
     # Moses' Perl script normalises a line with its newline on, and one of its rules takes a character after ``."``.
     normal = (normaliser.normalize(line.lower() + "\n") for line in lines)

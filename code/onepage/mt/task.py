@@ -11,7 +11,7 @@ SCORES = {"BLEU": "bleu", "chrF2": "chrf2", "BLEU lc.norm.tok": "bleu_lc_norm_to
 def measures(metrics: Mapping[str, Any]) -> dict[str, Measure]:
     """BLEU, chrF2 and, where it was measured, BLEU of lc.norm.tok text, of each test set."""
     return {
-        f"{test} {name}": Measure(part[key]["score"], tuple(part[key]["interval"]), False)
+        f"{test} {name}": Measure(part[key]["score"], tuple(part[key]["interval"]), False, f"tests.{test}.{key}.score")
         for test, part in metrics["tests"].items()
         for name, key in SCORES.items()
         if part.get(key)
@@ -30,5 +30,5 @@ TASK = Task(
     measure="bleu",
     tolerance=1e-6,  # the noise of float addition
     recounted="BLEU of each test set",
-    options=("src", "tgt"),
+    options={"src": "source language", "tgt": "target language"},
 )

@@ -18,7 +18,7 @@ from onepage.mt import evaluate, explain
 from onepage.mt.decoding import Decoding
 from onepage.mt.search import beam
 from onepage.mt.tokenizer import END, UNKNOWN
-from onepage.runs import lookup as trained
+from onepage.runs import lookup
 from onepage.training.recipe import from_values
 
 LINES_AT_ONCE = 200  # enough for full batches of like length; few enough that answers keep coming
@@ -61,7 +61,7 @@ class Translator:
         Raises UserError for a run that is missing, damaged, not of the Transformer, or of another version of this
         program, and for decoding settings out of range.
         """
-        block = trained.identity(run, "mt")
+        block = lookup.identity(run, "mt")
         asked = {"beam_size": beam_size, "length_penalty": length_penalty}
         settings = dataclasses.asdict(evaluated_with(run)) | {k: v for k, v in asked.items() if v is not None}
         if beam_size is None:

@@ -18,7 +18,7 @@ from onepage.report import facts as words
 from onepage.report import provenance as origin
 from onepage.report.headline import fill
 from onepage.report.provenance import Task
-from onepage.runs import lineage, seeds
+from onepage.runs import provenance, seeds
 from onepage.verification import claims as held
 
 # The pictures on the page, row by row: the left column, the right column. Everything else drawn goes to the Markdown.
@@ -145,7 +145,7 @@ def _assemble(
         "seeds": [_seed_table(page, task) for task in tasks if len(task.seeds) > 1],
         "commit_time": next((t.metrics["commit_time"] for t in tasks if t.metrics["commit_time"] is not None), 0),
         "subject": origin.subject(tasks),
-        "runs": {t.task: {"run": lineage.label(t.metrics), "metrics_sha256": t.metrics_digest} for t in tasks},
+        "runs": {t.task: {"run": provenance.label(t.metrics), "metrics_sha256": t.metrics_digest} for t in tasks},
     }
 
 

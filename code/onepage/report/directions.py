@@ -10,7 +10,7 @@ from typing import Any
 from onepage.errors import UserError
 from onepage.files import read_json
 from onepage.report import facts as words
-from onepage.runs import lineage
+from onepage.runs import provenance
 
 
 def table(run: Path, metrics: Mapping[str, Any], page: Mapping[str, Any]) -> list[list[str]]:
@@ -39,7 +39,7 @@ def _evaluated(run: Path, metrics: Mapping[str, Any]) -> list[Mapping[str, Any]]
         try:
             other = read_json(path)
             place = "/".join(("mt", *path.parent.parts[-3:]))
-            if other["generated"] or other["set"] != metrics["set"] or lineage.label(other) != place:
+            if other["generated"] or other["set"] != metrics["set"] or provenance.label(other) != place:
                 continue
             for name, test in other["tests"].items():
                 _row(other, name, test, {})

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from onepage.report import facts as words
-from onepage.runs import lineage
+from onepage.runs import provenance
 
 
 @dataclass(frozen=True)
@@ -136,4 +136,4 @@ def _host(task: Task) -> str:
 
 def subject(tasks: Sequence[Task]) -> str:
     """Where both runs come from, for the PDF's metadata, in the form of the pictures'."""
-    return "; ".join(lineage.short_form(task.metrics, task.metrics_digest, task.provenance) for task in tasks)
+    return "; ".join(provenance.short_form(task.metrics, task.metrics_digest, task.provenance) for task in tasks)

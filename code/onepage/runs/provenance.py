@@ -1,33 +1,44 @@
-"""Where a result comes from: commit, library versions, command, host, times, peak memory, energy.
+"""Provenance: what made a result. Commit, library versions, command, machine, times, memory; in full and in one line.
 
 What is deterministic goes into run.json and from there into metrics.json: commit, recipe, data, seed, threads,
 versions. What differs from one repetition to the next goes to provenance.json: command, host, times, memory, energy.
+The short form is one line that every picture and the page carry in their metadata: it names the run and the digest of
+the metrics shown, and tells the rest to a reader who has the file alone.
+
+Standard library only. What torch alone knows (GPU, exact version) is asked of it where it is loaded.
 """
 
 import datetime
 import json
 import os
 import platform
+import re
 import resource
 import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from onepage import tasks
 from onepage.files import read_json, write_json
 from onepage.runs import stamps
-from onepage.training.energy import EnergyMeter, counters
 
+NOT_RECORDED = "not recorded"
 PACKAGES = ("torch", "numpy", "sentencepiece", "sacrebleu", "matplotlib")
 # of /proc/cpuinfo, x86 and ARM: which processor this is, and the instructions that decide which kernels torch takes
 _CPU_FIELDS = ("vendor_id", "cpu family", "model", "stepping", "CPU implementer", "CPU part", "CPU variant")
 _INSTRUCTIONS = ["avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "amx_int8"]
 _INSTRUCTIONS += ["asimd", "asimddp", "sve", "sve2", "bf16", "i8mm"]
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+# what ``label`` gives: no part begins with a dot
+_RUN = re.compile(rf"(?:{'|'.join(map(re.escape, tasks.TASKS))})/(?!\.)[^/\0]+/(?!\.)[^/\0]+/seed\d+")
+
+
+# --- the program and this machine ------------------------------------------------------------------------------------
 
 
 def repository() -> Path:
@@ -55,6 +66,11 @@ def commit() -> dict[str, Any]:
     return {"commit": head, "commit_time": int(when) if when else None, "dirty": bool(status)}
 
 
+def _torch() -> Any:
+    """The module torch where something has imported it, else None."""
+    return sys.modules.get("torch")
+
+
 def versions() -> dict[str, str]:
     """Versions of Python and of the libraries that decide numbers."""
     found = {"python": platform.python_version()}
@@ -63,7 +79,9 @@ def versions() -> dict[str, str]:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    found["torch"] = str(torch.__version__)
+    torch = _torch()
+    if torch is not None:
+        found["torch"] = str(torch.__version__)
     return found
 
 
@@ -101,7 +119,8 @@ def cores() -> int:
 def host() -> dict[str, Any]:
     """CPU (its name, and what identifies its kind), cores, memory, GPU and system of this machine."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    torch = _torch()
+    gpu = torch.cuda.get_device_name() if torch is not None and torch.cuda.is_available() else None
     return {
         "cpu": cpu_model(),
         "cpu_id": cpu_id(),
@@ -120,7 +139,17 @@ def peak_memory_bytes() -> int:
 
 def peak_gpu_memory_bytes() -> int | None:
     """Peak memory that this process held on its GPU so far; None where it used none."""
-    return torch.cuda.max_memory_allocated() if torch.cuda.is_initialized() else None
+    torch = _torch()
+    return torch.cuda.max_memory_allocated() if torch is not None and torch.cuda.is_initialized() else None
+
+
+def gpu_uuid() -> str | None:
+    """What identifies the GPU in use, as its driver writes it (``GPU-...``); None where torch does not say."""
+    torch = _torch()
+    if torch is None or not torch.cuda.is_available():
+        return None
+    uuid = getattr(torch.cuda.get_device_properties(torch.cuda.current_device()), "uuid", None)
+    return f"GPU-{uuid}" if uuid else None
 
 
 def now() -> str:
@@ -143,12 +172,7 @@ def _shortened(argument: str) -> str:
     return str(path.relative_to(repository())) if path.is_relative_to(repository()) else f".../{path.name}"
 
 
-def energy_meter(device: str) -> EnergyMeter:
-    """A meter, started, of the processors that ``device`` ("cpu" or "cuda") makes work."""
-    uuid = None
-    if device == "cuda":
-        uuid = getattr(torch.cuda.get_device_properties(torch.cuda.current_device()), "uuid", None)
-    return EnergyMeter(counters(f"GPU-{uuid}" if uuid else None))
+# --- provenance.json -------------------------------------------------------------------------------------------------
 
 
 class Stopwatch:
@@ -168,7 +192,7 @@ class Stopwatch:
             "peak_memory_bytes": peak_memory_bytes(),
             "peak_gpu_memory_bytes": peak_gpu_memory_bytes(),
             "command": command(),
-            "program": stamps.digest_files(stamps.files_of(f"{stage}-{task}")),
+            "program": stamps.program(stage, task),
         }
         record(run, stage, values)
 
@@ -190,3 +214,57 @@ def record(run: Path, stage: str, values: dict[str, Any]) -> None:
         values = values | {"host": here}
     content[stage] = values
     write_json(path, content)
+
+
+# --- the short form --------------------------------------------------------------------------------------------------
+
+
+def label(metrics: Mapping[str, Any]) -> str:
+    """The run as its path under runs/ names it: ``mt/multi30k-en-de/quick/seed0``."""
+    return f"{metrics['task']}/{tasks.of(metrics).folder(metrics)}/{metrics['profile']}/seed{metrics['seed']}"
+
+
+def processor(metrics: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:
+    """The model of the GPU or CPU that trained, as provenance.json has it."""
+    host = provenance.get("host") or {}
+    name = host.get("gpu") if metrics["device"] != "cpu" and host.get("gpu") else host.get("cpu")
+    return str(name or NOT_RECORDED)
+
+
+def short_form(metrics: Mapping[str, Any], digest: str, provenance: Mapping[str, Any]) -> str:
+    """One line of fields ``name value`` with "; " between them.
+
+    ``digest`` is the SHA-256 of metrics.json; it stands in full, recipe and data with their first twelve digits.
+    """
+    versions = ", ".join(f"{name} {version}" for name, version in sorted(metrics["versions"].items()))
+    fields = [
+        f"run {label(metrics)}",
+        f"commit {metrics['commit'] or 'unknown'}{' (with local changes)' if metrics['dirty'] else ''}",
+        f"recipe {metrics['recipe_hash'][:12]}",
+        f"data {metrics['data_digest'][:12]}",
+        f"seed {metrics['seed']}",
+        f"metrics {digest}",
+        f"hardware {processor(metrics, provenance).replace(';', ',')}",
+        f"arithmetic {metrics['device']} {metrics['precision']} {metrics['threads']} threads"
+        + (f" {metrics['processes']} processes" if metrics.get("processes") else ""),
+        f"versions {versions}",
+    ]
+    return "; ".join(fields + (["generated data"] if metrics["generated"] else []))
+
+
+def parse(text: str) -> list[dict[str, str]]:
+    """The fields of each short form in ``text``, {name: value}; [] where there is none.
+
+    A page holds one for each task, joined by "; ": each begins with its field ``run``. One whose run or digest does not
+    have the form of ours is none: a name out of a file becomes a path below runs/, and must not lead elsewhere.
+    """
+    found: list[dict[str, str]] = []
+    for field in text.split("; "):
+        name, _, value = field.partition(" ")
+        if name == "run":
+            found.append({})
+        if found:
+            found[-1][name] = value
+    return [
+        fields for fields in found if _RUN.fullmatch(fields["run"]) and _DIGEST.fullmatch(fields.get("metrics", ""))
+    ]

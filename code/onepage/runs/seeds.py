@@ -2,20 +2,21 @@
 
 Seeds are comparable when everything but the seed is the same: recipe, decoding settings, data, device, precision,
 threads, libraries, and the code that trained and that evaluated. ``write`` puts them into seeds.json beside the run
-folders, for pictures and page; ``verification.reference`` keeps the same rows, and ``verification.comparison`` makes
-its bands of them. Standard library only.
+folders, for pictures and page; reference results keep the same rows, and their bands rest on them. Standard library
+only.
 """
 
 import re
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from onepage import tasks
 from onepage.errors import UserError
 from onepage.files import read_json, sha256_file, write_json
 from onepage.runs import history
+from onepage.tasks import Measure
 
 NAME = "seeds.json"
 _FOLDER = re.compile(r"seed\d+")
@@ -23,8 +24,6 @@ _FOLDER = re.compile(r"seed\d+")
 _SAME = {
     "task": "task",
     "set": "set",
-    "src": "source language",
-    "tgt": "target language",
     "recipe": "recipe",
     "decoding": "decoding settings",
     "data_digest": "data",
@@ -38,45 +37,14 @@ _SAME = {
 }
 
 
-@dataclass(frozen=True)
-class Measure:
-    """A score of a run: its value, its 95 % interval over test examples, and how it is shown."""
-
-    value: float
-    interval: tuple[float, float]
-    percent: bool
-
-    def show(self, value: float) -> str:
-        """``value`` in the measure's unit, four digits."""
-        return f"{100 * value:.2f} %" if self.percent else f"{value:.2f}"
-
-
 def measures(metrics: Mapping[str, Any]) -> dict[str, Measure]:
-    """The scores that are compared and averaged, by name; each has an interval in metrics.json. The headline is first.
-
-    Accuracies are shares of 1, BLEU and chrF2 go to 100.
-    """
-    found: dict[str, Measure] = {}
-    if metrics["task"] == "cls":
-        test = metrics["test"]
-        parts = {"test accuracy": test, "test accuracy with mirror image": test["tta"]}
-        if "tta_shifts" in test:  # results of an earlier version lack it
-            parts["test accuracy with mirror image and shifts"] = test["tta_shifts"]
-        for name, part in parts.items():
-            low, high = part["accuracy_interval"]
-            found[name] = Measure(part["accuracy"], (low, high), True)
-        return found
-    for test, part in metrics["tests"].items():
-        for name, key in (("BLEU", "bleu"), ("chrF2", "chrf2"), ("BLEU lc.norm.tok", "bleu_lc_norm_tok")):
-            if part.get(key):
-                low, high = part[key]["interval"]
-                found[f"{test} {name}"] = Measure(part[key]["score"], (low, high), False)
-    return found
+    """The scores that are compared and averaged, by name, the headline first; each has an interval in metrics.json."""
+    return tasks.of(metrics).measures(metrics)
 
 
 def headline(metrics: Mapping[str, Any]) -> str:
     """The name, among ``measures``, of the score that the page shows large."""
-    return "test accuracy" if metrics["task"] == "cls" else f"{metrics['headline']} BLEU"
+    return tasks.of(metrics).headline(metrics)
 
 
 def beside(run: Path) -> tuple[list[dict[str, Any]], list[str]]:
@@ -125,7 +93,7 @@ def _difference(run: Path, own: Mapping[str, Any], other: Path, metrics: Any) ->
     """Why two evaluated runs are not two seeds of the same experiment; "" where they are."""
     if not isinstance(metrics, Mapping):
         return "cannot be read"
-    for key, name in _SAME.items():
+    for key, name in {**_SAME, **tasks.of(own).options}.items():
         if metrics.get(key) != own.get(key):
             return f"other {name}"
     if other.name != f"seed{metrics.get('seed')}":

@@ -1,72 +1,44 @@
-"""Energy of a training, where the machine tells it: the counters of RAPL (CPU) and of NVML (GPU), by difference.
+"""Energy of a training on a GPU, where NVML tells it: its counter by difference.
 
-RAPL: /sys/class/powercap/intel-rapl:N (AMD's processors are listed there too), the zones ``package-N`` and, beside
-them, ``dram``; the zones core and uncore are part of a package, psys and intel-rapl-mmio count the same energy again.
-NVML: nvmlDeviceGetTotalEnergyConsumption of the driver's own library, so that no package is needed. Both count all that
-runs on that processor, not this process alone. Counters that are absent, or kept from this user (energy_uj is root's on
-most systems), are left out: what is not told is not estimated.
+nvmlDeviceGetTotalEnergyConsumption of the driver's own library, so that no package is needed. It counts all that runs
+on that GPU, not this process alone. Where it cannot be read, nothing is recorded: what is not told is not estimated.
 """
 
-import contextlib
 import ctypes
-import re
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-POWERCAP = Path("/sys/class/powercap")
-EVERY_SECONDS = 10.0  # a RAPL counter wraps after minutes at the least: it must be read more often than that
+from onepage.runs import provenance
 
-
-@dataclass(frozen=True)
-class Counter:
-    """A counter of energy; ``read`` gives microjoules, or raises OSError or ValueError where it cannot be read."""
-
-    name: str
-    read: Callable[[], int]
-    wraps_at: int | None  # microjoules; None: it does not wrap
+NAME = "NVML"  # of the counter, in provenance.json
 
 
 class EnergyMeter:
-    """Adds up what the counters count from when this is made on; to be sampled every few seconds."""
+    """Energy since this was made; ``read`` gives millijoules, or raises OSError; None: there is no counter."""
 
-    def __init__(self, counters: list[Counter]) -> None:
-        self._counters = {counter.name: counter for counter in counters}
-        self._last: dict[str, int] = {}
-        self._total: dict[str, int] = {}
-        for name, counter in list(self._counters.items()):
-            with contextlib.suppress(OSError, ValueError):
-                self._last[name] = counter.read()
-                self._total[name] = 0
-        self._sampled = time.monotonic()
+    def __init__(self, read: Callable[[], int] | None) -> None:
+        self._read = read
+        self._start = self._now()
 
-    def sample(self, every: float = EVERY_SECONDS) -> None:
-        """Read the counters, unless they were read less than ``every`` seconds ago."""
-        if not self._total or time.monotonic() - self._sampled < every:
-            return
-        self._sampled = time.monotonic()
-        for name in list(self._total):
-            counter = self._counters[name]
-            try:
-                value = counter.read()
-            except (OSError, ValueError):
-                del self._total[name]  # a sum over part of the time would pass for one over all of it
-                continue
-            step = value - self._last[name]
-            if step < 0:
-                if counter.wraps_at is None:  # set back, by a driver that was loaded anew
-                    del self._total[name]
-                    continue
-                step += counter.wraps_at
-            self._total[name] += step
-            self._last[name] = value
+    def _now(self) -> int | None:
+        try:
+            return None if self._read is None else self._read()
+        except OSError:
+            return None
 
     def joules(self) -> dict[str, float]:
         """Joules since the start, by counter; {} where the machine tells none."""
-        self.sample(every=0.0)
-        return {name: total / 1e6 for name, total in sorted(self._total.items())}
+        now = self._now()
+        # a counter below its start was set back, by a driver that was loaded again
+        if now is None or self._start is None or now < self._start:
+            return {}
+        return {NAME: (now - self._start) / 1000}
+
+
+def meter(device: str) -> EnergyMeter:
+    """A meter, started, of the GPU in use where ``device`` is "cuda"; one that tells nothing for "cpu"."""
+    uuid = provenance.gpu_uuid() if device == "cuda" else None
+    return EnergyMeter(nvml(uuid) if uuid else None)
 
 
 def add(before: dict[str, float], now: dict[str, float], sessions_before: int) -> dict[str, float]:
@@ -76,34 +48,8 @@ def add(before: dict[str, float], now: dict[str, float], sessions_before: int) -
     return {name: before[name] + joules for name, joules in now.items() if name in before}
 
 
-def counters(gpu_uuid: str | None = None, powercap: Path = POWERCAP) -> list[Counter]:
-    """The counters of this machine's processors and, for a GPU in use, of the one with this UUID."""
-    return rapl(powercap) + (nvml(gpu_uuid) if gpu_uuid else [])
-
-
-def rapl(powercap: Path = POWERCAP) -> list[Counter]:
-    """Package and memory zones below ``powercap``."""
-    found = []
-    for zone in sorted(powercap.glob("intel-rapl:*")):
-        try:
-            name = (zone / "name").read_text(encoding="ascii").strip()
-            wraps_at = int((zone / "max_energy_range_uj").read_text(encoding="ascii"))
-        except (OSError, ValueError):
-            continue
-        package = re.fullmatch(r"intel-rapl:(\d+)(:\d+)?", zone.name)
-        if package and name.startswith("package") and not package[2]:
-            found.append(Counter(f"RAPL {name}", _reader(zone / "energy_uj"), wraps_at))
-        elif package and name == "dram" and package[2]:
-            found.append(Counter(f"RAPL dram-{package[1]}", _reader(zone / "energy_uj"), wraps_at))
-    return found
-
-
-def _reader(path: Path) -> Callable[[], int]:
-    return lambda: int(path.read_text(encoding="ascii"))
-
-
-def nvml(uuid: str, library: Any = None) -> list[Counter]:
-    """The energy counter of the GPU with this UUID (``GPU-...``); [] without NVIDIA's driver or the counter.
+def nvml(uuid: str, library: Any = None) -> Callable[[], int] | None:
+    """What reads the counter, in millijoules, of the GPU with this UUID; None without NVIDIA's driver.
 
     ``library`` stands in for libnvidia-ml in tests.
     """
@@ -111,15 +57,15 @@ def nvml(uuid: str, library: Any = None) -> list[Counter]:
         library = library or ctypes.CDLL("libnvidia-ml.so.1")
         handle = ctypes.c_void_p()
         if library.nvmlInit_v2() or library.nvmlDeviceGetHandleByUUID(uuid.encode(), ctypes.byref(handle)):
-            return []
+            return None
     except (OSError, AttributeError):  # no driver, or one without these functions
-        return []
+        return None
 
     def read() -> int:
         millijoules = ctypes.c_ulonglong()
         status = library.nvmlDeviceGetTotalEnergyConsumption(handle, ctypes.byref(millijoules))
         if status:
             raise OSError(f"NVML status {status}")
-        return millijoules.value * 1000
+        return millijoules.value
 
-    return [Counter("NVML", read, None)]
+    return read

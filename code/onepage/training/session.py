@@ -97,7 +97,7 @@ class Session:
         if self.ranks.is_main:
             self.run.mkdir(parents=True, exist_ok=True)
         if self.world == 1:  # of several, this one's counters would tell a part
-            self._meter = provenance.energy_meter(self.block["device"])
+            self._meter = energy.meter(self.block["device"])
         self._clock = self._saved = time.monotonic()
         return self
 
@@ -207,8 +207,6 @@ class Session:
 
     def due(self, epoch_ended: bool = False) -> bool:
         """Whether a checkpoint should be written now: an epoch ended, a minute has passed, or a signal asks to stop."""
-        if self._meter is not None:
-            self._meter.sample()  # asked after every update: often enough that no counter wraps twice
         if not self.ranks.is_main:
             return self._stop is not None
         age = time.monotonic() - self._saved

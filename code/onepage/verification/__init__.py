@@ -1,1 +1,1 @@
-"""What is claimed, recounted, traced, compared and kept: whether a result holds, and where it comes from."""
+"""Claims, recounts, provenance and comparisons: whether a result holds, and what made it."""

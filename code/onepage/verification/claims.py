@@ -7,15 +7,14 @@ library only.
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from onepage import tasks
 from onepage.errors import UserError
 
-GENERATED_SETS = ("toy-images", "toy-translation")
 PASS, FAIL, NOT_CHECKED = "PASS", "FAIL", "NOT CHECKED"
-MEASURES = {"cls": "accuracy", "mt": "bleu"}
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Claim:
-    """One line of claims.toml: on ``set`` (and src-tgt), the number at ``metric`` in metrics.json is >= ``minimum``."""
+    """A table of claims.toml: on ``set`` (and ``options``), metrics.json has a number >= ``minimum`` at ``metric``."""
 
     id: str
     text: str
@@ -41,17 +40,15 @@ class Claim:
     set: str
     metric: str
     minimum: float
-    measure: str  # "accuracy" (a share, 0 to 1) or "bleu" (0 to 100)
+    measure: str  # as the task's record calls it
     recomputed_from: str
-    src: str = ""
-    tgt: str = ""
-    test: str = ""  # the test set scored, for BLEU
+    options: Mapping[str, str] = field(default_factory=dict)  # of the task that it speaks of: src and tgt
     reference: Reference | None = None
 
     def show(self, value: float) -> str:
         """``value`` in the measure's own unit, cut and not rounded: 79.996 % must not read as 80.00 %."""
-        digits = f"{value * 100:.6f}" if self.measure == "accuracy" else f"{value:.6f}"
-        return digits[:-4] + (" %" if self.measure == "accuracy" else "")
+        percent = tasks.get(self.task).percent
+        return f"{100 * value if percent else value:.6f}"[:-4] + (" %" if percent else "")
 
 
 @dataclass(frozen=True)
@@ -101,6 +98,9 @@ def load_claims(path: Path, kind: str = "claim") -> list[Claim]:
 def _claim(row: Mapping[str, Any]) -> Claim:
     """A claim of its table, with the table ``reference`` inside it where there is one."""
     values = dict(row)
+    if values.get("task") in tasks.TASKS:
+        options = tasks.get(values["task"]).options
+        values["options"] = {key: str(values.pop(key)) for key in options if key in values}
     if "reference" in values:
         values["reference"] = Reference(**values["reference"])
     return Claim(**values)
@@ -108,7 +108,7 @@ def _claim(row: Mapping[str, Any]) -> Claim:
 
 def _problem(claim: Claim) -> str:
     """What is wrong with a claim's values, or ""."""
-    if MEASURES.get(claim.task) != claim.measure:
+    if claim.task not in tasks.TASKS or tasks.get(claim.task).measure != claim.measure:
         return f"no measure {claim.measure!r} for task {claim.task!r}"
     if not is_number(claim.minimum):
         return f"minimum must be a number, not {claim.minimum!r}"
@@ -145,14 +145,13 @@ def status(claim: Claim, metrics: Mapping[str, Any] | None) -> Result:
     """The state of a claim from metrics.json alone, without recomputing: what the page shows."""
     if metrics is None:
         return Result(claim, NOT_CHECKED, None, f"not run: make {claim.task}")
-    set_name = str(metrics["set"])
-    if set_name != claim.set or bool(metrics["generated"]) != (claim.set in GENERATED_SETS):
+    set_name, generated_set = str(metrics["set"]), tasks.get(claim.task).generated_set
+    if set_name != claim.set or bool(metrics["generated"]) != (claim.set == generated_set):
         what = "generated data" if metrics["generated"] else "another set"
         return Result(claim, NOT_CHECKED, None, f"trained on {what} ({set_name}); the claim speaks of {claim.set}")
-    for key in ("src", "tgt"):
-        if getattr(claim, key) and metrics.get(key) != getattr(claim, key):
-            pair = f"{metrics.get('src')}-{metrics.get('tgt')}"
-            return Result(claim, NOT_CHECKED, None, f"trained on {pair}; the claim speaks of {claim.src}-{claim.tgt}")
+    if any(metrics.get(key) != wanted for key, wanted in claim.options.items()):
+        trained, wanted = ("-".join(str(of.get(key)) for key in claim.options) for of in (metrics, claim.options))
+        return Result(claim, NOT_CHECKED, None, f"trained on {trained}; the claim speaks of {wanted}")
     value = at(metrics, claim.metric)
     if not is_number(value):
         return Result(claim, FAIL, None, f"metrics.json has no number at {claim.metric}")

@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from onepage import tasks
 from onepage.errors import UserError
 from onepage.files import read_json
-from onepage.runs.seeds import Measure, measures
+from onepage.runs.seeds import measures
+from onepage.tasks import Measure
 from onepage.training.recipe import difference
-from onepage.verification.claims import FAIL, NOT_CHECKED, PASS, Claim, Reference, at, is_number
+from onepage.verification.claims import FAIL, NOT_CHECKED, PASS, Claim, Reference, is_number
 
 # 97.5 % quantiles of Student's t by degrees of freedom; beyond the table its last, which is a little too wide
 STUDENT = {2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262, 10: 2.228}
@@ -68,7 +70,7 @@ def fingerprint(metrics: Mapping[str, Any], provenance: Mapping[str, Any]) -> st
 
 def obstacle(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
     """Why two runs cannot be compared, or "": another set or language pair, other data, another recipe or search."""
-    for key, name in (("task", "task"), ("set", "set"), ("src", "source language"), ("tgt", "target language")):
+    for key, name in {"task": "task", "set": "set", **tasks.of(theirs).options}.items():
         if mine.get(key) != theirs.get(key):
             return f"other {name} ({theirs.get(key)} there, {mine.get(key)} here)"
     if mine["data_digest"] != theirs["data_digest"]:
@@ -137,6 +139,8 @@ def beside_reference(claim: Claim, reference: Reference, value: float, run: Path
 def compare(task: str, run: Path | None, reference: Path) -> list[Row]:
     """A row for each score of a task; ``reference`` is a folder of report/reference, already found to be whole."""
     folder = reference / task
+    if not folder.is_dir():
+        return [Row(task, "", "", "", f"not compared: {reference.name} holds no run of {task}", NOT_CHECKED)]
     theirs = read_json(folder / "metrics.json")
     if run is None or not (run / "metrics.json").is_file():
         return [Row(task, "", "", "", f"not compared: not run: make {task}", NOT_CHECKED)]
@@ -191,9 +195,8 @@ def _within(
 
 def claimed(claim: Claim, metrics: Mapping[str, Any], seeds: Sequence[Mapping[str, Any]]) -> tuple[float, list[float]]:
     """(value, [low, high]) that a claim's table ``reference`` holds of a reference result with these metrics."""
-    value = at(metrics, claim.metric)
     for name, measure in measures(metrics).items():
-        if name == ("test accuracy" if claim.measure == "accuracy" else f"{claim.test} BLEU"):
+        if measure.path == claim.metric:
             low, high, _ = band(name, measure, seeds)
-            return float(value), [low, high]
+            return float(measure.value), [low, high]
     raise UserError(f"claim {claim.id}: {claim.metric} is no score that reference results are compared by")

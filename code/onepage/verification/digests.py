@@ -1,4 +1,4 @@
-"""What a run gave, hashed, and whether two runs agree to the bit.
+"""Digests of the results of a run, and whether two runs agree to the bit.
 
 Content is hashed, not files: archives carry names and times of their own. A tensor or an array is its name, type, shape
 and bytes. What a repetition may change is left out: seconds of training, and the commit the run was started at.
@@ -17,6 +17,7 @@ from torch import Tensor
 from onepage.errors import UserError
 from onepage.files import read_json
 from onepage.runs import history
+from onepage.tasks import TASKS
 from onepage.training import checkpoint
 from onepage.training.weights import digest_tensors
 
@@ -42,7 +43,8 @@ def results(run: Path) -> dict[str, dict[str, Any]]:
             "metrics": _flat({key: value for key, value in metrics.items() if key not in APART}),
         }
     except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        raise UserError(f"{run} is not a whole run ({error}); train and evaluate it again: make cls mt") from None
+        again = f"make {' '.join(TASKS)}"
+        raise UserError(f"{run} is not a whole run ({error}); train and evaluate it again: {again}") from None
 
 
 def digests(found: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from onepage.errors import UserError
 from onepage.files import write_with
+from onepage.tasks import TASKS
 
 FOLDER = "pictures"
 DPI = 150
@@ -47,7 +48,7 @@ def reduce(source: Path, target: Path) -> None:
             size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
             small = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
     except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{source} is damaged ({error}); draw it again: make cls mt report") from None
+        raise UserError(f"{source} is damaged ({error}); draw it again: make {' '.join(TASKS)} report") from None
     about = PngInfo()
     for key, text in texts.items():
         about.add_itxt(key, text)

@@ -1,4 +1,4 @@
-"""From a picture or the page back to the run: what its metadata says, and whether that run on disk still says the same.
+"""Provenance of pictures and page checked: the run that their metadata names, and whether it is still the same on disk.
 
 A file matches when the metrics.json of the run it names has the digest that the file carries, and when the list written
 with it (figures.json, report.json, manifest.json) has the digest of its bytes. Files are read by pillow and pypdf; no
@@ -14,13 +14,16 @@ from typing import Any
 
 from onepage.errors import UserError
 from onepage.files import read_json, sha256_file
-from onepage.runs import lineage
+from onepage.runs import provenance
+from onepage.tasks import TASKS
 from onepage.verification.claims import FAIL, PASS, Check
 
+PAGE = "the page in report comes from the runs it names"
+PAGE_IMAGE = "page.png"  # of the page, beside it: it carries no short form
 PNG, PDF = b"\x89PNG\r\n\x1a\n", b"%PDF-"
 
 
-def read_origin(path: Path) -> list[dict[str, str]]:
+def read(path: Path) -> list[dict[str, str]]:
     """The short forms that a PNG or PDF carries: one for a picture, one a task for the page; [] for none.
 
     Raises UserError for a file that is missing, neither PNG nor PDF, or damaged.
@@ -31,17 +34,17 @@ def read_origin(path: Path) -> list[dict[str, str]]:
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}); give a picture or page of this program") from None
     if head.startswith(PNG):
-        read = _png
+        text_of = _png
     elif PDF in head:
-        read = _pdf
+        text_of = _pdf
     else:
         raise UserError(f"{path} is neither PNG nor PDF; give a picture or page of this program")
     try:
-        text = read(path)
+        text = text_of(path)
     except Exception as error:  # both libraries raise many kinds for a damaged file
         first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{path} is damaged ({first:.80}); draw it again: make cls mt report") from None
-    return lineage.parse(text)
+        raise UserError(f"{path} is damaged ({first:.80}); draw it again: make {' '.join(TASKS)} report") from None
+    return provenance.parse(text)
 
 
 def _png(path: Path) -> str:
@@ -58,16 +61,16 @@ def _pdf(path: Path) -> str:
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # what it mends on the way is no message for the user
     about: Mapping[str, Any] = pypdf.PdfReader(path).metadata or {}
     texts = [str(about.get(key) or "") for key in ("/Keywords", "/Subject")]  # pictures, the page
-    return next((text for text in texts if lineage.parse(text)), "")
+    return next((text for text in texts if provenance.parse(text)), "")
 
 
-def mismatches(path: Path, origin: Sequence[Mapping[str, str]], out: Path, runs: Sequence[Path] = ()) -> list[str]:
+def mismatches(path: Path, forms: Sequence[Mapping[str, str]], out: Path, runs: Sequence[Path] = ()) -> list[str]:
     """What stands against ``path`` coming from the runs it names; [] where it does.
 
     A run is looked for among ``runs``, below ``out``/runs, and beside the file (a reference result).
     """
     found = []
-    for fields in origin:
+    for fields in forms:
         name, digest = fields["run"], fields["metrics"]
         places = [*runs, out / "runs" / name, path.parent / name.partition("/")[0]]
         digests = [sha256_file(place / "metrics.json") for place in places if _label(place) == name]
@@ -84,7 +87,7 @@ def mismatches(path: Path, origin: Sequence[Mapping[str, str]], out: Path, runs:
 def _label(run: Path) -> str:
     """The run's path under runs/ by its metrics.json; "" for one that is missing or not of this program."""
     try:
-        return lineage.label(read_json(run / "metrics.json"))
+        return provenance.label(read_json(run / "metrics.json"))
     except (UserError, KeyError, TypeError):
         return ""
 
@@ -110,17 +113,17 @@ def explain(path: Path, out: Path) -> list[str]:
 
     Raises UserError, after printing the short form, for a file that does not match its run on disk.
     """
-    origin = read_origin(path)
-    if not origin:
+    forms = read(path)
+    if not forms:
         raise UserError(f"{path} does not say where it comes from: it is no picture or page of this program")
     lines = [str(path), *_set_by(path)]
-    for fields in origin:
+    for fields in forms:
         lines += [f"  {name:<10} {value}" for name, value in fields.items()]
-    wrong = mismatches(path, origin, out)
+    wrong = mismatches(path, forms, out)
     if wrong:
         print("\n".join(lines))
         raise UserError(f"{path} does not match the run on disk: {'; '.join(wrong)}")
-    return [*lines, f"matches {' and '.join(fields['run'] for fields in origin)} on disk"]
+    return [*lines, f"matches {' and '.join(fields['run'] for fields in forms)} on disk"]
 
 
 def _set_by(path: Path) -> list[str]:
@@ -134,25 +137,24 @@ def _set_by(path: Path) -> list[str]:
     return [f"  {'page':<10} {keywords}"] if re.fullmatch(r"engine \w+, paper \w+", keywords) else []
 
 
-def check_files(out: Path, runs: Sequence[Path | None]) -> list[Check]:
+def check_files(out: Path, runs: Sequence[Path]) -> list[Check]:
     """A row for the pictures of each task and one for the page, where they are there at all.
 
     A picture of somebody else's in these folders, which names no run, is left alone.
     """
-    out, given = Path(out), [run for run in runs if run is not None]
-    rows = []
-    for name, folder, what, remedy in (
-        ("cls-figures", "figures/cls", "the pictures in figures/cls come from the run they name", "make cls"),
-        ("mt-figures", "figures/mt", "the pictures in figures/mt come from the run they name", "make mt"),
-        ("page", "report", "the page in report comes from the runs it names", "make report"),
-    ):
+    out, rows = Path(out), []
+    places = [
+        (f"{task}-figures", f"figures/{task}", f"the pictures in figures/{task} come from the run they name", task)
+        for task in TASKS
+    ]
+    for name, folder, what, goal in [*places, ("page", "report", PAGE, "report")]:
         try:
-            seen, wrong = _faults(out / folder, out, given)
+            seen, wrong = _faults(out / folder, out, runs)
         except UserError as error:
             seen, wrong = 0, [str(error)]
         if wrong:
             more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-            rows.append(Check(name, what, FAIL, f"{wrong[0]}{more}; run: {remedy}"))
+            rows.append(Check(name, what, FAIL, f"{wrong[0]}{more}; run: make {goal}"))
         elif seen:
             rows.append(Check(name, what, PASS, f"{seen} files, by metadata and digest"))
     return rows
@@ -165,19 +167,19 @@ def _faults(folder: Path, out: Path, runs: Sequence[Path]) -> tuple[int, list[st
     seen, wrong = 0, []
     for name in sorted(there | names.keys()):
         path = folder / name
-        origin: list[dict[str, str]] = []
+        forms: list[dict[str, str]] = []
         if not path.is_file():
             faults = ["is missing"]
         elif name in names:
-            drawn = path.suffix in (".png", ".pdf")
-            origin = read_origin(path) if drawn else []
-            faults = ["names no run"] if drawn and not origin else mismatches(path, origin, out, runs)
+            drawn = path.suffix in (".png", ".pdf") and name != PAGE_IMAGE
+            forms = read(path) if drawn else []
+            faults = ["names no run"] if drawn and not forms else mismatches(path, forms, out, runs)
         else:
             with contextlib.suppress(UserError):  # what is not ours may be damaged
-                origin = read_origin(path)
-            if not origin:
+                forms = read(path)
+            if not forms:
                 continue
-            faults = mismatches(path, origin, out, runs)
+            faults = mismatches(path, forms, out, runs)
         seen += 1
         wrong += [f"{path.relative_to(out)}: {fault}" for fault in faults]
     return seen, wrong

@@ -1,28 +1,25 @@
-"""Reference results: a verified pair of runs and its page, small enough for git, in ``report/reference/<name>``.
+"""Reference results: verified runs, one of each task, and their page, in ``report/reference/<name>``, small, for git.
 
 Written whole, aside, and then moved into place; never edited by hand: manifest.json lists the digest of every file, and
 ``problems`` finds whatever does not agree with it, with the metrics, or with report/claims.toml. Weights and
 predictions stay out; pictures are kept as the Markdown page shows them, at the resolution of a screen.
 """
 
-import contextlib
 import json
 import re
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from onepage.errors import UserError
-from onepage.files import read_json, sha256_file, write_bytes, write_json, write_text
-from onepage.report import ablations
-from onepage.report.pdf import typst_image
-from onepage.runs import lineage, seeds
+from onepage.files import read_json, sha256_file, write_json, write_text
+from onepage.runs import lookup, provenance, seeds
+from onepage.tasks import TASKS
 from onepage.verification import comparison, pictures
 from onepage.verification.claims import FAIL, PASS, Claim, Result, at, is_number
-from onepage.verification.provenance import mismatches, read_origin
+from onepage.verification.provenance import PAGE_IMAGE, mismatches, read
 
 FORM = 1  # of the folder; raised when what it holds changes
 MAX_BYTES = 3_000_000  # of the whole folder
@@ -31,11 +28,11 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def write(
-    name: str, out: Path, runs: Mapping[str, Path], results: Sequence[Result], checks: Sequence[Any]
+    name: str, out: Path, given: Sequence[Path], results: Sequence[Result], checks: Sequence[Any]
 ) -> tuple[Path, list[str]]:
     """Write ``out``/report/reference/``name`` from the page and the runs that are there; returns it and remarks on it.
 
-    runs: {task: run folder}. results, checks: what ``verify`` found of these runs, all of which must not fail.
+    given: run folders. results, checks: what ``verify`` found of these runs, all of which must not fail.
     An older result of that name is replaced. Raises UserError, and leaves everything as it was, for a bad name, runs
     or a page that do not verify, and a result over 3 MB.
     """
@@ -45,7 +42,7 @@ def write(
     failed += [check.id for check in checks if check.state == FAIL]
     if failed:
         raise UserError(f"no reference result is written, since {', '.join(failed)} failed; see: make verify")
-    page = out / "report"
+    page, runs = out / "report", lookup.by_task(given)
     _is_of(page / "report.pdf", out, runs)
     remarks = [f"{result.claim.id}: {result.state}: {result.reason}" for result in results if result.state != PASS]
     target = out / "report" / "reference" / name
@@ -59,15 +56,15 @@ def write(
         for task, run in runs.items():
             remarks += _copy_run(task, run, folder / task)
         shutil.copyfile(page / "report.pdf", folder / "report.pdf")
-        image = page_image(page)
-        if image is None:
-            remarks.append("page.png is left out: neither pdftoppm nor typst gave a picture of the page")
+        image = page / PAGE_IMAGE
+        if image.is_file():
+            shutil.copyfile(image, folder / PAGE_IMAGE)
         else:
-            write_bytes(folder / "page.png", image)
+            remarks.append(f"{PAGE_IMAGE} is left out: neither pdftoppm nor typst gave a picture of the page")
         text = pictures.keep((page / "report.md").read_text(encoding="utf-8"), page, folder)
-        write_text(folder / "report.md", _headed(text, name, image is not None))
+        write_text(folder / "report.md", _headed(text, name, image.is_file()))
         write_json(folder / "claims.json", [_claim_row(result) for result in results])
-        _write_manifest(name, folder, read_json(page / "report.json").get("engine"))
+        _write_manifest(name, folder, list(runs), read_json(page / "report.json").get("engine"))
         wrong = problems(folder, [])
         if wrong:
             raise UserError(f"{name}: {wrong[0]}; nothing was written")
@@ -83,7 +80,7 @@ def _is_of(pdf: Path, out: Path, runs: Mapping[str, Path]) -> None:
     """Raise UserError unless the page is there and shows exactly these runs."""
     if not pdf.is_file():
         raise UserError(f"{pdf} is missing; run: make report")
-    shown = {fields["metrics"] for fields in read_origin(pdf)}
+    shown = {fields["metrics"] for fields in read(pdf)}
     if shown != {sha256_file(run / "metrics.json") for run in runs.values()} or mismatches(pdf, [], out):
         raise UserError(f"{pdf} is not the page of these runs; run: make report")
 
@@ -97,7 +94,7 @@ def _copy_run(task: str, run: Path, folder: Path) -> list[str]:
         shutil.copyfile(run / name, folder / name)
     rows, _ = seeds.beside(run)
     write_json(folder / "seeds.json", rows)
-    ablated = ablations.beside(run)
+    ablated = lookup.ablation_of(run)
     if ablated.is_file():  # the page shows it
         shutil.copyfile(ablated, folder / ablated.name)
     metrics = read_json(run / "metrics.json")
@@ -107,24 +104,11 @@ def _copy_run(task: str, run: Path, folder: Path) -> list[str]:
     return remarks
 
 
-def page_image(page: Path) -> bytes | None:
-    """The page as PNG, 150 dpi, by pdftoppm or, of a typst page, by typst; None where neither can."""
-    if shutil.which("pdftoppm"):
-        with tempfile.TemporaryDirectory(prefix="onepage-") as folder:
-            prefix = Path(folder) / "page"
-            command = ["pdftoppm", "-png", "-singlefile", "-r", str(pictures.DPI)]
-            command += [str(page / "report.pdf"), str(prefix)]
-            with contextlib.suppress(OSError, subprocess.SubprocessError):  # it fails, or takes too long
-                subprocess.run(command, capture_output=True, timeout=300, check=True)
-                return prefix.with_suffix(".png").read_bytes()
-    return typst_image(page / "report.typ", pictures.DPI) if (page / "report.typ").is_file() else None
-
-
 def _headed(markdown: str, name: str, image: bool) -> str:
-    """The Markdown page with a note below its title, and page.png where ``image`` says that it lies beside it."""
+    """The Markdown page with a note below its title, and its picture where ``image`` says that it is there."""
     head, line, rest = markdown.partition("\n")
     note = f"A reference result, written by `make reference NAME={name}` and not edited. [The page as PDF](report.pdf)."
-    shown = "\n\n![The page](page.png)" if image else ""
+    shown = f"\n\n![The page]({PAGE_IMAGE})" if image else ""
     return f"{head}{line}\n{note}{shown}\n{rest}"
 
 
@@ -134,15 +118,15 @@ def _claim_row(result: Result) -> dict[str, Any]:
     return said | {"measured": result.measured, "state": result.state, "reason": result.reason}
 
 
-def _write_manifest(name: str, folder: Path, engine: str | None) -> None:
+def _write_manifest(name: str, folder: Path, held: Sequence[str], engine: str | None) -> None:
     tasks = {}
-    for task in ("cls", "mt"):
-        metrics, provenance = (read_json(folder / task / file) for file in ("metrics.json", "provenance.json"))
+    for task in held:
+        metrics, recorded = (read_json(folder / task / file) for file in ("metrics.json", "provenance.json"))
         tasks[task] = {
-            "run": lineage.label(metrics),
+            "run": provenance.label(metrics),
             "commit": metrics["commit"],
-            "hardware": lineage.processor(metrics, provenance),
-            "fingerprint": comparison.fingerprint(metrics, provenance),
+            "hardware": provenance.processor(metrics, recorded),
+            "fingerprint": comparison.fingerprint(metrics, recorded),
         }
     files = {str(path.relative_to(folder)): sha256_file(path) for path in _files(folder)}
     write_json(folder / "manifest.json", {"name": name, "form": FORM, "engine": engine, "tasks": tasks, "files": files})
@@ -196,24 +180,32 @@ def problems(folder: Path, claims: Sequence[Claim]) -> list[str]:
         if size > MAX_BYTES:
             wrong.append(f"it takes {size:,} bytes, more than {MAX_BYTES:,}")
         needed = {"report.md", "report.pdf", "claims.json"}
-        needed |= {f"{task}/{file}" for task in ("cls", "mt") for file in (*RUN_FILES, "seeds.json")}
+        held = _tasks(manifest)
+        needed |= {f"{task}/{file}" for task in held for file in (*RUN_FILES, "seeds.json")}
+        others = {name.partition("/")[0] for name in listed} & TASKS.keys() - set(held)
+        wrong += [f"{task} is not in its manifest" for task in sorted(others)] if held else ["it holds no run"]
         wrong += [f"{name} is not part of it" for name in sorted(needed - listed.keys())]
         if wrong:
             return wrong
-        return [*_inconsistent(folder, manifest), *_unclaimed(folder, claims)]
+        return [*_inconsistent(folder, manifest), *_unclaimed(folder, [c for c in claims if c.task in held])]
     except (UserError, KeyError, TypeError, ValueError, AttributeError, OSError) as error:
         return [f"it is not a reference result of this program ({error})"]
+
+
+def _tasks(manifest: Mapping[str, Any]) -> list[str]:
+    """The tasks whose runs a result holds: one that is older than a task lacks it."""
+    return [task for task in TASKS if task in manifest["tasks"]]
 
 
 def _inconsistent(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
     """Where the files of a result contradict each other."""
     wrong = []
-    shown = {fields["run"]: fields["metrics"] for fields in read_origin(folder / "report.pdf")}
+    shown = {fields["run"]: fields["metrics"] for fields in read(folder / "report.pdf")}
     text = (folder / "report.md").read_text(encoding="utf-8")
-    for task in ("cls", "mt"):
+    for task in _tasks(manifest):
         metrics, run = (read_json(folder / task / name) for name in ("metrics.json", "run.json"))
-        provenance, rows = (read_json(folder / task / name) for name in ("provenance.json", "seeds.json"))
-        digest, label = sha256_file(folder / task / "metrics.json"), lineage.label(metrics)
+        recorded, rows = (read_json(folder / task / name) for name in ("provenance.json", "seeds.json"))
+        digest, label = sha256_file(folder / task / "metrics.json"), provenance.label(metrics)
         if shown.get(label) != digest:
             wrong.append(f"report.pdf does not show {task}/metrics.json")
         differing = [key for key, value in run.items() if metrics.get(key) != value]
@@ -225,13 +217,13 @@ def _inconsistent(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
             wrong.append(f"{task}/seeds.json does not hold {task}/metrics.json")
         if manifest["tasks"][task]["run"] != label:
             wrong.append(f"manifest.json names another {task} run")
-        if manifest["tasks"][task]["fingerprint"] != comparison.fingerprint(metrics, provenance):
+        if manifest["tasks"][task]["fingerprint"] != comparison.fingerprint(metrics, recorded):
             wrong.append(f"manifest.json has another fingerprint of the {task} run")
         drawn = sorted((folder / pictures.FOLDER / task).glob("*.png"))
         wrong += [
             f"{path.relative_to(folder)} does not show {task}/metrics.json"
             for path in drawn
-            if [fields["metrics"] for fields in read_origin(path)] != [digest]
+            if [fields["metrics"] for fields in read(path)] != [digest]
         ]
         for line in (folder / task / "history.jsonl").read_text(encoding="utf-8").splitlines():
             json.loads(line)
@@ -258,7 +250,7 @@ def _unclaimed(folder: Path, claims: Sequence[Claim]) -> list[str]:
         elif not value >= claim.minimum:
             wrong.append(f"{claim.id} is below what is claimed: {claim.show(value)}")
         elif row["minimum"] != claim.minimum or row["text"] != claim.text:
-            wrong.append(f"claims.json has an older form of {claim.id}; write the result anew: make reference")
+            wrong.append(f"claims.json has an older form of {claim.id}; write the result again: make reference")
         if claim.reference is not None and claim.reference.result == folder.name:
             expected = comparison.claimed(claim, metrics, read_json(folder / claim.task / "seeds.json"))
             if (claim.reference.value, claim.reference.band) != expected:

@@ -1,19 +1,19 @@
-"""Verification: is what the page says what the predictions say, and do page and pictures come from that run?
+"""Verification: do the predictions give the numbers of the page, and do page and pictures come from these runs?
 
-Every claim of report/claims.toml, and accuracy, confusion, calibration and BLEU in metrics.json, are compared with a
-recount (``recount``): such a number edited by hand, in predictions or metrics, fails. ``tracing`` follows pictures
-and page back to their runs, ``comparison`` sets a run beside a reference result. Nothing heavy is imported
-before it is needed.
+Every claim of report/claims.toml, and every score in metrics.json that can be, is compared with a recount
+(``recount``): such a number edited by hand, in predictions or metrics, fails. ``provenance`` follows pictures and page
+back to their runs, ``comparison`` sets a run beside a reference result. Nothing heavy is imported before it is needed.
 """
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from onepage import tasks
 from onepage.errors import UserError
 from onepage.files import read_json
-from onepage.runs import seeds
+from onepage.runs import lookup, seeds
 from onepage.verification import comparison
 from onepage.verification.claims import (
     FAIL,
@@ -29,38 +29,32 @@ from onepage.verification.claims import (
     status,
 )
 
-if TYPE_CHECKING:
-    from onepage.verification.recount import Recount
-
 REFERENCES = Path(__file__).resolve().parents[3] / "report" / "reference"
-# metrics.json must agree with the recount: exactly for a count of images; else within the noise of float addition.
-TOLERANCE = {"accuracy": 1e-9, "bleu": 1e-6}
 
 __all__ = ["FAIL", "NOT_CHECKED", "PASS", "Check", "Claim", "Result", "check", "load_claims", "status"]
 
 
 class Evidence:
-    """What lies in a run folder, read and recounted once; ``run`` None: there is no run."""
+    """The content of a run folder, read and recounted once; ``run`` None: there is no run of the task."""
 
-    def __init__(self, run: Path | None, out: Path, data_dir: Path) -> None:
-        self.run, self.data_dir = run, Path(data_dir)
+    def __init__(self, task: str, run: Path | None, out: Path, data_dir: Path) -> None:
+        self.task, self.run, self.data_dir = tasks.get(task), run, Path(data_dir)
         path = None if run is None else run / "predictions.npz"
         self.where = str(path.relative_to(out) if path is not None and path.is_relative_to(out) else path)
         there = run is not None and (run / "metrics.json").is_file()
         self.metrics: Mapping[str, Any] | None = read_json(run / "metrics.json") if run and there else None
 
     @cached_property
-    def _recounted(self) -> "Recount | tuple[str, str]":
+    def _recounted(self) -> tasks.Recount | tuple[str, str]:
         """The recount, or (state, reason) where there can be none."""
         from onepage.verification.recount import recount
 
         assert self.run is not None and self.metrics is not None
         path = self.run / "predictions.npz"
         if not path.is_file():
-            remedy = f"delete metrics.json there and run: make {self.metrics.get('task')}"
-            return FAIL, f"{self.where} is missing; {remedy}"
+            return FAIL, f"{self.where} is missing; delete metrics.json there and run: make {self.task.name}"
         try:
-            found = recount(self.metrics, path, self.data_dir)
+            found = recount(self.task.name, self.metrics, path, self.data_dir)
         except UserError as error:  # no data here to check against: say so, and do not pass
             return NOT_CHECKED, f"cannot recompute: {error}"
         except ValueError as error:
@@ -69,7 +63,7 @@ class Evidence:
             return FAIL, f"trained on other data than {self.data_dir} holds (digests differ)"
         return found
 
-    def recount(self, path: str, tolerance: float) -> tuple[str, float | None, str]:
+    def recount(self, path: str) -> tuple[str, float | None, str]:
         """(state, recomputed score or None, reason if not PASS) of the score at ``path`` in metrics.json."""
         assert self.metrics is not None
         found = self._recounted
@@ -82,7 +76,7 @@ class Evidence:
             named = [name for name in found.values if not any(part.isdecimal() for part in name.split("."))]
             return FAIL, None, f"{path} is none of the scores that are recomputed: {', '.join(named)}"
         told = at(self.metrics, path)
-        if not is_number(told) or not abs(value - told) <= tolerance:  # "not <=": NaN must fail
+        if not is_number(told) or not abs(value - told) <= self.task.tolerance:  # "not <=": NaN must fail
             return FAIL, value, f"metrics.json says {told!r} for {path}, the predictions give {value!r}"
         return PASS, value, ""
 
@@ -96,16 +90,15 @@ class Evidence:
         return self._recounted if isinstance(self._recounted, tuple) else None
 
 
-def gather(out: Path, data_dir: Path, cls_run: Path | None, mt_run: Path | None) -> dict[str, Evidence]:
-    """The evidence of both tasks; files are named relative to ``out``."""
-    return {task: Evidence(run, Path(out), data_dir) for task, run in (("cls", cls_run), ("mt", mt_run))}
+def gather(out: Path, data_dir: Path, runs: Sequence[Path]) -> dict[str, Evidence]:
+    """The evidence of every task, with a run given or none; files are named relative to ``out``."""
+    given = lookup.by_task(runs)
+    return {task: Evidence(task, given.get(task), Path(out), data_dir) for task in tasks.TASKS}
 
 
-def check(
-    claims: Sequence[Claim], out: Path, data_dir: Path, cls_run: Path | None, mt_run: Path | None
-) -> list[Result]:
+def check(claims: Sequence[Claim], out: Path, data_dir: Path, runs: Sequence[Path]) -> list[Result]:
     """Recompute every claim from predictions and digest-checked data; files are named relative to ``out``."""
-    return check_claims(claims, gather(out, data_dir, cls_run, mt_run))
+    return check_claims(claims, gather(out, data_dir, runs))
 
 
 def check_claims(
@@ -122,7 +115,7 @@ def _check(claim: Claim, evidence: Evidence, references: Path) -> Result:
         told = status(claim, evidence.metrics)
         if told.state == NOT_CHECKED or told.measured is None:
             return told
-        state, value, reason = evidence.recount(claim.metric, TOLERANCE[claim.measure])
+        state, value, reason = evidence.recount(claim.metric)
     except (KeyError, TypeError, AttributeError) as error:
         return Result(claim, FAIL, None, f"metrics.json is not one of this program ({type(error).__name__}: {error})")
     if state != PASS or value is None:
@@ -140,12 +133,10 @@ def recounts(evidence: Mapping[str, Evidence]) -> list[Check]:
     for task, found in evidence.items():
         if found.metrics is None:
             continue
-        measure = {"cls": "accuracy", "mt": "bleu"}[task]
-        name = {"cls": "accuracy, confusion, NLL, Brier score and ECE", "mt": "BLEU of each test set"}[task]
-        text = f"{name} in metrics.json is what the predictions give"
+        text = f"{found.task.recounted} in metrics.json is what the predictions give"
         try:
             obstacle = found.obstacle()
-            states = [found.recount(path, TOLERANCE[measure]) for path in found.scores()]
+            states = [found.recount(path) for path in found.scores()]
         except (KeyError, TypeError, AttributeError) as error:
             obstacle, states = (FAIL, f"metrics.json is not one of this program ({error!r})"), []
         wrong = [reason for state, _, reason in states if state != PASS]
@@ -174,21 +165,20 @@ def seed_checks(evidence: Mapping[str, Evidence]) -> list[Check]:
 
 
 def verify_all(
-    claims: Path, out: Path, data_dir: Path, cls_run: Path | None, mt_run: Path | None, *, files: bool = True
+    claims: Path, out: Path, data_dir: Path, runs: Sequence[Path], *, files: bool = True
 ) -> tuple[list[Result], list[Check]]:
-    """What ``make verify`` verifies of two runs: (claims, checks); ``files``: pictures and page in ``out`` too."""
+    """(claims, checks): all that ``make verify`` verifies of runs; ``files``: pictures and page in ``out`` too."""
     from onepage.verification.provenance import check_files
 
-    evidence = gather(out, data_dir, cls_run, mt_run)
-    held = load_claims(claims) + stand_ins(claims, [cls_run, mt_run])
-    results = check_claims(held, evidence, claims.parent / "reference")
+    evidence = gather(out, data_dir, runs)
+    results = check_claims(load_claims(claims) + stand_ins(claims, runs), evidence, claims.parent / "reference")
     checks = recounts(evidence)
-    return results, checks + (seed_checks(evidence) + check_files(out, [cls_run, mt_run]) if files else [])
+    return results, checks + (seed_checks(evidence) + check_files(out, runs) if files else [])
 
 
-def stand_ins(path: Path, runs: Sequence[Path | None]) -> list[Claim]:
+def stand_ins(path: Path, runs: Sequence[Path]) -> list[Claim]:
     """The floors of the generated sets that these runs were trained on; none for runs on real data."""
-    present = [run / "metrics.json" for run in runs if run is not None and (run / "metrics.json").is_file()]
+    present = [run / "metrics.json" for run in runs if (run / "metrics.json").is_file()]
     told = [read_json(metrics) for metrics in present]
     sets = {str(metrics.get("set")) for metrics in told if isinstance(metrics, Mapping)}
     return [claim for claim in load_claims(path, "stand_in") if claim.set in sets]

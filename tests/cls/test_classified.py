@@ -9,7 +9,7 @@ from classify_cases import classify, photo, said, table
 from onepage.cls import augment
 from onepage.cls.figures import classified
 from onepage.cls.gradcam import GradCAM
-from onepage.verification import provenance as tracing
+from onepage.verification import provenance
 from tests.cls.test_classify import classifier, run, saved
 
 __all__ = ["classifier", "run"]  # the fixtures
@@ -21,9 +21,9 @@ def test_it_is_drawn_beside_the_answer(run, tmp_path):
         result = classify(run, path, "--gradcam", tmp_path / name)
         assert result.exit_code == 0 and said(result) == [f"onepage: Grad-CAM in {tmp_path / name}"]
         assert result.stdout == classify(run, path).stdout
-        (origin,) = tracing.read_origin(tmp_path / name)
-        assert origin["run"] == "cls/cifar10/quick/seed0"
-        assert not tracing.mismatches(tmp_path / name, [origin], run.parents[4])
+        (fields,) = provenance.read(tmp_path / name)
+        assert fields["run"] == "cls/cifar10/quick/seed0"
+        assert not provenance.mismatches(tmp_path / name, [fields], run.parents[4])
     with Image.open(tmp_path / "one.png") as image:
         best = table(classify(run, path, "--top", 1))[0][1]
         assert f"over the picture a photo.png, classified as {best} with " in image.text["Description"]
@@ -70,7 +70,7 @@ def test_no_text_is_cut_or_over_another(run, tmp_path, monkeypatch, side, name, 
 
 
 @pytest.mark.fault("--gradcam of several images, or into no picture", "`--gradcam...`; exit status 2")
-def test_what_cannot_be_drawn_is_refused_before_anything_is_loaded(run, tmp_path):
+def test_undrawable_is_refused_before_anything_is_loaded(run, tmp_path):
     several = classify(run, "a", "b", "--gradcam", tmp_path / "a.png")
     other = classify(run, "a", "--gradcam", tmp_path / "picture.jpeg")
     for result, says in ((several, "--gradcam draws one picture"), (other, "ends in .png or .pdf, not 'picture.jpeg'")):
@@ -78,7 +78,7 @@ def test_what_cannot_be_drawn_is_refused_before_anything_is_loaded(run, tmp_path
 
 
 @pytest.mark.fault("--gradcam where no file can be, of an image refused", "one line; the answer stands")
-def test_a_picture_that_cannot_be_made_leaves_the_answer(run, tmp_path):
+def test_failed_picture_leaves_the_answer(run, tmp_path):
     path = saved(photo(30, 30), tmp_path / "a.png")
     result = classify(run, path, "--gradcam", path / "b.png")
     assert result.exit_code == 1 and table(result) and "cannot write" in said(result)[0]

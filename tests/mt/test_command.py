@@ -1,20 +1,25 @@
-"""What nobody would call a sentence, and runs that are none: a line in, a line out, and a message for each refusal."""
+"""``onepage translate``: a line in, a line out, whatever stands in it, and a message for each refusal."""
 
 import io
 import os
+import select
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from onepage.commands.main import main
 from onepage.mt import translate as translation
 from onepage.mt.translate import CHUNK_BYTES, LINES_AT_ONCE, MAX_BYTES, Translator, batches
-from tests.mt.test_translate import started
+from signals import started
+from tests.mt.test_translate import SOURCES, searched
 from tests.test_make import OURS
 from translate_cases import edit, said, translate, write_run
 
@@ -65,7 +70,7 @@ def refused(name, line, says, what="", seen=""):
         refused("zeros", bytes(300_000), BYTES),
     ],
 )
-def test_a_line_that_cannot_be_translated_is_refused_by_its_number(run, line, says):
+def test_untranslatable_line_is_refused_by_its_number(run, line, says):
     result = translate(run, given=GOOD.encode() + b"\n" + line + b"\n" + GOOD.encode())
     alone = translate(run, "--text", GOOD).stdout
     assert result.exit_code == 1 and result.stdout == f"{alone}\n{alone}"
@@ -75,7 +80,7 @@ def test_a_line_that_cannot_be_translated_is_refused_by_its_number(run, line, sa
 
 
 @fault("emoji, other scripts, controls in a line", "the rest is translated; `left out, unknown to the model: ...`")
-def test_what_the_model_does_not_know_in_a_line_is_named(run):
+def test_unknown_pieces_of_a_line_are_named(run):
     texts = [f"{GOOD} 🙂", f"{GOOD} 日本語 中文", "a\0man \x1b[31m in", f"{GOOD}"]
     result = translate(run, given="\n".join(texts).encode())
     assert result.exit_code == 0 and result.stdout.count("\n") == 4
@@ -90,7 +95,7 @@ def test_what_the_model_does_not_know_in_a_line_is_named(run):
 
 
 @fault("a line longer than any of the training", "translated; `... pieces, longer than any sentence of the training`")
-def test_a_line_longer_than_any_of_the_training_is_translated_and_that_is_said(run):
+def test_line_longer_than_training_is_translated(run):
     result = translate(run, given=b"a man " * 60)
     (message,) = said(result)
     assert result.exit_code == 0 and "pieces, longer than any sentence of the training (40)" in message
@@ -191,7 +196,7 @@ def damaged(run, tmp_path, change):
         (lambda p: (p / "run.json").write_text("[]"), "is a run of None, not of the Transformer (mt)"),
         (lambda p: (p / "run.json").write_text("{"), "run.json cannot be read"),
         (lambda p: (p / "run.json").unlink(), "run.json is missing"),
-        (lambda p: edit(p / "run.json", device=None), "run.json lacks 'device'; train anew"),
+        (lambda p: edit(p / "run.json", device=None), "run.json lacks 'device'; train it again"),
         (lambda p: edit(p / "run.json", recipe={"beam_size": 5}), "was trained by another version of this program ("),
         (lambda p: (p / "model.pt").unlink(), "model.pt is missing; train first"),
         (lambda p: (p / "model.pt").write_bytes(b"PK"), "model.pt is damaged"),
@@ -225,8 +230,8 @@ def test_wrong_options_are_refused(run, arguments, status, says):
 
 
 @fault("translations into a pipe that closes (`| head -1`), Ctrl-C", "nothing more; exit status 141, 130")
-def test_it_ends_quietly_when_nobody_reads_on_and_at_ctrl_c(run):
-    process = started(run)
+def test_closed_pipe_and_interrupt_end_quietly(run):
+    process = started("translate", run)
     process.stdin.write(b"a man\n")
     process.stdin.flush()
     assert process.stdout.readline()
@@ -236,7 +241,7 @@ def test_it_ends_quietly_when_nobody_reads_on_and_at_ctrl_c(run):
     assert process.wait(timeout=120) == 141
     assert process.stderr.read().count(b"\n") == 1
 
-    process = started(run)
+    process = started("translate", run)
     process.stdin.write(b"a man\n")
     process.stdin.flush()
     assert process.stdout.readline()
@@ -293,3 +298,54 @@ def test_make_passes_a_sentence_as_it_stands(tmp_path, by_environment):
         assert done.returncode == 0, done.stderr
         assert seen.read_text(encoding="utf-8").splitlines() == ["translate", "--out", str(tmp_path), *expected]
     assert not (tmp_path / "x").exists()
+
+
+# --- the run, and what is said of it ---------------------------------------------------------------------------------
+
+
+def test_the_run_evaluated_last_is_taken_and_named(tmp_path):
+    result = CliRunner().invoke(main, ["translate", "--out", str(tmp_path), "--text", "a man"])
+    assert result.exit_code == 1 and result.stderr == (
+        f"onepage: no finished run of the Transformer in {tmp_path}/runs/mt; make one (make mt) or give --run\n"
+    )
+    runs = [write_run(tmp_path / "runs/mt" / name, seed=k) for k, name in enumerate(("a/quick/seed0", "b/full/seed3"))]
+    for k, path in enumerate(runs):
+        os.utime(path / "metrics.json", (1_000_000 - k, 1_000_000 - k))
+    unfinished = write_run(tmp_path / "runs/mt/b/full/seed4")
+    (unfinished / "metrics.json").unlink()
+    result = CliRunner().invoke(main, ["translate", "--out", str(tmp_path), "--text", "a man"])
+    first = f"onepage: English to German by {runs[0]} (2 runs; the one evaluated last)\n"
+    assert result.exit_code == 0 and result.stderr == first
+    os.utime(runs[1] / "metrics.json", (2_000_000, 2_000_000))
+    assert str(runs[1]) in CliRunner().invoke(main, ["translate", "--out", str(tmp_path), "--text", "a man"]).stderr
+
+
+def test_a_model_of_generated_data_says_so(tmp_path):
+    result = translate(write_run(tmp_path / "run", generated=True), "--text", "a man")
+    assert result.exit_code == 0 and said(result) == [
+        "onepage: trained on generated sentences: it knows their few words and no real language"
+    ]
+
+
+def test_each_line_is_answered_at_once(run):
+    process = started("translate", run)
+    expected = [found[0][1] for found in searched(run)]
+    for source, answer in zip(SOURCES, expected, strict=True):
+        process.stdin.write(source.encode() + b"\n")
+        process.stdin.flush()
+        assert select.select([process.stdout], [], [], 120)[0], "no answer"
+        assert process.stdout.readline().decode() == answer + "\n"
+    process.stdin.close()
+    assert process.wait(timeout=60) == 0
+
+
+def test_help_does_not_wait_for_torch(tmp_path):
+    before = time.perf_counter()
+    process = started("translate", tmp_path, "--help")
+    assert b"Exit status: 0" in process.communicate(timeout=60)[0]
+    code = "import sys; from onepage.commands.main import main; sys.argv[1:] = ['translate', '--beam', '0']\n"
+    code += "try: main()\nexcept SystemExit as error: print(error.code, 'torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={"PYTHONPATH": str(REPOSITORY / "code")}, capture_output=True, timeout=60
+    )
+    assert done.stdout == b"2 False\n" and time.perf_counter() - before < 60

@@ -1,4 +1,4 @@
-"""What is no picture, and runs that cannot classify: one line for each, and the other pictures go on."""
+"""``onepage classify``: a line for each image, one for each that is refused, and one for a run that cannot."""
 
 import io
 import os
@@ -12,15 +12,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 from classify_cases import classify, edit, photo, said, table, write_run
 from onepage.cls import pictures
 from onepage.cls.command import shown
+from onepage.commands.main import main
 from onepage.errors import UserError
 from onepage.training import checkpoint
 from onepage.training.weights import digest_tensors
-from signals import heed_ctrl_c
+from signals import started
 from tests.test_make import OURS
 
 fault = pytest.mark.fault
@@ -36,6 +38,11 @@ def run(tmp_path_factory):
 def good(tmp_path_factory):
     path = tmp_path_factory.mktemp("good") / "good.png"
     photo(50, 40).save(path)
+    return path
+
+
+def saved(image, path, **options):
+    image.save(path, **options)
     return path
 
 
@@ -98,7 +105,7 @@ UNREAD = "is not a picture that can be read ("
         pytest.param(encoded(Image.fromarray(np.full((9, 9), 2**20, np.int32)), "TIFF"), "has 32 bits", id="int32"),
     ],
 )  # fmt: skip
-def test_what_is_no_picture_is_named_and_the_others_go_on(run, good, tmp_path, content, says):
+def test_what_is_no_picture_is_left_out(run, good, tmp_path, content, says):
     bad = tmp_path / "bad picture"
     bad.write_bytes(content)
     result = classify(run, good, bad, good, "--top", 1)
@@ -109,7 +116,7 @@ def test_what_is_no_picture_is_named_and_the_others_go_on(run, good, tmp_path, c
 
 
 @fault("an image file missing, unreadable, a folder, a pipe, a device", "one line naming it; the others go on")
-def test_what_is_no_file_is_named_and_the_others_go_on(run, good, tmp_path):
+def test_what_is_no_file_is_left_out(run, good, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     cases = {
         tmp_path / "none.png": "is missing",
@@ -191,7 +198,7 @@ def trained_again(path):
         (lambda p: edit(p / "run.json", task="mt"), "is a run of 'mt', not of ResNet-18 (cls); give --run one of"),
         (lambda p: (p / "run.json").write_text("[]"), "is a run of None, not of ResNet-18 (cls)"),
         (lambda p: (p / "run.json").unlink(), "run.json is missing"),
-        (lambda p: edit(p / "run.json", precision=None), "run.json lacks 'precision'; train anew (make cls)"),
+        (lambda p: edit(p / "run.json", precision=None), "run.json lacks 'precision'; train it again (make cls)"),
         (lambda p: edit(p / "run.json", recipe={"width": 5}), "was trained by another version of this program ("),
         (lambda p: (p / "model.pt").unlink(), "model.pt is missing; train first"),
         (lambda p: (p / "model.pt").write_bytes(b"PK"), "model.pt is damaged"),
@@ -219,23 +226,14 @@ def test_wrong_options_are_refused(run, arguments, says):
     assert (result.exit_code, result.stdout) == (2, "") and says in result.stderr
 
 
-def started(run, *arguments):
-    """The command as a process of its own."""
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "code"), "OMP_WAIT_POLICY": "PASSIVE"}
-    command = [sys.executable, "-m", "onepage", "classify", "--run", str(run), *map(str, arguments)]
-    return subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heed_ctrl_c
-    )
-
-
 @fault("answers of classify into a pipe that closes, Ctrl-C, a full disk", "nothing more, or one line; no traceback")
-def test_it_ends_quietly_when_nobody_reads_on_at_ctrl_c_and_at_a_full_disk(run, good):
+def test_closed_pipe_interrupt_and_full_disk_end_quietly(run, good):
     many = [good] * 3000
-    process = started(run, *many)
+    process = started("classify", run, *many)
     assert process.stdout.readline()
     process.stdout.close()
     assert process.wait(timeout=120) == 141 and process.stderr.read().count(b"\n") == 1
-    process = started(run, *many)
+    process = started("classify", run, *many)
     assert process.stdout.readline()
     process.send_signal(signal.SIGINT)
     process.stdout.read()
@@ -268,3 +266,48 @@ def test_make_passes_a_file_name_as_it_stands(tmp_path, by_environment):
     assert not (tmp_path / "x").exists()
     done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2 and "FILE is not given; make classify FILE=photo.jpg" in done.stderr
+
+
+# --- the run, and what is said of it ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("arguments", "lines"), [((), 3), (("--top", "1"), 1), (("--top", "99"), 10)])
+def test_top_says_how_many_lines_a_file_gets(run, tmp_path, arguments, lines):
+    path = saved(photo(40, 30), tmp_path / "a.png")
+    rows = table(classify(run, path, path, *arguments))
+    assert len(rows) == 2 * lines and rows[:lines] == rows[lines:]
+    assert rows[:lines] == table(classify(run, path, "--top", "10"))[:lines]
+
+
+def test_the_run_evaluated_last_is_taken_and_named(tmp_path):
+    path = saved(photo(32, 32), tmp_path / "a.png")
+
+    def asked():
+        return CliRunner().invoke(main, ["classify", "--out", str(tmp_path), str(path)])
+
+    result = asked()
+    assert result.exit_code == 1 and result.stderr == (
+        f"onepage: no finished run of ResNet-18 in {tmp_path}/runs/cls; make one (make cls) or give --run\n"
+    )
+    runs = [write_run(tmp_path / "runs/cls" / name, seed=k) for k, name in enumerate(("a/quick/seed0", "b/full/seed3"))]
+    for k, folder in enumerate(runs):
+        os.utime(folder / "metrics.json", (1_000_000 - k, 1_000_000 - k))
+    result = asked()
+    assert result.exit_code == 0
+    assert result.stderr.startswith(f"onepage: by {runs[0]} (2 runs; the one evaluated last); the answer is always")
+    os.utime(runs[1] / "metrics.json", (2_000_000, 2_000_000))
+    assert asked().stderr.startswith(f"onepage: by {runs[1]} (2 runs")
+
+
+def test_a_model_of_generated_data_says_so(tmp_path):
+    path = saved(photo(32, 32), tmp_path / "a.png")
+    result = classify(write_run(tmp_path / "run", generated=True), path)
+    assert result.exit_code == 0 and result.stderr.splitlines()[1:] == [
+        "onepage: trained on generated textures: it knows them and nothing of real pictures"
+    ]
+    assert "one of: texture A, " in result.stderr
+
+
+def test_model_of_a_gpu_classifies_without_one(run, tmp_path):
+    path = saved(photo(32, 32), tmp_path / "a.png")
+    assert classify(write_run(tmp_path / "run", device="cuda"), path).stdout == classify(run, path).stdout

@@ -6,8 +6,8 @@ from PIL import Image
 
 from onepage.mt.figures import alignment
 from onepage.mt.translate import Translator
-from onepage.runs import lineage
-from onepage.verification import provenance as tracing
+from onepage.runs.provenance import parse
+from onepage.verification import provenance
 from tests.mt.test_translate import run
 from translate_cases import LINES, said, translate
 
@@ -20,16 +20,16 @@ def test_it_is_drawn_beside_the_translation(run, tmp_path):
         result = translate(run, "--text", LINES[70], "--attention", str(tmp_path / name))
         assert result.exit_code == 0 and said(result) == [f"onepage: attention in {tmp_path / name}"]
         assert result.stdout == translate(run, "--text", LINES[70]).stdout
-        (origin,) = tracing.read_origin(tmp_path / name)
-        assert origin["run"] == "mt/multi30k-en-de/quick/seed0" and not tracing.mismatches(
-            tmp_path / name, [origin], run.parents[4]
+        (fields,) = provenance.read(tmp_path / name)
+        assert fields["run"] == "mt/multi30k-en-de/quick/seed0" and not provenance.mismatches(
+            tmp_path / name, [fields], run.parents[4]
         )
     with Image.open(tmp_path / "one.png") as image:
         assert "Cross-attention, English to German" in image.text["Description"]
         assert image.text["Description"].count(" to ") >= 10
 
 
-def test_weights_are_the_mean_of_all_heads_for_what_was_written(run):
+def test_weights_are_the_mean_of_all_heads(run):
     translator = Translator(run)
     (answer,) = translator.answers([LINES[70].encode()])
     weights, written, read = translator.alignment(answer)
@@ -82,13 +82,13 @@ def test_no_text_is_cut_or_over_another(run, tmp_path, monkeypatch, pieces, gene
         (["--text", "a", "--attention", "picture.jpeg"], "a file that ends in .png or .pdf, not 'picture.jpeg'"),
     ],
 )
-def test_what_cannot_be_drawn_is_refused_before_anything_is_loaded(run, tmp_path, arguments, says):
+def test_undrawable_is_refused_before_anything_is_loaded(run, tmp_path, arguments, says):
     result = translate(run, "--attention", str(tmp_path / "a.png"), *arguments)
     assert result.exit_code == 2 and says in " ".join(result.stderr.split()) and not list(tmp_path.iterdir())
 
 
 @pytest.mark.fault("--attention where no file can be, of a line refused", "one line; the translation stands")
-def test_a_picture_that_cannot_be_made_leaves_the_translation(run, tmp_path):
+def test_failed_picture_leaves_the_translation(run, tmp_path):
     (tmp_path / "file").touch()
     result = translate(run, "--text", "a man", "--attention", str(tmp_path / "file/a.png"))
     assert result.exit_code == 1 and result.stdout.strip() and "cannot write" in said(result)[0]
@@ -105,4 +105,4 @@ def test_any_sentence_can_be_drawn(run, tmp_path, text):
     assert result.exit_code == 0, result.stderr
     with Image.open(tmp_path / "a.png") as image:
         image.load()
-        assert image.width < 4000 and lineage.parse(image.text["Source"])
+        assert image.width < 4000 and parse(image.text["Source"])
