@@ -31,7 +31,7 @@ def planned(out: Path, name: str = "cls", **given: str) -> Path:
 def read(out: Path, *goals: str, dry_run: bool = False, **given: str) -> dict[str, str]:
     lines = graph.Graph({"OUT": str(out)} | given, goals, dry_run).lines()
     pairs = [line.removeprefix("override ").split(" := ", 1) for line in lines if " := " in line]
-    return {name: value for name, value in pairs}
+    return dict(pairs)
 
 
 def test_a_plan_is_asked_for_until_it_is_there(tmp_path: Path) -> None:
@@ -122,9 +122,12 @@ def test_ablation_has_its_profile_unless_another_is_given(tmp_path: Path) -> Non
 def test_values_survive_make(tmp_path: Path) -> None:
     """A dollar, a hash, quotes: make hands them back as they were given."""
     value = "--rdzv-conf 'a=$b' #c"
-    (tmp_path / "Makefile").write_text(f"{chr(10).join(graph.Graph({'TORCHRUN': value}, [], True).lines())}\n"
-                                       "export TORCHRUN\nall: ; @printf '%s' \"$$TORCHRUN\"\n", encoding="utf-8")  # fmt: skip
-    done = subprocess.run(["make", "-s", "all"], cwd=tmp_path, capture_output=True, text=True, env={"PATH": os.environ["PATH"]})
+    rule = "export TORCHRUN\nall: ; @printf '%s' \"$$TORCHRUN\"\n"
+    lines = graph.Graph({"TORCHRUN": value}, [], True).lines()
+    (tmp_path / "Makefile").write_text("\n".join([*lines, rule]), encoding="utf-8")
+    done = subprocess.run(
+        ["make", "-s", "all"], cwd=tmp_path, capture_output=True, text=True, env={"PATH": os.environ["PATH"]}
+    )
     assert done.stdout == value, done.stderr
 
 

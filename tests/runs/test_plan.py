@@ -38,9 +38,12 @@ def test_a_moved_data_folder_changes_the_plan_and_not_its_time(tmp_path: Path) -
     assert stamp(tmp_path) == first and plan.read(tmp_path)["data_dir"] == "elsewhere"
 
 
-@pytest.mark.fault("a run that was not planned, or a damaged plan", "`... is not planned (...)`, `... is not a plan; ...`")
+@pytest.mark.fault(
+    "a run that was not planned, or a damaged plan", "`... is not planned (...)`, `... is not a plan; ...`"
+)
 @pytest.mark.parametrize(
-    ("content", "says"), [(None, "is not planned"), ("[]", "is not a plan"), (json.dumps({"task": "cls"}), "is not a plan")]
+    ("content", "says"),
+    [(None, "is not planned"), ("[]", "is not a plan"), (json.dumps({"task": "cls"}), "is not a plan")],
 )
 def test_a_damaged_plan_gets_one_line(tmp_path: Path, content: str | None, says: str) -> None:
     if content is not None:

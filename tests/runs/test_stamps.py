@@ -28,7 +28,9 @@ def modules(stage: str, task: str, known: Fingerprints) -> set[str]:
         ("mt", {"mt/transformer.py", "mt/tokenizer.py", "mt/losses.py", "data/translation.py"}, "cls/"),
     ],
 )
-def test_training_reads_its_task_and_what_loops_share(task: str, own: set[str], other: str, known: Fingerprints) -> None:
+def test_training_reads_its_task_and_what_loops_share(
+    task: str, own: set[str], other: str, known: Fingerprints
+) -> None:
     found = modules("train", task, known)
     shared = {f"training/{name}.py" for name in ("seeding", "schedules", "averaging", "muon", "distributed")}
     assert own | shared | {f"{task}/train.py", f"{task}/recipe.py"} <= found

@@ -159,7 +159,7 @@ class Graph:
         return stale
 
     def _refresh_outputs(self, runs: dict[Task, list[Path]], engine: str) -> list[Path]:
-        """The same for what is made of the runs shown: seeds.json, the figures and, once its engine is known, the page."""
+        """The same for what is made of the runs shown: seeds.json, figures and, once its engine is known, the page."""
         stale = []
         if set(self.goals) & {*PAGE, *tasks.TASKS}:
             for task, paths in runs.items():

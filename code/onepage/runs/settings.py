@@ -20,7 +20,10 @@ ANYTHING = (r"(?s).*", "")
 WORD = (r"\S*", "must not contain spaces")
 WHOLE = (r"[0-9]+", "must be a whole number, 0 or more")
 COUNT = (r"[1-9][0-9]{0,3}", "must be a whole number, 1 or more")
-SEEDS = (r"\s*((0|[1-9][0-9]*)([\s,]+(0|[1-9][0-9]*))*)?\s*", "must be whole numbers with spaces or commas between them, as 0,1,2")
+SEEDS = (
+    r"\s*((0|[1-9][0-9]*)([\s,]+(0|[1-9][0-9]*))*)?\s*",
+    "must be whole numbers with spaces or commas between them, as 0,1,2",
+)
 MINUTES = (
     r"[0-9]+(,[0-9]+)*",
     f"must be minutes, as 60, or one number for each task, as 60,90 for {' and '.join(TASKS)}",
