@@ -1,9 +1,8 @@
 # From a clone to the page: `make all`. From a clone to tested claims: `make test`. `make help` lists the rest.
 #
-# A stage is a command that reads files and writes files; its target is the file that it writes last. What a stage reads
-# is recorded in plan/<stage>.json. code/onepage/runs/graph.py, which make runs first, rewrites that file only when its
-# content changes: content decides what runs again, not time. Checkpoints are not targets: an interrupted stage is
-# run again and resumes.
+# A stage is a command that reads files and writes files; its target is the file that it writes last. What it reads is
+# recorded in plan/<stage>.json, which code/onepage/runs/graph.py, run first, rewrites only when the content changes.
+# Checkpoints are not targets: an interrupted stage is run again and resumes.
 
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 SHELL := bash
@@ -19,7 +18,6 @@ $(error GNU make 4 or newer is required, this is $(MAKE_VERSION); on macOS: brew
 endif
 
 # ---- Settings: each is a row of code/onepage/runs/settings.py, with its default, allowed values and help
-
 quoted = '$(subst ','\'',$1)'
 NAMES := $(shell sed -n 's/^    Setting."\([A-Z_]*\)".*/\1/p' code/onepage/runs/settings.py)
 GIVEN := $(foreach name,$(NAMES),$(if $(filter-out undefined default,$(origin $(name))),\
@@ -27,7 +25,7 @@ GIVEN := $(foreach name,$(NAMES),$(if $(filter-out undefined default,$(origin $(
 DRY_RUN := $(if $(findstring n,$(filter-out --%,$(firstword -$(MAKEFLAGS)))),--dry-run)
 ANY_PYTHON := $(firstword $(wildcard $(or $(VENV),.venv)/bin/python) $(PYTHON) python3)
 GRAPH := $(ANY_PYTHON) -SE code/onepage/runs/graph.py
-# Prints the settings, TASKS, PLANS, RUNS (every seed), SHOWN (the first seed of each task), RUN_<task>, and what is stale
+# prints the settings, TASKS, PLANS, RUNS (every seed), SHOWN (the first seed of each task), RUN_<task> and what is stale
 PRINTED := $(shell $(GRAPH) $(DRY_RUN) --goals $(call quoted,$(MAKECMDGOALS)) -- $(GIVEN) || echo \
   '$$(error $(ANY_PYTHON) cannot run code/onepage/runs/graph.py; Python 3.11 or newer is required: PYTHON=python3.11)')
 define newline
@@ -41,7 +39,7 @@ export PYTHONPATH := $(CURDIR)/code
 export PYTHONHASHSEED := 0
 export CUBLAS_WORKSPACE_CONFIG := :4096:8
 export LC_ALL := C.UTF-8
-# glibc: freed memory is kept, in huge pages; otherwise each update asks for its arrays' pages again
+# glibc keeps freed memory, in huge pages; otherwise each update asks for its arrays' pages again
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:$\
   glibc.malloc.trim_threshold=100000000000:glibc.malloc.top_pad=67108864
 export STRICT
@@ -49,26 +47,19 @@ unexport PYTHONDONTWRITEBYTECODE PYTHONHOME SACREBLEU_SEED TEXT FILE
 # A sentence or a file name is anything: make never expands it, the shell finds it in the environment
 export SENTENCE := $(value TEXT)
 export IMAGE := $(value FILE)
-ifneq ($(BUNDLE),)
-export PIP_NO_INDEX := 1
-export PIP_FIND_LINKS := $(abspath $(BUNDLE)/wheels)
-endif
 
 PY := $(VENV)/bin/python
 ONEPAGE := $(PY) -m onepage
 READY := $(VENV)/stamp.json
 PAGE_PDF := $(OUT)/report/report.pdf
-VERIFY := --out $(OUT) --data-dir $(DATA_DIR) $(SHOWN)
+VERIFY := $(SHOWN) --out $(OUT) --data-dir $(DATA_DIR)
 
 .PHONY: help all $(TASKS) report test check lint types unit runs setup setup-tex setup-compare bundle doctor data ablate
 .PHONY: repro verify provenance reference translate classify export bench-cls bench-mt bench-scale clean train-all
-.PHONY: $(FORCED)
-
 help: ## list the targets and the settings
 	@$(GRAPH) --help-text
 
 # ---- The graph: plan -> model.pt -> metrics.json -> seeds.json, figures.json -> report.pdf
-
 all: $(PAGE_PDF) ## everything: environment, data, trainings, figures, the page, the claims
 	$(finished)
 	@echo "The page: $(abspath $(PAGE_PDF))"
@@ -87,7 +78,6 @@ $(PLANS): $(READY)
 $(ENGINE_MK): $(READY)
 	@$(ONEPAGE) engine --wanted $(PDF_ENGINE) --write $@
 include $(INCLUDED)
-$(STALE): ;
 
 ifdef TRAINS
 ifndef SEVERAL
@@ -96,8 +86,7 @@ $(RUNS:%=%/model.pt): %/model.pt: %/plan/train.json | $(PLANS)
 $(RUNS:%=%/metrics.json): %/metrics.json: %/model.pt %/plan/evaluate.json
 	@$(ONEPAGE) evaluate $*
 else
-# Several seeds are one command, in which one that fails does not stop the others. The page shows those that are done;
-# then the goal fails, and names those that are not.
+# one command, in which a seed that fails does not stop the others: the page shows those that are done, then make fails
 $(UNFINISHED:%=%/metrics.json): train-all
 	@:
 train-all:
@@ -105,33 +94,28 @@ train-all:
 finished = $(if $(UNFINISHED),@$(ONEPAGE) train-all --check $(RUNS))
 endif
 endif
-
 # also of the metrics of every seed there: a line that graph.py prints
 $(addsuffix seeds.json,$(dir $(SHOWN))): %/seeds.json: %/plan/seeds.json
 	@$(ONEPAGE) seeds $(filter $*/%,$(SHOWN))
-
 $(TASKS:%=$(OUT)/figures/%/figures.json): $(OUT)/figures/%/figures.json: $(OUT)/figures/%/plan/draw.json \
   $$(RUN_$$*)/metrics.json $$(dir $$(RUN_$$*))seeds.json
 	@$(ONEPAGE) draw $(RUN_$*) --figures $(@D)
-
 $(PAGE_PDF): $(OUT)/report/plan/render.json $(DRAWN)
 	@$(ONEPAGE) render --out $(OUT) --engine $(ENGINE) --paper $(PAPER) $(PAGE)
 	@$(ONEPAGE) verify $(VERIFY) || true
 
-# ---- Tests
-
+# ---- Tests, and checks of results
 test: check runs ## check, then train quick if there are no runs, then the slow tests and the claims
 	@$(ONEPAGE) verify $(VERIFY) --runs-only
 	@CLAIMED_RUNS="$(SHOWN)" CLAIMED_DATA=$(DATA_DIR) CLAIMED_OUT=$(OUT) $(PY) -m pytest -m "slow or claims" $(PYTEST)
 check: lint types unit ## lint, types and the quick tests
-lint: $(READY)
+lint types unit: $(READY)
+lint:
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/lint-imports
-types: $(READY)
+types:
 	@$(VENV)/bin/mypy
-unit: $(READY)
+unit:
 	@$(PY) -m pytest -m "not slow and not claims" $(PYTEST)
-
-# ---- Checks of results
 
 verify: $(READY) ## recompute every claim of report/claims.toml from predictions and data; check pictures and page
 	@$(ONEPAGE) verify $(VERIFY) $(if $(REF),--ref $(call quoted,$(REF)))
@@ -140,21 +124,17 @@ repro: runs ## train and evaluate a second time, elsewhere, and compare every bi
 provenance: $(READY) ## show where FILE comes from, and whether its run on disk still says the same
 	@$(ONEPAGE) provenance --out $(OUT) "$${IMAGE:?is not given; make provenance FILE=figures/cls/curves_cls.png}"
 reference: $(PAGE_PDF) ## keep these runs and their page, verified, in report/reference/NAME
-	@$(ONEPAGE) reference $(call quoted,$(or $(NAME),$(error NAME is not given; make reference NAME=two-core-epyc))) $(VERIFY)
+	@$(ONEPAGE) reference $(call quoted,$(NAME)) $(VERIFY)
 ablate: $(PLANS) ## train without shortcuts, without the causal mask, with one head; score on validation data
 	@$(foreach run,$(SHOWN),$(ONEPAGE) ablate $(run) --out $(OUT);)
 
-# ---- Trained models
-
+# ---- Trained models, and the machine
 translate: $(READY) ## translate TEXT, or standard input, one sentence per line
 	@$(ONEPAGE) translate --out $(OUT) $(if $(value TEXT),--text "$$SENTENCE")
 classify: $(READY) ## classify the image FILE
 	@$(ONEPAGE) classify --out $(OUT) -- "$${IMAGE:?is not given; make classify FILE=photo.jpg}"
 export: $(READY) ## write the weights of the runs evaluated last, for use without this program, to OUT/export
 	@$(ONEPAGE) export --out $(OUT)
-
-# ---- The machine
-
 setup: ## make the virtual environment from the pinned and hashed files in env/
 	@$(PYTHON) env/setup.py --venv $(VENV) --torch $(TORCH)
 setup-tex: ## install LaTeX and poppler by apt (root); without them typst makes the page
@@ -173,8 +153,7 @@ clean: ## remove figures and the rendered page; keeps data and runs
 	@rm -rf $(TASKS:%=$(OUT)/figures/%/*) $(OUT)/report/report.*
 
 # ---- Benchmarks: leave the machine alone meanwhile
-
-BENCH = $(ONEPAGE) bench $(@:bench-%=%) $(RUN_$(or $(filter $(@:bench-%=%),$(TASKS)),$(firstword $(TASKS)))) --out $(OUT)
+BENCH = $(ONEPAGE) bench $(@:bench-%=%) $(SHOWN) --out $(OUT)
 bench-cls: $(PLANS) ## time ResNet-18 in a plain loop and in ours: rates, memory, time to 80 %
 	@$(BENCH) --minutes $(BENCH_MINUTES) $(BENCH_RUN:%=--run %)
 bench-mt: $(PLANS) ## time translation and training beside a plain loop, JoeyNMT and CTranslate2

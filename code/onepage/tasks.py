@@ -61,7 +61,7 @@ class Recount:
     problems: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Task:
     """What the rest of the program knows of a task."""
 

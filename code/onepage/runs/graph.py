@@ -99,7 +99,6 @@ class Graph:
             "WORDS": self._words(),
             "PLANS": _join(plans.values()),
             "INCLUDED": _join(included),
-            "FORCED": _join([*stale, *missing] if self.dry_run else []),
             "STALE": _join(stale),
             "RUNS": _join(every),
             "SHOWN": _join(shown.values()),
@@ -117,7 +116,16 @@ class Graph:
             *(f"override {name} := {_escaped(value)}" for name, value in settled.items()),
             *(f"{name} := {_escaped(value)}" for name, value in variables.items()),
             *(f"{paths[0].parent}/seeds.json: {_join(self._metrics(paths))}" for paths in runs.values()),
+            *([f".PHONY: {_join([*stale, *missing])}", f"{_join(stale)}: ;"] if stale else []),
+            *self._of_the_bundle(),
         ]
+
+    def _of_the_bundle(self) -> list[str]:
+        """What pip reads where packages come from a folder that make bundle made."""
+        if not self.values["BUNDLE"]:
+            return []
+        wheels = _escaped(str(Path(self.values["BUNDLE"]).absolute() / "wheels"))
+        return ["export PIP_NO_INDEX := 1", f"export PIP_FIND_LINKS := {wheels}"]
 
     def _metrics(self, runs: Sequence[Path]) -> list[Path]:
         """metrics.json of the seeds that lie beside a task's runs, and of those that will."""
