@@ -12,7 +12,7 @@ from onepage.cls.train import lay_out
 from onepage.commands.main import main
 from onepage.errors import UserError
 from onepage.files import read_json, write_json
-from onepage.runs import history, provenance
+from onepage.runs import history, plan, provenance
 
 
 def test_everything_is_measured_in_turns(
@@ -52,8 +52,8 @@ def test_a_shortened_recipe_measures_the_images_asked(batch: int, images_a_turn:
 @pytest.fixture
 def finished(tmp_path: Path) -> Path:
     run = tmp_path / "run"
-    plan = {"task": "cls", "data_digest": "d", "profile": "quick", "seed": 0, "commit": None, "dirty": None}
-    write_json(run / "run.json", plan | {"recipe": {}, "threads": 2, "precision": "bf16"})
+    about = {"task": "cls", "data_digest": "d", "profile": "quick", "seed": 0, "commit": None, "dirty": None}
+    write_json(run / "run.json", about | {"recipe": {}, "threads": 2, "precision": "bf16"})
     write_json(run / "provenance.json", {"host": provenance.host(), "train": {"peak_memory_bytes": 5}})
     history.write(run / "history.jsonl", curve([10, 20], [0.5, 0.1], 1.0))
     return run
@@ -82,9 +82,8 @@ def test_a_run_of_other_data_or_machine_fails(finished: Path) -> None:
 @pytest.mark.fault("a benchmark without its data", "`the data set in ... is missing or incomplete ...`")
 def test_missing_data_get_one_line(planned: dict, tmp_path: Path) -> None:
     """And no file is left."""
-    write_json(tmp_path / "run" / "run.json", planned)
-    paths = ["--data-dir", str(tmp_path / "none"), "--out", str(tmp_path / "o")]
-    done = CliRunner().invoke(main, ["bench", "cls", str(tmp_path / "run"), *paths])
+    plan.write(tmp_path / "run", "train", planned | {"data_dir": str(tmp_path / "none")})
+    done = CliRunner().invoke(main, ["bench", "cls", str(tmp_path / "run"), "--out", str(tmp_path / "o")])
     assert done.exit_code == 1 and "is missing or incomplete" in done.output and done.output.count("\n") == 1
     assert not (tmp_path / "o").exists()
 

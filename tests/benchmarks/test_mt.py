@@ -8,7 +8,7 @@ import torch
 from click.testing import CliRunner
 
 from bench_cases import mt_result
-from onepage.benchmarks import mt, ours, peers, results
+from onepage.benchmarks import mt, peers, results
 from onepage.benchmarks.tables import MARKDOWN
 from onepage.commands.main import main
 from onepage.data import ready
@@ -20,6 +20,7 @@ from onepage.mt.recipe import Recipe
 from onepage.mt.tokenizer import PAD
 from onepage.mt.train import train
 from onepage.mt.transformer import Sizes, Transformer
+from onepage.runs import plan
 
 SIZES = {"vocabulary": 60, "d_model": 16, "d_ff": 32, "heads": 2, "encoder_layers": 1, "decoder_layers": 1}
 
@@ -48,12 +49,17 @@ def trained(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of some updates."""
     run, threads = tmp_path_factory.mktemp("trained") / "seed0", torch.get_num_threads()
     data = load_translation(data_dir, "toy-translation", "en", "de")
-    plan = {"task": "mt", "set": data.name, "generated": True, "profile": "test", "seed": 0, "src": "en", "tgt": "de"}
-    plan |= {"data_digest": data.digest, "device": "cpu", "precision": "fp32", "threads": 1}
-    train(Recipe(20, 128, 3e-3, validations=1, threads=1, precision="fp32", **SIZES), data, run, plan)
+    about = {"task": "mt", "set": data.name, "generated": True, "profile": "test", "seed": 0, "src": "en", "tgt": "de"}
+    about |= {"data_digest": data.digest, "device": "cpu", "precision": "fp32", "threads": 1}
+    train(Recipe(20, 128, 3e-3, validations=1, threads=1, precision="fp32", **SIZES), data, run, about)
     torch.set_num_threads(threads)
     torch.set_deterministic_debug_mode("default")
     return run
+
+
+def plan_of(trained: Path, data_dir: Path) -> dict:
+    """The plan of the trained run, as make writes it."""
+    return read_json(trained / "run.json") | {"data_dir": str(data_dir)}
 
 
 @pytest.fixture
@@ -86,7 +92,7 @@ def test_everything_is_measured_in_turns(
 ) -> None:
     """By ours alone, where the others are not installed: that is said, and no error."""
     monkeypatch.setattr(results, "about", lambda device: mt_result() | {"samples": {}})
-    result = mt.run(trained, data_dir, tmp_path / "out")
+    result = mt.run(plan_of(trained, data_dir), trained, tmp_path / "out")
     turn = ["measure", "translation", "translation", "plain_training", "our_training"]
     assert measured == ["check_peer", "check_peer", *turn, *turn]
     assert {name: len(taken) for name, taken in result["samples"].items()} == dict.fromkeys(
@@ -109,7 +115,7 @@ def test_everything_is_measured_in_turns(
 
 def test_other_programs_are_the_same_model(data_dir: Path, trained: Path, small: None) -> None:
     """By greedy search, whose outputs do not hang on a rule for ending; those that reach a length limit apart."""
-    where = {"trained": str(trained), "plan": ours.plan(trained, data_dir, "mt")}
+    where = {"trained": str(trained), "plan": plan_of(trained, data_dir)}
     measured = 0
     for name in mt.peers.PEERS:
         found = mt.check_peer(name, **where)
@@ -151,23 +157,23 @@ def test_medians_shares_and_ratios() -> None:
 
 
 @pytest.mark.fault("a benchmark of a run that was not trained", "`there is no trained model in ...`")
-def test_without_a_trained_model_it_says_so(data_dir: Path, tmp_path: Path) -> None:
+def test_without_a_trained_model_it_says_so(data_dir: Path, trained: Path, tmp_path: Path) -> None:
     """And no file is left."""
-    paths = ["--data-dir", str(data_dir), "--out", str(tmp_path / "o")]
-    done = CliRunner().invoke(main, ["bench", "mt", str(tmp_path / "none"), *paths])
+    plan.write(tmp_path / "none", "train", plan_of(trained, data_dir))
+    done = CliRunner().invoke(main, ["bench", "mt", str(tmp_path / "none"), "--out", str(tmp_path / "o")])
     assert done.exit_code == 1 and "there is no trained model in" in done.output and done.output.count("\n") == 1
     assert not (tmp_path / "o").exists()
 
 
 def test_a_run_of_another_task_or_data_fails(data_dir: Path, trained: Path, tmp_path: Path) -> None:
-    run, plan = tmp_path / "run", read_json(trained / "run.json")
-    write_json(run / "run.json", plan | {"task": "cls"})
+    run, planned = tmp_path / "run", plan_of(trained, data_dir)
+    write_json(run / "run.json", planned | {"task": "cls"})
     (run / "model.pt").touch()
     with pytest.raises(UserError, match="is no run of the Transformer"):
-        mt.run(run, data_dir, tmp_path / "o")
-    write_json(run / "run.json", plan | {"data_digest": "another"})
-    with pytest.raises(UserError, match="is not what was planned"):
-        mt.run(run, data_dir, tmp_path / "o")
+        mt.run(planned, run, tmp_path / "o")
+    write_json(run / "run.json", planned | {"data_digest": "another"})
+    with pytest.raises(UserError, match=r"is not what .* was trained on"):
+        mt.run(planned, run, tmp_path / "o")
 
 
 def test_the_model_to_train_is_a_valid_recipe() -> None:

@@ -27,6 +27,7 @@ from onepage.data.images import ImageSet, split_indices
 from onepage.errors import UserError
 from onepage.files import read_json
 from onepage.runs import history, provenance
+from onepage.runs.plan import identity
 from onepage.terminal.progress import clock
 from onepage.training import seeding
 from onepage.training.recipe import from_values
@@ -102,7 +103,7 @@ def our_loop(plan: dict[str, Any], size: int, images: int, run: str) -> dict[str
     forward = machine.forward_rate(partial(predict, model, precision=plan["precision"]), some)
     del model, some
     ours.save_no_checkpoints()
-    train(shortened(recipe, len(found.train_images), size, images), found, Path(run), ours.identity(plan))
+    train(shortened(recipe, len(found.train_images), size, images), found, Path(run), identity(plan))
     rates = {"image_size": size, "threads": recipe.threads, "forward": forward}
     return rates | {"training": ours.rate(run, "images"), **ours.memory()}
 
@@ -124,7 +125,7 @@ def our_curve(plan: dict[str, Any], readings: int, run: str) -> dict[str, Any]:
     recipe = recipe_of(plan)
     more = dataclasses.replace(recipe, validations=max(readings, recipe.validations))
     with contextlib.suppress(Interrupted):
-        train(more, ours.images(plan), Path(run), ours.identity(plan))
+        train(more, ours.images(plan), Path(run), identity(plan))
     return {"threads": recipe.threads, **ours.memory()}
 
 

@@ -19,6 +19,7 @@ from onepage.benchmarks import machine, ours, peers, plain_mt, process, results
 from onepage.benchmarks.process import Measurement
 from onepage.data.translation import TranslationSet
 from onepage.errors import UserError
+from onepage.files import read_json
 from onepage.mt import scores
 from onepage.mt.batching import Pair, encode_pairs
 from onepage.mt.evaluate import load
@@ -28,7 +29,7 @@ from onepage.mt.search import beam_over
 from onepage.mt.tokenizer import END, START, train_tokenizer
 from onepage.mt.train import sizes_of, train
 from onepage.mt.transformer import Sizes, Transformer
-from onepage.planning import plan as plans
+from onepage.planning.recipes import auto_precision
 from onepage.runs import provenance
 
 CONTENDERS = ("ours", "uncached", *peers.PEERS)
@@ -195,21 +196,25 @@ def forward_flops(sizes: Sizes, source_tokens: int, target_tokens: int) -> float
 # the benchmark
 
 
-def run(trained: Path, data_dir: Path, out: Path) -> dict[str, Any]:
+def run(plan: dict[str, Any], trained: Path, out: Path) -> dict[str, Any]:
     """Measure everything; returns the result as it is kept. Raises UserError, and keeps nothing, when it cannot.
 
-    ``trained``: the run whose model translates.
+    ``trained``: the run whose model translates, trained on the planned data.
     """
     if not (trained / "model.pt").is_file():
         raise UserError(f"there is no trained model in {trained}; run: make mt")
-    plan = ours.plan(trained, data_dir, "mt")
-    data, recipe, precision = ours.pairs(plan), training_recipe(), plans.auto_precision("cpu")
+    about_model = read_json(trained / "run.json")
+    if about_model.get("task") != "mt":
+        raise UserError(f"{trained} is no run of the Transformer; give one of make mt")
+    if any(about_model.get(key) != plan[key] for key in ("set", "src", "tgt", "data_digest")):
+        raise UserError(f"the planned data is not what {trained} was trained on; plan with the same data and languages")
+    data, recipe, precision = ours.pairs(plan), training_recipe(), auto_precision("cpu")
     about = {"generated": data.generated, "digest": data.digest}
     result = results.about("cpu") | {
         "task": "mt",
         "data": {key: plan[key] for key in ("set", "src", "tgt")} | about,
         "settings": SETTINGS | {"seed": plan["seed"]},
-        "model": {key: plan.get(key) for key in ("profile", "seed", "commit", "recipe_hash", "recipe")},
+        "model": {key: about_model.get(key) for key in ("profile", "seed", "commit", "recipe_hash", "recipe")},
         "plain": plain_mt.ABOUT,
         "ours": {"precision": precision, "recipe": recipe},
         "peers": {},

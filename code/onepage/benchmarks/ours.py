@@ -12,33 +12,19 @@ from onepage import tasks
 from onepage.data.images import ImageSet, load_images
 from onepage.data.translation import TranslationSet, load_translation
 from onepage.errors import UserError
-from onepage.files import read_json
-from onepage.planning import plan as plans
 from onepage.runs import history, provenance
-from onepage.training import recipe as recipes
+from onepage.runs import plan as run_plan
 from onepage.training import session
 
 PARTS = 3  # validations of a shortened training; what comes before the first is warm-up
 
 
-def plan(path: Path, data_dir: Path, task: str, seed: int = 0) -> dict[str, Any]:
-    """The plan of a run: the keys of run.json, the recipe as plain values, and ``data_dir``.
-
-    ``path``: a plan file, or the folder of a trained run. Raises UserError when it is of another task.
-    """
-    if path.is_dir():
-        found = read_json(path / "run.json")
-    else:
-        settings, found = plans.settings_of(plans.read(path), seed)
-        found = found | {"recipe": recipes.as_dict(settings)}
-    if found.get("task") != task:
-        raise UserError(f"{path} is no run of {tasks.get(task).model}; give one of make {task}")
-    return found | {"data_dir": str(data_dir.resolve())}
-
-
-def identity(plan: dict[str, Any]) -> dict[str, Any]:
-    """The part of a plan that ``train`` takes beside recipe and data."""
-    return {key: value for key, value in plan.items() if key not in ("recipe", "data_dir")}
+def plan(run: Path, task: str) -> dict[str, Any]:
+    """The plan of a run, as plain values; raises UserError when it is not planned, or of another task."""
+    found = run_plan.read(run)
+    if found["task"] != task:
+        raise UserError(f"{run} is no run of {tasks.get(task).model}; give one of make {task}")
+    return found | {"data_dir": str(Path(found["data_dir"]).resolve())}
 
 
 def images(plan: dict[str, Any]) -> ImageSet:

@@ -20,6 +20,7 @@ from onepage.benchmarks.process import Measurement
 from onepage.cls.resnet import PARAMETERS
 from onepage.cls.train import train
 from onepage.runs import provenance
+from onepage.runs.plan import identity
 from onepage.training import distributed
 
 REPEATS = 3  # turns of each number of processes
@@ -49,7 +50,7 @@ def training(plan: dict[str, Any], threads: int, updates: int, run: str) -> dict
         found = {"processes": ranks.world, "threads": threads, "exchange_seconds": seconds}
         for name, together in (("alone", Unexchanged(ranks.rank, ranks.world)), ("together", ranks)):
             folder = Path(run) / name
-            train(recipe, found_images, folder, ours.identity(plan), ranks=together)
+            train(recipe, found_images, folder, identity(plan), ranks=together)
             if ranks.is_main:
                 found[name] = ours.rate(folder, "images")
     return found

@@ -12,6 +12,8 @@ from onepage.benchmarks.results import Cells, digits, duration, rate
 
 NAMES = {"ours": "ours", "uncached": "ours without cache", "joeynmt": "JoeyNMT", "ctranslate2": "CTranslate2 fp32"}
 LOOPS = ("", "plain loop", "ours", "ratio")
+DOCUMENTS = {"cls": "README.md", "mt": "README.md", "scale": "docs/several-processes.md"}
+"""{kind: the document with its table, from the root of the repository}"""
 Result = Mapping[str, Any]
 
 
