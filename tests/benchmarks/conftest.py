@@ -1,11 +1,76 @@
-"""A worker process of a benchmark sets the checkpoint intervals for good; in a test they must come back."""
+"""Small measurements in the tests' own process, and what a measurement sets for good restored after each test."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
+import torch
 
+from onepage.benchmarks import machine, plain_cls
+from onepage.benchmarks.process import Measurement
+from onepage.cls.recipe import Recipe, Stage
+from onepage.data import ready
+from onepage.data.images import load_images
+from onepage.data.sources import ready_name
+from onepage.files import sha256_file
+from onepage.runs import provenance
 from onepage.training import session
+from onepage.training.recipe import as_dict
+
+CLS = Recipe((Stage(1.0, 8),), 8, "sgd", 0.05, 0.9, 5e-4, validations=2, validation_size=16, threads=1)
 
 
 @pytest.fixture(autouse=True)
-def checkpoint_intervals_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def settings_are_restored(monkeypatch: pytest.MonkeyPatch):
     for name in ("SAVE_EVERY_SECONDS", "EPOCH_SECONDS"):
         monkeypatch.setattr(session, name, getattr(session, name))
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+    torch.set_deterministic_debug_mode("default")
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Small matrices and batches, one core, and a lock of this test's own."""
+    monkeypatch.setattr(machine, "SIZES", {"cpu": (16,)})
+    monkeypatch.setattr(machine, "COPIED_BYTES", {"cpu": 1 << 12})
+    monkeypatch.setattr(plain_cls, "BATCH_SIZE", 8)
+    monkeypatch.setattr(provenance, "cores", lambda: 1)
+    locks = tmp_path / "locks"
+    locks.mkdir()
+    monkeypatch.setattr("onepage.training.locking.tempfile.gettempdir", lambda: str(locks))
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the functions measured, in order; they run in this process."""
+    order: list[str] = []
+
+    def measure(self: Measurement, folder: Path, watch=lambda: False) -> dict:
+        order.append(self.function.__name__)
+        found = self.function(**self.given(folder))
+        watch()
+        return found
+
+    monkeypatch.setattr(Measurement, "measure", measure)
+    return order
+
+
+@pytest.fixture(scope="session")
+def planned(tmp_path_factory: pytest.TempPathFactory) -> dict:
+    """The plan of a run on a generated set of 80 pictures, in the form of the real one."""
+    folder = tmp_path_factory.mktemp("data") / "toy-images"
+    folder.mkdir()
+    generator = np.random.default_rng(0)
+    pixels = generator.integers(0, 256, (80, 3, 32, 32), dtype=np.uint8)
+    labels = np.arange(80, dtype=np.int64) % 10
+    names = np.array(list("abcdefghij"))
+    arrays = {"train_images": pixels, "train_labels": labels, "test_images": pixels[:4], "test_labels": labels[:4]}
+    np.savez(folder / "small.npz", class_names=names, **arrays)
+    digests = {"small.npz": sha256_file(folder / "small.npz")}
+    ready.write(folder / ready_name("toy-images"), "toy-images", "made for a test", digests, version=1)
+    digest = load_images(folder.parent, "toy-images").digest
+    plan = {"task": "cls", "set": "toy-images", "generated": True, "profile": "small", "seed": 0, "data_digest": digest}
+    plan |= {"device": "cpu", "precision": "fp32", "threads": 1, "recipe": as_dict(CLS)}
+    return plan | {"data_dir": str(folder.parent)}

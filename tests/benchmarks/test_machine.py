@@ -57,13 +57,12 @@ def test_the_shortest_time_counts_and_the_first_does_not(monkeypatch: pytest.Mon
     assert len(calls) == 4
 
 
-@pytest.mark.parametrize(
-    ("host", "device", "slug"),
-    [
-        ({"cpu": "AMD EPYC", "cores": 2, "gpu": None}, "cpu", "2-cores-amd-epyc"),
-        ({"cpu": "x", "cores": 8, "gpu": "NVIDIA H200"}, "cuda", "nvidia-h200"),
-        ({"cpu": "Intel(R) Xeon(R) CPU @ 2.20GHz", "cores": 4, "gpu": "x"}, "cpu", "4-cores-intel-xeon-cpu-2-20ghz"),
-    ],
-)
-def test_files_are_named_for_the_hardware(host: dict[str, object], device: str, slug: str) -> None:
-    assert machine.hardware_slug(host, device) == slug
+def test_training_rates_leave_out_the_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = iter([10.0, 14.0])
+    monkeypatch.setattr(machine, "perf_counter", lambda: next(ticks))
+    assert machine.training_rate(iter([128, 128, 100, 28, 128]), 2, 2, CPU) == 128 / 4
+
+
+def test_peaks_are_the_best_of_all_turns() -> None:
+    turns = [{"matmul": {"fp32": {"flops": rate}}} for rate in (1.0, 3.0, 2.0)]
+    assert machine.peaks({"samples": {"machine": turns}}) == {"fp32": 3.0}

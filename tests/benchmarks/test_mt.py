@@ -2,14 +2,14 @@
 
 import importlib.metadata
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from click.testing import CliRunner
 
 from bench_cases import mt_result
-from onepage.benchmarks import machine, mt, mt_peers, mt_table, mt_worker, process, results
+from onepage.benchmarks import mt, peers, results
+from onepage.benchmarks.tables import MARKDOWN
 from onepage.commands.main import main
 from onepage.data import ready
 from onepage.data.sources import ready_name
@@ -20,9 +20,8 @@ from onepage.mt.recipe import Recipe
 from onepage.mt.tokenizer import PAD
 from onepage.mt.train import train
 from onepage.mt.transformer import Sizes, Transformer
-from onepage.runs import provenance
+from onepage.runs import plan
 
-ROOT = Path(__file__).resolve().parents[2]
 SIZES = {"vocabulary": 60, "d_model": 16, "d_ff": 32, "heads": 2, "encoder_layers": 1, "decoder_layers": 1}
 
 
@@ -50,30 +49,25 @@ def trained(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of some updates."""
     run, threads = tmp_path_factory.mktemp("trained") / "seed0", torch.get_num_threads()
     data = load_translation(data_dir, "toy-translation", "en", "de")
-    block = {"task": "mt", "set": data.name, "generated": True, "profile": "test", "seed": 0, "src": "en", "tgt": "de"}
-    block |= {"data_digest": data.digest, "device": "cpu", "precision": "fp32", "threads": 1}
-    train(Recipe(20, 128, 3e-3, validations=1, threads=1, precision="fp32", **SIZES), data, run, block)
+    about = {"task": "mt", "set": data.name, "generated": True, "profile": "test", "seed": 0, "src": "en", "tgt": "de"}
+    about |= {"data_digest": data.digest, "device": "cpu", "precision": "fp32", "threads": 1}
+    train(Recipe(20, 128, 3e-3, validations=1, threads=1, precision="fp32", **SIZES), data, run, about)
     torch.set_num_threads(threads)
     torch.set_deterministic_debug_mode("default")
     return run
 
 
+def plan_of(trained: Path, data_dir: Path) -> dict:
+    """The plan of the trained run, as make writes it."""
+    return read_json(trained / "run.json") | {"data_dir": str(data_dir)}
+
+
 @pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    """Small matrices, one core, a lock of this test's own, jobs without a process, and the settings for a small set."""
-    monkeypatch.setattr(machine, "SIZES", {"cpu": (16,)})
-    monkeypatch.setattr(provenance, "cores", lambda: 1)
-    locks = tmp_path / "locks"
-    locks.mkdir()
-    monkeypatch.setattr("onepage.training.locking.tempfile.gettempdir", lambda: str(locks))
-    monkeypatch.setattr(process, "call", lambda module, job, arguments, scratch: mt_worker.JOBS[job](**arguments))
-    threads = torch.get_num_threads()
-    yield mt.Settings(
-        repeats=2, sentences=6, beam_size=2, batch_tokens=64, updates=2, vocabulary=60, d_model=16, d_ff=32,
-        heads=2, layers=1, train_tokens=64,
-    )  # fmt: skip
-    torch.set_num_threads(threads)
-    torch.set_deterministic_debug_mode("default")
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings for a small set."""
+    sizes = {"vocabulary": 60, "d_model": 16, "d_ff": 32, "heads": 2, "layers": 1, "train_tokens": 64}
+    search = {"repeats": 2, "sentences": 6, "beam_size": 2, "batch_tokens": 64, "updates": 2}
+    monkeypatch.setattr(mt, "SETTINGS", mt.SETTINGS | sizes | search)
 
 
 @pytest.fixture
@@ -83,19 +77,24 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     def version(package: str) -> str:
         raise importlib.metadata.PackageNotFoundError(package)
 
-    monkeypatch.setattr(mt_peers.importlib.metadata, "version", version)
+    monkeypatch.setattr(peers.importlib.metadata, "version", version)
 
 
 def test_everything_is_measured_in_turns(
-    data_dir: Path, trained: Path, tmp_path: Path, small: Any, alone: None, monkeypatch: pytest.MonkeyPatch
+    data_dir: Path,
+    trained: Path,
+    tmp_path: Path,
+    small: None,
+    few: None,
+    alone: None,
+    measured: list[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """By ours alone, where the others are not installed: that is said, and no error."""
-    order, call = [], process.call
-    monkeypatch.setattr(process, "call", lambda *given: (order.append(given[1]), call(*given))[1])
     monkeypatch.setattr(results, "about", lambda device: mt_result() | {"samples": {}})
-    result = mt.run(trained, data_dir, tmp_path / "out", small)
-    turn = ["machine", "translation", "translation", "plain training", "our training"]
-    assert order == ["check", "check", *turn, *turn]
+    result = mt.run(plan_of(trained, data_dir), trained, tmp_path / "out")
+    turn = ["measure", "translation", "translation", "plain_training", "our_training"]
+    assert measured == ["check_peer", "check_peer", *turn, *turn]
     assert {name: len(taken) for name, taken in result["samples"].items()} == dict.fromkeys(
         ("machine", "ours", "uncached", "plain-training", "our-training"), 2
     )
@@ -108,27 +107,25 @@ def test_everything_is_measured_in_turns(
     assert all(sample["tokens_per_second"] > 0 for sample in result["samples"]["our-training"])
     assert results.name_of("mt", result).startswith("generated-mt-")
     log = (tmp_path / "out/runs/bench" / f"{results.name_of('mt', result)}.log").read_text(encoding="utf-8")
-    assert "ctranslate2: not installed" in log and "turn 2/2  uncached: 6 sentences in" in log
-    text = mt_table.markdown(result)
+    assert "ctranslate2: not installed" in log and "turn 2/2  uncached: " in log
+    text = MARKDOWN["mt"](result)
     assert "| not installed | not installed |" in text and "JoeyNMT: not installed." in text
     write_json(tmp_path / "x.json", result)  # plain values alone
 
 
-def test_other_programs_are_the_same_model_and_say_much_the_same(data_dir: Path, trained: Path, small: Any) -> None:
+def test_other_programs_are_the_same_model(data_dir: Path, trained: Path, small: None) -> None:
     """By greedy search, whose outputs do not hang on a rule for ending; those that reach a length limit apart."""
-    where = {"run": str(trained), "data": {"dir": str(data_dir), "set": "toy-translation", "src": "en", "tgt": "de"}}
+    where = {"trained": str(trained), "plan": plan_of(trained, data_dir)}
     measured = 0
-    for name in mt.PEERS:
-        found = mt_worker.check_peer(name, **where)
+    for name in mt.peers.PEERS:
+        found = mt.check_peer(name, **where)
         if "missing" in found:
             continue
         measured += 1
         assert found["compared"] == 12 and found["largest_difference"] < 1e-3, name
-        ours, theirs = (
-            mt_worker.translation(one, **where, sentences=8, beam_size=1, alpha=0.0, batch_tokens=64)["outputs"]
-            for one in ("ours", name)
-        )
-        agreed = [a[: len(b)] == b[: len(a)] for a, b in zip(ours, theirs, strict=True)]
+        search = {"sentences": 8, "beam_size": 1, "length_penalty": 0.0, "batch_tokens": 64}
+        outputs = (mt.translation(one, **where, **search)["outputs"] for one in ("ours", name))
+        agreed = [a[: len(b)] == b[: len(a)] for a, b in zip(*outputs, strict=True)]
         assert sum(agreed) >= 7, name
     if not measured:
         pytest.skip("no JoeyNMT or CTranslate2 here: make setup-compare")
@@ -146,7 +143,7 @@ def test_training_flops_are_those_of_the_linear_layers() -> None:
         if isinstance(module, torch.nn.Linear):
             module.register_forward_hook(count)
     net(torch.full((2, 7), 5), torch.full((2, 4), 5))
-    assert mt_worker.forward_flops(sizes, 14, 8) == counted + 2 * 8 * 16 * 50
+    assert mt.forward_flops(sizes, 14, 8) == counted + 2 * 8 * 16 * 50
 
 
 def test_medians_shares_and_ratios() -> None:
@@ -159,62 +156,31 @@ def test_medians_shares_and_ratios() -> None:
     assert found["training"]["our"]["share"] == pytest.approx(10_000 * 3e7 / 4e11)
 
 
-def test_the_tables_say_what_was_measured() -> None:
-    text = mt_table.markdown(mt_result())
-    assert "| | ours | ours without cache | JoeyNMT | CTranslate2 fp32 4.8.5 |" in text
-    assert "| sentences/s | 50.0 (25.0 to 100) | 5.00 (5.00 to 5.00) | not installed | 100 (100 to 100) |" in text
-    assert "| ours is so many times as fast | | 10 | | 0.5 |" in text
-    assert "| outputs the same as ours, of 100 | | 100 | | 88 |" in text
-    assert "| target tokens/s | 4,000 (4,000 to 4,000) | 10,000 (9,000 to 12,000) | 2.5 |" in text
-    assert "| share of the matrix-product peak | 120 % of 100 GFLOP/s | 75 % of 400 GFLOP/s | |" in text
-    assert "CTranslate2 fp32 gives each of 32 references our log-probability (within 2e-05 nats)" in text
-    assert "busy" not in text
-    other = mt_result() | {"load_before": 3.0}
-    other["peers"]["ctranslate2"] |= {"largest_difference": 0.5, "same_model": False}
-    text = mt_table.markdown(other)
-    assert "**CTranslate2 fp32 is not the same model: log-probabilities differ by up to 0.5 nats.**" in text
-    assert "The machine was busy (load 3.0)" in text
-
-
-def test_readme_says_what_the_kept_results_say() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    kept = results.read_all(ROOT, "mt")
-    assert results.section_of(text, "mt") == results.section(kept, mt_table.markdown, "mt")
-    assert all(not result["data"]["generated"] for result in kept)
-
-
 @pytest.mark.fault("a benchmark of a run that was not trained", "`there is no trained model in ...`")
-def test_without_a_trained_model_it_says_so_and_leaves_nothing(data_dir: Path, tmp_path: Path) -> None:
-    arguments = [
-        "bench",
-        "mt",
-        "--run",
-        str(tmp_path / "none"),
-        "--data-dir",
-        str(data_dir),
-        "--out",
-        str(tmp_path / "o"),
-    ]
-    done = CliRunner().invoke(main, arguments)
+def test_without_a_trained_model_it_says_so(data_dir: Path, trained: Path, tmp_path: Path) -> None:
+    """And no file is left."""
+    plan.write(tmp_path / "none", "train", plan_of(trained, data_dir))
+    done = CliRunner().invoke(main, ["bench", "mt", str(tmp_path / "none"), "--out", str(tmp_path / "o")])
     assert done.exit_code == 1 and "there is no trained model in" in done.output and done.output.count("\n") == 1
     assert not (tmp_path / "o").exists()
 
 
-def test_a_run_of_another_task_or_of_other_data_is_refused(data_dir: Path, trained: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    block = read_json(trained / "run.json")
-    write_json(run / "run.json", block | {"task": "cls"})
+def test_a_run_of_another_task_or_data_fails(data_dir: Path, trained: Path, tmp_path: Path) -> None:
+    run, planned = tmp_path / "run", plan_of(trained, data_dir)
+    write_json(run / "run.json", planned | {"task": "cls"})
     (run / "model.pt").touch()
     with pytest.raises(UserError, match="is no run of the Transformer"):
-        mt.run(run, data_dir, tmp_path / "o", mt.Settings())
-    write_json(run / "run.json", block | {"data_digest": "another"})
+        mt.run(planned, run, tmp_path / "o")
+    write_json(run / "run.json", planned | {"data_digest": "another"})
     with pytest.raises(UserError, match=r"is not what .* was trained on"):
-        mt.run(run, data_dir, tmp_path / "o", mt.Settings())
-    with pytest.raises(UserError, match=r"the model to train: d_model .* multiple of heads"):
-        mt.run(trained, data_dir, tmp_path / "o", mt.Settings(d_model=15))
+        mt.run(planned, run, tmp_path / "o")
+
+
+def test_the_model_to_train_is_a_valid_recipe() -> None:
+    assert Recipe(**mt.training_recipe()).check() is None
 
 
 def test_a_package_that_does_not_work_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mt_peers.importlib.metadata, "version", lambda package: "1")
-    with pytest.raises(mt_peers.Missing, match=r"cannot be imported \(No module named 'no_such_module'\)"):
-        mt_peers.module("joeynmt", "no_such_module")
+    monkeypatch.setattr(peers.importlib.metadata, "version", lambda package: "1")
+    with pytest.raises(peers.Missing, match=r"cannot be imported \(No module named 'no_such_module'\)"):
+        peers.module("joeynmt", "no_such_module")

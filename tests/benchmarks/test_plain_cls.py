@@ -77,15 +77,3 @@ def test_it_stops_at_the_target(pictures: tuple[np.ndarray, np.ndarray], monkeyp
     loop = plain_cls.Loop(*pictures, 2, CPU, workers=0)
     plain_cls.learning_curve(loop, pictures[0][:64], pictures[1][:64], 1e-6, 4, 0.9, rows.append)
     assert len(rows) == 1 and rows[0]["val_accuracy"] == 1
-
-
-def test_rates_count_whole_updates_after_those_that_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Fake:
-        device = CPU
-
-        def updates(self) -> Any:
-            return iter([128, 128, 100, 28, 128])
-
-    ticks = iter([10.0, 14.0])
-    monkeypatch.setattr(plain_cls, "perf_counter", lambda: next(ticks))
-    assert plain_cls.training_rate(Fake(), 101, warm_up=2) == 128 / 4  # type: ignore[arg-type]

@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import nn
 
-from onepage.benchmarks import plain_mt
 from onepage.benchmarks.plain_mt import Loop, PlainTransformer, UncachedDecoder
 from onepage.mt.search import beam, beam_over
 from onepage.mt.tokenizer import END, PAD
@@ -89,13 +88,3 @@ def test_the_plain_loop_learns(net: Transformer) -> None:
     loop.model.train()
     assert list(itertools.islice(loop.updates(), 60)) == [6] * 60
     assert loop.model.eval()(source, target)[0].argmax(-1).tolist() == [7, 8, 9, END] != before
-
-
-def test_rates_count_whole_updates_after_those_that_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Fake:
-        def updates(self) -> object:
-            return iter([100, 90, 60, 70, 80])
-
-    ticks = iter([10.0, 14.0])
-    monkeypatch.setattr(plain_mt, "perf_counter", lambda: next(ticks))
-    assert plain_mt.training_rate(Fake(), 2, warm_up=2) == (60 + 70) / 4  # type: ignore[arg-type]

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from onepage.cls.convolution import Conv2d, by_position, convolve, input_gradient, weight_gradient
+from onepage.cls.resnet import ResNet18
 
 SHAPES = [(1, 1), (2, 1), (3, 1), (4, 1), (4, 2), (5, 2), (6, 2), (16, 2)]  # (height and width, stride)
 
@@ -84,6 +85,55 @@ def test_the_widest_layers_take_products_by_position_in_fp32_where_they_write_a_
             output.backward(torch.ones_like(output))
         torch.testing.assert_close(inputs[0].grad, inputs[1].grad, rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(own.weight.grad, theirs.weight.grad, rtol=1e-4, atol=1e-4)
+
+
+def layer_shapes(image_size: int) -> list[tuple[int, int, int, int]]:
+    """Channels in and out, stride and input height of each of our convolutions in ResNet-18, each shape once."""
+    shapes: dict[tuple[int, int, int, int], None] = {}
+
+    def note(layer: nn.Conv2d, inputs: tuple[torch.Tensor, ...]) -> None:
+        shapes[layer.in_channels, layer.out_channels, layer.stride[0], inputs[0].shape[2]] = None
+
+    model = ResNet18().eval()
+    for layer in model.modules():
+        if isinstance(layer, Conv2d):
+            layer.register_forward_pre_hook(note)
+    with torch.no_grad():
+        model(torch.zeros(1, 3, image_size, image_size))
+    return list(shapes)
+
+
+def test_layers_are_those_of_resnet18() -> None:
+    maps = [(64, 64, 1, 20), (64, 128, 2, 20), (128, 128, 1, 10), (128, 256, 2, 10), (256, 256, 1, 5)]
+    assert layer_shapes(20) == [*maps, (256, 512, 2, 5), (512, 512, 1, 3)]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("image_size", [16, 20, 24, 32])
+def test_every_layer_of_resnet18_equals_the_library_s(image_size: int, dtype: torch.dtype) -> None:
+    """Output and both gradients: our rounding error is at most a tenth more than the library's."""
+    torch.manual_seed(7)
+    for width_in, width, stride, size in layer_shapes(image_size):
+        exact = nn.Conv2d(width_in, width, 3, stride, padding=1, bias=False)
+        own, theirs = (
+            Conv2d(width_in, width, 3, stride, padding=1),
+            nn.Conv2d(width_in, width, 3, stride, 1, bias=False),
+        )
+        x = torch.randn(4, width_in, size, size).to(dtype)
+        exact.weight.data = exact.weight.data.to(dtype).double()
+        found, direction = [], None
+        for layer, kind in ((exact, torch.float64), (own, dtype), (theirs, dtype)):
+            layer.load_state_dict(exact.state_dict())
+            layer.to(dtype=kind, memory_format=torch.channels_last)
+            given = x.to(kind).contiguous(memory_format=torch.channels_last).requires_grad_()
+            output = layer(given)
+            direction = torch.randn_like(output).to(dtype) if direction is None else direction
+            output.backward(direction.to(kind))
+            found.append((output.detach(), given.grad, layer.weight.grad))
+        for true, ours, library in zip(*found, strict=True):
+            errors = [((value.double() - true).norm() / true.norm()).item() for value in (ours, library)]
+            least = 4 * torch.finfo(dtype).eps
+            assert errors[0] <= max(1.1 * errors[1], least) and errors[0] < 0.01
 
 
 def test_a_tap_that_meets_only_padding_has_no_gradient() -> None:

@@ -11,7 +11,7 @@ import torch
 from click.testing import CliRunner
 
 from classify_cases import edit, photo, write_run
-from onepage.benchmarks.vision import import_torchvision
+from onepage.benchmarks.plain_cls import import_torchvision
 from onepage.cls.resnet import ResNet18
 from onepage.cls.train import predict
 from onepage.commands.main import main

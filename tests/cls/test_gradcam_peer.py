@@ -15,7 +15,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from onepage.benchmarks.vision import import_torchvision
+from onepage.benchmarks.plain_cls import import_torchvision
 from onepage.cls import augment
 from onepage.cls.gradcam import GradCAM
 from onepage.cls.resnet import ResNet18, initialise

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from onepage.benchmarks.vision import import_torchvision
+from onepage.benchmarks.plain_cls import import_torchvision
 from onepage.cls.convolution import Conv2d
 from onepage.cls.resnet import PARAMETERS, ResNet18, initialise, whiten_stem
 from onepage.training.seeding import keyed_generator

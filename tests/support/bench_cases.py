@@ -3,6 +3,7 @@
 from typing import Any
 
 from onepage.benchmarks import results
+from onepage.cls.resnet import PARAMETERS
 
 
 def curve(images: list[int], errors: list[float], images_a_second: float) -> list[dict[str, Any]]:
@@ -90,4 +91,19 @@ def mt_result() -> dict[str, Any]:
             "uncached": {"same": 100, "bleu_against_ours": 100.0, "bleu": 36.1, "repeats_itself": True},
             "ctranslate2": {"same": 88, "bleu_against_ours": 95.5, "bleu": 36.0, "repeats_itself": True},
         },
+    }  # fmt: skip
+
+
+def scale_result(device: str = "cpu") -> dict:
+    """Three turns with one and two processes, on a machine that is not there."""
+    one = [{"threads": 2, "exchange_seconds": 0.0, "alone": rate, "together": rate} for rate in (90.0, 100.0, 110.0)]
+    two = [{"threads": 1, "exchange_seconds": 0.02, "alone": 100.0, "together": rate} for rate in (70.0, 80.0, 90.0)]
+    taken = {
+        key: cls_result()[key] for key in ("form", "hardware", "versions", "started", "commit", "dirty", "load_before")
+    }
+    return taken | {
+        "device": device, "data": {"set": "cifar10", "generated": False}, "precision": "fp32",
+        "settings": {"repeats": 3, "updates": 8, "image_size": 32},
+        "recipe": {"batch_size": 200, "batch_norm": "local"},
+        "gradient_bytes": 4 * PARAMETERS, "samples": {"1": one, "2": two},
     }  # fmt: skip

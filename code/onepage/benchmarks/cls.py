@@ -1,175 +1,222 @@
 """``make bench-cls``: ResNet-18 by a plain loop (plain_cls.py) and by ours, on the same machine and images.
 
-The contenders take turns (machine, plain loop, ours at each image size, and again), each time in a new process, so
-that slow minutes of the machine fall on all of them and peak memory is one contender's own. Then each is trained
-towards one validation accuracy: ours by its recipe (or read off a run that is there), the plain loop for some minutes,
-from where its curve is projected.
+The contenders are the machine, the plain loop, and ours at each image size. Then each loop is trained towards one
+validation accuracy: ours by its recipe (or read off a finished run), the plain loop for some minutes, from where its
+curve is projected.
 """
 
+import contextlib
 import dataclasses
+import math
 import statistics
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from onepage.benchmarks import machine, plain_cls, process, results, turns
+import torch
+
+from onepage.benchmarks import machine, ours, plain_cls, process, results
+from onepage.benchmarks.process import Measurement, Say
 from onepage.benchmarks.projection import time_to
-from onepage.cls.resnet import ResNet18
-from onepage.data.images import load_images, split_indices
+from onepage.cls import augment
+from onepage.cls.recipe import Recipe, Stage
+from onepage.cls.resnet import ResNet18, initialise
+from onepage.cls.train import predict, train
+from onepage.data.images import ImageSet, split_indices
 from onepage.errors import UserError
 from onepage.files import read_json
-from onepage.planning import plan as plans
 from onepage.runs import history, provenance
+from onepage.runs.plan import identity
 from onepage.terminal.progress import clock
-from onepage.training.locking import cpu_training_lock
+from onepage.training import seeding
+from onepage.training.recipe import from_values
+from onepage.training.session import Interrupted
 
-WORKER = "onepage.benchmarks.cls_worker"
-IMAGES = {"cpu": 2048, "cuda": 40_960}  # of one measurement
+IMAGES = {"cpu": 2048, "cuda": 40_960}  # of one measurement of a rate
 SAME_SIZE = 32  # pixels at which both are measured
+VALIDATION = 8  # images held out while only the rate is measured: reading them takes under one percent
+SETTINGS: dict[str, Any] = {
+    "repeats": 5,  # turns of each contender
+    "target": 0.8,  # validation accuracy that both are timed to
+    "plain_readings": 10,  # of the validation images, in the minutes of the plain loop
+    "our_readings": 24,  # of the validation images, in our recipe
+    "workers": 2,  # of the plain loop's DataLoader
+}
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """What of the benchmark a user may change."""
-
-    repeats: int = 5
-    """Turns that each contender has."""
-    images: int = 0
-    """Images of one measurement of a rate; 0: 2,048 on a CPU, 40,960 on a GPU."""
-    minutes: float = 5.0
-    """Training of the plain loop towards the target, at most."""
-    target: float = 0.8
-    """Validation accuracy that both are timed to."""
-    plain_readings: int = 10
-    """Readings of the validation images in those minutes."""
-    our_readings: int = 24
-    """Readings of the validation images in our recipe."""
-    workers: int = 2
-    """Worker processes of the plain loop's DataLoader."""
+def recipe_of(plan: Mapping[str, Any]) -> Recipe:
+    """The planned recipe."""
+    return from_values(Recipe, plan["recipe"], "the plan")
 
 
-def run(plan: Path, data_dir: Path, seed: int, out: Path, settings: Settings, from_run: Path | None) -> dict[str, Any]:
+# measurements, each in a process of its own
+
+
+def plain_loop(plan: dict[str, Any], workers: int, images: int) -> dict[str, Any]:
+    """Rates of the plain loop at 32 pixels."""
+    threads, loop, found, train_index, _ = _plain(plan, workers)
+    inputs = plain_cls.to_input(found.train_images[train_index[:images]])
+    rates: dict[str, Any] = {"image_size": inputs.shape[-1], "threads": threads}
+    rates["forward"] = machine.forward_rate(lambda some: plain_cls.predict(loop.model, some, loop.device), inputs)
+    del inputs
+    updates = math.ceil(images / plain_cls.BATCH_SIZE)
+    rates["training"] = machine.training_rate(loop.updates(), updates, 2, loop.device)
+    return rates | ours.memory()
+
+
+def plain_curve(
+    plan: dict[str, Any], workers: int, minutes: float, readings: int, target: float, run: str
+) -> dict[str, Any]:
+    """The plain loop for some minutes; readings go to ``run``/history.jsonl as they come."""
+    threads, loop, found, _, val_index = _plain(plan, workers)
+    rows: list[dict[str, Any]] = []
+
+    def add_row(row: dict[str, Any]) -> None:
+        rows.append(row)
+        history.write(Path(run) / "history.jsonl", rows)
+
+    validation = found.train_images[val_index], found.train_labels[val_index]
+    plain_cls.learning_curve(loop, *validation, minutes * 60, readings, target, add_row)
+    return {"threads": threads, **ours.memory()}
+
+
+def _plain(plan: dict[str, Any], workers: int) -> tuple[int, plain_cls.Loop, ImageSet, Any, Any]:
+    """Threads, the loop, the images, and the indices for training and validation: those of our recipe."""
+    threads = machine.use_all_cores()
+    torch.manual_seed(plan["seed"])
+    found, recipe = ours.images(plan), recipe_of(plan)
+    train_index, val_index = split_indices(len(found.train_images), recipe.validation_size, recipe.split_seed)
+    parts = found.train_images[train_index], found.train_labels[train_index]
+    loop = plain_cls.Loop(*parts, len(found.class_names), torch.device(plan["device"]), workers)
+    return threads, loop, found, train_index, val_index
+
+
+def our_loop(plan: dict[str, Any], size: int, images: int, run: str) -> dict[str, Any]:
+    """Rates of our training and inference at one image size, in the precision and batch size of the recipe."""
+    recipe, found = recipe_of(plan), ours.images(plan)
+    device = seeding.prepare(plan["seed"], recipe.threads, plan["device"])
+    model = ResNet18(len(found.class_names))
+    initialise(model, seeding.keyed_generator(plan["seed"], "initialise"))
+    model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    some = augment.resize(torch.from_numpy(found.train_images[:images].copy()).to(device), size)
+    forward = machine.forward_rate(partial(predict, model, precision=plan["precision"]), some)
+    del model, some
+    ours.save_no_checkpoints()
+    train(shortened(recipe, len(found.train_images), size, images), found, Path(run), identity(plan))
+    rates = {"image_size": size, "threads": recipe.threads, "forward": forward}
+    return rates | {"training": ours.rate(run, "images"), **ours.memory()}
+
+
+def shortened(recipe: Recipe, n: int, size: int, images: int) -> Recipe:
+    """The recipe with one stage at ``size``, to measure over ``images`` images, of a set of ``n``."""
+    available = n - VALIDATION
+    if recipe.train_images:
+        available = min(available, recipe.train_images)
+    updates = ours.PARTS * max(1, round(images / (ours.PARTS - 1) / recipe.batch_size))
+    epochs = updates / max(1, available // recipe.batch_size)
+    return dataclasses.replace(
+        recipe, stages=(Stage(epochs, size),), validations=ours.PARTS, validation_size=min(VALIDATION, n - 1)
+    )
+
+
+def our_curve(plan: dict[str, Any], readings: int, run: str) -> dict[str, Any]:
+    """Our whole recipe, with more readings of the validation images; the parent stops it at the target."""
+    recipe = recipe_of(plan)
+    more = dataclasses.replace(recipe, validations=max(readings, recipe.validations))
+    with contextlib.suppress(Interrupted):
+        train(more, ours.images(plan), Path(run), identity(plan))
+    return {"threads": recipe.threads, **ours.memory()}
+
+
+# the benchmark
+
+
+def run(plan: dict[str, Any], out: Path, minutes: float, from_run: Path | None = None) -> dict[str, Any]:
     """Measure everything; returns the result as it is kept. Raises UserError, and keeps nothing, when it cannot.
 
-    plan: what the data stage decided. from_run: a run of this machine whose history tells our time to the target.
+    ``minutes``: training of the plain loop. ``from_run``: a run of this machine whose history has our time.
     """
-    made = plans.read(plan)
-    recipe, block = plans.settings_of(made, seed)
-    images = load_images(data_dir, made["set"])
-    if images.digest != made["data_digest"]:
-        raise UserError(f"the data in {data_dir} is not what was planned; delete {plan} and run make again")
-    train_index, val_index = split_indices(len(images.train_images), recipe.validation_size, recipe.split_seed)
-    ours = run_of_this_machine(from_run, images.digest) if from_run else None
-    if not settings.images:
-        settings = dataclasses.replace(settings, images=IMAGES[block["device"]])
+    recipe, found = recipe_of(plan), ours.images(plan)
+    train_index, val_index = split_indices(len(found.train_images), recipe.validation_size, recipe.split_seed)
+    curve = run_of_this_machine(from_run, found.digest) if from_run else None
+    device, precision, images = plan["device"], plan["precision"], IMAGES[plan["device"]]
+    settings = SETTINGS | {"images": images, "minutes": minutes, "seed": plan["seed"]}
     sizes = sorted({SAME_SIZE, *(stage.image_size for stage in recipe.stages)}, reverse=True)
-    result = results.about(block["device"]) | {
+    result = results.about(device) | {
         "task": "cls",
-        "data": {"set": images.name, "generated": images.generated, "digest": images.digest},
+        "data": {"set": found.name, "generated": found.generated, "digest": found.digest},
         "training_images": len(train_index),
         "validation_images": len(val_index),
-        "settings": dataclasses.asdict(settings) | {"seed": seed},
-        "plain": plain_cls.ABOUT | {"workers": settings.workers},
-        "ours": {"profile": made["profile"], "precision": block["precision"], "recipe": dataclasses.asdict(recipe)},
+        "settings": settings,
+        "plain": plain_cls.ABOUT | {"workers": settings["workers"]},
+        "ours": {"profile": plan["profile"], "precision": precision, "recipe": plan["recipe"]},
         "forward_flops": {str(size): machine.forward_flops(ResNet18(), size) for size in sizes},
     }
     result["versions"]["torchvision"] = provenance.metadata.version("torchvision")
-    log, say = turns.opened_log(out, "cls", result, "images")
-    data = {"dir": str(data_dir.resolve()), "set": images.name}
-    data |= {"validation_size": recipe.validation_size, "split_seed": recipe.split_seed}
-    del images
-    common = {"data": data, "seed": seed}
-    with cpu_training_lock(block["device"], say), turns.scratch_folder() as scratch, process.stoppable():
-        turns.say_where(result, settings.repeats, log, say)
-        contenders = {
-            "machine": ("machine", {"device": block["device"], "precisions": sorted({"fp32", block["precision"]})}),
-            "plain": (
-                "plain loop",
-                common | {"device": block["device"], "workers": settings.workers, "images": settings.images},
-            ),
-        }
-        for size in sizes:
-            given = common | {"plan": str(plan.resolve()), "size": size, "images": settings.images}
-            contenders[f"ours-{size}"] = ("ours", given | {"run": ""})
-        result["samples"] = turns.take_turns(
-            WORKER, contenders, settings.repeats, scratch, say, _sample_words, after=", then the curves"
-        )
-        if ours is None:
-            ours = train_ours(common | {"plan": str(plan.resolve())}, settings, scratch / "ours", say)
-        given = common | {"device": block["device"], "workers": settings.workers}
-        result["curves"] = {"ours": ours, "plain": train_plain(given, settings, scratch / "plain", say)}
-        result["finished"] = provenance.now()
+    del found
+    plain = {"plan": plan, "workers": settings["workers"]}
+    contenders = {
+        "machine": Measurement(machine.measure, {"device": device, "precision": precision}),
+        "plain": Measurement(plain_loop, plain | {"images": images}),
+    }
+    for size in sizes:
+        contenders[f"ours-{size}"] = Measurement(our_loop, {"plan": plan, "size": size, "images": images})
+    with process.session("cls", result, out) as (folder, say):
+        result["samples"] = process.take_turns(contenders, settings["repeats"], folder, say, after=", then the curves")
+        target, seconds = settings["target"], minutes * 60
+        if curve is None:
+            say(f"ours trains to {target * 100:g} % of the validation images")
+            training = Measurement(our_curve, {"plan": plan, "readings": settings["our_readings"]})
+            curve = followed("ours", training, folder / "ours", say, target)
+        say(f"the plain loop trains for {results.duration(seconds)}, readings not counted")
+        given = plain | {"minutes": minutes, "readings": settings["plain_readings"], "target": target}
+        theirs = followed("plain loop", Measurement(plain_curve, given), folder / "plain", say, seconds=seconds)
+        result["curves"] = {"ours": curve, "plain": theirs}
     return result
 
 
 def run_of_this_machine(run: Path, data_digest: str) -> dict[str, Any]:
     """The curve of a finished run; raises UserError for a run of other data, or of another machine."""
-    block, host = read_json(run / "run.json"), read_json(run / "provenance.json").get("host")
-    if block.get("task") != "cls" or block.get("data_digest") != data_digest:
+    plan, written = read_json(run / "run.json"), read_json(run / "provenance.json")
+    if plan.get("task") != "cls" or plan.get("data_digest") != data_digest:
         raise UserError(f"{run} was not trained on these images; give a run of make cls")
+    host = written.get("host") or {}
     if host != provenance.host():
-        raise UserError(
-            f"{run} was trained on another machine ({(host or {}).get('cpu')}); train it here, or leave --run out"
-        )
-    train = read_json(run / "provenance.json").get("train", {})
-    memory = {key: train.get(key) for key in ("peak_memory_bytes", "peak_gpu_memory_bytes")}
-    about = {key: block[key] for key in ("profile", "seed", "commit", "dirty", "recipe", "threads", "precision")}
+        raise UserError(f"{run} was trained on another machine ({host.get('cpu')}); train it here, or leave it out")
+    memory = {key: written.get("train", {}).get(key) for key in ("peak_memory_bytes", "peak_gpu_memory_bytes")}
+    about = {key: plan[key] for key in ("profile", "seed", "commit", "dirty", "recipe", "threads", "precision")}
     return {"rows": history.read(run / "history.jsonl"), "from_run": about} | memory
 
 
-def _sample_words(found: Mapping[str, Any]) -> str:
-    size, training, forward = found["image_size"], found["training"], found["forward"]
-    return f"{size} px, {results.digits(training)} images/s in training, {results.digits(forward)} forward"
+def followed(
+    name: str, training: Measurement, folder: Path, say: Say, target: float = 2.0, seconds: float = 0.0
+) -> dict[str, Any]:
+    """Run a training and say each reading when it comes; stopped once one has ``target``. Its readings and memory."""
+    path = folder / "run" / "history.jsonl"
+    rows: list[dict[str, Any]] = []
 
-
-def train_ours(common: dict[str, Any], settings: Settings, scratch: Path, say: turns.Say) -> dict[str, Any]:
-    """Our recipe until it reaches the target (or ends): its readings and peak memory."""
-    watch = _Watch(scratch / "run" / "history.jsonl", settings.target, "ours", say)
-    say(f"ours trains to {settings.target * 100:g} % of the validation images")
-    given = common | {"readings": settings.our_readings, "run": str(scratch / "run")}
-    memory = process.call(WORKER, "our curve", given, scratch, watch)
-    watch()
-    return {"rows": watch.rows, **memory}
-
-
-def train_plain(common: dict[str, Any], settings: Settings, scratch: Path, say: turns.Say) -> dict[str, Any]:
-    """The plain loop for its minutes, or to the target: its readings and peak memory."""
-    watch = _Watch(scratch / "run" / "history.jsonl", 2.0, "plain loop", say, settings.minutes * 60)
-    say(f"the plain loop trains for {results.duration(settings.minutes * 60)}, readings not counted")
-    given = common | {"readings": settings.plain_readings, "minutes": settings.minutes, "target": settings.target}
-    memory = process.call(WORKER, "plain curve", given | {"run": str(scratch / "run")}, scratch, watch)
-    watch()
-    return {"rows": watch.rows, **memory}
-
-
-class _Watch:
-    """Follows a history file that another process writes: says each new reading; true once one has the target."""
-
-    def __init__(self, path: Path, target: float, name: str, say: turns.Say, seconds: float = 0.0):
-        self.path, self.target, self.name, self.say, self.seconds = path, target, name, say, seconds
-        self.rows: list[dict[str, Any]] = []
-
-    def __call__(self) -> bool:
-        known = len(self.rows)
-        if self.path.is_file():
-            self.rows = history.read(self.path)  # it is moved into place whole
-        for row in self.rows[known:]:
-            left = f"  {clock(max(0.0, self.seconds - row['seconds']))} left" if self.seconds else ""
-            self.say(
-                f"{self.name}: {row['val_accuracy']:.2%} after {row['images']:,} images, {clock(row['seconds'])}, "
+    def watch() -> bool:
+        new = history.read(path)[len(rows) :] if path.is_file() else []  # it is moved into place whole
+        rows.extend(new)
+        for row in new:
+            left = f"  {clock(max(0.0, seconds - row['seconds']))} left" if seconds else ""
+            say(
+                f"{name}: {row['val_accuracy']:.2%} after {row['images']:,} images, {clock(row['seconds'])}, "
                 f"{row['images'] / row['seconds']:,.0f} images/s{left}"
             )
-        return any(row["val_accuracy"] >= self.target for row in self.rows)
+        return any(row["val_accuracy"] >= target for row in rows)
+
+    memory = training.measure(folder, watch)
+    watch()
+    return {"rows": rows, **memory}
 
 
 def summarise(result: Mapping[str, Any]) -> dict[str, Any]:
     """Medians, shares of the peak, ratios and times to the target, from what was measured."""
-    samples, flops = result["samples"], result["forward_flops"]
-    peaks = {
-        precision: max(sample["matmul"][precision]["flops"] for sample in samples["machine"])
-        for precision in samples["machine"][0]["matmul"]
-    }
+    samples, flops, peaks = result["samples"], result["forward_flops"], machine.peaks(result)
     found: dict[str, Any] = {"peaks": peaks, "contenders": {}}
+    key = "peak_memory_bytes" if result["device"] == "cpu" else "peak_gpu_memory_bytes"
     for name, taken in samples.items():
         if name == "machine":
             continue
@@ -179,18 +226,17 @@ def summarise(result: Mapping[str, Any]) -> dict[str, Any]:
             row[what] = [sample[what] for sample in taken]
             rate = statistics.median(row[what])
             row[f"{what}_share"] = rate * flops[str(row["image_size"])] * passes / peaks[precision]
-        key = "peak_memory_bytes" if result["device"] == "cpu" else "peak_gpu_memory_bytes"
         row["memory"] = max(sample[key] for sample in taken)
         found["contenders"][name] = row
-    plain, ours = found["contenders"]["plain"], found["contenders"][f"ours-{SAME_SIZE}"]
+    plain, mine = found["contenders"]["plain"], found["contenders"][f"ours-{SAME_SIZE}"]
     found["ratios"] = {
-        what: statistics.median(ours[what]) / statistics.median(plain[what]) for what in ("forward", "training")
+        what: statistics.median(mine[what]) / statistics.median(plain[what]) for what in ("forward", "training")
     }
     target = result["settings"]["target"]
     found["time_to"] = {name: time_to(curve["rows"], target) for name, curve in result["curves"].items()}
-    mine, theirs = found["time_to"]["ours"], found["time_to"]["plain"]
-    if mine["how"] == "reached":
-        found["ratios"]["time_to_at_least"] = theirs["low"] / mine["high"]
+    reached, theirs = found["time_to"]["ours"], found["time_to"]["plain"]
+    if reached["how"] == "reached":
+        found["ratios"]["time_to_at_least"] = theirs["low"] / reached["high"]
         if theirs["seconds"] is not None:
-            found["ratios"]["time_to"] = theirs["seconds"] / mine["high"]
+            found["ratios"]["time_to"] = theirs["seconds"] / reached["high"]
     return found

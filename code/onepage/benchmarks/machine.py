@@ -5,14 +5,14 @@ used, is what a convolution could reach at best. FLOPs are 2 x multiply-adds of 
 rest (BatchNorm, ReLU, pooling, optimiser) counts nothing, and training counts three times its forward pass.
 """
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
 
 from onepage.runs import provenance
 
@@ -84,37 +84,49 @@ def copy_bandwidth(device: torch.device, n_bytes: int = 0, repeats: int = 5) -> 
 @torch.no_grad()
 def forward_flops(model: nn.Module, image_size: int) -> int:
     """FLOPs of the forward pass of one image (3, image_size, image_size), counted layer by layer as it runs."""
-    counted = 0
-
-    def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        nonlocal counted
-        if isinstance(layer, nn.Conv2d):
-            products = layer.in_channels // layer.groups * layer.kernel_size[0] * layer.kernel_size[1]
-        else:
-            assert isinstance(layer, nn.Linear)
-            products = layer.in_features
-        counted += 2 * output.numel() * products
-
-    layers = [module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
-    hooks = [layer.register_forward_hook(count) for layer in layers]
     was_training = model.training
-    try:
-        model.eval()
-        model(torch.zeros(1, 3, image_size, image_size, device=next(model.parameters()).device))
-    finally:
-        model.train(was_training)
-        for hook in hooks:
-            hook.remove()
-    return counted
+    with FlopCounterMode(display=False) as counter:
+        model.eval()(torch.zeros(1, 3, image_size, image_size, device=next(model.parameters()).device))
+    model.train(was_training)
+    return counter.get_total_flops()
 
 
-def hardware_slug(host: dict[str, Any], device: str) -> str:
-    """A short name for files, from ``provenance.host()``: "2-cores-amd-epyc", "nvidia-h200"."""
-    name = host["gpu"] if device == "cuda" else f"{host['cores']} cores {host['cpu']}"
-    return re.sub(r"[^a-z0-9]+", "-", re.sub(r"\((r|tm)\)", "", str(name).lower())).strip("-")[:60]
+def training_rate(updates: Iterator[int], count: int, warm_up: int, device: torch.device) -> float:
+    """What a loop processes per second over ``count`` whole updates, after ``warm_up`` that are not counted.
+
+    ``updates`` trains without end, and yields how many images or tokens each update processed.
+    """
+    for _ in range(warm_up):
+        next(updates)
+    synchronise(device)
+    start = perf_counter()
+    done = sum(next(updates) for _ in range(count))
+    synchronise(device)
+    return done / (perf_counter() - start)
+
+
+def forward_rate(predict: Callable[[Tensor], Tensor], images: Tensor) -> float:
+    """Images per second of inference on images in memory, after some that are not counted."""
+    predict(images[:512])
+    start = perf_counter()
+    predict(images)
+    return len(images) / (perf_counter() - start)
 
 
 def use_all_cores() -> int:
     """Let torch use every core this process may, whatever OMP_NUM_THREADS says; returns their number."""
     torch.set_num_threads(provenance.cores())
     return provenance.cores()
+
+
+def measure(device: str, precision: str) -> dict[str, Any]:
+    """Matrix-product peaks in fp32 and in ``precision``, and bandwidth of copying, on all cores."""
+    threads, where = use_all_cores(), torch.device(device)
+    found = {name: matmul_peak(name, where) for name in sorted({"fp32", precision})}
+    return {"matmul": found, "copy_bytes_per_second": copy_bandwidth(where), "threads": threads}
+
+
+def peaks(result: Mapping[str, Any]) -> dict[str, float]:
+    """The best matrix-product rate in each precision, over all turns of a benchmark."""
+    taken = [sample["matmul"] for sample in result["samples"]["machine"]]
+    return {precision: max(found[precision]["flops"] for found in taken) for precision in taken[0]}

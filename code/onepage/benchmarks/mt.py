@@ -1,167 +1,272 @@
 """``make bench-mt``: translation and training of the Transformer, ours beside others, on one machine.
 
 One trained model translates the validation sentences by our search, by ours without a cache, by JoeyNMT's and by
-CTranslate2. The contenders take turns, each time in a new process, so that slow minutes of the machine fall on all of
-them and peak memory is one contender's own. So do two training loops, ours and a plain one (plain_mt.py). What is not
+CTranslate2. Two loops train a model of a published size: ours and a plain one (plain_mt.py). A program that is not
 installed is reported as that.
 """
 
 import dataclasses
+import importlib.metadata
 import statistics
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from onepage.benchmarks import machine, plain_mt, process, results, turns
-from onepage.data.translation import load_translation
+import torch
+
+from onepage.benchmarks import machine, ours, peers, plain_mt, process, results
+from onepage.benchmarks.process import Measurement
+from onepage.data.translation import TranslationSet
 from onepage.errors import UserError
 from onepage.files import read_json
 from onepage.mt import scores
+from onepage.mt.batching import Pair, encode_pairs
 from onepage.mt.evaluate import load
+from onepage.mt.incremental import FastDecoder
 from onepage.mt.recipe import Recipe
-from onepage.planning import plan as plans
-from onepage.training.locking import cpu_training_lock
+from onepage.mt.search import beam_over
+from onepage.mt.tokenizer import END, START, train_tokenizer
+from onepage.mt.train import sizes_of, train
+from onepage.mt.transformer import Sizes, Transformer
+from onepage.planning.recipes import auto_precision
+from onepage.runs import provenance
 
-WORKER = "onepage.benchmarks.mt_worker"
-PEERS = ("joeynmt", "ctranslate2")
-CONTENDERS = ("ours", "uncached", *PEERS)
+CONTENDERS = ("ours", "uncached", *peers.PEERS)
 CLOSE = 0.01  # nats of an output's log-probability: the same model but for the rounding of sums
+CHECKED = 32  # pairs whose log-probability two programs compute
+SETTINGS: dict[str, Any] = {
+    "repeats": 3,  # turns of each contender
+    "sentences": 0,  # of the validation set, translated; 0: all
+    "beam_size": 5,
+    "length_penalty": 1.0,  # alpha of each program's own length penalty
+    "batch_tokens": 8000,  # source positions, times the beam, of a batch of our searches and JoeyNMT's
+    "updates": 60,  # of training, in a turn
+    "train_tokens": 1536,  # target positions of an update
+    # the model that is trained: Transformer-Tiny (Wu et al. 2021)
+    "vocabulary": 8000,
+    "d_model": 128,
+    "d_ff": 256,
+    "heads": 4,
+    "layers": 4,  # of the encoder, and of the decoder
+}
+Ids = list[list[int]]
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """What of the benchmark a user may change."""
-
-    repeats: int = 3
-    """Turns that each contender has."""
-    sentences: int = 0
-    """Validation sentences translated; 0: all."""
-    beam_size: int = 5
-    length_penalty: float = 1.0
-    """alpha of each program's own length penalty."""
-    batch_tokens: int = 8000
-    """Source positions, times the beam, of a batch of our searches and JoeyNMT's."""
-    updates: int = 60
-    """Training updates measured in a turn."""
-    vocabulary: int = 8000
-    """Pieces of the model that is trained; this and the next are those of Transformer-Tiny (Wu et al. 2021)."""
-    d_model: int = 128
-    d_ff: int = 256
-    heads: int = 4
-    layers: int = 4
-    """Of the encoder, and of the decoder."""
-    train_tokens: int = 1536
-    """Target positions of an update."""
-
-    def recipe(self) -> dict[str, Any]:
-        """The keys of a recipe for the training that is measured."""
-        sizes = {"vocabulary": self.vocabulary, "d_model": self.d_model, "d_ff": self.d_ff, "heads": self.heads}
-        layers = {"encoder_layers": self.layers, "decoder_layers": self.layers}
-        common = {"updates": self.updates, "batch_tokens": self.train_tokens, "learning_rate": 1e-3, "validations": 1}
-        return sizes | layers | common | {"dropout": 0.3, "optimiser": "muon"}
+def training_recipe() -> dict[str, Any]:
+    """The keys of a recipe for the training that is measured."""
+    sizes = {key: SETTINGS[key] for key in ("vocabulary", "d_model", "d_ff", "heads")}
+    layers = {"encoder_layers": SETTINGS["layers"], "decoder_layers": SETTINGS["layers"]}
+    length = {"updates": SETTINGS["updates"], "batch_tokens": SETTINGS["train_tokens"], "validations": 1}
+    return sizes | layers | length | {"learning_rate": 1e-3, "dropout": 0.3, "optimiser": "muon"}
 
 
-def run(trained: Path, data_dir: Path, out: Path, settings: Settings, seed: int = 0) -> dict[str, Any]:
+# measurements, each in a process of its own
+
+
+def read_pairs(trained: str, plan: dict[str, Any], sentences: int) -> tuple[Transformer, list[Pair]]:
+    """The trained model on the CPU, and the first validation pairs (all of them where ``sentences`` is 0)."""
+    model, tokenizer, _, _ = load(Path(trained))
+    return model.cpu(), encode_pairs(tokenizer, ours.pairs(plan).splits["val"])[: sentences or None]
+
+
+def translation(
+    contender: str,
+    trained: str,
+    plan: dict[str, Any],
+    sentences: int,
+    beam_size: int,
+    length_penalty: float,
+    batch_tokens: int,
+) -> dict[str, Any]:
+    """Seconds that ``contender`` needs for the sentences on all cores, its outputs, and its memory."""
+    model, pairs = read_pairs(trained, plan, sentences)
+    sources = [source for source, _ in pairs]
+    threads = machine.use_all_cores()
+    torch.set_deterministic_debug_mode("default")
+    translate = translator(contender, model, threads)
+    translate(sources[:8], beam_size, length_penalty, batch_tokens)
+    before = provenance.peak_memory_bytes()
+    start = time.perf_counter()
+    outputs = translate(sources, beam_size, length_penalty, batch_tokens)
+    seconds = time.perf_counter() - start
+    return {
+        "seconds": seconds,
+        "sentences": len(outputs),
+        "tokens": sum(len(ids) for ids in outputs),
+        "outputs": outputs,
+        "peak_memory_bytes": provenance.peak_memory_bytes(),
+        "memory_before_bytes": before,
+        "threads": threads,
+    }
+
+
+def translator(name: str, model: Transformer, threads: int) -> Callable[[Ids, int, float, int], Ids]:
+    """(sources, beam size, alpha, batch tokens) -> best outputs, ids without END; raises peers.Missing."""
+    if name in peers.PEERS:
+        translate: Callable[[Ids, int, float, int], Ids] = peers.PEERS[name](model, threads).translate
+        return translate
+    decoder = FastDecoder(model) if name == "ours" else plain_mt.UncachedDecoder(model)
+
+    @torch.no_grad()
+    def search(sources: Ids, beam_size: int, alpha: float, batch_tokens: int) -> Ids:
+        found = beam_over(decoder, sources, beam_size, alpha, batch_tokens, nbest=1)
+        return [without_end(hypotheses[0].ids) for hypotheses in found]
+
+    return search
+
+
+def without_end(ids: list[int]) -> list[int]:
+    """The pieces of an output; END is there unless the length limit cut it."""
+    return ids[:-1] if ids and ids[-1] == END else ids
+
+
+@torch.no_grad()
+def check_peer(contender: str, trained: str, plan: dict[str, Any]) -> dict[str, Any]:
+    """The greatest difference of a reference's log-probability between our model and theirs, in nats."""
+    model, pairs = read_pairs(trained, plan, CHECKED)
+    try:
+        peer = peers.PEERS[contender](model, machine.use_all_cores())
+    except peers.Missing as error:
+        return {"missing": str(error)}
+    targets = [without_end(target) for _, target in pairs]
+    theirs = peer.log_probabilities([source for source, _ in pairs], targets)
+    mine = []
+    for source, target in pairs:
+        logits = model(torch.tensor([source]), torch.tensor([[START, *target[:-1]]]))[0]
+        logs = torch.log_softmax(logits, dim=-1)
+        mine.append(logs[torch.arange(len(target)), torch.tensor(target)].sum().item())
+    return {
+        "version": importlib.metadata.version(peer.package),
+        "compared": len(pairs),
+        "largest_difference": max(abs(a - b) for a, b in zip(mine, theirs, strict=True)),
+    }
+
+
+def training_pairs(data: TranslationSet, vocabulary: int) -> tuple[int, list[Pair]]:
+    """The number of pieces learnt from the training sentences, and the training pairs in those pieces."""
+    tokenizer = train_tokenizer([line for side in data.splits["train"] for line in side], vocabulary)
+    return len(tokenizer), encode_pairs(tokenizer, data.splits["train"])
+
+
+def plain_training(plan: dict[str, Any], recipe: dict[str, Any], updates: int) -> dict[str, Any]:
+    """Target tokens per second of the plain loop, with the sizes of a recipe."""
+    threads, settings = machine.use_all_cores(), Recipe(**recipe)
+    vocabulary, pairs = training_pairs(ours.pairs(plan), settings.vocabulary)
+    kept = [pair for pair in pairs if max(map(len, pair)) <= settings.max_length]
+    sizes = sizes_of(settings, vocabulary)
+    loop = plain_mt.Loop(kept, sizes, settings.batch_tokens, settings.label_smoothing, plan["seed"])
+    rate = machine.training_rate(loop.updates(), updates, max(1, updates // (ours.PARTS - 1)), torch.device("cpu"))
+    return {"tokens_per_second": rate, "threads": threads, "peak_memory_bytes": provenance.peak_memory_bytes()}
+
+
+def our_training(
+    plan: dict[str, Any], recipe: dict[str, Any], updates: int, precision: str, run: str
+) -> dict[str, Any]:
+    """Target tokens per second of our loop with this recipe, and the model's FLOPs per target token."""
+    data = ours.pairs(plan)
+    few = {**data.splits, "val": (data.splits["val"][0][:2], data.splits["val"][1][:2])}
+    ours.save_no_checkpoints()
+    length = {"updates": ours.PARTS * max(1, round(updates / (ours.PARTS - 1))), "validations": ours.PARTS}
+    settings = Recipe(**(recipe | length), threads=provenance.cores(), precision=precision)
+    keys = ("task", "set", "generated", "seed", "data_digest", "src", "tgt")
+    identity = {key: plan[key] for key in keys} | {"profile": "bench", "device": "cpu"}
+    identity |= {"precision": precision, "threads": settings.threads}
+    train(settings, dataclasses.replace(data, splits=few), Path(run), identity)
+    memory = provenance.peak_memory_bytes()
+    vocabulary, encoded = training_pairs(data, settings.vocabulary)
+    source_tokens, target_tokens = (sum(len(pair[side]) for pair in encoded) for side in (0, 1))
+    return {
+        "tokens_per_second": ours.rate(run, "target_tokens"),
+        "threads": settings.threads,
+        "peak_memory_bytes": memory,
+        "forward_flops_a_token": forward_flops(sizes_of(settings, vocabulary), source_tokens, target_tokens)
+        / target_tokens,
+    }
+
+
+def forward_flops(sizes: Sizes, source_tokens: int, target_tokens: int) -> float:
+    """2 x multiply-adds of the linear layers, output layer included; attention's own products count nothing."""
+    square, inner = sizes.d_model**2, 2 * sizes.d_model * sizes.d_ff
+    source = sizes.encoder_layers * (4 * square + inner) + sizes.decoder_layers * 2 * square
+    target = sizes.decoder_layers * (6 * square + inner) + sizes.d_model * sizes.vocabulary
+    return 2.0 * (source * source_tokens + target * target_tokens)
+
+
+# the benchmark
+
+
+def run(plan: dict[str, Any], trained: Path, out: Path) -> dict[str, Any]:
     """Measure everything; returns the result as it is kept. Raises UserError, and keeps nothing, when it cannot.
 
-    trained: the run whose model translates.
+    ``trained``: the run whose model translates, trained on the planned data.
     """
     if not (trained / "model.pt").is_file():
         raise UserError(f"there is no trained model in {trained}; run: make mt")
-    block = read_json(trained / "run.json")
-    if block.get("task") != "mt":
+    about_model = read_json(trained / "run.json")
+    if about_model.get("task") != "mt":
         raise UserError(f"{trained} is no run of the Transformer; give one of make mt")
-    data = {"dir": str(data_dir.resolve()), "set": block["set"], "src": block["src"], "tgt": block["tgt"]}
-    pairs = load_translation(data_dir, data["set"], data["src"], data["tgt"])
-    if pairs.digest != block["data_digest"]:
-        raise UserError(f"the data in {data_dir} is not what {trained} was trained on; put that back")
-    problem = Recipe(**settings.recipe()).check()
-    if problem:
-        raise UserError(f"the model to train: {problem}")
-    precision = plans.auto_precision("cpu")
+    if any(about_model.get(key) != plan[key] for key in ("set", "src", "tgt", "data_digest")):
+        raise UserError(f"the planned data is not what {trained} was trained on; plan with the same data and languages")
+    data, recipe, precision = ours.pairs(plan), training_recipe(), auto_precision("cpu")
+    about = {"generated": data.generated, "digest": data.digest}
     result = results.about("cpu") | {
         "task": "mt",
-        "data": {key: data[key] for key in ("set", "src", "tgt")}
-        | {"generated": pairs.generated, "digest": pairs.digest},
-        "settings": dataclasses.asdict(settings) | {"seed": seed},
-        "model": {"profile": block["profile"], "seed": block["seed"], "commit": block.get("commit")}
-        | {"recipe_hash": block.get("recipe_hash"), "recipe": block["recipe"]},
+        "data": {key: plan[key] for key in ("set", "src", "tgt")} | about,
+        "settings": SETTINGS | {"seed": plan["seed"]},
+        "model": {key: about_model.get(key) for key in ("profile", "seed", "commit", "recipe_hash", "recipe")},
         "plain": plain_mt.ABOUT,
-        "ours": {"precision": precision, "recipe": settings.recipe()},
+        "ours": {"precision": precision, "recipe": recipe},
+        "peers": {},
     }
-    log, say = turns.opened_log(out, "mt", result, "sentences")
-    where = {"run": str(trained.resolve()), "data": data}
-    with cpu_training_lock("cpu", say), turns.scratch_folder() as scratch, process.stoppable():
-        turns.say_where(result, settings.repeats, log, say)
-        result["peers"] = {}
-        for name in PEERS:
-            found = process.call(WORKER, "check", where | {"contender": name}, scratch / "check")
+    where = {"trained": str(trained.resolve()), "plan": plan}
+    search = {key: SETTINGS[key] for key in ("sentences", "beam_size", "length_penalty", "batch_tokens")}
+    training = {"plan": plan, "recipe": recipe, "updates": SETTINGS["updates"]}
+    with process.session("mt", result, out) as (folder, say):
+        for name in peers.PEERS:
+            found = Measurement(check_peer, where | {"contender": name}).measure(folder / "check")
             result["peers"][name] = found | {"same_model": found.get("largest_difference", 1.0) < CLOSE}
-            say(f"{name}: {_check_words(result['peers'][name])}")
-        contenders: dict[str, tuple[str, dict[str, Any]]] = {
-            "machine": ("machine", {"precisions": sorted({"fp32", precision})})
-        }
-        search: dict[str, Any] = {"sentences": settings.sentences, "beam_size": settings.beam_size}
-        search |= {"alpha": settings.length_penalty, "batch_tokens": settings.batch_tokens}
+            words = ", ".join(f"{key} {value}" for key, value in found.items())
+            say(f"{name}: {found.get('missing', words)}")
+        contenders = {"machine": Measurement(machine.measure, {"device": "cpu", "precision": precision})}
         for name in CONTENDERS:
             if "missing" not in result["peers"].get(name, {}):
-                contenders[name] = ("translation", where | search | {"contender": name})
-        training = {"data": data, "recipe": settings.recipe(), "seed": seed, "updates": settings.updates}
-        contenders["plain-training"] = ("plain training", training)
-        contenders["our-training"] = ("our training", training | {"precision": precision, "run": ""})
-        result["samples"] = turns.take_turns(WORKER, contenders, settings.repeats, scratch, say, _sample_words)
-        result["agreement"] = agreement(result["samples"], trained, pairs.splits["val"])
-        result["finished"] = results.provenance.now()
+                contenders[name] = Measurement(translation, where | search | {"contender": name})
+        contenders["plain-training"] = Measurement(plain_training, training)
+        contenders["our-training"] = Measurement(our_training, training | {"precision": precision})
+        result["samples"] = process.take_turns(contenders, SETTINGS["repeats"], folder, say)
+        result["agreement"] = agreement(result["samples"], trained, data.splits["val"])
     return result
-
-
-def _check_words(found: Mapping[str, Any]) -> str:
-    if "missing" in found:
-        return str(found["missing"])
-    return (
-        f"version {found['version']}, log-probabilities of {found['compared']} references differ from ours by at most "
-        f"{found['largest_difference']:.1e} nats"
-    )
-
-
-def _sample_words(found: Mapping[str, Any]) -> str:
-    if "tokens_per_second" in found:
-        return f"{found['tokens_per_second']:,.0f} target tokens/s in training"
-    return f"{found['sentences']} sentences in {found['seconds']:.1f} s"
 
 
 def agreement(
     samples: dict[str, list[dict[str, Any]]], trained: Path, split: tuple[Sequence[str], Sequence[str]]
 ) -> dict[str, dict[str, Any]]:
-    """How alike the outputs are, which go from ``samples``: {contender: same as ours, BLEU against ours, BLEU}.
+    """{contender: outputs that are the same as ours, BLEU against ours, BLEU, whether each turn gave the same}.
 
-    Also whether a contender says the same in each of its turns.
+    Removes the outputs from ``samples``.
     """
     _, tokenizer, _, _ = load(trained)
     found: dict[str, dict[str, Any]] = {}
-    ours: list[str] = []
+    mine: list[str] = []
     for name in CONTENDERS:
-        said = [sample.pop("outputs") for sample in samples.get(name, [])]
-        if not said:
+        outputs = [sample.pop("outputs") for sample in samples.get(name, [])]
+        if not outputs:
             continue
-        texts = [tokenizer.decode(ids) for ids in said[0]]
-        ours = ours or texts
+        texts = [tokenizer.decode(ids) for ids in outputs[0]]
+        mine = mine or texts
         found[name] = {
-            "same": sum(a == b for a, b in zip(texts, ours, strict=True)),
-            "bleu_against_ours": scores.corpus_bleu(texts, ours),
+            "same": sum(a == b for a, b in zip(texts, mine, strict=True)),
+            "bleu_against_ours": scores.corpus_bleu(texts, mine),
             "bleu": scores.corpus_bleu(texts, split[1][: len(texts)]),
-            "repeats_itself": all(one == said[0] for one in said),
+            "repeats_itself": all(one == outputs[0] for one in outputs),
         }
     return found
 
 
 def summarise(result: Mapping[str, Any]) -> dict[str, Any]:
     """Rates, memory and ratios of medians, from what was measured."""
-    samples = result["samples"]
-    peaks = {
-        precision: max(sample["matmul"][precision]["flops"] for sample in samples["machine"])
-        for precision in samples["machine"][0]["matmul"]
-    }
+    samples, peaks, median = result["samples"], machine.peaks(result), statistics.median
     found: dict[str, Any] = {"peaks": peaks, "translation": {}, "training": {}, "ratios": {}}
     for name in CONTENDERS:
         taken = samples.get(name, [])
@@ -179,10 +284,9 @@ def summarise(result: Mapping[str, Any]) -> dict[str, Any]:
         found["training"][name] = {
             "tokens": rates,
             "precision": precision,
-            "share": statistics.median(rates) * flops / peaks[precision],
+            "share": median(rates) * flops / peaks[precision],
             "memory": max(sample["peak_memory_bytes"] for sample in taken),
         }
-    median = statistics.median
     for name, row in found["translation"].items():
         found["ratios"][name] = median(found["translation"]["ours"]["sentences"]) / median(row["sentences"])
     training = found["training"]

@@ -8,17 +8,17 @@ torch's default, and cuDNN may search for its fastest kernels.
 
 from collections.abc import Callable, Iterator
 from time import perf_counter
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor, library, nn
 from torch.utils.data import DataLoader, Dataset
 
 from onepage.benchmarks.machine import synchronise
-from onepage.benchmarks.vision import import_torchvision
 from onepage.cls.augment import MEAN, STD
 
 BATCH_SIZE = 128
@@ -27,6 +27,26 @@ MOMENTUM = 0.9
 WEIGHT_DECAY = 5e-4
 EPOCHS = 200  # of the schedule
 ABOUT = {"batch_size": BATCH_SIZE, "optimiser": "sgd", "learning_rate": LEARNING_RATE, "precision": "fp32"}
+_LIBRARIES: list[library.Library] = []  # kept for the life of the process: the schemas go with their library object
+
+
+def import_torchvision() -> ModuleType:
+    """The torchvision package; its compiled operators (nms) may be absent.
+
+    Its Linux wheel on PyPI is built for CUDA: beside a CPU build of torch its operators do not load, and the import
+    fails where it describes two of them. With their schemas declared, all that is written in Python works.
+    """
+    try:
+        import torchvision
+    except RuntimeError as error:
+        if "torchvision::nms" not in str(error):
+            raise
+        fragment = library.Library("torchvision", "FRAGMENT")
+        fragment.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        fragment.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        _LIBRARIES.append(fragment)
+        import torchvision
+    return torchvision
 
 
 def make_model(classes: int = 10) -> nn.Module:
@@ -108,27 +128,6 @@ def predict(model: nn.Module, inputs: Tensor, device: torch.device) -> Tensor:
     """Predicted classes (N,), on the CPU, of normalised images (N, 3, H, W)."""
     model.eval()
     return torch.cat([model(batch.to(device)).argmax(1).cpu() for batch in inputs.split(BATCH_SIZE)])
-
-
-def training_rate(loop: Loop, images: int, warm_up: int = 2) -> float:
-    """Images a second of whole updates, loading and augmentation included, over ``images`` after a few to warm up."""
-    updates, done = loop.updates(), 0
-    for _ in range(warm_up):
-        next(updates)
-    synchronise(loop.device)
-    start = perf_counter()
-    while done < images:
-        done += next(updates)
-    synchronise(loop.device)
-    return done / (perf_counter() - start)
-
-
-def forward_rate(model: nn.Module, inputs: Tensor, device: torch.device) -> float:
-    """Images a second of inference on images that are in memory, normalised already."""
-    predict(model, inputs[: 2 * BATCH_SIZE], device)
-    start = perf_counter()
-    predict(model, inputs, device)
-    return len(inputs) / (perf_counter() - start)
 
 
 def learning_curve(

@@ -6,7 +6,6 @@ with dropout at the same places, in fp32: ``nn.Dropout``, logits at every positi
 """
 
 from collections.abc import Iterator, Sequence
-from time import perf_counter
 
 import torch
 import torch.nn.functional as F
@@ -127,13 +126,3 @@ class Loop:
                 loss.item()  # for the progress that a loop shows
                 yield batch.tokens
             epoch += 1
-
-
-def training_rate(loop: Loop, updates: int, warm_up: int) -> float:
-    """Target tokens a second over so many updates, after some that are not counted."""
-    running = loop.updates()
-    for _ in range(warm_up):
-        next(running)
-    start = perf_counter()
-    tokens = sum(next(running) for _ in range(updates))
-    return tokens / (perf_counter() - start)

@@ -1,24 +1,41 @@
-"""A measurement in a process of its own, so that peak memory, threads and kernels are those of one contender alone.
+"""Measurements in processes of their own, in turns.
 
-The child runs ``serve(JOBS)``: it reads its job from a JSON file and writes its result beside it. What it prints goes
-to a log; when it fails, the last line of that log is the message.
+Each runs in a new process, so that peak memory, threads and kernels are those of one contender alone. Contenders take
+turns, so that slow minutes of the machine affect all of them.
 """
 
+import contextlib
+import importlib
+import inspect
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from onepage.benchmarks import results
 from onepage.errors import UserError
 from onepage.files import read_json, write_json
+from onepage.runs import provenance
+from onepage.terminal.progress import Reporter, clock
+from onepage.training.locking import cpu_training_lock
 
 PATIENCE = 60.0  # seconds that a child has to stop when told to
-Job = Callable[..., dict[str, Any]]
+RATES = {  # of a sample: what is said of it
+    "training": "images/s in training",
+    "forward": "images/s forward",
+    "together": "images/s",
+    "tokens_per_second": "target tokens/s in training",
+    "seconds": "s",
+    "copy_bytes_per_second": "bytes/s copied",
+}
+Say = Callable[[str], None]
 
 
 class Stopped(UserError):
@@ -29,62 +46,87 @@ class Stopped(UserError):
         super().__init__(f"{signal.Signals(number).name}: stopped, nothing is written; run the same command again")
 
 
-class stoppable:
-    """A block that SIGINT and SIGTERM leave by ``Stopped``, so that children end and temporary files go."""
+@contextlib.contextmanager
+def scratch() -> Iterator[Path]:
+    """A temporary folder, removed at the end; SIGINT and SIGTERM end the block by ``Stopped``."""
 
-    def __enter__(self) -> None:
-        self._handlers = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
-
-    @staticmethod
-    def _stop(number: int, frame: FrameType | None) -> None:
+    def stop(number: int, frame: FrameType | None) -> None:
         raise Stopped(number)
 
-
-def call(
-    module: str,
-    job: str,
-    arguments: Mapping[str, Any],
-    scratch: Path,
-    watch: Callable[[], bool] = lambda: False,
-    processes: int = 0,
-) -> dict[str, Any]:
-    """Run ``JOBS[job](**arguments)`` of ``module`` in a new process; returns its result, {} if stopped early.
-
-    ``watch`` is asked four times a second; once it is true, the child is told to stop (SIGTERM). Files go to
-    ``scratch``. ``processes``, if not 0: so many do the job together, started by torchrun; the result is that of rank
-    0. Raises UserError when the child fails.
-    """
-    scratch.mkdir(parents=True, exist_ok=True)
-    order, result, log = scratch / "job.json", scratch / "result.json", scratch / "out.log"
-    write_json(order, {"job": job, "arguments": dict(arguments), "result": str(result)})
-    result.unlink(missing_ok=True)
-    # a session of its own: Ctrl-C is for the parent, which ends the child and says so once
-    with open(log, "wb") as out:
-        together = ["torch.distributed.run", "--nproc-per-node", str(processes), "-m"] if processes else []
-        command = [sys.executable, "-m", *together, module, str(order)]
-        child = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
-    told = False
+    handlers = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        while child.poll() is None:
-            if not told and watch():
-                told = True
-                child.terminate()
-            time.sleep(0.25)
+        with tempfile.TemporaryDirectory(prefix="onepage-bench-", ignore_cleanup_errors=True) as folder:
+            yield Path(folder)
     finally:
-        _end(child)
-    if result.is_file():
-        return dict(read_json(result))
-    if told:
-        return {}
-    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    why = lines[-1].removeprefix("onepage: ") if lines else "it said nothing"
-    if child.returncode == -signal.SIGKILL:
-        why = "it was killed, as the system does when memory runs out"
-    raise UserError(f"measuring ({job}) failed: {why}")
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def session(kind: str, result: dict[str, Any], out: Path) -> Iterator[tuple[Path, Say]]:
+    """A benchmark from its first line to its last: a temporary folder, and what says lines to console and log.
+
+    Waits until no training runs on this CPU; at the end ``result`` gets the time.
+    """
+    log = out / "runs" / "bench" / f"{results.name_of(kind, result)}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    say = Reporter(f"bench {kind}", 1, "", log).line
+    with cpu_training_lock(result["device"], say), scratch() as folder:
+        say(f"{results.hardware(result)}; {result['settings']['repeats']} turns each, log in {log}")
+        if results.busy(result):
+            say(f"the machine is busy (load {result['load_before']}): its figures will be low, and the ratios unsafe")
+        yield folder, say
+    result["finished"] = provenance.now()
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A function of plain values that returns plain values, to be run in a new process."""
+
+    function: Callable[..., dict[str, Any]]
+    arguments: Mapping[str, Any]
+    processes: int = 0
+    """If not 0, torchrun starts this many, which do it together; the result is that of rank 0."""
+
+    def given(self, folder: Path) -> dict[str, Any]:
+        """The arguments; a function with a parameter ``run`` also gets a run folder, in ``folder``."""
+        run = {"run": str(folder / "run")} if "run" in inspect.signature(self.function).parameters else {}
+        return {**self.arguments, **run}
+
+    def measure(self, folder: Path, watch: Callable[[], bool] = lambda: False) -> dict[str, Any]:
+        """The function's result, {} if it was stopped early; its files go to ``folder``.
+
+        ``watch`` is asked four times a second; once it is true, the child is told to stop (SIGTERM). Raises UserError
+        when the child fails: the last line of its output is the message.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        order, result, log = folder / "order.json", folder / "result.json", folder / "out.log"
+        name = self.function.__name__
+        asked = {"module": self.function.__module__, "function": name, "arguments": self.given(folder)}
+        write_json(order, asked | {"result": str(result)})
+        result.unlink(missing_ok=True)
+        launcher = ["torch.distributed.run", "--nproc-per-node", str(self.processes), "-m"] if self.processes else []
+        command = [sys.executable, "-m", *launcher, __name__, str(order)]
+        with open(log, "wb") as out:  # a session of its own: Ctrl-C is for the parent, which ends the child
+            child = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
+        told = False
+        try:
+            while child.poll() is None:
+                if not told and watch():
+                    told = True
+                    child.terminate()
+                time.sleep(0.25)
+        finally:
+            _end(child)
+        if result.is_file():
+            return dict(read_json(result))
+        if told:
+            return {}
+        lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+        why = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+        if child.returncode == -signal.SIGKILL:
+            why = "it was killed, as the system does when memory runs out"
+        raise UserError(f"measuring ({name.replace('_', ' ')}) failed: {why.removeprefix('onepage: ')}")
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
@@ -98,13 +140,46 @@ def _end(child: subprocess.Popen[bytes]) -> None:
             child.wait()
 
 
-def serve(jobs: Mapping[str, Job]) -> None:
-    """The child's side: do the job named in the file that is the only argument."""
+def take_turns(
+    contenders: Mapping[str, Measurement],
+    repeats: int,
+    folder: Path,
+    say: Say,
+    after: str = "",
+) -> dict[str, list[dict[str, Any]]]:
+    """{contender: its samples}: the contenders one after another, and all of them again.
+
+    A line for each sample ends with ``after``.
+    """
+    samples: dict[str, list[dict[str, Any]]] = {name: [] for name in contenders}
+    started, done = time.monotonic(), 0
+    for turn in range(repeats):
+        for name, measurement in contenders.items():
+            with tempfile.TemporaryDirectory(dir=folder) as own:
+                found = measurement.measure(Path(own))
+            samples[name].append(found)
+            done += 1
+            left = (time.monotonic() - started) / done * (repeats * len(contenders) - done)
+            say(f"turn {turn + 1}/{repeats}  {name}: {words(found)}  {clock(left)} left{after}")
+    return samples
+
+
+def words(sample: Mapping[str, Any]) -> str:
+    """The rates of a sample in a line."""
+    return ", ".join(f"{results.digits(sample[key])} {unit}" for key, unit in RATES.items() if key in sample)
+
+
+def main() -> None:
+    """The child's side: call the function named in the file that is the only argument."""
     order = read_json(Path(sys.argv[1]))
     try:
-        result = jobs[order["job"]](**order["arguments"])
-        if os.environ.get("RANK", "0") == "0":
-            write_json(Path(order["result"]), result)
+        result = getattr(importlib.import_module(order["module"]), order["function"])(**order["arguments"])
     except UserError as error:
         print(f"onepage: {error}", file=sys.stderr)
         sys.exit(1)
+    if os.environ.get("RANK", "0") == "0":
+        write_json(Path(order["result"]), result)
+
+
+if __name__ == "__main__":
+    main()

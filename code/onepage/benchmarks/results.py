@@ -1,8 +1,7 @@
-"""Results of benchmarks: repeats made into one figure, the JSON they are kept in, and their place in the README.
+"""Results of benchmarks: the JSON they are kept in, figures in words, and the tables' place in documents.
 
-What is kept is what was measured, every repeat of it; medians, ratios and words are made from that when they are
-shown, so that the table in the README can be held to the files. A second benchmark needs a ``rows`` and a ``notes`` of
-its own and a pair of marks in the README.
+What is kept is every repeat that was measured. Medians, ratios and words are made from that when they are shown, so
+that tests can compare the tables in documents with the files.
 """
 
 import os
@@ -12,13 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from onepage.benchmarks import machine
 from onepage.errors import UserError
 from onepage.files import read_json, write_json, write_text
 from onepage.runs import provenance
 
 FORM = 1  # of the JSON; raised when what it holds changes
 FOLDER = Path("report/bench")
+BUSY = 0.5  # load average from which a machine is not idle
 Cells = tuple[str, ...]
 
 
@@ -37,19 +36,46 @@ def about(device: str) -> dict[str, Any]:
     }
 
 
+def busy(result: Mapping[str, Any]) -> bool:
+    """Whether other work ran on the machine when the benchmark began; False where the system does not tell."""
+    return (result["load_before"] or 0) > BUSY
+
+
+def hardware_slug(host: dict[str, Any], device: str) -> str:
+    """A short name for files, from ``provenance.host()``: "2-cores-amd-epyc", "nvidia-h200"."""
+    name = host["gpu"] if device == "cuda" else f"{host['cores']} cores {host['cpu']}"
+    return re.sub(r"[^a-z0-9]+", "-", re.sub(r"\((r|tm)\)", "", str(name).lower())).strip("-")[:60]
+
+
 def name_of(kind: str, result: Mapping[str, Any]) -> str:
-    """Name of a result's files: what was measured, the hardware, and that its data were generated where they were."""
-    generated = "generated-" if result.get("data", {}).get("generated") else ""
-    return f"{generated}{kind}-{machine.hardware_slug(result['hardware'], result['device'])}"
+    """Name of a result's files: whether its data were generated, what was measured, and the hardware."""
+    generated = "generated-" if result["data"]["generated"] else ""
+    return f"{generated}{kind}-{hardware_slug(result['hardware'], result['device'])}"
 
 
-def spread(values: Sequence[float]) -> dict[str, float]:
-    """Median, least and greatest of some repeats, and their number."""
-    return {"median": statistics.median(values), "low": min(values), "high": max(values), "n": len(values)}
+def write(out: Path, name: str, result: Mapping[str, Any]) -> Path:
+    """Write ``out``/report/bench/``name``.json in one move; returns its path."""
+    path = out / FOLDER / f"{name}.json"
+    write_json(path, result)
+    return path
+
+
+def read_all(out: Path, kind: str) -> list[dict[str, Any]]:
+    """Every kept result of a kind ("cls"), in order of its file's name; raises UserError for another form."""
+    found = []
+    for path in sorted((out / FOLDER).glob(f"{kind}-*.json")):
+        result = read_json(path)
+        if not isinstance(result, dict) or result.get("form") != FORM:
+            raise UserError(f"{path} is of another version of this program; delete it and run: make bench-{kind}")
+        found.append(result)
+    return found
+
+
+# words
 
 
 def digits(value: float, figures: int = 3) -> str:
-    """A positive number to so many significant figures, with separators of thousands: 1,230; 84.2; 0.0512."""
+    """A positive number to some significant figures, with separators of thousands: 1,230; 84.2; 0.0512."""
     if value <= 0:
         return "0"
     places = figures - len(str(int(value))) if value >= 1 else figures
@@ -58,10 +84,8 @@ def digits(value: float, figures: int = 3) -> str:
 
 def rate(values: Sequence[float]) -> str:
     """Repeats as "median (least to greatest)"."""
-    found = spread(values)
-    if found["n"] == 1:
-        return digits(found["median"])
-    return f"{digits(found['median'])} ({digits(found['low'])} to {digits(found['high'])})"
+    median = digits(statistics.median(values))
+    return median if len(values) == 1 else f"{median} ({digits(min(values))} to {digits(max(values))})"
 
 
 def duration(seconds: float) -> str:
@@ -83,28 +107,14 @@ def hardware(result: Mapping[str, Any]) -> str:
     return f"{place}, {host['memory_bytes'] / 2**30:.0f} GiB, {host['system']}, torch {versions['torch']}"
 
 
-def origin(result: Mapping[str, Any]) -> str:
-    """One line on when, and of which commit."""
-    commit = "outside git" if not result["commit"] else f"commit {result['commit'][:7]}"
-    return f"{result['started'][:10]}, {commit}{', with local changes' if result['dirty'] else ''}"
-
-
-def write(out: Path, name: str, result: Mapping[str, Any]) -> Path:
-    """Write ``out``/report/bench/``name``.json in one move; returns its path."""
-    path = out / FOLDER / f"{name}.json"
-    write_json(path, result)
-    return path
-
-
-def read_all(out: Path, kind: str) -> list[dict[str, Any]]:
-    """Every kept result of a kind ("cls"), in order of its file's name; raises UserError for another form."""
-    found = []
-    for path in sorted((out / FOLDER).glob(f"{kind}-*.json")):
-        result = read_json(path)
-        if not isinstance(result, dict) or result.get("form") != FORM:
-            raise UserError(f"{path} is of another version of this program; delete it and run: make bench-{kind}")
-        found.append(result)
-    return found
+def notes(result: Mapping[str, Any], sentences: Sequence[str]) -> str:
+    """The paragraph below a table: where, when and of which commit; the sentences; a warning where it is due."""
+    commit = f"commit {result['commit'][:7]}" if result["commit"] else "outside git"
+    changes = ", with local changes" if result["dirty"] else ""
+    text = [f"{hardware(result)}; {result['started'][:10]}, {commit}{changes}.", *sentences]
+    if busy(result):
+        text.append(f"**The machine was busy (load {result['load_before']}) when this began.**")
+    return " ".join(text)
 
 
 def markdown(heads: Cells, rows: Sequence[Cells]) -> str:
@@ -114,28 +124,31 @@ def markdown(heads: Cells, rows: Sequence[Cells]) -> str:
     return re.sub(r" {2,}", " ", "\n".join(lines))
 
 
+# the tables' place in documents
+
+
 def section(results: Sequence[Mapping[str, Any]], show: Callable[[Mapping[str, Any]], str], kind: str) -> str:
-    """What stands between a benchmark's marks in the README: each result, or that there is none."""
+    """What belongs between a benchmark's marks: each result, or that there is none."""
     if not results:
         return f"Not measured yet: `make bench-{kind}` measures it, and writes its table here.\n"
     return "\n\n".join(show(result) for result in results) + "\n"
 
 
-def marks(kind: str) -> tuple[str, str]:
-    """The lines around a benchmark's section."""
-    return f"<!-- bench-{kind}:begin -->\n", f"<!-- bench-{kind}:end -->\n"
-
-
-def section_of(text: str, kind: str) -> str:
-    """What stands between the marks now; raises UserError where they are not."""
-    begin, end = marks(kind)
+def _split(text: str, kind: str) -> tuple[str, str, str]:
+    begin, end = (f"<!-- bench-{kind}:{place} -->\n" for place in ("begin", "end"))
     if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
         raise UserError(f"the README has no place for this table; put back the lines {begin.strip()} and {end.strip()}")
-    return text.split(begin)[1].split(end)[0]
+    before, rest = text.split(begin)
+    content, after = rest.split(end)
+    return before + begin, content, end + after
 
 
-def put_section(readme: Path, kind: str, content: str) -> None:
-    """Replace what stands between the marks of ``readme`` in one move."""
-    text = readme.read_text(encoding="utf-8")
-    old, (begin, end) = section_of(text, kind), marks(kind)
-    write_text(readme, text.replace(begin + old + end, begin + content + end))
+def section_of(document: Path, kind: str) -> str:
+    """What stands between a benchmark's marks; raises UserError where they are not."""
+    return _split(document.read_text(encoding="utf-8"), kind)[1]
+
+
+def put_section(document: Path, kind: str, content: str) -> None:
+    """Replace what stands between a benchmark's marks in one move."""
+    before, _, after = _split(document.read_text(encoding="utf-8"), kind)
+    write_text(document, before + content + after)

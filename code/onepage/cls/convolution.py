@@ -2,7 +2,7 @@
 
 On a CPU the library's bf16 kernels are made for large maps: with 512 channels on a 2x2 map they reach a quarter of the
 machine's matrix-product rate or less, and 20 of the 36 products of a 3x3 kernel have padding as a factor. Here, where
-that was measured to be faster (``onepage bench conv``),
+that was measured to be faster,
 
 * each output position is one matrix product, of the part of the image that its window meets with the taps that meet it
   (forward pass; the gradient of the input is the same with the roles of the two sides exchanged), and

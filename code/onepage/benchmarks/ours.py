@@ -1,0 +1,65 @@
+"""Our own trainings, as a benchmark runs them: by the plan of a run, shortened, without checkpoints.
+
+They call the same ``train`` as ``make cls`` and ``make mt`` do. Its history says how much was trained on by when, so
+there is no second copy of the loop that could differ.
+"""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from onepage import tasks
+from onepage.data.images import ImageSet, load_images
+from onepage.data.translation import TranslationSet, load_translation
+from onepage.errors import UserError
+from onepage.runs import history, provenance
+from onepage.runs import plan as run_plan
+from onepage.training import session
+
+PARTS = 3  # validations of a shortened training; what comes before the first is warm-up
+
+
+def plan(run: Path, task: str) -> dict[str, Any]:
+    """The plan of a run, as plain values; raises UserError when it is not planned, or of another task."""
+    found = run_plan.read(run)
+    if found["task"] != task:
+        raise UserError(f"{run} is no run of {tasks.get(task).model}; give one of make {task}")
+    return found | {"data_dir": str(Path(found["data_dir"]).resolve())}
+
+
+def images(plan: dict[str, Any]) -> ImageSet:
+    """The planned images; raises UserError when they are missing or others."""
+    found = load_images(Path(plan["data_dir"]), plan["set"])
+    _check(plan, found.digest)
+    return found
+
+
+def pairs(plan: dict[str, Any]) -> TranslationSet:
+    """The planned sentence pairs; raises UserError when they are missing or others."""
+    found = load_translation(Path(plan["data_dir"]), plan["set"], plan["src"], plan["tgt"])
+    _check(plan, found.digest)
+    return found
+
+
+def _check(plan: dict[str, Any], digest: str) -> None:
+    if digest != plan["data_digest"]:
+        raise UserError(f"the data in {plan['data_dir']} is not what was planned; restore it, or run: make data")
+
+
+def save_no_checkpoints() -> None:
+    """For the rest of this process: the loops that ours is compared with save nothing either."""
+    session.SAVE_EVERY_SECONDS = session.EPOCH_SECONDS = math.inf
+
+
+def rate(run: str | Path, unit: str) -> float:
+    """What a finished training processed per second after its warm-up, in ``unit`` of its history."""
+    first, *_, last = history.read(Path(run) / "history.jsonl")
+    return float((last[unit] - first[unit]) / max(last["seconds"] - first["seconds"], 1e-9))
+
+
+def memory() -> dict[str, int | None]:
+    """Peak memory of this process; worker processes of a DataLoader are not counted."""
+    return {
+        "peak_memory_bytes": provenance.peak_memory_bytes(),
+        "peak_gpu_memory_bytes": provenance.peak_gpu_memory_bytes(),
+    }

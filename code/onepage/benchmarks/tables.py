@@ -1,0 +1,206 @@
+"""The kept results of the benchmarks in words: Markdown tables, and how the figures came about.
+
+They are shown on the terminal, in the README and in docs/several-processes.md.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from onepage.benchmarks import cls, mt, results, scale
+from onepage.benchmarks.peers import PEERS
+from onepage.benchmarks.results import Cells, digits, duration, rate
+
+NAMES = {"ours": "ours", "uncached": "ours without cache", "joeynmt": "JoeyNMT", "ctranslate2": "CTranslate2 fp32"}
+LOOPS = ("", "plain loop", "ours", "ratio")
+DOCUMENTS = {"cls": "README.md", "mt": "README.md", "scale": "docs/several-processes.md"}
+"""{kind: the document with its table, from the root of the repository}"""
+Result = Mapping[str, Any]
+
+
+def _share(found: Result, row: Result, share: float) -> str:
+    return f"{share * 100:.0f} % of {digits(found['peaks'][row['precision']] / 1e9)} GFLOP/s"
+
+
+def _memory(plain: Result, ours: Result) -> Cells:
+    return (*(f"{row['memory'] / 1e9:.1f} GB" for row in (plain, ours)), f"{ours['memory'] / plain['memory']:.1f}")
+
+
+def cls_rows(result: Result) -> list[Cells]:
+    """(what, plain loop, ours, ratio) of everything measured of ResNet-18, ratios of medians."""
+    found, size = cls.summarise(result), f"{cls.SAME_SIZE} px"
+    plain, ours, ratios = found["contenders"]["plain"], found["contenders"][f"ours-{cls.SAME_SIZE}"], found["ratios"]
+    precision, batch = result["ours"]["precision"], result["ours"]["recipe"]["batch_size"]
+    table: list[Cells] = [
+        ("arithmetic and batch", f"fp32, {result['plain']['batch_size']}", f"{precision}, {batch}", "")
+    ]
+    for what, label in (("training", "training, whole updates"), ("forward", "forward, inference")):
+        table.append((f"{label}, {size}, images/s", rate(plain[what]), rate(ours[what]), f"{ratios[what]:.1f}"))
+        shares = (_share(found, row, row[f"{what}_share"]) for row in (plain, ours))
+        table.append((f"{what}, share of the matrix-product peak", *shares, ""))
+    table.append((f"peak memory, {size}", *_memory(plain, ours)))
+    for name, row in found["contenders"].items():
+        if name.startswith("ours-") and row["image_size"] != cls.SAME_SIZE:
+            table.append((f"training, {row['image_size']} px, images/s", "", rate(row["training"]), ""))
+    times = found["time_to"]
+    ratio = f"{digits(ratios['time_to'], 2)}, " if "time_to" in ratios else ""
+    at_least = f"{ratio}at least {digits(ratios['time_to_at_least'], 2)}" if "time_to_at_least" in ratios else ""
+    target = f"time to {result['settings']['target'] * 100:g} % of the validation images"
+    return [*table, (target, _time(times["plain"]), _time(times["ours"]), at_least)]
+
+
+def _time(found: Result) -> str:
+    if found["how"] == "reached":
+        return duration(found["high"])
+    if found["how"] == "projected":
+        until = "no end in sight" if found["high"] is None else duration(found["high"])
+        return f"projected {duration(found['seconds'])} ({duration(found['low'])} to {until})"
+    return f"not reached in {duration(found['low'])}"
+
+
+def cls_notes(result: Result) -> str:
+    """How the figures of ResNet-18 came about."""
+    settings, curves = result["settings"], result["curves"]
+    source, readings = curves["ours"].get("from_run"), len(curves["plain"]["rows"])
+    recipe = f"recipe {source['profile']}, seed {source['seed']}" if source else f"recipe {result['ours']['profile']}"
+    bandwidth = max(sample["copy_bytes_per_second"] for sample in result["samples"]["machine"])
+    text = [
+        f"Rates: median (least to greatest) of {settings['repeats']} turns over {settings['images']:,} images, the",
+        f"contenders in turn. Copying in memory: {digits(bandwidth / 1e9)} GB/s.",
+        f"Time: one run each (n = 1) on {result['training_images']:,} images, read on {result['validation_images']:,}.",
+        f"Ours ({recipe}) counts its readings; the plain loop's clock stands still while it is read.",
+    ]
+    how = cls.summarise(result)["time_to"]["plain"]["how"]
+    if how != "reached":
+        trained = curves["plain"]["rows"][-1]["seconds"] if readings else 0.0
+        text.append(f"The plain loop trained for {duration(trained)};")
+    if how == "projected":
+        text.append(
+            f"what lies beyond is projected from its own {readings} readings: a power law of the error in images seen; "
+            "in brackets from a logarithmic curve, which falls faster, with the bootstrap of both."
+        )
+    elif how == "unknown":
+        text.append(f"its {readings} readings are too few, or do not fall enough, for a projection.")
+    return results.notes(result, text)
+
+
+def mt_heads(result: Result) -> Cells:
+    """The contenders, with the versions of those of others."""
+    versions = {name: found.get("version", "") for name, found in result["peers"].items()}
+    return ("", *(f"{NAMES[name]} {versions.get(name, '')}".strip() for name in mt.CONTENDERS))
+
+
+def mt_rows(result: Result) -> list[Cells]:
+    """(what, a cell for each contender) of translation; one that was not measured says why in its first cell."""
+    found, agreed = mt.summarise(result), result["agreement"]
+    measured = found["translation"]
+
+    def cells(label: str, words: Callable[[str], str], ours: bool = True) -> Cells:
+        shown = [name for name in measured if ours or name != "ours"]
+        return (label, *(words(name) if name in shown else "" for name in mt.CONTENDERS))
+
+    why = {name: peer["missing"] for name, peer in result["peers"].items() if "missing" in peer}
+    first = cells("sentences/s", lambda name: rate(measured[name]["sentences"]))
+    names = ("", *mt.CONTENDERS)
+    same = f"outputs the same as ours, of {_sentences(result):,}"
+    return [
+        tuple(cell or why.get(name, "") for cell, name in zip(first, names, strict=True)),
+        cells("pieces/s", lambda name: rate(measured[name]["tokens"])),
+        cells("speed of ours relative to it", lambda name: f"{found['ratios'][name]:.2g}", ours=False),
+        cells("peak memory of the process", lambda name: f"{measured[name]['memory'] / 1e6:,.0f} MB"),
+        cells("of this, added by translating", lambda name: f"{measured[name]['added'] / 1e6:,.0f} MB"),
+        cells(same, lambda name: f"{agreed[name]['same']:,}", ours=False),
+        cells("BLEU against ours", lambda name: f"{agreed[name]['bleu_against_ours']:.1f}", ours=False),
+        cells("BLEU on validation", lambda name: f"{agreed[name]['bleu']:.2f}"),
+    ]
+
+
+def _sentences(result: Result) -> int:
+    return int(result["samples"]["ours"][0]["sentences"])
+
+
+def mt_training_rows(result: Result) -> list[Cells]:
+    """(what, plain loop, ours, ratio) of the training loops of the Transformer."""
+    found = mt.summarise(result)
+    plain, ours = found["training"]["plain"], found["training"]["our"]
+    optimisers = result["plain"]["optimiser"], result["ours"]["recipe"]["optimiser"]
+    how = (f"{row['precision']}, {name}" for row, name in zip((plain, ours), optimisers, strict=True))
+    return [
+        ("arithmetic, optimiser", *how, ""),
+        ("target tokens/s", rate(plain["tokens"]), rate(ours["tokens"]), f"{found['ratios']['training']:.1f}"),
+        ("share of the matrix-product peak", *(_share(found, row, row["share"]) for row in (plain, ours)), ""),
+        ("peak memory", *_memory(plain, ours)),
+    ]
+
+
+def mt_notes(result: Result) -> str:
+    """How the figures of the Transformer came about."""
+    settings, model, recipe = result["settings"], result["model"], result["ours"]["recipe"]
+    text = [
+        f"Rates: median (least to greatest) of {settings['repeats']} turns, the contenders in turn, on all cores.",
+        f"Translation: {_sentences(result):,} validation sentences ({result['data']['src']} to "
+        f"{result['data']['tgt']}), beam {settings['beam_size']}, by one model (recipe {model['profile']}, seed "
+        f"{model['seed']}); the searches in torch take batches of {settings['batch_tokens']:,} positions, sorted by "
+        "length, CTranslate2 its fastest.",
+    ]
+    for name in PEERS:
+        found = result["peers"][name]
+        if "missing" in found:
+            text.append(f"{NAMES[name]}: {found['missing']}.")
+        elif found["same_model"]:
+            text.append(
+                f"With our weights {NAMES[name]} gives each of {found['compared']} references our log-probability "
+                f"(within {found['largest_difference']:.0e} nats); what it finds differs by its own search."
+            )
+        else:
+            text.append(
+                f"**{NAMES[name]} is not the same model: log-probabilities differ by up to "
+                f"{found['largest_difference']:.2g} nats.**"
+            )
+    text.append(
+        f"Training: {settings['updates']} updates of {settings['train_tokens']:,} target positions, d = "
+        f"{recipe['d_model']}, {recipe['encoder_layers']} + {recipe['decoder_layers']} layers, "
+        f"{recipe['vocabulary']:,} pieces, dropout {recipe['dropout']:g}; the share counts linear layers alone."
+    )
+    return results.notes(result, text)
+
+
+def scale_rows(result: Result) -> list[Cells]:
+    """A row for each number of processes."""
+    rows: list[Cells] = []
+    for row, samples in zip(scale.summarise(result), result["samples"].values(), strict=True):
+        share, seconds = max(0.0, row["exchange_share"]), row["exchange_seconds"]
+        exchange = (f"{100 * share:.1f} %", f"{1000 * seconds:,.1f} ms, {row['bandwidth'] / 1e9:.1f} GB/s")
+        rows.append(
+            (
+                f"{row['processes']:g}",
+                f"{row['threads']:g}",
+                rate([sample["together"] for sample in samples]),
+                f"{100 * row['efficiency']:.0f} %",
+                f"{1000 * row['update_seconds']:,.0f} ms",
+                *(exchange if row["processes"] > 1 else ("", "")),
+            )
+        )
+    return rows
+
+
+def scale_notes(result: Result) -> str:
+    """How the figures of several processes came about."""
+    settings, recipe = result["settings"], result["recipe"]
+    text = [
+        f"ResNet-18 at {settings['image_size']} px, {result['precision']}, batch {recipe['batch_size']} over all "
+        f"processes, BatchNorm {recipe['batch_norm']}.",
+        f"Rates: median (least to greatest) of {settings['repeats']} turns over {settings['updates']} updates.",
+    ]
+    return results.notes(result, text)
+
+
+SCALE_HEADS = ("processes", "threads each", "images/s", "efficiency", "update", "exchange in it", "exchange alone")
+MARKDOWN: dict[str, Callable[[Result], str]] = {
+    "cls": lambda result: f"{results.markdown(LOOPS, cls_rows(result))}\n\n{cls_notes(result)}",
+    "mt": lambda result: (
+        f"{results.markdown(mt_heads(result), mt_rows(result))}\n\n"
+        f"{results.markdown(LOOPS, mt_training_rows(result))}\n\n{mt_notes(result)}"
+    ),
+    "scale": lambda result: f"{results.markdown(SCALE_HEADS, scale_rows(result))}\n\n{scale_notes(result)}",
+}
+"""{kind: a kept result in Markdown}"""

@@ -1,0 +1,28 @@
+"""Plan and data that a benchmark is given, and rates read off a history."""
+
+from pathlib import Path
+
+import pytest
+
+from onepage.benchmarks import ours
+from onepage.errors import UserError
+from onepage.runs import history, plan
+
+
+def test_the_plan_is_of_the_task(planned: dict, tmp_path: Path) -> None:
+    plan.write(tmp_path, "train", planned | {"data_dir": "data"})
+    assert ours.plan(tmp_path, "cls") == planned | {"data_dir": str(Path("data").resolve())}
+    with pytest.raises(UserError, match="is no run of the Transformer; give one of make mt"):
+        ours.plan(tmp_path, "mt")
+
+
+def test_other_data_than_planned_get_one_line(planned: dict) -> None:
+    assert len(ours.images(planned).train_images) == 80
+    with pytest.raises(UserError, match="not what was planned"):
+        ours.images(planned | {"data_digest": "another"})
+
+
+def test_a_rate_leaves_out_the_warm_up(tmp_path: Path) -> None:
+    rows = [{"images": 10, "seconds": 100.0}, {"images": 20, "seconds": 101.0}, {"images": 50, "seconds": 108.0}]
+    history.write(tmp_path / "history.jsonl", rows)
+    assert ours.rate(tmp_path, "images") == 5.0

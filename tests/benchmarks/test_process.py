@@ -1,0 +1,83 @@
+"""A measurement in a process of its own: its answer, its failure, and signals."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from onepage.benchmarks import process
+from onepage.benchmarks.process import Measurement
+from onepage.errors import UserError
+
+CHILD = """
+import os, time
+from pathlib import Path
+from onepage.errors import UserError
+def answer(x, run):
+    Path(run).mkdir()
+    return {"answer": x + 1}
+def wait_long(path):
+    Path(path).write_text("here")
+    time.sleep(600)
+def refuse():
+    raise UserError("no; do this")
+def die():
+    os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.fixture
+def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A module of measurements that child processes can import; ``folder`` is where it lies."""
+    (tmp_path / "bench_child.py").write_text(CHILD, encoding="utf-8")
+    code = Path(process.__file__).resolve().parents[2]
+    monkeypatch.setenv("PYTHONPATH", f"{code}{os.pathsep}{tmp_path}")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "bench_child", raising=False)
+    import bench_child
+
+    return SimpleNamespace(**vars(bench_child), folder=tmp_path)
+
+
+def test_a_child_answers_or_is_stopped(child: Any) -> None:
+    """A function with a parameter ``run`` gets a folder in the measurement's own."""
+    assert Measurement(child.answer, {"x": 41}).measure(child.folder / "s") == {"answer": 42}
+    assert (child.folder / "s" / "run").is_dir()
+    mark = child.folder / "mark"
+    assert Measurement(child.wait_long, {"path": str(mark)}).measure(child.folder / "s", mark.exists) == {}
+
+
+def test_a_failing_child_gets_one_line(child: Any) -> None:
+    with pytest.raises(UserError, match=r"^measuring \(refuse\) failed: no; do this$"):
+        Measurement(child.refuse, {}).measure(child.folder / "s")
+    with pytest.raises(UserError, match="when memory runs out"):
+        Measurement(child.die, {}).measure(child.folder / "s")
+
+
+@pytest.mark.fault("Ctrl-C, or SIGTERM, in a benchmark", "`stopped, nothing is written; ...`")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_child_and_leaves_nothing(child: Any, number: int) -> None:
+    program = (
+        "import sys; import bench_child\n"
+        "from onepage.benchmarks import process\n"
+        "try:\n"
+        "    with process.scratch() as scratch:\n"
+        "        process.Measurement(bench_child.wait_long, {'path': sys.argv[1]}).measure(scratch)\n"
+        "except process.Stopped as error:\n"
+        "    print(error, error.number, scratch.exists(), flush=True)\n"
+    )
+    mark = child.folder / "mark"
+    parent = subprocess.Popen([sys.executable, "-c", program, str(mark)], stdout=subprocess.PIPE, text=True)
+    while not mark.exists():
+        assert parent.poll() is None
+        time.sleep(0.05)
+    parent.send_signal(number)
+    said, _ = parent.communicate(timeout=120)
+    why = f"{signal.Signals(number).name}: stopped, nothing is written; run the same command again"
+    assert said == f"{why} {number:d} False\n"

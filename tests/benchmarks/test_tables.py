@@ -1,0 +1,67 @@
+"""The tables of the kept results, and the documents that show them."""
+
+from pathlib import Path
+
+import pytest
+
+from bench_cases import cls_result, curve, mt_result, scale_result
+from onepage.benchmarks import results
+from onepage.benchmarks.projection import time_to
+from onepage.benchmarks.tables import DOCUMENTS, MARKDOWN, cls_notes, cls_rows
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("kind", ["cls", "mt", "scale"])
+def test_documents_show_the_kept_results(kind: str) -> None:
+    kept = results.read_all(ROOT, kind)
+    assert results.section_of(ROOT / DOCUMENTS[kind], kind) == results.section(kept, MARKDOWN[kind], kind)
+    assert all(not result["data"]["generated"] for result in kept)
+
+
+def test_the_table_names_what_was_projected() -> None:
+    result = cls_result()
+    text = MARKDOWN["cls"](result)
+    projected = time_to(result["curves"]["plain"]["rows"], 0.8)
+    assert "| training, whole updates, 32 px, images/s | 50.0 (40.0 to 60.0) | 200 (190 to 210) | 4.0 |" in text
+    assert f"projected {results.duration(projected['seconds'])}" in text and "| 5 min |" in text
+    assert "2 cores of Imagined(R) CPU, 8 GiB" in text and "2026-01-02, commit 0123456." in text
+    assert "a power law" in text and "busy" not in text
+    result["curves"]["plain"]["rows"] = curve([100_000, 200_000], [0.4, 0.1], 50.0)
+    result["load_before"] = 3.0
+    few = cls_result()
+    few["curves"]["plain"]["rows"] = curve([1000, 2000], [0.8, 0.7], 50.0)
+    assert "not reached in 40 s" in MARKDOWN["cls"](few) and "too few" in cls_notes(few)
+    text = MARKDOWN["cls"](result)
+    assert "projected" not in text and "The machine was busy (load 3.0)" in text
+
+
+def test_a_recipe_below_the_target_has_no_ratio() -> None:
+    result = cls_result()
+    result["curves"]["ours"]["rows"] = curve([1000], [0.5], 100.0)
+    plain = cls_rows(cls_result())[-1][1]
+    assert cls_rows(result)[-1] == ("time to 80 % of the validation images", plain, "not reached in 10 s", "")
+
+
+def test_the_transformer_s_tables_say_what_was_measured() -> None:
+    text = MARKDOWN["mt"](mt_result())
+    assert "| | ours | ours without cache | JoeyNMT | CTranslate2 fp32 4.8.5 |" in text
+    assert "| sentences/s | 50.0 (25.0 to 100) | 5.00 (5.00 to 5.00) | not installed | 100 (100 to 100) |" in text
+    assert "| speed of ours relative to it | | 10 | | 0.5 |" in text
+    assert "| outputs the same as ours, of 100 | | 100 | | 88 |" in text
+    assert "| target tokens/s | 4,000 (4,000 to 4,000) | 10,000 (9,000 to 12,000) | 2.5 |" in text
+    assert "| share of the matrix-product peak | 120 % of 100 GFLOP/s | 75 % of 400 GFLOP/s | |" in text
+    assert "CTranslate2 fp32 gives each of 32 references our log-probability (within 2e-05 nats)" in text
+    assert "busy" not in text
+    other = mt_result() | {"load_before": 3.0}
+    other["peers"]["ctranslate2"] |= {"largest_difference": 0.5, "same_model": False}
+    text = MARKDOWN["mt"](other)
+    assert "**CTranslate2 fp32 is not the same model: log-probabilities differ by up to 0.5 nats.**" in text
+    assert "The machine was busy (load 3.0)" in text
+
+
+def test_each_number_of_processes_has_a_row() -> None:
+    lines = MARKDOWN["scale"](scale_result()).splitlines()
+    assert lines[2] == "| 1 | 2 | 100 (90.0 to 110) | 100 % | 2,000 ms | | |"
+    assert lines[3].startswith("| 2 | 1 | 80.0 (70.0 to 90.0) | 80 % | 2,500 ms | 20.0 % | 20.0 ms, 2.2 GB/s")
+    assert "batch 200 over all processes, BatchNorm local" in lines[-1]
