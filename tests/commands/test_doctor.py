@@ -69,7 +69,7 @@ def test_complete_machine_passes_and_names_every_row(
         assert what in text
     assert "remedy" not in text.split("found, and the remedy")[1]
     expected = (tmp_path / "data", "https://mirror.example", "en", "fr", doctor.PROBE_SECONDS)
-    assert machine.asked == [("cls", *expected), ("mt", *expected)]
+    assert machine.asked == [("cifar10", *expected), ("multi30k", *expected)]
 
 
 def test_missing_torch_is_a_row_with_its_remedy(
@@ -89,14 +89,14 @@ def test_no_network_is_a_note_since_generated_data_serve(
     assert run(tmp_path) == 0
     text = capsys.readouterr().out
     assert text.count(" note ") == 2 and "DATA_MIRROR=" in text and "generated" in text
-    rows = doctor.data_rows("cls", tmp_path, None, "en", "de")
-    assert [row.state for row in rows] == ["note"] and "told by the test" in rows[0].found
+    row = doctor.data_row("cifar10", tmp_path, None, "en", "de")
+    assert row.state == "note" and "told by the test" in row.found
 
 
 @pytest.mark.parametrize("state", ["cached", "mirror", "reachable"])
 def test_one_source_is_enough(machine: SimpleNamespace, tmp_path: Path, state: str) -> None:
     machine.states = ["not reachable", state]
-    (row,) = doctor.data_rows("mt", tmp_path, None, "en", "de")
+    row = doctor.data_row("multi30k", tmp_path, None, "en", "de")
     assert row.state == "ok" and f"host.example: {state}" in row.found
 
 
@@ -105,7 +105,7 @@ def test_unknown_language_is_a_row(machine: SimpleNamespace, tmp_path: Path, mon
         raise UserError("SRC=xx is no language of Multi30k")
 
     monkeypatch.setattr(sys.modules["onepage.data.fetch"], "source_status", refuse)
-    (row,) = doctor.data_rows("mt", tmp_path, None, "xx", "de")
+    row = doctor.data_row("multi30k", tmp_path, None, "xx", "de")
     assert row.state == "missing" and "SRC=xx" in row.found and row.remedy
 
 

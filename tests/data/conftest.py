@@ -9,8 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
-from data_fakes import IMAGES_A_BATCH, LINES, Reply, Site, python2_batch, sha256, tar_gz
 
+from data_fakes import IMAGES_A_BATCH, LINES, Reply, Site, python2_batch, sha256, tar_gz
 from onepage.data import download, sources, toy_images, toy_translation
 
 

@@ -7,8 +7,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from data_fakes import code_running_pickle, fill, nothing_trusted, refused, tar_gz
 
+from data_fakes import code_running_pickle, fill, nothing_trusted, refused, tar_gz
 from onepage.data import archive, download, fetch, sources
 from onepage.data.images import load_images
 

@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 
 import pytest
-from data_fakes import Reply, fill, nothing_trusted
 
+from data_fakes import Reply, fill, nothing_trusted
 from onepage import files
 from onepage.data import download, fetch, ready, sources
 from onepage.data.images import load_images

@@ -5,8 +5,8 @@ import os
 import threading
 
 import pytest
-from data_fakes import fill, nothing_trusted, refused, sha256
 
+from data_fakes import fill, nothing_trusted, refused, sha256
 from onepage.data import archive, fetch, ready, sources, toy_translation
 from onepage.data.images import load_images
 from onepage.data.translation import load_translation
@@ -204,7 +204,10 @@ def test_data_folder_that_cannot_be_written(tmp_path, cifar_archive):
         fetch.ensure("cls", tmp_path / "data", "real", str(mirror))
 
 
-@pytest.mark.fault("an unknown DATA, task or language", "`... is not known; ...`, `... is not a language of Multi30k; ...`, `SRC and TGT are both ...`")
+@pytest.mark.fault(
+    "an unknown DATA, task or language",
+    "`... is not known; ...`, `... is not a language of Multi30k; ...`, `SRC and TGT are both ...`",
+)
 def test_data_settings_that_make_no_sense(tmp_path):
     for settings, what in (
         (("cls", tmp_path, "perhaps"), "DATA=perhaps"),

@@ -1,24 +1,20 @@
 """Data files made to do harm, or damaged at random: the loaders refuse them in one line and run nothing."""
 
 import contextlib
-import gzip
 import io
 import json
 import os
 import pickle
-import tarfile
-import tempfile
-import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
-from damage import TELLING, edited, edits, one_line
-from data_fakes import code_running_pickle, fill, refused, sha256, tar_gz
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from onepage.data import archive, fetch, images, ready, sources, toy_images, toy_translation
+from damage import edited, edits, one_line
+from data_fakes import code_running_pickle, sha256
+from onepage.data import fetch, images, ready, toy_images, toy_translation
 from onepage.data.images import load_images
 from onepage.data.translation import load_translation
 from onepage.errors import UserError
@@ -146,7 +142,10 @@ def test_data_unpickler_looks_nothing_up(module, name):
             images._BatchUnpickler(io.BytesIO()).find_class(module, name)
 
 
-@fault("a pickle that runs code, with the right digest", "`... cannot be read (...`, `... has no place in a CIFAR-10 batch`")
+@fault(
+    "a pickle that runs code, with the right digest",
+    "`... cannot be read (...`, `... has no place in a CIFAR-10 batch`",
+)
 @pytest.mark.parametrize("protocol", range(6))
 def test_data_code_in_a_pickle_is_not_run(tmp_path, protocol):
     class Evil:

@@ -1,12 +1,7 @@
 """Archives made to do harm, or damaged at random: refused in one line, and nothing is written elsewhere."""
 
-
-import contextlib
 import gzip
 import io
-import json
-import os
-import pickle
 import tarfile
 import tempfile
 import tracemalloc
@@ -14,15 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from damage import TELLING, edited, edits, one_line
-from data_fakes import code_running_pickle, fill, refused, sha256, tar_gz
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onepage.data import archive, fetch, images, ready, sources, toy_images, toy_translation
-from onepage.data.images import load_images
-from onepage.data.translation import load_translation
-from onepage.errors import UserError
+from damage import TELLING, edited, edits, one_line
+from data_fakes import fill, refused, sha256, tar_gz
+from onepage.data import archive, sources
 
 fault = pytest.mark.fault
 ARCHIVE = sources.CIFAR10_ARCHIVE

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data_fakes import LINES, code_running_pickle, fill, python2_batch, sha256
 
+from data_fakes import LINES, code_running_pickle, fill, python2_batch, sha256
 from onepage import files
 from onepage.data import fetch, images, ready, sources, toy_images, toy_translation
 from onepage.data.images import load_images, split_indices
@@ -57,7 +57,10 @@ def test_data_cifar_arrays(cifar):
     assert loaded.digest == ready.digest_of(sources.cifar10().digests)
 
 
-@pytest.mark.fault("a pickle that runs code, of the same size and time", "`... is corrupt (its digest is not the recorded one); ...`; not run")
+@pytest.mark.fault(
+    "a pickle that runs code, of the same size and time",
+    "`... is corrupt (its digest is not the recorded one); ...`; not run",
+)
 def test_data_digest_is_checked_before_unpickling(cifar, tmp_path):
     """Same size, same time, so the ready file still trusts it: the loader must not."""
     marker = tmp_path / "ran"
@@ -97,7 +100,9 @@ def test_data_batch_that_is_no_batch(cifar, monkeypatch, what):
         load_images(cifar, "cifar10")
 
 
-@pytest.mark.fault("a ready file that lists other digests than the published", "`... does not list the published files; ...`")
+@pytest.mark.fault(
+    "a ready file that lists other digests than the published", "`... does not list the published files; ...`"
+)
 def test_data_ready_file_must_list_the_published_files(cifar):
     path = cifar / "cifar10/ready.json"
     evil = b"\x80\x02}."
@@ -167,7 +172,10 @@ def test_data_corrupt_text_file(multi30k):
         load_translation(multi30k, "multi30k", "en", "de")
 
 
-@pytest.mark.fault("unequal line counts, invalid UTF-8, an empty file", "`... has ... and ... lines; ...`, `... is not UTF-8 at byte ...`")
+@pytest.mark.fault(
+    "unequal line counts, invalid UTF-8, an empty file",
+    "`... has ... and ... lines; ...`, `... is not UTF-8 at byte ...`",
+)
 @pytest.mark.parametrize(
     ("content", "message"),
     [(b"one\ntwo\n", "train has 20 and 2 lines"), (b"\xff\xfe\n" * 20, "not UTF-8 at byte 0"), (b"", "20 and 0 lines")],

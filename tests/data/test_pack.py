@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from data_fakes import fill
 
+from data_fakes import fill
 from onepage.commands.main import main
 from onepage.data import fetch, pack, sources
 from onepage.errors import UserError

@@ -3,10 +3,10 @@
 import re
 
 import pytest
+from onepage.data.toy_grammar import Clause, Phrase, Pronoun
 
 from onepage.data import toy_translation
 from onepage.data import toy_words as words
-from onepage.data.toy_grammar import Clause, Phrase, Pronoun
 
 NOUNS = {noun.en: noun for noun in words.NOUNS}
 VERBS = {
