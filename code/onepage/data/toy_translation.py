@@ -198,7 +198,6 @@ class _Sentence:
         human = subject.noun.kind == "person"
         tense, modal, draw = self._pick(tenses), self._pick(tuple(words.MODALS)), self._random.random()
         objects: tuple[tuple[Phrase, str], ...] = ()
-        negated = False
         if draw < 0.12 and human:
             verb = self._pick([verb for verb in words.VERBS if verb.takes == "two"])
             objects = ((self._phrase(words.PEOPLE), "dat"), (self._phrase(words.THINGS), "acc"))
@@ -208,7 +207,7 @@ class _Sentence:
             objects = ((self._phrase([noun for noun in words.NOUNS if verb.takes in noun.fits]), verb.case),)
         else:
             verb = self._pick([v for v in words.VERBS if v.takes in ("none", "none-human" if human else "none")])
-            negated = negatable and tense != "modal" and self._chance(0.2)
+        negated = negatable and not objects and tense != "modal" and self._chance(0.2)
         place = self._place(verb) if self._chance(0.25 if objects else 0.45) else ("", "")
         return Clause(subject, verb, "", tense, modal, objects, negated, place)
 
