@@ -1,4 +1,4 @@
-"""Archives and files that a source damaged or made to do harm: refused in one line, and nothing is written elsewhere."""
+"""Archives and files that a source damaged or made to do harm: refused in one line, nothing written elsewhere."""
 
 import gzip
 import io
@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from damage import TELLING, edited, edits, one_line
-from data_fakes import code_running_pickle, fill, nothing_trusted, refused, sha256, tar_gz
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from damage import TELLING, edited, edits, one_line
+from data_fakes import code_running_pickle, fill, nothing_trusted, refused, sha256, tar_gz
 from onepage.data import archive, fetch, sources
 from onepage.data.images import load_images
 

@@ -5,8 +5,8 @@ import threading
 import time
 
 import pytest
-from data_fakes import ANSWERS, Reply, refused
 
+from data_fakes import ANSWERS, Reply, refused
 from onepage.data import download, fetch, ready, sources
 from onepage.data.images import load_images
 

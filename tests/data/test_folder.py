@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 
 import pytest
-from data_fakes import ANSWERS, Reply, nothing_trusted
 
+from data_fakes import ANSWERS, Reply, nothing_trusted
 from onepage import files
 from onepage.data import archive, download, fetch, sources
 from onepage.data.images import load_images

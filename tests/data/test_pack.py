@@ -29,10 +29,9 @@ def packed(tmp_path: Path, *arguments: object) -> Path:
 
 def test_what_is_packed_serves_as_a_mirror(tmp_path: Path, mirror: Path) -> None:
     folder = packed(tmp_path, "--mirror", mirror, "--src", "de", "--tgt", "fr")
-    for task, name in (("cls", "cifar10"), ("mt", "multi30k")):
-        assert fetch.ensure(task, tmp_path / "there", "real", str(folder), "de", "fr") == name
-        plan = sources.real_set(task, "de", "fr")
-        for member in plan.members:
+    for name in ("cifar10", "multi30k"):
+        assert fetch.ensure(name, tmp_path / "there", "real", str(folder), "de", "fr") == name
+        for member in sources.get(name, "de", "fr").members:
             there, here = (tmp_path / where / name / member.name for where in ("there", "data"))
             assert there.read_bytes() == here.read_bytes()
     said = (folder / pack.README).read_text(encoding="utf-8")
@@ -64,11 +63,11 @@ def test_the_readme_says_what_the_wheels_are_for(tmp_path: Path) -> None:
 
 @pytest.mark.fault("a data file damaged since it was fetched, in make bundle", "`... is corrupt ...`; it is not packed")
 def test_what_lacks_its_digest_is_not_packed(tmp_path: Path, mirror: Path) -> None:
-    fetch.ensure("cls", tmp_path / "data", "real", str(mirror))
+    fetch.ensure("cifar10", tmp_path / "data", "real", str(mirror))
     member = tmp_path / "data/cifar10/test_batch"
     content = bytearray(member.read_bytes())
     content[-20] ^= 1
     member.write_bytes(content)
     with pytest.raises(UserError, match="test_batch is corrupt"):
-        pack.pack(sources.cifar10(), tmp_path / "data", tmp_path / "bundle", print)
+        pack.pack(sources.get("cifar10"), tmp_path / "data", tmp_path / "bundle", print)
     assert not list((tmp_path / "bundle").iterdir())
