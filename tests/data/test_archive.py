@@ -57,47 +57,39 @@ def with_checksums(content: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("bad", "why"),
+    "bad",
     [
-        param("missing", "answers 404", id="missing", marks=fault("404", "`answers ...`; the next source serves")),
+        param("missing", id="missing", marks=fault("404", "`answers ...`; the next source serves")),
+        param("html", id="html", marks=fault("HTML with status 200", "`... is a web page`; the next source serves")),
         param(
-            *("html", "web page"),
-            id="html",
-            marks=fault("HTML with status 200", "`... is a web page`; the next source serves"),
-        ),
-        param(
-            *("truncated", "truncated or damaged"),
+            "truncated",
             id="truncated",
             marks=fault("half an archive, sent as a whole", "`... is truncated or damaged`; the next source serves"),
         ),
         param(
-            *("tampered", "data_batch_3 does not have the published digest"),
+            "tampered",
             id="tampered",
             marks=fault(
                 "a member with another digest", "`... does not have the published digest`; the next source serves"
             ),
         ),
+        param("other", id="other", marks=fault("another file", "`... is not a gzip archive`; the next source serves")),
         param(
-            *("other", "is not a gzip archive"),
-            id="other",
-            marks=fault("another file", "`... is not a gzip archive`; the next source serves"),
-        ),
-        param(
-            *("bomb", "far more"),
+            "bomb",
             id="bomb",
             marks=fault("an archive that swells", "`unpacks to far more than it should`; the next source serves"),
         ),
     ],
 )
-def test_bad_source_is_passed_over(tmp_path, cifar_archive, cifar_members, make_site, monkeypatch, dead_url, bad, why):
+def test_bad_source_is_passed_over(tmp_path, cifar_archive, cifar_members, make_site, monkeypatch, dead_url, bad):
     tampered = {**cifar_members, "data_batch_3": cifar_members["data_batch_3"][:-5] + b"xxxx."}
-    body = {
-        "missing": (404, b"gone"),
-        "html": b"<!doctype html><title>Sign in to this network</title>" + b" " * 500,
-        "truncated": cifar_archive[: len(cifar_archive) // 2],
-        "tampered": tar_gz(tampered),
-        "other": b"GIF89a" + bytes(500),
-        "bomb": tar_gz(cifar_members, [(entry("padding"), bytes(5_000_000))]),
+    body, why = {
+        "missing": ((404, b"gone"), "answers 404"),
+        "html": (b"<!doctype html><title>Sign in to this network</title>" + b" " * 500, "web page"),
+        "truncated": (cifar_archive[: len(cifar_archive) // 2], "truncated or damaged"),
+        "tampered": (tar_gz(tampered), "data_batch_3 does not have the published digest"),
+        "other": (b"GIF89a" + bytes(500), "is not a gzip archive"),
+        "bomb": (tar_gz(cifar_members, [(entry("padding"), bytes(5_000_000))]), "far more"),
     }[bad]
     assert sum(map(len, cifar_members.values())) * 2 + (1 << 20) < 5_000_000
     bad_site, good_site = make_site({ARCHIVE: body}), make_site({ARCHIVE: cifar_archive})

@@ -130,24 +130,6 @@ def test_batch_that_is_no_batch(cifar, monkeypatch, what):
 # --- the generated set ---------------------------------------------------------------------------------------------
 
 
-@fault("a changed byte in any data file (fuzzed)", "`... is corrupt (its digest is not the recorded one); ...`, unread")
-@settings(max_examples=40)
-@given(st.integers(0, 10**6), st.integers(1, 255))
-def test_changed_byte_is_noticed(generated, at, change):
-    file = generated / "toy-images" / toy_images.FILE
-    good = file.read_bytes()
-    bad = bytearray(good)
-    bad[at % len(bad)] ^= change
-    file.write_bytes(bad)
-    try:
-        with pytest.raises(UserError, match=r"is corrupt .*run: make data") as caught:
-            load_images(generated, "toy-images")
-        one_line(caught.value)
-    finally:
-        file.write_bytes(good)
-    load_images(generated, "toy-images")
-
-
 @fault("a generated image set damaged at any place (fuzzed)", "`... is not a generated image set; ...`")
 @settings(max_examples=100)
 @given(edits)

@@ -1,4 +1,4 @@
-"""The ready file: what it may list, and whatever else stands in it."""
+"""The ready file: its published files, whatever else it says, and files that changed since."""
 
 import contextlib
 import json
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from damage import one_line
 from data_fakes import sha256
 from onepage import files
-from onepage.data import ready, sources
+from onepage.data import load, ready, sources, toy_images
 from onepage.data.images import load_images
 from onepage.errors import UserError
 
@@ -42,6 +42,25 @@ def test_ready_file_edited_by_hand(cifar):
     files.write_json(cifar / "cifar10/ready.json", {**value, "digest": "0" * 64})
     with pytest.raises(UserError, match="disagrees with its own digest"):
         load_images(cifar, "cifar10")
+
+
+@fault("a changed byte in any data file (fuzzed)", "`... is corrupt (its digest is not the recorded one); ...`, unread")
+@pytest.mark.parametrize(("name", "file"), [("toy-images", toy_images.FILE), ("toy-translation", "train.de")])
+@settings(max_examples=40)
+@given(st.integers(0, 10**6), st.integers(1, 255))
+def test_changed_byte_is_noticed(generated, name, file, at, change):
+    path = generated / name / file
+    good = path.read_bytes()
+    bad = bytearray(good)
+    bad[at % len(bad)] ^= change
+    path.write_bytes(bad)
+    try:
+        with pytest.raises(UserError, match=r"is corrupt .*run: make data") as caught:
+            load(generated, name)
+        one_line(caught.value)
+    finally:
+        path.write_bytes(good)
+    load(generated, name)
 
 
 texts = st.text(max_size=12)

@@ -26,7 +26,6 @@ from onepage.data.sources import DataSet, Download
 from onepage.errors import UserError
 
 PROBE_SECONDS = 20.0  # for all probing of one set together
-MODES = ("auto", "real", "generated")
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ class SourceStatus:
 
 def check_settings(name: str, mode: str, src: str, tgt: str) -> None:
     """Raise UserError for settings that ``ensure`` cannot use."""
-    if mode not in MODES:
+    if mode not in ("auto", "real", "generated"):
         raise UserError(f"DATA={mode} is not known; choose auto, real or generated")
     sources.get(name, src, tgt)
 

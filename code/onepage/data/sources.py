@@ -120,14 +120,9 @@ class DataSet:
     options: dict[str, str] = field(default_factory=dict)
 
     @property
-    def pair(self) -> str:
-        """The values of its options: "en-de", or ""."""
-        return "-".join(self.options.values())
-
-    @property
     def ready(self) -> str:
         """The file below ``data/<name>/`` that is written last, when the set is complete and verified."""
-        return f"ready-{self.pair}.json" if self.pair else "ready.json"
+        return "-".join(("ready", *self.options.values())) + ".json"
 
     @property
     def members(self) -> tuple[Member, ...]:
@@ -145,19 +140,18 @@ class DataSet:
         return sum(member.size for member in self.members)
 
 
-# name: the set for a pair of languages, source and target
+IMAGES, SENTENCES = "images.load_images", "translation.load_translation"
+# name: the set for a source and a target language; the generated sentences have one direction, whatever is asked for
 SETS: dict[str, Callable[[str, str], DataSet]] = {
-    "cifar10": lambda src, tgt: DataSet("cifar10", "CIFAR-10", "images.load_images", _cifar10(), "toy-images"),
+    "cifar10": lambda src, tgt: DataSet("cifar10", "CIFAR-10", IMAGES, _cifar10(), "toy-images"),
     "multi30k": lambda src, tgt: DataSet(
-        *("multi30k", "Multi30k", "translation.load_translation", _multi30k(src, tgt), "toy-translation"),
+        *("multi30k", "Multi30k", SENTENCES, _multi30k(src, tgt), "toy-translation"),
         licence="Multi30k is for non-commercial research and education: keep it to your own machines.",
         options={"src": src, "tgt": tgt},
     ),
-    "toy-images": lambda src, tgt: DataSet(
-        "toy-images", "Generated images", "images.load_images", generator="toy_images"
-    ),
-    "toy-translation": lambda src, tgt: DataSet(  # one direction, whatever pair is asked for
-        *("toy-translation", "Generated sentences", "translation.load_translation"),
+    "toy-images": lambda src, tgt: DataSet("toy-images", "Generated images", IMAGES, generator="toy_images"),
+    "toy-translation": lambda src, tgt: DataSet(
+        *("toy-translation", "Generated sentences", SENTENCES),
         generator="toy_translation",
         options={"src": "en", "tgt": "de"},
     ),
