@@ -11,7 +11,7 @@ import pytest
 
 from onepage.commands import doctor
 from onepage.errors import UserError
-from onepage.planning import plan
+from onepage.planning import recipes
 
 RESET = "\x1b["
 
@@ -160,12 +160,12 @@ def test_full_disk_and_little_memory(machine: SimpleNamespace, tmp_path: Path, m
 def test_arithmetic_is_that_which_trains_here(monkeypatch: pytest.MonkeyPatch) -> None:
     for kind, said in (("bf16", "the faster one"), ("bf16-half", "half the width"), ("fp32", "shorter recipes")):
         precision = kind.partition("-")[0]
-        monkeypatch.setattr(plan, "auto_precision", lambda device, precision=precision: precision)
-        monkeypatch.setattr(plan, "hardware", lambda device, kind=kind: kind)
+        monkeypatch.setattr(recipes, "auto_precision", lambda device, precision=precision: precision)
+        monkeypatch.setattr(recipes, "hardware", lambda device, kind=kind: kind)
         (row,) = doctor.arithmetic_rows()
         assert row.state == "ok" and row.found.startswith(precision) and said in row.found
-        assert (f"shorter recipes (quick-{kind}.toml)" in row.found) == (kind != "bf16")
-    monkeypatch.setitem(sys.modules, "onepage.planning.plan", None)  # as where torch cannot be imported
+        assert (f"shorter recipes ([on.{kind}] in quick.toml)" in row.found) == (kind != "bf16")
+    monkeypatch.setitem(sys.modules, "onepage.planning.recipes", None)  # as where torch cannot be imported
     assert doctor.arithmetic_rows() == []
 
 

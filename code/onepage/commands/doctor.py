@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -22,6 +23,8 @@ from rich.text import Text
 from onepage import tasks
 from onepage.data import sources
 from onepage.errors import UserError
+from onepage.runs import settings
+from onepage.terminal.options import settings_argument
 
 if TYPE_CHECKING:
     from onepage.data.fetch import SourceStatus
@@ -42,6 +45,21 @@ class Row:
     state: str
     found: str
     remedy: str = ""
+
+
+@click.command()
+@settings_argument
+def doctor(words: tuple[str, ...]) -> None:
+    """Check this machine: Python, torch, cores, arithmetic, memory, disk, TeX, data sources; ok, or its remedy.
+
+    SETTING is NAME=value, as make takes them (see make help).
+    """
+    values = settings.resolve(settings.parse(words))
+    mirror, device, engine = values["DATA_MIRROR"] or None, values["DEVICE"], values["PDF_ENGINE"]
+    sys.exit(run(Path(values["DATA_DIR"]), Path(values["OUT"]), mirror, device, engine, values["SRC"], values["TGT"]))
+
+
+COMMANDS = (doctor,)
 
 
 def run(data_dir: Path, out: Path, mirror: str | None, device: str, pdf_engine: str, src: str, tgt: str) -> int:
@@ -118,7 +136,7 @@ def cores_row() -> Row:
 def arithmetic_rows() -> list[Row]:
     """Precision of training on this CPU, which selects the recipe; no row without torch."""
     try:
-        from onepage.planning.plan import auto_precision, hardware
+        from onepage.planning.recipes import auto_precision, hardware
     except (ImportError, OSError, ValueError):  # torch's own row says so
         return []
     precision, kind = auto_precision("cpu"), hardware("cpu")
@@ -128,7 +146,7 @@ def arithmetic_rows() -> list[Row]:
     elif kind == "bf16-half":
         why = "faster than fp32, though in units of half the width"
     if kind != "bf16":
-        why += f"; PROFILE=quick takes shorter recipes (quick-{kind}.toml), BUDGET_MIN gives longer ones"
+        why += f"; PROFILE=quick takes shorter recipes ([on.{kind}] in quick.toml), BUDGET_MIN gives longer ones"
     return [Row("arithmetic", "ok", f"{precision} on the CPU: {why}")]
 
 
