@@ -249,7 +249,7 @@ def sizes() -> dict[str, str]:
         pairs = zip(setup.SIZES["Linux", flavour], setup.SIZES["rest"], strict=True)
         download, disk = (part + rest for part, rest in pairs)
         found |= {f"{flavour}_download": f"{download:,} MB", f"{flavour}_disk": f"{disk / 1000:.1f} GB"}
-    plans = {"images": sources.cifar10(), "pairs": sources.multi30k("en", "de")}
+    plans = {"images": sources.get("cifar10"), "pairs": sources.get("multi30k")}
     for name, plan in plans.items():
         packed = sum(item.size for item in plan.downloads) / 1e6
         found[name] = f"{packed:.0f} MB" if packed >= 10 else f"{packed:.1f} MB"

@@ -169,7 +169,7 @@ def test_sizes_of_downloads_are_those_of_the_code() -> None:
     spec.loader.exec_module(setup)
     download, disk = (a + b for a, b in zip(setup.SIZES["Linux", "cpu"], setup.SIZES["rest"], strict=True))
     assert f"about {download} MB ({disk / 1000:.1f} GB on disk)" in README
-    images, pairs = sources.cifar10(), sources.multi30k("en", "de")
+    images, pairs = sources.get("cifar10"), sources.get("multi30k")
     packed = [sum(item.size for item in plan.downloads) / 1e6 for plan in (images, pairs)]
     assert f"{packed[0]:.0f} MB for CIFAR-10, {packed[1]:.1f} MB for Multi30k" in README
     assert f"({round((images.size + pairs.size) / 1e6, -1):.0f} MB on disk)" in README

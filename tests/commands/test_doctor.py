@@ -11,7 +11,7 @@ import pytest
 
 from onepage.commands import doctor
 from onepage.errors import UserError
-from onepage.planning import plan
+from onepage.planning import recipes
 
 RESET = "\x1b["
 
@@ -69,7 +69,7 @@ def test_complete_machine_passes_and_names_every_row(
         assert what in text
     assert "remedy" not in text.split("found, and the remedy")[1]
     expected = (tmp_path / "data", "https://mirror.example", "en", "fr", doctor.PROBE_SECONDS)
-    assert machine.asked == [("cls", *expected), ("mt", *expected)]
+    assert machine.asked == [("cifar10", *expected), ("multi30k", *expected)]
 
 
 def test_missing_torch_is_a_row_with_its_remedy(
@@ -82,21 +82,21 @@ def test_missing_torch_is_a_row_with_its_remedy(
     assert "cannot run yet: torch" in text
 
 
-def test_no_network_is_a_note_since_generated_data_serve(
+def test_no_network_is_a_note(
     machine: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     machine.states = ["not reachable", "not reachable"]
     assert run(tmp_path) == 0
     text = capsys.readouterr().out
     assert text.count(" note ") == 2 and "DATA_MIRROR=" in text and "generated" in text
-    rows = doctor.data_rows("cls", tmp_path, None, "en", "de")
-    assert [row.state for row in rows] == ["note"] and "told by the test" in rows[0].found
+    row = doctor.data_row("cifar10", tmp_path, None, "en", "de")
+    assert row.state == "note" and "told by the test" in row.found
 
 
 @pytest.mark.parametrize("state", ["cached", "mirror", "reachable"])
 def test_one_source_is_enough(machine: SimpleNamespace, tmp_path: Path, state: str) -> None:
     machine.states = ["not reachable", state]
-    (row,) = doctor.data_rows("mt", tmp_path, None, "en", "de")
+    row = doctor.data_row("multi30k", tmp_path, None, "en", "de")
     assert row.state == "ok" and f"host.example: {state}" in row.found
 
 
@@ -105,7 +105,7 @@ def test_unknown_language_is_a_row(machine: SimpleNamespace, tmp_path: Path, mon
         raise UserError("SRC=xx is no language of Multi30k")
 
     monkeypatch.setattr(sys.modules["onepage.data.fetch"], "source_status", refuse)
-    (row,) = doctor.data_rows("mt", tmp_path, None, "xx", "de")
+    row = doctor.data_row("multi30k", tmp_path, None, "xx", "de")
     assert row.state == "missing" and "SRC=xx" in row.found and row.remedy
 
 
@@ -160,12 +160,12 @@ def test_full_disk_and_little_memory(machine: SimpleNamespace, tmp_path: Path, m
 def test_arithmetic_is_that_which_trains_here(monkeypatch: pytest.MonkeyPatch) -> None:
     for kind, said in (("bf16", "the faster one"), ("bf16-half", "half the width"), ("fp32", "shorter recipes")):
         precision = kind.partition("-")[0]
-        monkeypatch.setattr(plan, "auto_precision", lambda device, precision=precision: precision)
-        monkeypatch.setattr(plan, "hardware", lambda device, kind=kind: kind)
+        monkeypatch.setattr(recipes, "auto_precision", lambda device, precision=precision: precision)
+        monkeypatch.setattr(recipes, "hardware", lambda device, kind=kind: kind)
         (row,) = doctor.arithmetic_rows()
         assert row.state == "ok" and row.found.startswith(precision) and said in row.found
-        assert (f"shorter recipes (quick-{kind}.toml)" in row.found) == (kind != "bf16")
-    monkeypatch.setitem(sys.modules, "onepage.planning.plan", None)  # as where torch cannot be imported
+        assert (f"shorter recipes ([on.{kind}] in quick.toml)" in row.found) == (kind != "bf16")
+    monkeypatch.setitem(sys.modules, "onepage.planning.recipes", None)  # as where torch cannot be imported
     assert doctor.arithmetic_rows() == []
 
 

@@ -6,12 +6,13 @@ import socketserver
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
-from data_fakes import IMAGES_A_BATCH, LINES, Reply, Site, python2_batch, sha256, tar_gz
 
-from onepage.data import download, sources, toy_images, toy_translation
+from data_fakes import IMAGES_A_BATCH, LINES, Reply, Site, fill, python2_batch, sha256, tar_gz
+from onepage.data import download, fetch, sources, toy_images, toy_translation
 
 
 @pytest.fixture
@@ -34,6 +35,26 @@ def cifar_members(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
 @pytest.fixture
 def cifar_archive(cifar_members: dict[str, bytes]) -> bytes:
     return tar_gz(cifar_members)
+
+
+@pytest.fixture
+def cifar_mirror(tmp_path: Path, cifar_archive: bytes) -> str:
+    """A mirror folder that holds the small CIFAR-10."""
+    return str(fill(tmp_path / "mirror", {sources.CIFAR10_ARCHIVE: cifar_archive}))
+
+
+@pytest.fixture
+def cifar(tmp_path: Path, cifar_mirror: str) -> Path:
+    """A data folder with the small CIFAR-10."""
+    fetch.ensure("cifar10", tmp_path / "data", "real", cifar_mirror)
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def multi30k(tmp_path: Path, multi30k_files: dict[str, bytes]) -> Path:
+    """A data folder with the small Multi30k, en-de."""
+    fetch.ensure("multi30k", tmp_path / "data", "real", str(fill(tmp_path / "mirror", multi30k_files)))
+    return tmp_path / "data"
 
 
 @pytest.fixture
@@ -71,7 +92,7 @@ def make_site() -> Iterator[Callable[..., Site]]:
                 page = site.pages.get(path, (404, b"no such file"))
                 status, content = page if isinstance(page, tuple) else (200, page)
                 self.send_response(status)
-                self.send_header("Content-Length", str(site.claimed_length or len(content)))
+                self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 with contextlib.suppress(ConnectionError):  # a probe reads only the first bytes
                     self.wfile.write(content)
@@ -135,8 +156,21 @@ def dead_url() -> str:
 
 
 @pytest.fixture
-def small_toys(monkeypatch):
+def small_toys(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stand-ins of a size that costs nothing; their real size is tested elsewhere."""
-    monkeypatch.setattr(toy_images, "TRAIN", 20)
-    monkeypatch.setattr(toy_images, "TEST", 10)
-    monkeypatch.setattr(toy_translation, "SIZES", {"train": 20, "val": 5, "test": 5})
+    monkeypatch.setattr(toy_images, "TRAIN", 50)
+    monkeypatch.setattr(toy_images, "TEST", 20)
+    monkeypatch.setattr(toy_translation, "SIZES", {"train": 20, "val": 5, "test": 7})
+
+
+@pytest.fixture(scope="session")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with both stand-ins, a few images and sentences; who changes it puts it back (``trusted``)."""
+    data = tmp_path_factory.mktemp("data")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(toy_images, "TRAIN", 10)
+        patch.setattr(toy_images, "TEST", 10)
+        patch.setattr(toy_translation, "SIZES", {"train": 3, "val": 2, "test": 2})
+        for name in ("toy-images", "toy-translation"):
+            fetch.ensure(name, data)
+    return data

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from data_fakes import fill
 
-from onepage.commands.main import main
+from data_fakes import fill
+from onepage.commands import bundle
 from onepage.data import fetch, pack, sources
 from onepage.errors import UserError
 
@@ -21,18 +21,17 @@ def mirror(tmp_path: Path, cifar_archive: bytes, multi30k_files: dict[str, bytes
 def packed(tmp_path: Path, *arguments: object) -> Path:
     """What the command leaves in a new folder."""
     folder = tmp_path / "bundle"
-    words = ["pack", "--data-dir", tmp_path / "data", "--to", folder, *arguments]
-    result = CliRunner().invoke(main, list(map(str, words)), catch_exceptions=False)
+    words = ["--to", folder, f"DATA_DIR={tmp_path / 'data'}", *arguments]
+    result = CliRunner().invoke(bundle.pack, list(map(str, words)), catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return folder
 
 
 def test_what_is_packed_serves_as_a_mirror(tmp_path: Path, mirror: Path) -> None:
-    folder = packed(tmp_path, "--mirror", mirror, "--src", "de", "--tgt", "fr")
-    for task, name in (("cls", "cifar10"), ("mt", "multi30k")):
-        assert fetch.ensure(task, tmp_path / "there", "real", str(folder), "de", "fr") == name
-        plan = sources.real_set(task, "de", "fr")
-        for member in plan.members:
+    folder = packed(tmp_path, f"DATA_MIRROR={mirror}", "SRC=de", "TGT=fr")
+    for name in ("cifar10", "multi30k"):
+        assert fetch.ensure(name, tmp_path / "there", "real", str(folder), "de", "fr") == name
+        for member in sources.get(name, "de", "fr").members:
             there, here = (tmp_path / where / name / member.name for where in ("there", "data"))
             assert there.read_bytes() == here.read_bytes()
     said = (folder / pack.README).read_text(encoding="utf-8")
@@ -41,7 +40,7 @@ def test_what_is_packed_serves_as_a_mirror(tmp_path: Path, mirror: Path) -> None
 
 def test_packing_again_gives_the_same_bytes(tmp_path: Path, mirror: Path) -> None:
     def contents() -> dict[str, bytes]:
-        folder = packed(tmp_path, "--mirror", mirror)
+        folder = packed(tmp_path, f"DATA_MIRROR={mirror}")
         return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
     first = contents()
@@ -50,7 +49,7 @@ def test_packing_again_gives_the_same_bytes(tmp_path: Path, mirror: Path) -> Non
 
 
 def test_generated_data_need_no_packing(tmp_path: Path) -> None:
-    folder = packed(tmp_path, "--data", "generated")
+    folder = packed(tmp_path, "DATA=generated")
     assert [path.name for path in folder.iterdir()] == [pack.README]
 
 
@@ -64,11 +63,11 @@ def test_the_readme_says_what_the_wheels_are_for(tmp_path: Path) -> None:
 
 @pytest.mark.fault("a data file damaged since it was fetched, in make bundle", "`... is corrupt ...`; it is not packed")
 def test_what_lacks_its_digest_is_not_packed(tmp_path: Path, mirror: Path) -> None:
-    fetch.ensure("cls", tmp_path / "data", "real", str(mirror))
+    fetch.ensure("cifar10", tmp_path / "data", "real", str(mirror))
     member = tmp_path / "data/cifar10/test_batch"
     content = bytearray(member.read_bytes())
     content[-20] ^= 1
     member.write_bytes(content)
     with pytest.raises(UserError, match="test_batch is corrupt"):
-        pack.pack(sources.cifar10(), tmp_path / "data", tmp_path / "bundle", print)
+        pack.pack(sources.get("cifar10"), tmp_path / "data", tmp_path / "bundle", print)
     assert not list((tmp_path / "bundle").iterdir())

@@ -59,14 +59,14 @@ def gaussians(features, labels, test_features, shrinkage=0.2):
     return np.argmax(scores, axis=0)
 
 
-def test_data_images_same_seed_same_bytes():
+def test_same_seed_same_bytes():
     first, second, other = (toy_images.generate(100, seed) for seed in (3, 3, 4))
     assert first[0].dtype == np.uint8 and first[0].shape == (100, 3, 32, 32) and first[1].dtype == np.int64
     assert first[0].tobytes() == second[0].tobytes() and first[1].tobytes() == second[1].tobytes()
     assert first[0].tobytes() != other[0].tobytes()
 
 
-def test_data_images_written_twice_give_the_same_file(tmp_path, monkeypatch):
+def test_written_twice_give_the_same_file(tmp_path, monkeypatch):
     monkeypatch.setattr(toy_images, "TRAIN", 30)
     monkeypatch.setattr(toy_images, "TEST", 20)
     first = toy_images.write(tmp_path / "a")
@@ -75,7 +75,7 @@ def test_data_images_written_twice_give_the_same_file(tmp_path, monkeypatch):
     assert toy_images.write(tmp_path / "b") == first
 
 
-def test_data_images_are_balanced_and_distinct(sets):
+def test_are_balanced_and_distinct(sets):
     images, labels, test_images, test_labels = sets
     assert np.bincount(labels).tolist() == [600] * 10 and np.bincount(test_labels).tolist() == [150] * 10
     assert len({image.tobytes() for image in np.concatenate([images, test_images])}) == 7_500
@@ -86,14 +86,14 @@ def test_data_images_are_balanced_and_distinct(sets):
     assert np.median(images.astype(np.float32).std(axis=(2, 3))) > 20
 
 
-def test_data_images_are_out_of_reach_of_a_linear_classifier(sets):
+def test_are_out_of_reach_of_a_linear_classifier(sets):
     images, labels, test_images, test_labels = sets
     pixels, test_pixels = ((i.reshape(len(i), -1).astype(np.float32) / 255 - 0.5) for i in (images, test_images))
     accuracy = (least_squares(pixels, labels, test_pixels, penalty=1000.0) == test_labels).mean()
     assert 0.05 < accuracy < 0.35
 
 
-def test_data_images_are_learnable_from_texture(sets):
+def test_are_learnable_from_texture(sets):
     images, labels, test_images, test_labels = sets
     predicted = gaussians(texture(images), labels, texture(test_images))
     assert (predicted == test_labels).mean() > 0.8
@@ -101,7 +101,7 @@ def test_data_images_are_learnable_from_texture(sets):
         assert (predicted == test_labels)[test_labels == label].mean() > 0.6, name
 
 
-def test_data_images_patch_keeps_most_of_each_pattern():
+def test_patch_keeps_most_of_each_pattern():
     rng = np.random.default_rng(0)
     pattern = np.arange(200, dtype=np.float32)[:, None, None] * np.ones((1, 32, 32), np.float32)
     patched = toy_images._patch(rng, pattern)

@@ -1,18 +1,21 @@
 """What the tests of the data stage share: tiny archives and pickles, a web server's pages, and two checks."""
 
+import contextlib
+import gzip
 import hashlib
 import io
 import socket
 import struct
 import tarfile
 import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from onepage.data import fetch, sources
+from onepage.data import fetch, ready, sources
 from onepage.errors import UserError
 
 IMAGES_A_BATCH = 20
@@ -74,7 +77,6 @@ class Site:
     url: str = ""
     pages: dict[str, bytes | tuple[int, bytes]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
-    claimed_length: int | None = None  # a Content-Length that is not true
 
 
 @dataclass
@@ -86,17 +88,22 @@ class Reply:
     body: bytes
     over: threading.Event  # set when the test ends
 
-    def head(self, *fields: str, status: str = "200 OK", length: int | None = None) -> None:
+    def head(self, *fields: str, status: str = "200 OK", length: int | None = None) -> "Reply":
         """Send a status line and header fields; by default the true length."""
         size = len(self.body) if length is None else length
         lines = [f"HTTP/1.1 {status}", f"Content-Length: {size}", "Connection: close", *fields]
-        self.send("\r\n".join([*lines, "", ""]).encode())
+        return self.send("\r\n".join([*lines, "", ""]).encode())
 
-    def send(self, content: bytes) -> None:
+    def send(self, content: bytes) -> "Reply":
         self.connection.sendall(content)
+        return self
 
-    def wait(self, seconds: float = 60) -> None:
+    def half(self) -> "Reply":
+        return self.send(self.body[: len(self.body) // 2])
+
+    def wait(self, seconds: float = 60) -> "Reply":
         self.over.wait(seconds)
+        return self
 
     def drip(self, content: bytes) -> None:
         """Send a byte every 20 ms, without end."""
@@ -109,14 +116,53 @@ class Reply:
         self.connection.close()
 
 
-def refused(task, data_dir, **settings):
+SWELLING = gzip.compress(bytes(4_000_000), 1)
+REDIRECT = {"status": "302 Found", "length": 0}
+ANSWERS: dict[str, Callable[[Reply], object]] = {
+    "serves": lambda reply: reply.head().send(reply.body),
+    "stalls": lambda reply: reply.head().half().wait(),
+    "answers-nothing": lambda reply: reply.wait(),
+    "drips": lambda reply: reply.head().drip(b"\x1f"),
+    "drips-headers": lambda reply: reply.send(b"HTTP/1.1 200 OK\r\n").drip(b"a"),
+    "resets": lambda reply: reply.head().half().wait(0.1).reset(),
+    "breaks-off": lambda reply: reply.head().half(),
+    "redirects-to-itself": lambda reply: reply.head(f"Location: /{sources.CIFAR10_ARCHIVE}", **REDIRECT),
+    "redirects-to-a-file": lambda reply: reply.head("Location: file:///etc/passwd", **REDIRECT),
+    "redirects-nowhere": lambda reply: reply.head("Location: http://[::nowhere/", **REDIRECT),
+    "speaks-no-http": lambda reply: reply.send(b"\x00\xffSSH-2.0-server\r\n\r\n"),
+    "damages-its-chunks": lambda reply: reply.send(
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfour\r\nabcd\r\n0\r\n\r\n"
+    ),
+    "packs-what-is-not-packed": lambda reply: reply.head("Content-Encoding: gzip").send(
+        reply.body[10:] + reply.body[:10]
+    ),
+    "packs-a-bomb": lambda reply: reply.head("Content-Encoding: gzip", length=len(SWELLING)).send(SWELLING),
+}
+
+
+def refused(name: str, data_dir: Path, **settings: str) -> str:
     """The message of the UserError that DATA=real ends with."""
     with pytest.raises(UserError) as caught:
-        fetch.ensure(task, data_dir, "real", **settings)
+        fetch.ensure(name, data_dir, "real", **settings)
     message = str(caught.value)
     assert "\n" not in message
     return message
 
 
-def nothing_trusted(folder):
+def nothing_trusted(folder: Path) -> bool:
+    """Whether ``folder`` holds no ready file and nothing temporary."""
     return not list(folder.glob("ready*")) and not list(folder.rglob(".download-*")) and not list(folder.rglob("*.tmp"))
+
+
+@contextlib.contextmanager
+def trusted(folder: Path, name: str, content: bytes) -> Iterator[None]:
+    """Put ``content`` in place of a file, and into the ready file, as if it had been verified; then put it back."""
+    path = next(folder.glob("ready*.json"))
+    good, record = (folder / name).read_bytes(), ready.read(path)
+    (folder / name).write_bytes(content)
+    ready.write(path, record.name, "test", {**record.files, name: sha256(content)}, record.version)
+    try:
+        yield
+    finally:
+        (folder / name).write_bytes(good)
+        ready.write(path, record.name, "test", record.files, record.version)

@@ -4,33 +4,35 @@ from pathlib import Path
 
 import click
 
-from onepage.terminal.options import begins, data_dir_option
+from onepage.terminal.options import begins, settings_argument
 
 
 @click.command()
-@data_dir_option
-@click.option("--data", default="auto", show_default=True, help="auto, real or generated.")
-@click.option("--mirror", default="", help="Folder or URL prefix to take the data from first (DATA_MIRROR).")
-@click.option("--src", default="en", show_default=True, help="Source language: en, de or fr.")
-@click.option("--tgt", default="de", show_default=True, help="Target language: en, de or fr.")
 @click.option("--to", "folder", type=click.Path(path_type=Path), required=True, help="Folder that gets the mirror.")
-def pack(data_dir: Path, data: str, mirror: str, src: str, tgt: str, folder: Path) -> None:
-    """Fetch and verify the real data sets of both tasks, and pack them into a folder that serves as DATA_MIRROR.
+@settings_argument
+def pack(folder: Path, words: tuple[str, ...]) -> None:
+    """Fetch and verify the real data sets of all tasks, and pack them into a folder that serves as DATA_MIRROR.
 
-    With --data generated nothing is packed: the stand-ins are made wherever they are needed. Writes README.txt, which
-    says how to use the folder, last.
+    SETTING is NAME=value, as make takes them (see make help). With DATA=generated nothing is packed: the stand-ins are
+    made wherever they are needed. Writes README.txt, which says how to use the folder, last.
     """
-    from onepage.data import fetch
+    from onepage import tasks
+    from onepage.data import fetch, sources
     from onepage.data import pack as packing
-    from onepage.data.sources import real_set
+    from onepage.runs import settings
 
-    packed = []
-    for task in ("cls", "mt"):
-        fetch.check_settings(task, data, src, tgt)
+    values = settings.resolve(settings.parse(words))
+    data_dir, mirror, src, tgt = Path(values["DATA_DIR"]), values["DATA_MIRROR"] or None, values["SRC"], values["TGT"]
+    names = dict.fromkeys(task.real_set for task in tasks.every())  # two tasks may share a set
+    for name in names:
+        fetch.check_settings(name, values["DATA"], src, tgt)
     begins("Bundle")
-    for task in () if data == "generated" else ("cls", "mt"):
-        fetch.ensure(task, data_dir, "real", mirror or None, src, tgt)
-        packed.append(real_set(task, src, tgt))
-        packing.pack(packed[-1], data_dir, folder, click.echo)
+    packed = [] if values["DATA"] == "generated" else [sources.get(name, src, tgt) for name in names]
+    for found in packed:
+        fetch.ensure(found.name, data_dir, "real", mirror, src, tgt)
+        packing.pack(found, data_dir, folder, click.echo)
     packing.write_readme(folder, packed)
     click.echo(f"bundle {folder}: on the other machine, in a clone: make all BUNDLE={folder}")
+
+
+COMMANDS = (pack,)

@@ -1,9 +1,9 @@
 """What this machine has and lacks for ``make all``, as one table: nothing is changed, downloaded or trained.
 
-Each row is "ok", a "note" (it works, with what the row says) or "missing" (``make all`` would stop), the latter two
-with their remedy. Real data that cannot be had is a note, since DATA=auto goes on with generated sets.
-torch, the data sources and the PDF engine are looked at by importing their modules here, so that an installation
-without them gives a row and not a traceback.
+Each row is "ok", a "note" (``make all`` works, within the limit that the row names) or "missing" (``make all`` would
+stop); notes and missing rows have a remedy. Unreachable real data is a note, since DATA=auto goes on with generated
+sets. Modules that need torch or other packages are imported inside the rows: an installation without them gives a row
+and not a traceback.
 """
 
 import os
@@ -14,20 +14,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from onepage import tasks
+from onepage.data import sources
 from onepage.errors import UserError
+from onepage.runs import settings
+from onepage.terminal.options import settings_argument
 
 if TYPE_CHECKING:
     from onepage.data.fetch import SourceStatus
 
 OLDEST_PYTHON = (3, 11)
-MEMORY_GB = 6.0  # the most that a training run of the quick profile may take
+MEMORY_GB = 6.0  # upper limit for a training run of the quick profile
 DISK_GB = 1.5  # both real sets with their archives, the runs and the pictures of one seed
-PROBE_SECONDS = 10.0  # for the sources of one task; asked at once
+PROBE_SECONDS = 10.0  # for all sources of one set together
 
 STYLES = {"ok": "green", "note": "yellow", "missing": "bold red"}
 
@@ -42,14 +47,29 @@ class Row:
     remedy: str = ""
 
 
+@click.command()
+@settings_argument
+def doctor(words: tuple[str, ...]) -> None:
+    """Check this machine: Python, torch, cores, arithmetic, memory, disk, TeX, data sources; ok, or its remedy.
+
+    SETTING is NAME=value, as make takes them (see make help).
+    """
+    values = settings.resolve(settings.parse(words))
+    mirror, device, engine = values["DATA_MIRROR"] or None, values["DEVICE"], values["PDF_ENGINE"]
+    sys.exit(run(Path(values["DATA_DIR"]), Path(values["OUT"]), mirror, device, engine, values["SRC"], values["TGT"]))
+
+
+COMMANDS = (doctor,)
+
+
 def run(data_dir: Path, out: Path, mirror: str | None, device: str, pdf_engine: str, src: str, tgt: str) -> int:
     """Print the table; returns 0 when everything that ``make all`` needs is there, else 1."""
     console = Console()
     rows = [python_row(), torch_row(device), cores_row(), *arithmetic_rows(), memory_row()]
     rows += [*disk_rows(data_dir, out), pdf_row(pdf_engine)]
     with console.status("Asking the data sources"):  # silent where there is no terminal
-        for task in ("cls", "mt"):
-            rows += data_rows(task, data_dir, mirror, src, tgt)
+        for name in dict.fromkeys(task.real_set for task in tasks.every()):  # two tasks may share a set
+            rows.append(data_row(name, data_dir, mirror, src, tgt))
     console.print(table(rows))
     missing = [row.what for row in rows if row.state == "missing"]
     if missing:
@@ -87,7 +107,7 @@ def torch_row(device: str) -> Row:
         import torch
     except ImportError as error:
         return Row("torch", "missing", f"not installed ({error})", "make setup")
-    except (OSError, ValueError) as error:  # a shared library that does not load; which of the two depends on torch
+    except (OSError, ValueError) as error:  # a shared library does not load; the type depends on the torch version
         return Row("torch", "missing", f"cannot be loaded ({error})", "remove .venv, then make setup")
     if device not in ("auto", "cpu", "cuda"):
         return Row("torch", "missing", f"DEVICE={device} is none of auto, cpu, cuda", "choose one of these")
@@ -96,7 +116,7 @@ def torch_row(device: str) -> Row:
         return Row("torch", "ok", f"{torch.__version__}, device {used}")
     if device == "cuda":
         why = "no GPU that it can use" if torch.version.cuda else "a build without CUDA"
-        remedy = "mend the NVIDIA driver (nvidia-smi), or DEVICE=cpu" if torch.version.cuda else "make setup TORCH=cuda"
+        remedy = "fix the NVIDIA driver (nvidia-smi), or DEVICE=cpu" if torch.version.cuda else "make setup TORCH=cuda"
         return Row("torch", "missing", f"{torch.__version__}, {why}, and DEVICE=cuda", remedy)
     found = f"{torch.__version__}, device cpu"
     if torch.version.cuda is None and _nvidia_gpu_is_here():
@@ -105,7 +125,7 @@ def torch_row(device: str) -> Row:
 
 
 def cores_row() -> Row:
-    """Cores this process may use; they set the time a run takes, never its result."""
+    """Cores that this process may use; they change the time of a run, never its result."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     found = f"{count}; the recipe fixes the number of threads, so cores change the time and not the result"
     if count < 2:
@@ -114,9 +134,9 @@ def cores_row() -> Row:
 
 
 def arithmetic_rows() -> list[Row]:
-    """The arithmetic that trains on this CPU, which decides between sets of recipes; none without torch."""
+    """Precision of training on this CPU, which selects the recipe; no row without torch."""
     try:
-        from onepage.planning.plan import auto_precision, hardware
+        from onepage.planning.recipes import auto_precision, hardware
     except (ImportError, OSError, ValueError):  # torch's own row says so
         return []
     precision, kind = auto_precision("cpu"), hardware("cpu")
@@ -126,12 +146,12 @@ def arithmetic_rows() -> list[Row]:
     elif kind == "bf16-half":
         why = "faster than fp32, though in units of half the width"
     if kind != "bf16":
-        why += f"; PROFILE=quick takes shorter recipes (quick-{kind}.toml), BUDGET_MIN gives longer ones"
+        why += f"; PROFILE=quick takes shorter recipes ([on.{kind}] in quick.toml), BUDGET_MIN gives longer ones"
     return [Row("arithmetic", "ok", f"{precision} on the CPU: {why}")]
 
 
 def memory_row() -> Row:
-    """Memory of the machine, or of the container if that is less."""
+    """Memory of the machine, or the limit of the container if that is less."""
     total = total_memory()
     if total is None:
         return Row("memory", "note", "unknown on this system", f"have {MEMORY_GB:.0f} GB")
@@ -142,7 +162,7 @@ def memory_row() -> Row:
 
 
 def total_memory() -> int | None:
-    """Bytes of memory that this process can hope for, None where the system does not tell."""
+    """Bytes of memory that this process can use; None where the system does not say."""
     try:
         total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError):
@@ -172,7 +192,7 @@ def disk_rows(data_dir: Path, out: Path) -> list[Row]:
 
 
 def pdf_row(pdf_engine: str) -> Row:
-    """The program that would set the page."""
+    """The program that would typeset the page."""
     try:
         from onepage.report.pdf import resolve_engine
 
@@ -186,27 +206,27 @@ def pdf_row(pdf_engine: str) -> Row:
     return Row("PDF", "ok", found)
 
 
-def data_rows(task: str, data_dir: Path, mirror: str | None, src: str, tgt: str) -> list[Row]:
-    """The real set of ``task``: every source it could come from, and the remedy if none answers."""
-    name = {"cls": "CIFAR-10", "mt": f"Multi30k {src}-{tgt}"}[task]
+def data_row(name: str, data_dir: Path, mirror: str | None, src: str, tgt: str) -> Row:
+    """A real set: every source that it could come from, and the remedy if none answers."""
+    found = sources.get(name)
+    what = f"{found.label} {src}-{tgt}" if found.options else found.label
     try:
         from onepage.data.fetch import source_status
 
-        sources = source_status(task, data_dir, mirror, src, tgt, PROBE_SECONDS)
+        states = source_status(name, data_dir, mirror, src, tgt, PROBE_SECONDS)
     except ImportError as error:
-        return [Row(name, "missing", f"cannot look ({error})", "make setup")]
+        return Row(what, "missing", f"cannot look ({error})", "make setup")
     except UserError as error:
-        return [Row(name, "missing", str(error), "set SRC, TGT and DATA_MIRROR right (make help)")]
-    usable = any(source.state != "not reachable" for source in sources)
-    lines = [_source_line(source) for source in sources]
-    if usable:
-        return [Row(name, "ok", "\n".join(lines))]
+        return Row(what, "missing", str(error), "set SRC, TGT and DATA_MIRROR right (make help)")
+    lines = "\n".join(map(_source_line, states))
+    if any(source.state != "not reachable" for source in states):
+        return Row(what, "ok", lines)
     remedy = "DATA_MIRROR=<folder or URL> that holds the files (README); DATA=auto goes on with a generated set"
-    return [Row(name, "note", "\n".join(lines), remedy)]
+    return Row(what, "note", lines, remedy)
 
 
 def _source_line(source: "SourceStatus") -> str:
-    if source.where.startswith(("http://", "https://")):  # its name is the host, and the rest of an address fills lines
+    if source.where.startswith(("http://", "https://")):  # the name is the host; a whole address would fill lines
         return f"{source.name}: {source.state}, {source.detail}"
     if source.state == "not reachable":  # a folder is not "reached"
         return f"{source.name} {source.where}: {source.detail}"
@@ -214,7 +234,7 @@ def _source_line(source: "SourceStatus") -> str:
 
 
 def _existing(path: Path) -> Path:
-    # What will be made is judged by the nearest folder that is there already.
+    # A path that does not exist yet has the disk and the permissions of its nearest parent.
     path = Path(path).absolute()
     return next(parent for parent in (path, *path.parents) if parent.exists())
 

@@ -1,8 +1,8 @@
-"""Taking members out of what a source sent: verified by digest first, written afterwards.
+"""Taking members out of a downloaded file: verified by digest first, written afterwards.
 
-Nothing a source sends is trusted. A tar is read as a stream; only regular members with exactly the expected names and
-sizes are read, into memory, and written under *our* name once their SHA-256 agrees. So a member called ``../x``, an
-absolute path, a link or a device is never followed nor created (``extract`` and ``extractall`` are not used), and an
+Nothing that a source sends is trusted. A tar is read as a stream. Regular members with exactly the expected names and
+sizes are read into memory, and written under *our* name once their SHA-256 agrees. So a member called ``../x``, an
+absolute path, a link or a device is neither followed nor created (``extract`` and ``extractall`` are not used), and an
 archive that unpacks to far more than it should is given up.
 """
 
@@ -60,9 +60,9 @@ def unpack(file: BinaryIO, download: Download, wanted: Sequence[Member], folder:
     """
     if download.kind == "tar":
         _unpack_tar(file, download, wanted, folder)
-        return
-    for member in wanted:
-        _keep(member, _read_single(file, download, member), folder)
+    else:
+        for member in wanted:
+            _keep(member, _read_single(file, download, member), folder)
 
 
 def _read_single(file: BinaryIO, download: Download, member: Member) -> bytes:

@@ -1,8 +1,7 @@
-"""One file from one address, and whether an address answers at all.
+"""Downloading one file from one address, and asking whether addresses answer at all.
 
-pooch keeps the file (temporary file, move, retries) and requests speaks HTTP; this module adds what they lack: time
-limits, an upper limit on size, giving up on a source that crawls, a progress bar that is quiet where there is no
-terminal, and errors of one line. No digest is checked here: archive.py checks the members.
+pooch keeps the file and retries, requests speaks HTTP. This module adds time limits, limits on size and slowness, a
+progress bar (plain lines without a terminal), and errors of one line. archive.py checks the digests.
 """
 
 import threading
@@ -53,9 +52,8 @@ def fetch_url(url: str, folder: Path, item: Download, console: Console) -> Path:
     def transfer(address: str, output: str, pup: Any) -> None:
         meter.begin()
         try:
-            with requests.get(
-                address, stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS), headers=HEADERS
-            ) as response:
+            limits = (CONNECT_SECONDS, READ_SECONDS)
+            with requests.get(address, stream=True, timeout=limits, headers=HEADERS) as response:
                 if 400 <= response.status_code < 500:  # the server means it; pooch does not retry a SourceError
                     raise SourceError(f"answers {response.status_code} for {item.path}")
                 response.raise_for_status()
@@ -72,8 +70,8 @@ def fetch_url(url: str, folder: Path, item: Download, console: Console) -> Path:
         except Exception as error:
             outcome.append(error)
 
-    # In a thread of its own, watched from here: a source that sends one byte now and then never reaches the time limit
-    # of a read, nor the end of a chunk. When it is given up, the thread ends at its next chunk, or with the program.
+    # In a thread, watched from here: a source that sends one byte now and then never reaches the time limit of a read,
+    # nor the end of a chunk. A thread that is given up ends at its next chunk, or with the program.
     thread = threading.Thread(target=work, daemon=True)
     with meter:
         thread.start()
@@ -122,11 +120,10 @@ def probe(urls: Mapping[str, str], timeout: float) -> dict[str, str]:
 def _ask(url: str, timeout: float) -> str:
     import requests
 
+    limits = (min(timeout, CONNECT_SECONDS), timeout)
     try:
         # The body is never read beyond its first bytes: some of these servers refuse HEAD.
-        with requests.get(
-            url, stream=True, timeout=(min(timeout, CONNECT_SECONDS), timeout), headers=HEADERS
-        ) as response:
+        with requests.get(url, stream=True, timeout=limits, headers=HEADERS) as response:
             if response.status_code != 200:
                 return f"answers {response.status_code}"
             if next(response.iter_content(16), b"").lstrip()[:1] == b"<":
@@ -143,23 +140,20 @@ def _short(error: Exception) -> str:
     import requests
 
     text = str(error)
-    if isinstance(error, requests.Timeout) or "timed out" in text:  # a read in the middle is no Timeout to requests
-        return "timed out"
-    if isinstance(error, requests.TooManyRedirects):
-        return "redirects without end"
-    if any(word in text for word in ("NameResolutionError", "Name or service", "getaddrinfo", "name resolution")):
-        return "name not found (no network?)"
-    if "refused" in text:
-        return "connection refused"
-    if isinstance(error, requests.exceptions.SSLError):
-        return "no trusted certificate"
-    if isinstance(error, requests.exceptions.ContentDecodingError):
-        return "sends what cannot be unpacked"
-    if isinstance(error, requests.exceptions.ChunkedEncodingError):
-        return "connection broken"
-    if isinstance(error, requests.ConnectionError):
-        return "no connection"
-    return text.splitlines()[0][:100] if text else type(error).__name__
+    unknown_name = ("NameResolutionError", "Name or service", "getaddrinfo", "name resolution")
+    causes = {  # the first that applies
+        "timed out": isinstance(error, requests.Timeout)
+        or "timed out" in text,  # requests has no Timeout within a body
+        "redirects without end": isinstance(error, requests.TooManyRedirects),
+        "name not found (no network?)": any(word in text for word in unknown_name),
+        "connection refused": "refused" in text,
+        "no trusted certificate": isinstance(error, requests.exceptions.SSLError),
+        "sends what cannot be unpacked": isinstance(error, requests.exceptions.ContentDecodingError),
+        "connection broken": isinstance(error, requests.exceptions.ChunkedEncodingError),
+        "no connection": isinstance(error, requests.ConnectionError),
+    }
+    other = text.splitlines()[0][:100] if text else type(error).__name__
+    return next((cause for cause, applies in causes.items() if applies), other)
 
 
 class _Meter:

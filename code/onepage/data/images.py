@@ -48,13 +48,9 @@ def load_images(data_dir: Path, name: str) -> ImageSet:
     """
     if name not in ("cifar10", "toy-images"):
         raise UserError(f"{name} is not an image set; choose cifar10 or toy-images")
-    folder = Path(data_dir) / name
-    path = folder / sources.ready_name(name)
-    record = ready.read(path)
-    if name == "toy-images":
-        return _load_generated(folder, record)
-    ready.check_expected(record, path, sources.cifar10().digests)
-    return _load_cifar10(folder, record)
+    found, folder = sources.get(name), Path(data_dir) / name
+    record = ready.read(folder / found.ready, found.digests)
+    return _load_generated(folder, record) if found.generator else _load_cifar10(folder, record)
 
 
 def split_indices(n: int, val_size: int, split_seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

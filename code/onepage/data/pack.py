@@ -1,7 +1,7 @@
 """A mirror of what is in the data folder: the other half of ``make bundle``, for a machine without a network.
 
-The archives are packed anew from the verified members, without times and owners, so that the same set gives the same
-bytes. A mirror made here serves as ``DATA_MIRROR`` like any other.
+The archives are packed again from the verified members, without times and owners: the same set gives the same bytes.
+The result serves as ``DATA_MIRROR`` like any other mirror.
 """
 
 import functools
@@ -15,59 +15,55 @@ from typing import BinaryIO, cast
 from onepage import files
 from onepage.data import ready
 from onepage.data.download import megabytes
-from onepage.data.places import check_space
-from onepage.data.sources import Download, RealSet
+from onepage.data.folder import check_space
+from onepage.data.sources import DataSet, Download
 
 ABOUT = Path("wheels/wheels.json")  # what env/bundle.py leaves beside the data
 README = "README.txt"
 
 
-def pack(plan: RealSet, data_dir: Path, folder: Path, say: Callable[[str], object]) -> None:
-    """Write every download of the complete set ``plan`` below ``folder``, as a mirror holds it.
+def pack(packed: DataSet, data_dir: Path, folder: Path, say: Callable[[str], object]) -> None:
+    """Write every download of a complete real set below ``folder``, as a mirror holds it.
 
     Raises UserError on a missing or damaged member, and where the disk is full.
     """
-    check_space(folder, plan.size)
-    for item in plan.downloads:
-        content = {member.name: member.sha256 for member in item.members}
-        write = functools.partial(_write, item=item, where=data_dir / plan.name, digests=content)
-        files.write_with(folder / item.path, write)
-    files_of = "1 file" if len(plan.downloads) == 1 else f"{len(plan.downloads)} files"
-    size = sum((folder / item.path).stat().st_size for item in plan.downloads)
-    say(f"{plan.name}: {files_of}, {megabytes(size)}, packed into {folder}")
+    check_space(folder, packed.size)
+    for item in packed.downloads:
+        files.write_with(folder / item.path, functools.partial(_write, item=item, where=data_dir / packed.name))
+    count = "1 file" if len(packed.downloads) == 1 else f"{len(packed.downloads)} files"
+    size = sum((folder / item.path).stat().st_size for item in packed.downloads)
+    say(f"{packed.name}: {count}, {megabytes(size)}, packed into {folder}")
 
 
-def _write(file: BinaryIO, item: Download, where: Path, digests: dict[str, str]) -> None:
+def _write(file: BinaryIO, item: Download, where: Path) -> None:
     """One download: each member is read, its digest checked, and written."""
+    contents = ((member.name, ready.read_verified(where, member.name, member.sha256)) for member in item.members)
     if item.kind == "plain":
-        for name, sha256 in digests.items():
-            file.write(ready.read_verified(where, name, sha256))
+        file.writelines(content for _, content in contents)
         return
-    with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=file, mtime=0) as packed:
+    with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=file, mtime=0) as compressed:
         if item.kind == "gzip":
-            for name, sha256 in digests.items():
-                packed.write(ready.read_verified(where, name, sha256))
+            compressed.writelines(content for _, content in contents)
             return
-        with tarfile.open(fileobj=cast(BinaryIO, packed), mode="w", format=tarfile.USTAR_FORMAT) as tar:
-            for name, sha256 in digests.items():
-                content = ready.read_verified(where, name, sha256)
+        with tarfile.open(fileobj=cast(BinaryIO, compressed), mode="w", format=tarfile.USTAR_FORMAT) as tar:
+            for name, content in contents:
                 info = tarfile.TarInfo(f"{item.folder}/{name}")
                 info.size = len(content)
                 tar.addfile(info, io.BytesIO(content))
 
 
-def write_readme(folder: Path, packed: list[RealSet]) -> None:
+def write_readme(folder: Path, packed: list[DataSet]) -> None:
     """Say in ``folder`` what it holds and how to use it."""
-    about = files.read_json(folder / ABOUT) if (folder / ABOUT).is_file() else None
-    lines = ["What onepage takes from the network, for a machine that has none. In a clone of its repository there:", ""]
+    lines = [
+        "All that onepage takes from the network, for a machine without one. In a clone of its repository there:",
+        "",
+    ]
     lines += ["    make all BUNDLE=/path/to/this/folder", ""]
-    if about:
-        lines.append(
-            "wheels                    packages for CPython {python} on {system} {machine}, torch for {torch}".format(**about)
-        )
-    for plan in packed:
-        lines.append(f"{plan.downloads[0].path.split('/')[0]:<25} {plan.name}, {megabytes(plan.size)} unpacked")
+    if (folder / ABOUT).is_file():
+        what = "packages for CPython {python} on {system} {machine}, torch for {torch}"
+        lines.append(f"{'wheels':<25} {what.format(**files.read_json(folder / ABOUT))}")
+    for found in packed:
+        lines.append(f"{found.downloads[0].path.split('/')[0]:<25} {found.name}, {megabytes(found.size)} unpacked")
     lines += ["", "Every file is checked by its SHA-256 before it is used."]
-    if any(plan.name == "multi30k" for plan in packed):
-        lines.append("Multi30k is for non-commercial research and education: keep it to your own machines.")
+    lines += [found.licence for found in packed if found.licence]
     files.write_text(folder / README, "\n".join(lines) + "\n")

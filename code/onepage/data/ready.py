@@ -3,9 +3,9 @@
     {"set", "generated", "source", "version" (generated sets only),
      "files": {name: {"sha256", "size", "mtime_ns"}}, "digest"}
 
-``digest`` is the data digest that runs record: SHA-256 over the sorted lines "<name> <sha256>". Whether a set is
-complete is answered from size and modification time (a file whose time changed is hashed again); whoever *reads* a
-file hashes the very bytes it uses, so nothing is parsed before its digest has been checked.
+``digest`` is the data digest that runs record: SHA-256 over the sorted lines "<name> <sha256>". ``is_complete`` trusts
+size and modification time, and hashes a file again when its time changed. The loaders hash the very bytes they use
+(``read_verified``), so nothing is parsed before its digest has been checked.
 """
 
 import contextlib
@@ -45,72 +45,76 @@ def write(path: Path, name: str, source: str, sha256: Mapping[str, str], version
     """Write the ready file ``path`` for files beside it that have just been verified (``version``: generated)."""
     entries = {}
     for file, digest in sorted(sha256.items()):
-        stat = (path.parent / file).stat()
-        entries[file] = {"sha256": digest, "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+        size, mtime_ns = _stat(path.parent / file)
+        entries[file] = {"sha256": digest, "size": size, "mtime_ns": mtime_ns}
     value: dict[str, Any] = {"set": name, "generated": version is not None, "source": source}
     if version is not None:
         value["version"] = version
     files.write_json(path, {**value, "files": entries, "digest": digest_of(sha256)})
 
 
-def read(path: Path) -> Ready:
-    """Read a ready file. Raises UserError when it is missing, damaged, or disagrees with its own digest."""
+def read(path: Path, published: Mapping[str, str] | None = None) -> Ready:
+    """Read a ready file. Raises UserError when it is missing, damaged, disagrees with its own digest, or does not list
+    exactly the ``published`` files (name: SHA-256) of a real set.
+    """
     if not path.is_file():
         raise UserError(f"the data set in {path.parent} is missing or incomplete (no {path.name}); run: make data")
     value = files.read_json(path)
     try:
         if not value["files"] or not all(_NAME.fullmatch(file) and ".." not in file for file in value["files"]):
             raise ValueError("no files, or a name that is not one below the folder")
-        sha256 = {str(file): str(entry["sha256"]) for file, entry in value["files"].items()}
-        stats = {str(file): (int(entry["size"]), int(entry["mtime_ns"])) for file, entry in value["files"].items()}
-        version = int(value["version"]) if "version" in value else None
         ready = Ready(
-            str(value["set"]), bool(value["generated"]), str(value["source"]), version, sha256, stats, value["digest"]
+            name=str(value["set"]),
+            generated=bool(value["generated"]),
+            source=str(value["source"]),
+            version=int(value["version"]) if "version" in value else None,
+            files={file: str(entry["sha256"]) for file, entry in value["files"].items()},
+            stats={file: (int(entry["size"]), int(entry["mtime_ns"])) for file, entry in value["files"].items()},
+            digest=value["digest"],
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise UserError(f"{path} is damaged; {REMEDY}") from None
-    if ready.digest != digest_of(sha256):
+    if ready.digest != digest_of(ready.files):
         raise UserError(f"{path} disagrees with its own digest; {REMEDY}")
+    if published and ready.files != published:
+        raise UserError(f"{path} does not list the published files; {REMEDY}")
     return ready
 
 
-def damaged(folder: Path, expected: Mapping[str, str], ready: Ready | None) -> tuple[list[str], bool]:
-    """Which of the ``expected`` files (name: SHA-256) are missing or differ, and whether ``ready`` is up to date.
+def damaged(folder: Path, expected: Mapping[str, str], known: Mapping[str, tuple[int, int]] | None = None) -> list[str]:
+    """The names of ``expected`` (name: SHA-256) that are missing or differ.
 
-    A file with the size and time recorded in ``ready`` is trusted; any other is hashed.
+    A file with the size and time in ``known`` is trusted; any other is hashed.
     """
-    bad: list[str] = []
-    current = ready is not None and ready.files == dict(expected)
-    for name, digest in expected.items():
-        path = folder / name
-        try:
-            stat = path.stat()
-            if ready and ready.files.get(name) == digest and ready.stats[name] == (stat.st_size, stat.st_mtime_ns):
-                continue
-            current = False
-            if files.sha256_file(path) != digest:
-                bad.append(name)
-        except OSError:
-            current = False
-            bad.append(name)
-    return bad, current
+    return [name for name, sha256 in expected.items() if not _agrees(folder / name, sha256, (known or {}).get(name))]
 
 
-def is_complete(path: Path, expected: Mapping[str, str] | None = None, version: int | None = None) -> bool:
-    """Whether the set of the ready file ``path`` is complete: the ``expected`` files (by default those it lists) and
+def _agrees(path: Path, sha256: str, known: tuple[int, int] | None) -> bool:
+    try:
+        return _stat(path) == known or files.sha256_file(path) == sha256
+    except OSError:
+        return False
+
+
+def _stat(path: Path) -> tuple[int, int]:
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns
+
+
+def is_complete(path: Path, published: Mapping[str, str] | None = None, version: int | None = None) -> bool:
+    """Whether the set of the ready file ``path`` is complete: the ``published`` files (by default those it lists) and
     ``version``, every file unchanged. Where only times changed, the files are hashed and the new times recorded.
     """
     try:
-        ready = read(path)
+        ready = read(path, published)
+        if ready.version != version or damaged(path.parent, ready.files, ready.stats):
+            return False
     except UserError:
         return False
-    if ready.version != version or ready.files != dict(expected if expected is not None else ready.files):
-        return False
-    bad, current = damaged(path.parent, ready.files, ready)
-    if not bad and not current:
+    if any(_stat(path.parent / name) != known for name, known in ready.stats.items()):
         with contextlib.suppress(UserError):  # a folder that cannot be written only costs hashing the next time
             write(path, ready.name, ready.source, ready.files, ready.version)
-    return not bad
+    return True
 
 
 def read_verified(folder: Path, name: str, sha256: str) -> bytes:
@@ -125,9 +129,3 @@ def read_verified(folder: Path, name: str, sha256: str) -> bytes:
     if hashlib.sha256(content).hexdigest() != sha256:
         raise UserError(f"{path} is corrupt (its digest is not the recorded one); {REMEDY}")
     return content
-
-
-def check_expected(ready: Ready, path: Path, expected: Mapping[str, str]) -> None:
-    """Raise UserError unless a real set's ready file lists exactly the published files and digests."""
-    if ready.files != dict(expected):
-        raise UserError(f"{path} does not list the published files; {REMEDY}")

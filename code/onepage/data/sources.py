@@ -1,9 +1,8 @@
-"""What the real sets consist of, what each file must hash to, and where it can be had.
+"""The table of data sets: files, digests and addresses of the real ones, generators of the stand-ins.
 
-Tables only, standard library only. What counts is the SHA-256 of each *member* (the six CIFAR-10 batches and their
-class names; each Multi30k file, decompressed), never an archive's: a repacked mirror serves as well as the original,
-and an address from which anything else comes is harmless. Sizes are in bytes; a download's size is that of the
-original archive, named before the download starts.
+Standard library only. The SHA-256 of each *member* counts (the six CIFAR-10 batches and their class names; each
+Multi30k file, decompressed), never that of an archive. So a repacked mirror serves as well as the original, and an
+address that sends anything else is harmless. Sizes are in bytes; a download's size is that of the original archive.
 
 CIFAR-10: Krizhevsky, "Learning Multiple Layers of Features from Tiny Images" (2009), python version. Its home server
 has been slow (below 100 kB/s) since June 2026 and therefore stands last.
@@ -11,7 +10,8 @@ Multi30k: Elliott et al., "Multi30K: Multilingual English-German Image Descripti
 commit of github.com/multi30k/dataset. For non-commercial research and education: fetched, never redistributed here.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from onepage.errors import UserError
 
@@ -19,9 +19,6 @@ LANGUAGES = ("en", "de", "fr")
 TESTS: tuple[str, ...] = ("test_2016_flickr", "test_2017_flickr", "test_2017_mscoco")
 SPLITS = ("train", "val", *TESTS)
 HEADLINE = "test_2016_flickr"
-
-REAL_SET = {"cls": "cifar10", "mt": "multi30k"}
-GENERATED_SET = {"cls": "toy-images", "mt": "toy-translation"}
 
 CIFAR10_ARCHIVE = "cifar-10-python.tar.gz"
 CIFAR10_ARCHIVE_SIZE = 170_498_071
@@ -104,16 +101,32 @@ class Download:
 
 
 @dataclass(frozen=True)
-class RealSet:
-    """A real set: its name, the name of its ready file, and the downloads that make it complete."""
+class DataSet:
+    """A data set, for one pair of languages where it has several.
+
+    A real set consists of ``downloads`` and has a generated ``stand_in``. A generated set has a ``generator``: a module
+    of this folder with VERSION, DISK_BYTES (about) and ``write(folder)``, which returns {file name: SHA-256}.
+    ``loader`` ("module.function") is called with the data folder, the set's name and its ``options``. ``licence`` is a
+    sentence for those who copy the set.
+    """
 
     name: str
-    ready: str
-    downloads: tuple[Download, ...]
+    label: str
+    loader: str
+    downloads: tuple[Download, ...] = ()
+    stand_in: str = ""
+    generator: str = ""
+    licence: str = ""
+    options: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def ready(self) -> str:
+        """The file below ``data/<name>/`` that is written last, when the set is complete and verified."""
+        return "-".join(("ready", *self.options.values())) + ".json"
 
     @property
     def members(self) -> tuple[Member, ...]:
-        """Every file the set consists of, and so exactly what its digest covers."""
+        """Every file of a real set, and so exactly what its digest covers."""
         return tuple(member for download in self.downloads for member in download.members)
 
     @property
@@ -123,56 +136,61 @@ class RealSet:
 
     @property
     def size(self) -> int:
-        """Bytes on the disk."""
+        """Bytes on disk of a real set."""
         return sum(member.size for member in self.members)
 
 
-def check_languages(src: str, tgt: str) -> None:
-    """Raise UserError unless ``src`` and ``tgt`` are two different languages of Multi30k."""
+IMAGES, SENTENCES = "images.load_images", "translation.load_translation"
+# name: the set for a source and a target language; the generated sentences have one direction, whatever is asked for
+SETS: dict[str, Callable[[str, str], DataSet]] = {
+    "cifar10": lambda src, tgt: DataSet("cifar10", "CIFAR-10", IMAGES, _cifar10(), "toy-images"),
+    "multi30k": lambda src, tgt: DataSet(
+        *("multi30k", "Multi30k", SENTENCES, _multi30k(src, tgt), "toy-translation"),
+        licence="Multi30k is for non-commercial research and education: keep it to your own machines.",
+        options={"src": src, "tgt": tgt},
+    ),
+    "toy-images": lambda src, tgt: DataSet("toy-images", "Generated images", IMAGES, generator="toy_images"),
+    "toy-translation": lambda src, tgt: DataSet(
+        *("toy-translation", "Generated sentences", SENTENCES),
+        generator="toy_translation",
+        options={"src": "en", "tgt": "de"},
+    ),
+}
+
+
+def get(name: str, src: str = "en", tgt: str = "de") -> DataSet:
+    """The set of that name; raises UserError for an unknown name or pair of languages."""
+    if name not in SETS:
+        raise UserError(f"{name!r:.40} is not a data set; choose one of {', '.join(SETS)}")
+    return SETS[name](src, tgt)
+
+
+def tok_name(split: str, language: str) -> str:
+    """Path of the published tokenised references of a test split, below the set's folder."""
+    return f"tok/{split}.lc.norm.tok.{language}"
+
+
+def _cifar10() -> tuple[Download, ...]:
+    """One archive, seven members."""
+    members = tuple(Member(name, size, sha256) for name, (size, sha256) in CIFAR10_MEMBERS.items())
+    return (Download(CIFAR10_ARCHIVE, CIFAR10_URLS, "tar", CIFAR10_ARCHIVE_SIZE, members, CIFAR10_FOLDER),)
+
+
+def _multi30k(src: str, tgt: str) -> tuple[Download, ...]:
+    """For one pair: five splits in both languages, and the tokenised references of the target side."""
     for variable, language in (("SRC", src), ("TGT", tgt)):
         if language not in LANGUAGES:
             raise UserError(f"{variable}={language} is not a language of Multi30k; choose from {', '.join(LANGUAGES)}")
     if src == tgt:
         raise UserError(f"SRC and TGT are both {src}; choose two of {', '.join(LANGUAGES)}")
-
-
-def cifar10() -> RealSet:
-    """CIFAR-10: one archive, seven members."""
-    members = tuple(Member(name, size, sha256) for name, (size, sha256) in CIFAR10_MEMBERS.items())
-    archive = Download(CIFAR10_ARCHIVE, CIFAR10_URLS, "tar", CIFAR10_ARCHIVE_SIZE, members, CIFAR10_FOLDER)
-    return RealSet("cifar10", ready_name("cifar10"), (archive,))
-
-
-def multi30k(src: str, tgt: str) -> RealSet:
-    """Multi30k for one pair: five splits in both languages, and the tokenised references of the target side."""
-    check_languages(src, tgt)
     downloads = []
-    for split in SPLITS:
-        for language in (src, tgt):
-            name = f"{split}.{language}"
-            packed, size, sha256 = MULTI30K_RAW[name]
-            urls = tuple(f"{prefix}/raw/{name}.gz" for prefix in MULTI30K_PREFIXES)
-            downloads.append(Download(f"multi30k/{name}.gz", urls, "gzip", packed, (Member(name, size, sha256),)))
+    for name in (f"{split}.{language}" for split in SPLITS for language in (src, tgt)):
+        packed, size, sha256 = MULTI30K_RAW[name]
+        urls = tuple(f"{prefix}/raw/{name}.gz" for prefix in MULTI30K_PREFIXES)
+        downloads.append(Download(f"multi30k/{name}.gz", urls, "gzip", packed, (Member(name, size, sha256),)))
     for split in TESTS:
         size, sha256 = MULTI30K_TOK[f"{split}.{tgt}"]
         name = tok_name(split, tgt)
         urls = tuple(f"{prefix}/{name}" for prefix in MULTI30K_PREFIXES)
         downloads.append(Download(f"multi30k/{name}", urls, "plain", size, (Member(name, size, sha256),)))
-    return RealSet("multi30k", ready_name("multi30k", src, tgt), tuple(downloads))
-
-
-def real_set(task: str, src: str, tgt: str) -> RealSet:
-    """The real set of a task; ``src`` and ``tgt`` matter for "mt" only. Raises UserError on a bad pair."""
-    return multi30k(src, tgt) if task == "mt" else cifar10()
-
-
-def tok_name(split: str, language: str) -> str:
-    """Where the published tokenised references of a test split lie, below the set's folder."""
-    return f"tok/{split}.lc.norm.tok.{language}"
-
-
-def ready_name(name: str, src: str = "en", tgt: str = "de") -> str:
-    """The file below ``data/<name>/`` that is written last, when the set is complete and verified."""
-    if name == "toy-translation":
-        return "ready-en-de.json"  # the generated pair has one direction
-    return f"ready-{src}-{tgt}.json" if name == "multi30k" else "ready.json"
+    return tuple(downloads)

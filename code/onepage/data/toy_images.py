@@ -34,16 +34,10 @@ Floats = NDArray[np.float32]
 
 def write(folder: Path) -> dict[str, str]:
     """Generate the set and write it to ``folder``; returns {file name: SHA-256}."""
-    train_images, train_labels = generate(TRAIN, SEED)
-    test_images, test_labels = generate(TEST, SEED + 1)
-    arrays: dict[str, NDArray] = {
-        "train_images": train_images,
-        "train_labels": train_labels,
-        "test_images": test_images,
-        "test_labels": test_labels,
-        "class_names": np.array(CLASS_NAMES),
-    }
-    content = _npz(arrays)
+    arrays: dict[str, NDArray] = {}
+    arrays["train_images"], arrays["train_labels"] = generate(TRAIN, SEED)
+    arrays["test_images"], arrays["test_labels"] = generate(TEST, SEED + 1)
+    content = _npz({**arrays, "class_names": np.array(CLASS_NAMES)})
     files.write_bytes(folder / FILE, content)
     return {FILE: hashlib.sha256(content).hexdigest()}
 
@@ -107,15 +101,10 @@ def _stripes(rng: np.random.Generator, n: int) -> Floats:
     return _edge(np.sin(_frequency(rng, n) * u))
 
 
-def _waves(rng: np.random.Generator, n: int) -> Floats:
+def _bent(rng: np.random.Generator, n: int, wave: Callable[[Floats], Floats], low: float, high: float) -> Floats:
+    """Stripes bent by a ``wave`` along them, whose period is between ``low`` and ``high`` pixels."""
     u, v = _grid(rng, n)
-    bend = _uniform(rng, n, 3.0, 4.5) * np.sin(_frequency(rng, n, 20, 26) * v)
-    return _edge(np.sin(_frequency(rng, n) * (u + bend)))
-
-
-def _zigzags(rng: np.random.Generator, n: int) -> Floats:
-    u, v = _grid(rng, n)
-    bend = _uniform(rng, n, 3.0, 4.5) * _triangle(_frequency(rng, n, 11, 15) * v)
+    bend = _uniform(rng, n, 3.0, 4.5) * wave(_frequency(rng, n, low, high) * v)
     return _edge(np.sin(_frequency(rng, n) * (u + bend)))
 
 
@@ -169,8 +158,8 @@ def _blobs(rng: np.random.Generator, n: int) -> Floats:
 
 _PATTERNS: dict[str, Callable[[np.random.Generator, int], Floats]] = {
     "stripes": _stripes,
-    "waves": _waves,
-    "zigzags": _zigzags,
+    "waves": lambda rng, n: _bent(rng, n, np.sin, 20, 26),
+    "zigzags": lambda rng, n: _bent(rng, n, _triangle, 11, 15),
     "checks": _checks,
     "bricks": _bricks,
     "nets": _nets,

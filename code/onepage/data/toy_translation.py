@@ -1,21 +1,9 @@
 """Generated stand-in for Multi30k: a toy grammar of English and a German-like language, in parallel.
 
-Its German is a subset of real German, with what makes word order and agreement worth attending to:
-
-* gender and case: der/die/das, ein/eine, mein, dieser; nominative, accusative, dative, plurals; weak, mixed and strong
-  adjective endings; in dem -> im, an dem -> am; verbs with a dative object (helfen, danken, folgen);
-* main clauses have the finite verb second, also after a fronted adverb or clause ("Heute sieht der Mann ..."), and
-  first in questions; separable prefixes go to the end ("Der Mann macht das Buch auf.");
-* perfect and modals put participle and infinitive last ("hat den Hund gesehen", "kann den Hund sehen"), with "sein" for
-  some verbs ("ist gekommen");
-* subordinate clauses (weil, obwohl, wenn, dass, relative) end with the finite verb ("..., weil er den Hund gesehen
-  hat"); relative pronouns and er/sie/es/sie agree with the German gender of what they refer to.
-
-    Sentence -> Clause | Question | Clause, weil|obwohl Clause | Wenn Clause, Clause | Clause, und|aber Clause
-              | NP thinks, dass Clause | NP is Adjective [, weil Clause]
-    Clause   -> [Adverb] NP Verb [NP | NP NP | Negation] [PP]      present, perfect or modal
-    NP       -> (the | a | my | this) [Adjective] Noun [RelativeClause]
-    PP       -> in|on|under|... the [Adjective] Place  |  with NP
+Its German is a subset of real German, with features that need attention to get right: gender, case and number in
+articles, adjectives and pronouns; the finite verb second (also after a fronted adverb or clause), first in questions,
+last in subordinate clauses; separable prefixes, participles and infinitives at the end. For example: "Heute will der
+alte Mann, der im Garten singt, meiner Schwester den Hut zeigen."
 
 Every English sentence has one translation; sentences have 4 to 22 words in both languages; no sentence of either
 language occurs twice, so none of the test split occurs in the training split. The draws use only ``random.random``,
@@ -24,231 +12,266 @@ whose stream Python keeps the same in every version: the same bytes everywhere.
 
 import hashlib
 import random
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 from onepage import files
 from onepage.data import toy_words as words
-from onepage.data.toy_grammar import RELATIVE, Clause, Phrase, Pronoun
-from onepage.data.toy_words import Noun, Place, Verb
+from onepage.data.toy_words import Noun, Verb
 
 VERSION = 1  # raise it with any change of the sentences: sets on disk are then generated again
-SEED = 0
 SIZES = {"train": 6_000, "val": 300, "test": 500}
 DISK_BYTES = 850_000  # about
-SHORTEST, LONGEST = 4, 22  # words of a sentence
 
-T = TypeVar("T")
+# Case -> forms for masculine, feminine, neuter, plural. The strong endings are also those of "dies-" and "mein-".
+DEFINITE = {"nom": "der die das die", "acc": "den die das die", "dat": "dem der dem den"}
+STRONG = {"nom": "er e es e", "acc": "en e es e", "dat": "em er em en"}
+WEAK = {"nom": "e e e en", "acc": "en e e en", "dat": "en en en en"}
+PRONOUNS = {"nom": "er sie es sie"}
+TENSES = ("present", "present", "perfect", "perfect", "modal")
 
 
-class _Speaker:
-    """Draws sentences. One relative clause a sentence at most, and no noun twice in one."""
+@dataclass(frozen=True)
+class Phrase:
+    """A noun phrase; ``determiner``: "the", "a", "my", "this" or ""; ``relative``: its clause, (English, German)."""
 
-    def __init__(self, seed: int) -> None:
-        self._random = random.Random(seed)
+    noun: Noun
+    plural: bool = False
+    determiner: str = "the"
+    adjective: str = ""
+    relative: tuple[str, str] = ("", "")
+
+    def form(self, table: dict[str, str], case: str) -> str:
+        """The entry of a table above for this phrase's gender and number."""
+        return table[case].split()[3 if self.plural else "mfn".index(self.noun.gender)]
+
+    def english(self) -> str:
+        rest = f"{self.adjective} {self.noun.en_plural if self.plural else self.noun.en}".strip()
+        determiner = "these" if self.determiner == "this" and self.plural else self.determiner
+        determiner += "n" if determiner == "a" and rest[0] in "aeiou" else ""
+        return f"{determiner} {rest} {self.relative[0]}".strip()
+
+    def german(self, case: str) -> str:
+        """The phrase in the nominative ("nom"), accusative ("acc") or dative ("dat")."""
+        ending = self.form(STRONG, case)
+        # ein and mein have no ending in three forms; there, and without article, the adjective has the strong one
+        bare = self.determiner in ("a", "my") and not self.plural and case != "dat" and ending in ("er", "es")
+        determiner = {"this": "dies", "a": "ein", "my": "mein"}.get(self.determiner, "")
+        determiner += "" if bare or not determiner else ending
+        determiner = self.form(DEFINITE, case) if self.determiner == "the" else determiner
+        adjective = words.ADJECTIVES[self.adjective][0].removesuffix("e") if self.adjective else ""
+        adjective += self.form(STRONG if bare or not determiner else WEAK, case) if adjective else ""
+        noun = self.noun.de_plural if self.plural else self.noun.de
+        noun += "n" if self.plural and case == "dat" and noun[-1] not in "ns" else ""
+        relative = f", {self.relative[1]} ," if self.relative[1] else ""
+        return " ".join(f"{determiner} {adjective} {noun} {relative}".split())
+
+
+class Pronoun(Phrase):
+    """he, she, it or they, as a subject: the English one by sex, the German one by the noun's gender."""
+
+    def english(self) -> str:
+        if self.plural or self.noun.kind != "person" or self.noun.en in ("child", "baby"):
+            return "they" if self.plural else "it"
+        return "he" if self.noun.gender == "m" else "she"
+
+    def german(self, case: str) -> str:
+        return self.form(PRONOUNS, case)
+
+
+@dataclass(frozen=True)
+class Clause:
+    """``tense``: "present", "perfect" or "modal"; ``objects`` with their German cases; ``place``: (English, German)."""
+
+    subject: Phrase
+    verb: Verb | None = None
+    predicate: str = ""
+    tense: str = "present"
+    modal: str = "can"
+    objects: tuple[tuple[Phrase, str], ...] = ()
+    negated: bool = False
+    place: tuple[str, str] = ("", "")
+
+    def english(self, subject: str | None = None, question: bool = False) -> str:
+        """Subject, verb, objects; ``subject`` "who" or "that" replaces the subject in a relative clause."""
+        verb, auxiliary = self.verb, True
+        if verb is None:
+            forms, rest = ("is", "are"), self.predicate
+        elif self.tense == "perfect":
+            forms, rest = ("has", "have"), f"{'not' if self.negated else ''} {verb.en_participle}"
+        elif self.tense == "modal":
+            forms, rest, auxiliary = words.MODALS[self.modal][:2], verb.en, self.modal != "want"
+        elif self.negated:
+            forms, rest = ("does", "do"), f"not {verb.en}"
+        else:
+            forms, rest, auxiliary = (verb.en_third, verb.en), "", False
+        objects = " ".join(phrase.english() for phrase, _ in self.objects)
+        rest = f"{rest} {verb.particle if verb else ''} {objects} {self.place[0]}"
+        subject = self.subject.english() if subject is None else subject
+        if question and not auxiliary:
+            return f"{('does', 'do')[self.subject.plural]} {subject} {forms[1]} {rest}"
+        finite = forms[self.subject.plural]
+        return f"{finite} {subject} {rest}" if question else f"{subject} {finite} {rest}"
+
+    def german(self, order: str = "second", subject: str | None = None) -> str:
+        """With the finite verb "second", "first" or "last"; ``subject``: a relative pronoun in place of the subject."""
+        verb = self.verb
+        if verb is None:
+            forms, closing = ("ist", "sind"), words.ADJECTIVES[self.predicate][0]
+        elif self.tense == "perfect":
+            forms, closing = (("hat", "haben") if verb.auxiliary == "haben" else ("ist", "sind")), verb.de_participle
+        elif self.tense == "modal":
+            forms, closing = words.MODALS[self.modal][2:], verb.prefix + verb.de
+        else:
+            forms, closing = (verb.de_third, verb.de), verb.prefix
+        finite = forms[self.subject.plural]
+        objects = " ".join(phrase.german(case) for phrase, case in self.objects)
+        middle = f"{objects} {'nicht' if self.negated else ''} {self.place[1]}"
+        subject = self.subject.german("nom") if subject is None else subject
+        if order == "last":
+            space = "" if verb and self.tense == "present" else " "  # separable prefix and verb are one word here
+            return f"{subject} {middle} {closing}{space}{finite}"
+        start = f"{subject} {finite}" if order == "second" else f"{finite} {subject}"
+        return f"{start} {middle} {closing}"
+
+
+class _Sentence:
+    """Draws one sentence: with at most one relative clause, and no noun twice."""
+
+    def __init__(self, generator: random.Random) -> None:
+        self._random = generator
         self._used: set[str] = set()
         self._may_relate = True
 
-    def _pick(self, choices: Sequence[T]) -> T:
+    def _pick(self, choices: Sequence[Any]) -> Any:
         return choices[int(self._random.random() * len(choices))]
 
     def _chance(self, share: float) -> bool:
         return self._random.random() < share
 
-    def sentence(self) -> tuple[str, str]:
-        """One sentence in English and German, as text."""
-        self._used.clear()
-        self._may_relate = True
-        kinds: tuple[tuple[float, Callable[[], tuple[str, str]]], ...] = (
-            (0.30, self._plain),
-            (0.12, self._fronted_adverb),
-            (0.08, self._question),
-            (0.20, self._subordinate),
-            (0.07, self._fronted_clause),
-            (0.07, self._coordinated),
-            (0.11, self._reported),
-            (1.00, self._predicative),  # the rest
-        )
-        draw = self._random.random()
-        for share, kind in kinds:
-            draw -= share
-            if draw < 0:
-                english, german = kind()
-                return _finish(english), _finish(german)
-        raise AssertionError("the last share takes every draw that is left")
+    def draw(self) -> tuple[str, str]:
+        """The sentence in English and German, as text."""
+        draw, mark = self._random.random(), "."
+        if draw < 0.30 or draw >= 0.95:
+            clause = self._clause() if draw < 0.30 else self._state()
+            english, german = clause.english(), clause.german()
+        elif draw < 0.42:
+            clause = self._clause(tenses=("present", "present", "modal"))
+            adverb = self._pick(tuple(words.ADVERBS))
+            english, german = f"{adverb} {clause.english()}", f"{words.ADVERBS[adverb]} {clause.german('first')}"
+        elif draw < 0.50:
+            clause, mark = self._clause(negatable=False), "?"
+            english, german = clause.english(question=True), clause.german("first")
+        elif draw < 0.70:
+            main = self._clause()
+            subject = Pronoun(main.subject.noun, main.subject.plural) if self._chance(0.6) else None
+            clause = self._state(subject) if self._chance(0.3) else self._clause(subject)
+            word = self._pick(tuple(words.SUBJUNCTIONS))
+            english = f"{main.english()} {word} {clause.english()}"
+            german = f"{main.german()} , {words.SUBJUNCTIONS[word]} {clause.german('last')}"
+        elif draw < 0.77:
+            main, clause = self._clause(), self._clause()
+            english = f"when {main.english()} , {clause.english()}"
+            german = f"wenn {main.german('last')} , {clause.german('first')}"
+        elif draw < 0.84:
+            main, clause = self._clause(), self._clause()
+            word, translation = self._pick((("and", "und"), (", but", ", aber")))
+            english = f"{main.english()} {word} {clause.english()}"
+            german = f"{main.german()} {translation} {clause.german()}"
+        else:
+            thinks = [verb for verb in words.VERBS if verb.takes == "clause"]
+            main, clause = Clause(self._phrase(words.PEOPLE), self._pick(thinks)), self._clause()
+            english = f"{main.english()} that {clause.english()}"
+            german = f"{main.german()} , dass {clause.german('last')}"
+        return _finish(f"{english} {mark}"), _finish(f"{german} {mark}")
 
-    def _plain(self) -> tuple[str, str]:
-        clause = self._clause()
-        return f"{clause.english()} .", f"{clause.german()} ."
-
-    def _fronted_adverb(self) -> tuple[str, str]:
-        clause = self._clause(tenses=("present", "present", "modal"))
-        adverb = self._pick(tuple(words.ADVERBS))
-        return f"{adverb} {clause.english()} .", f"{words.ADVERBS[adverb]} {clause.german_inverted()} ."
-
-    def _question(self) -> tuple[str, str]:
-        clause = self._clause(negatable=False)
-        return f"{clause.english_question()} ?", f"{clause.german_inverted()} ?"
-
-    def _subordinate(self) -> tuple[str, str]:
-        main = self._clause()
-        subject = Pronoun(main.subject.noun, main.subject.plural) if self._chance(0.6) else None
-        clause = self._state(subject) if self._chance(0.3) else self._clause(subject)
-        word = self._pick(tuple(words.SUBJUNCTIONS))
-        german = f"{main.german()} , {words.SUBJUNCTIONS[word]} {clause.german_final()} ."
-        return f"{main.english()} {word} {clause.english()} .", german
-
-    def _fronted_clause(self) -> tuple[str, str]:
-        first, second = self._clause(), self._clause()
-        german = f"wenn {first.german_final()} , {second.german_inverted()} ."
-        return f"when {first.english()} , {second.english()} .", german
-
-    def _coordinated(self) -> tuple[str, str]:
-        first, second = self._clause(), self._clause()
-        word, comma = self._pick((("and", ""), ("but", ",")))
-        german = f"{first.german()} {comma} {words.CONJUNCTIONS[word]} {second.german()} ."
-        return f"{first.english()} {comma} {word} {second.english()} .", german
-
-    def _reported(self) -> tuple[str, str]:
-        who = Clause(self._phrase(words.PEOPLE), self._pick(words.THINKING))
-        what = self._clause()
-        return f"{who.english()} that {what.english()} .", f"{who.german()} , dass {what.german_final()} ."
-
-    def _predicative(self) -> tuple[str, str]:
-        clause = self._state(None)
-        return f"{clause.english()} .", f"{clause.german()} ."
-
-    def _state(self, subject: Phrase | Pronoun | None) -> Clause:
+    def _state(self, subject: Phrase | None = None) -> Clause:
         subject = subject or self._phrase(words.NOUNS)
-        taken = subject.adjective if isinstance(subject, Phrase) else ""
-        return Clause(subject, predicate=self._adjective(subject.noun.kind, taken))
+        return Clause(subject, predicate=self._adjective(subject.noun.kind, subject.adjective))
 
-    def _clause(
-        self,
-        subject: Phrase | Pronoun | None = None,
-        tenses: tuple[str, ...] = ("present", "present", "perfect", "perfect", "modal"),
-        negatable: bool = True,
-    ) -> Clause:
+    def _clause(self, subject: Phrase | None = None, tenses: Sequence[str] = TENSES, negatable: bool = True) -> Clause:
         """A clause with a verb; its subject, unless given, is a person or, less often, an animal."""
         subject = subject or self._phrase(words.PEOPLE if self._chance(0.65) else words.ANIMALS)
-        tense, modal = self._pick(tenses), self._pick(tuple(words.MODALS))
-        draw = self._random.random()
-        objects: tuple[tuple[Phrase, str], ...] = ()
-        negated = False
         human = subject.noun.kind == "person"
+        tense, modal, draw = self._pick(tenses), self._pick(tuple(words.MODALS)), self._random.random()
+        objects: tuple[tuple[Phrase, str], ...] = ()
         if draw < 0.12 and human:
-            verb = self._pick(words.DITRANSITIVE)
+            verb = self._pick([verb for verb in words.VERBS if verb.takes == "two"])
             objects = ((self._phrase(words.PEOPLE), "dat"), (self._phrase(words.THINGS), "acc"))
-        elif draw < 0.65 and human:
-            verb = self._pick(words.TRANSITIVE)
-            objects = ((self._object(verb), verb.case),)
-        elif draw < 0.5:
-            verb = self._pick([v for v in words.TRANSITIVE if v.takes in ("any", "animate") and not v.de_prefix])
-            objects = ((self._object(verb), verb.case),)
+        elif draw < (0.65 if human else 0.5):
+            simple = [v for v in words.TRANSITIVE if v.takes in ("any", "animate") and not v.prefix]
+            verb = self._pick(words.TRANSITIVE if human else simple)
+            objects = ((self._phrase([noun for noun in words.NOUNS if verb.takes in noun.fits]), verb.case),)
         else:
-            verb = self._pick(words.INTRANSITIVE + (words.PEOPLE_ONLY if human else ()))
-            negated = negatable and tense != "modal" and self._chance(0.2)
-        place = self._place(verb) if self._chance(0.45 if not objects else 0.25) else None
+            verb = self._pick([v for v in words.VERBS if v.takes in ("none", "none-human" if human else "none")])
+        negated = negatable and not objects and tense != "modal" and self._chance(0.2)
+        place = self._place(verb) if self._chance(0.25 if objects else 0.45) else ("", "")
         return Clause(subject, verb, "", tense, modal, objects, negated, place)
-
-    def _object(self, verb: Verb) -> Phrase:
-        kinds = {
-            "any": words.NOUNS,
-            "thing": words.THINGS,
-            "animate": words.PEOPLE + words.ANIMALS,
-            "person": words.PEOPLE,
-        }
-        return self._phrase(kinds.get(verb.takes) or [noun for noun in words.THINGS if verb.takes in noun.traits])
 
     def _phrase(self, nouns: Sequence[Noun]) -> Phrase:
         noun = self._pick([noun for noun in nouns if noun.en not in self._used])
         self._used.add(noun.en)
         plural = self._chance(0.25)
-        determiner = self._pick(
-            ("the", "the", "my", "this", "") if plural else ("the", "the", "the", "a", "a", "my", "this")
-        )
+        several = ("the", "the", "my", "this", "")
+        determiner = self._pick(several if plural else ("the", "the", "the", "a", "a", "my", "this"))
         adjective = self._adjective(noun.kind) if self._chance(0.35) else ""
-        relative = None
-        if self._may_relate and self._chance(0.15):
-            self._may_relate = False
-            relative = self._relative(noun, plural)
+        relative = self._relative(noun, plural) if self._may_relate and self._chance(0.15) else ("", "")
         return Phrase(noun, plural, determiner, adjective, relative)
 
     def _relative(self, noun: Noun, plural: bool) -> tuple[str, str]:
         """A relative clause about ``noun``: as its subject ("who sings") or as its object ("that the man buys")."""
-        head = Phrase(noun, plural)
-        word = "who" if noun.kind == "person" else "that"
+        self._may_relate = False
+        head, word = Phrase(noun, plural), "who" if noun.kind == "person" else "that"
         if noun.kind != "thing" and self._chance(0.6):
             clause = self._state(head) if self._chance(0.2) else self._clause(head)
-            pronoun = RELATIVE["nom"][head.column]
-            return clause.english(subject=word), clause.german_final(subject=pronoun)
-        fitting = {"any", noun.kind, *noun.traits} | ({"animate"} if noun.kind != "thing" else set())
-        verb = self._pick([verb for verb in words.TRANSITIVE if verb.takes in fitting])
+            return clause.english(word), clause.german("last", head.form(DEFINITE, "nom"))
+        verb = self._pick([verb for verb in words.TRANSITIVE if verb.takes in noun.fits])
         tense, modal = self._pick(("present", "perfect", "modal")), self._pick(tuple(words.MODALS))
         clause = Clause(self._phrase(words.PEOPLE), verb, "", tense, modal)
-        return f"{word} {clause.english()}", f"{RELATIVE[verb.case][head.column]} {clause.german_final()}"
+        pronoun = "denen" if plural and verb.case == "dat" else head.form(DEFINITE, verb.case)
+        return f"{word} {clause.english()}", f"{pronoun} {clause.german('last')}"
 
     def _adjective(self, kind: str, taken: str = "") -> str:
-        groups = {
-            "person": ("any", "animate"),
-            "animal": ("any", "animate", "lifeless"),
-            "thing": ("any", "lifeless", "thing"),
-        }
-        fitting = [en for en, (_, _, group) in words.ADJECTIVES.items() if group in groups[kind] and en != taken]
-        return self._pick(fitting)
+        groups = {"any", "thing" if kind == "thing" else "animate", "animate" if kind == "person" else "lifeless"}
+        return self._pick([en for en, (_, group) in words.ADJECTIVES.items() if group in groups and en != taken])
 
     def _place(self, verb: Verb) -> tuple[str, str]:
         """A prepositional phrase, English and German."""
         draw = self._random.random()
-        if draw < 0.2:
-            return self._with("with", "dat")
-        if draw < 0.45 and verb.takes == "thing":
-            return self._with("for", "acc")
-        place: Place = self._pick(words.PLACES)
-        preposition = self._pick(place.prepositions)
-        noun = Noun(place.en, "", place.de, "", place.gender, "thing")
-        adjective = self._pick(("old", "small", "big", "beautiful", "new")) if self._chance(0.25) else ""
-        phrase = Phrase(noun, adjective=adjective)
-        german, rest = words.PREPOSITIONS[preposition], phrase.german("dat")
-        article, _, tail = rest.partition(" ")
-        if (german, article) in words.CONTRACTIONS:
-            german, rest = words.CONTRACTIONS[german, article], tail
-        return f"{preposition} {phrase.english()}", f"{german} {rest}"
-
-    def _with(self, preposition: str, case: str) -> tuple[str, str]:
-        phrase = self._phrase(words.PEOPLE)
-        return f"{preposition} {phrase.english()}", f"{words.PREPOSITIONS[preposition]} {phrase.german(case)}"
+        preposition, case = ("with", "dat") if draw < 0.2 else ("for", "acc")
+        if draw < 0.2 or (draw < 0.45 and verb.takes == "thing"):
+            phrase = self._phrase(words.PEOPLE)
+        else:
+            english, german, gender, *prepositions = self._pick(words.PLACES)
+            preposition, case = self._pick(prepositions), "dat"
+            adjective = self._pick(("old", "small", "big", "beautiful", "new")) if self._chance(0.25) else ""
+            phrase = Phrase(Noun(english, "", german, "", gender, "thing", ()), adjective=adjective)
+        german = f" {words.PREPOSITIONS[preposition]} {phrase.german(case)}"
+        return f"{preposition} {phrase.english()}", german.replace(" in dem ", " im ", 1).replace(" an dem ", " am ", 1)
 
 
 def _finish(text: str) -> str:
     """Spaces and commas as they are written: a relative clause's last comma goes where another mark follows."""
-    tokens: list[str] = []
-    for token in text.split():
-        if tokens and tokens[-1] == "," and token in ",.?":
-            tokens.pop()
-        tokens.append(token)
-    joined = "".join(token if token in ",.?" else f" {token}" for token in tokens).strip()
-    return joined[0].upper() + joined[1:]
+    text = re.sub(r"[ ,]*([,.?])", r"\1", " ".join(text.split()))
+    return text[0].upper() + text[1:]
 
 
-def generate(seed: int = SEED) -> dict[str, list[tuple[str, str]]]:
+def generate(seed: int = 0) -> dict[str, list[tuple[str, str]]]:
     """Pairs (English, German) of each split of SIZES; no sentence of either language occurs twice."""
-    speaker = _Speaker(seed)
-    seen: tuple[set[str], set[str]] = set(), set()
-    pairs: list[tuple[str, str]] = []
+    generator = random.Random(seed)
+    pairs: dict[str, str] = {}  # English: German
+    known: set[str] = set()
     while len(pairs) < sum(SIZES.values()):
-        pair = speaker.sentence()
-        fits = all(SHORTEST <= len(text.split()) <= LONGEST for text in pair)
-        if fits and not any(text in known for text, known in zip(pair, seen, strict=True)):
-            pairs.append(pair)
-            for text, known in zip(pair, seen, strict=True):
-                known.add(text)
-    splits, start = {}, 0
-    for split, size in SIZES.items():
-        splits[split] = pairs[start : start + size]
-        start += size
-    return splits
+        english, german = _Sentence(generator).draw()
+        fits = all(4 <= len(text.split()) <= 22 for text in (english, german))
+        if fits and english not in pairs and german not in known:
+            pairs[english] = german
+            known.add(german)
+    rows = iter(pairs.items())
+    return {split: [next(rows) for _ in range(size)] for split, size in SIZES.items()}
 
 
 def write(folder: Path) -> dict[str, str]:

@@ -39,17 +39,10 @@ def load_translation(data_dir: Path, name: str, src: str, tgt: str) -> Translati
     """
     if name not in ("multi30k", "toy-translation"):
         raise UserError(f"{name} is not a translation set; choose multi30k or toy-translation")
-    folder = Path(data_dir) / name
-    generated = name == "toy-translation"
-    tests, headline = sources.TESTS, sources.HEADLINE
-    if generated:
-        src, tgt, tests, headline = "en", "de", ("test",), "test"
-    else:
-        sources.check_languages(src, tgt)
-    path = folder / sources.ready_name(name, src, tgt)
-    record = ready.read(path)
-    if not generated:
-        ready.check_expected(record, path, sources.multi30k(src, tgt).digests)
+    found, folder = sources.get(name, src, tgt), Path(data_dir) / name
+    generated, (src, tgt) = bool(found.generator), found.options.values()
+    tests, headline = (("test",), "test") if generated else (sources.TESTS, sources.HEADLINE)
+    record = ready.read(folder / found.ready, found.digests)
 
     splits = {}
     for split in ("train", "val", *tests):
