@@ -18,7 +18,7 @@ from onepage.runs.fingerprint import PACKAGE, REPOSITORY, Fingerprints
 from onepage.tasks import TASKS, Task
 
 # Imported by training or evaluation without deciding any number: messages, records, checkpoints.
-NO_NUMBERS = ("errors.py", "files.py", "tasks.py", "terminal/*", "runs/*", "training/energy.py")
+NO_NUMBERS: tuple[str, ...] = ("errors.py", "files.py", "tasks.py", "terminal/*", "runs/*", "training/energy.py")
 NO_NUMBERS += ("training/checkpoint.py", "training/launch.py", "training/locking.py", "training/session.py")
 NO_NUMBERS += ("data/ready.py", "data/sources.py")  # the data digest, which the plan holds, says what was loaded
 NO_PICTURE = ("errors.py", "files.py")
