@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from onepage.report.facts import NBSP
+from onepage.runs.words import NBSP
 from page_cases import Case, markdown_of, plain_text, values_of
 
 

@@ -62,7 +62,7 @@ def change_run(case: Case, task: str, change: Any) -> None:
 
 
 def values_of(case: Case) -> dict[str, Any]:
-    return context.build(*case, render.ROOT / "report")
+    return context.build(case[0], case[1:], render.ROOT / "report")
 
 
 def markdown_of(case: Case) -> str:

@@ -190,8 +190,12 @@ def _common(task: str, name: str, generated: bool, seed: int) -> dict[str, Any]:
         "profile": "quick",
         "seed": seed,
         "recipe_hash": _hex("recipe", task, seed),
-        "recipe": {"epochs": 6, "optimiser": {"name": "sgd", "learning_rate": 0.2}, "threads": 2, "split_seed": 0}
-        | ({"stages": [{"epochs": 4, "image_size": 16}, {"epochs": 2, "image_size": 32}]} if task == "cls" else {}),
+        "recipe": {"optimiser": "sgd", "learning_rate": 0.2, "threads": 2}
+        | (
+            {"batch_size": 128, "stages": [{"epochs": 4, "image_size": 16}, {"epochs": 2, "image_size": 32}]}
+            if task == "cls"
+            else {"batch_tokens": 1536}
+        ),
         "data_digest": _hex("data", name),
         "versions": _VERSIONS,
         "device": "cpu",
