@@ -219,7 +219,7 @@ def _provenance(seconds: float) -> dict[str, Any]:
             "sessions": 1,
             "peak_memory_bytes": 2 * 2**30,
             "peak_gpu_memory_bytes": None,
-            "energy_joules": {"RAPL package-0": 36.0 * seconds},
+            "energy_joules": {"NVML GPU-0": 36.0 * seconds},
             "command": "python -m onepage train",
         },
         "evaluate": {
