@@ -11,14 +11,13 @@ import numpy as np
 
 from onepage.figures import text as texts
 from onepage.figures.sheet import HEADER, Book
-from onepage.figures.style import BLUES, FAINT, LINE_PT, MUTED, PT_PER_MM, onepage_style
+from onepage.figures.style import BLUES, FAINT, MUTED, PT_PER_MM, STEP, onepage_style
 from onepage.mt.figures.attention import GOES_ON, QUANTITY, readable, weight_bar
 
 CELL = 4.0  # mm
 NARROWEST = 60.0  # mm, that a short sentence has room for title and note
 MOST = 60  # pieces a side; a picture of more is wider than a page, and nobody reads it
 LONGEST_LABEL = 60.0  # pt
-STEP = LINE_PT / PT_PER_MM
 EDGE = 1.0
 
 

@@ -14,10 +14,9 @@ import numpy as np
 from onepage.errors import UserError
 from onepage.figures import text as texts
 from onepage.figures.sheet import GENERATED, HALF, HEADER, SHEET, Book, Sheet
-from onepage.figures.style import BLUES, FAINT, INK, LINE_PT, MUTED, PT_PER_MM
+from onepage.figures.style import BLUES, FAINT, INK, MUTED, PT_PER_MM, STEP
 from onepage.mt.rows import check_rows
 
-STEP = LINE_PT / PT_PER_MM
 PITCH = 6.3 / PT_PER_MM  # the narrowest row of a map that a token can stand beside without touching the next
 LONGEST_TOKEN = 30.0  # pt; what is longer ends in an ellipsis
 NO_MORE_THAN = 18  # tokens on a side of a small picture, 40 on a sheet

@@ -11,10 +11,9 @@ from matplotlib.colors import to_rgb
 
 from onepage.figures import text as texts
 from onepage.figures.sheet import HALF, HEADER, SHEET, Book, Sheet
-from onepage.figures.style import BLUE, INK, LINE_PT, MUTED, PT_PER_MM
+from onepage.figures.style import BLUE, INK, MUTED, PT_PER_MM, STEP
 from onepage.mt.figures.attention import GOES_ON, PITCH, readable
 
-STEP = LINE_PT / PT_PER_MM
 EDGE = 0.8
 PADDING = "<pad>"
 PALE = "#f0f0f0"
