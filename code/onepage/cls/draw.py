@@ -120,8 +120,7 @@ def _learning_rate(book: Book, sheet: Sheet, axes: Axes, history: list[dict[str,
     axes.plot(epochs, rates, color=INK, lw=0.9, marker="" if len(rates) > 1 else "o", clip_on=False)
     axes.set_ylim(0, 1.08 * peak)
     axes.set_yticks([0, peak], ["0", f"{peak:.2g}"])
-    sheet.text(x, y + 0.4, "learning")
-    sheet.text(x, y + 0.4 + STEP, "rate")
+    sheet.lines(x, y + 0.4, ["learning", "rate"])
 
 
 def _stretches(book: Book) -> list[list[float]]:
@@ -150,8 +149,7 @@ def _image_sizes(
         if middle - half >= free_from and middle + half <= left + panel + 0.3:
             sheet.text(middle, y + 3.1, f"{size:.0f}", align="center")
             free_from = middle + half + 0.8
-    sheet.text(x, y + 0.4, "image")
-    sheet.text(x, y + 0.4 + STEP, "size, px")
+    sheet.lines(x, y + 0.4, ["image", "size, px"])
 
 
 def _grids(book: Book, arrays: dict[str, np.ndarray]) -> None:
@@ -210,8 +208,7 @@ def _grid(
         note = "confidence: softmax before calibration"
         sheet.text(HALF / 2, HALF - STEP - 0.2, note, colour=MUTED, align="center")
     else:
-        for number, line in enumerate(texts.wrap(empty, 100)):
-            sheet.text(HALF / 2, HALF / 2 - 4 + number * STEP, line, colour=MUTED, align="center")
+        sheet.lines(HALF / 2, HALF / 2 - 4, texts.wrap(empty, 100), colour=MUTED, align="center")
     book.add(name, sheet, alt if captions else empty)
 
 

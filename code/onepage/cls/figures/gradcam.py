@@ -103,10 +103,7 @@ def _legend(sheet: Sheet, x: float, y: float, width: float) -> None:
     sheet.text(end + 0.6, y + STEP, label)
     y += 2 * STEP
     for said, colour in (("line at half", INK), (OWN, INK), (UPSAMPLING, MUTED)):
-        for line in texts.wrap(said, width * PT_PER_MM):
-            sheet.text(x, y, line, colour=colour)
-            y += STEP
-        y += 0.5
+        y = sheet.lines(x, y, texts.wrap(said, width * PT_PER_MM), colour=colour) + 0.5
 
 
 def draw_map(
