@@ -30,6 +30,11 @@ def texts_of(sheet):
     return [(text, box) for text, box, _ in laid_out(sheet)]
 
 
+def written(sheet):
+    """All that is written on a sheet."""
+    return [text for text, _ in texts_of(sheet)]
+
+
 def laid_out(sheet):
     """(text, box in mm, whether it stands upright) of all that is written on a sheet."""
     sheet.figure.canvas.draw()
