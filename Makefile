@@ -150,7 +150,7 @@ bundle: $(READY) ## pack wheels and real data for a machine without a network, i
 	@$(PY) env/bundle.py --venv $(VENV) --torch $(TORCH) --folder $(OUT)/bundle/wheels
 	@$(ONEPAGE) pack --to $(OUT)/bundle $(WORDS)
 clean: ## remove figures and the rendered page; keeps data and runs
-	@rm -rf $(TASKS:%=$(OUT)/figures/%/*) $(OUT)/report/report.*
+	@rm -rf $(TASKS:%=$(OUT)/figures/%/*) $(OUT)/report/report.* $(OUT)/report/page.png
 
 # ---- Benchmarks: leave the machine alone meanwhile
 BENCH = $(ONEPAGE) bench $(@:bench-%=%) $(SHOWN) --out $(OUT)

@@ -19,10 +19,10 @@ from onepage.commands import doctor
 from onepage.data import sources
 from onepage.errors import UserError
 from onepage.files import read_json, write_text
-from onepage.report import facts
-from onepage.report.context import load_page
+from onepage.mt import facts
 from onepage.report.escape import Safe, environment, markdown
-from onepage.runs import seeds
+from onepage.report.inputs import load_page
+from onepage.runs import seeds, words
 from onepage.runs.provenance import processor
 from onepage.verification import comparison
 from onepage.verification.claims import Claim, load_claims
@@ -41,7 +41,7 @@ def render() -> dict[str, str]:
 
 def plain(text: str) -> str:
     """Ordinary spaces between numbers and units, and underscores inside words, which need no escape."""
-    return re.sub(r"(?<=\w)&#95;(?=\w)", "_", text.replace(f"&#{ord(facts.NBSP)};", " "))
+    return re.sub(r"(?<=\w)&#95;(?=\w)", "_", text.replace(f"&#{ord(words.NBSP)};", " "))
 
 
 def build() -> dict[str, Any]:
@@ -75,10 +75,10 @@ def task_of(claim: Claim) -> dict[str, Any]:
         "folder": claim.reference.result,
         "metrics": metrics,
         "name": metrics["model"]["name"],
-        "parameters": facts.number(metrics["model"]["parameters"]),
+        "parameters": words.number(metrics["model"]["parameters"]),
         "profile": metrics["profile"],
         "seed": metrics["seed"],
-        "machine": f"{machine}, {facts.number(host['memory_bytes'] / 2**30)} GiB of memory, {host['system']}",
+        "machine": f"{machine}, {words.number(host['memory_bytes'] / 2**30)} GiB of memory, {host['system']}",
         "software": ", ".join(f"{name} {version}" for name, version in sorted(metrics["versions"].items())),
         "arithmetic": f"{metrics['device']}, {metrics['precision']}, {metrics['threads']} threads",
         "date": train["finished"][:10],
@@ -86,11 +86,11 @@ def task_of(claim: Claim) -> dict[str, Any]:
         "recipe_hash": metrics["recipe_hash"][:12],
         "weights": metrics["weights_digest"][:12],
         "recipe": [Safe(line) for line in recipe_lines(metrics["recipe"])],
-        "train_time": facts.duration(train["seconds"]),
-        "evaluate_time": facts.duration(provenance["evaluate"]["seconds"]),
-        "memory": f"{facts.number(peak / 1e9, 1)} GB",
-        "train_n": facts.number(metrics["train"]["n"]),
-        "val_n": facts.number(metrics["val"]["n"]),
+        "train_time": words.duration(train["seconds"]),
+        "evaluate_time": words.duration(provenance["evaluate"]["seconds"]),
+        "memory": f"{words.number(peak / 1e9, 1)} GB",
+        "train_n": words.number(metrics["train"]["n"]),
+        "val_n": words.number(metrics["val"]["n"]),
         "n_seeds": len(rows),
         "n": f"n = {len(rows)}",
         "band": "the 95 % interval of one more seed"
@@ -144,7 +144,7 @@ def claim_row(claim: Claim, folder: str) -> dict[str, Any]:
     assert claim.reference is not None  # task_of has looked
     # what a floor is held against is cut (Claim.show); a bound of an interval is rounded, as everywhere
     low, high = (
-        facts.percent(bound, 2) if claim.measure == "accuracy" else facts.number(bound, 2)
+        words.percent(bound, 2) if claim.measure == "accuracy" else words.number(bound, 2)
         for bound in claim.reference.band
     )
     line = f"{claim.id}  {claim.text}  >= {claim.show(claim.minimum)}  {claim.show(kept['measured'])}  {kept['state']}"
@@ -153,7 +153,7 @@ def claim_row(claim: Claim, folder: str) -> dict[str, Any]:
         "text": claim.text,
         "floor": at_least(claim),
         "value": claim.show(claim.reference.value),
-        "band": f"{low.removesuffix(facts.NBSP + '%')} to {high}",
+        "band": f"{low.removesuffix(words.NBSP + '%')} to {high}",
         "result": folder,
         "line": Safe(line),  # printed as code, where nothing is escaped
         "goal": claim.task,
@@ -166,40 +166,40 @@ def cls_card(metrics: Mapping[str, Any]) -> dict[str, Any]:
     after, n = test["calibrated"], test["n"]
 
     def interval(bounds: Sequence[float]) -> str:
-        return "{} to {}".format(*(facts.percent(bound, 2) for bound in bounds))
+        return "{} to {}".format(*(words.percent(bound, 2) for bound in bounds))
 
-    views = [["single image", facts.percent(test["accuracy"], 2), interval(test["accuracy_interval"])]]
+    views = [["single image", words.percent(test["accuracy"], 2), interval(test["accuracy_interval"])]]
     for key in ("tta", "tta_shifts"):
         if key in test:
             part = test[key]
-            views.append([part["method"], facts.percent(part["accuracy"], 2), interval(part["accuracy_interval"])])
+            views.append([part["method"], words.percent(part["accuracy"], 2), interval(part["accuracy_interval"])])
     classes = [
         [
             row["name"],
             str(row["n"]),
-            facts.percent(row["recall"]),
+            words.percent(row["recall"]),
             interval(wilson_interval(round(row["recall"] * row["n"]), row["n"])),
-            facts.percent(row["precision"]),
+            words.percent(row["precision"]),
         ]
         for row in sorted(test["per_class"], key=lambda row: row["recall"])
     ]
     return {
         "image_size": metrics["train"]["image_sizes"][-1],
-        "n": facts.number(n),
-        "accuracy": facts.percent(test["accuracy"], 2),
+        "n": words.number(n),
+        "accuracy": words.percent(test["accuracy"], 2),
         "interval": interval(test["accuracy_interval"]),
         "views": views,
         "classes": classes,
         "calibration": [
-            ["as trained", facts.number(test["nll"], 3), facts.number(test["brier"], 3), facts.percent(test["ece"])],
+            ["as trained", words.number(test["nll"], 3), words.number(test["brier"], 3), words.percent(test["ece"])],
             [
-                f"divided by the temperature {facts.number(after['temperature'], 2)}, fitted on validation",
-                *[facts.number(after[key], 3) for key in ("nll", "brier")],
-                facts.percent(after["ece"]),
+                f"divided by the temperature {words.number(after['temperature'], 2)}, fitted on validation",
+                *[words.number(after[key], 3) for key in ("nll", "brier")],
+                words.percent(after["ece"]),
             ],
         ],
         "confusions": ", ".join(f"{r['true']} → {r['predicted']} {r['count']}" for r in test["top_confusions"][:5]),
-        "val_accuracy": facts.percent(metrics["val"]["accuracy"], 2),
+        "val_accuracy": words.percent(metrics["val"]["accuracy"], 2),
     }
 
 
@@ -211,14 +211,14 @@ def mt_card(metrics: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, An
         cells = [
             "–"
             if part is None
-            else "{} ({} to {})".format(*(facts.number(x, 1) for x in (part["score"], *part["interval"])))
+            else "{} ({} to {})".format(*(words.number(x, 1) for x in (part["score"], *part["interval"])))
             for part in scores
         ]
-        rows.append([facts.test_name(name, page), facts.number(test["n"]), *cells])
-        rows[-1].insert(3, facts.number(test["bleu_greedy"], 1))
+        rows.append([facts.test_name(name, page), words.number(test["n"]), *cells])
+        rows[-1].insert(3, words.number(test["bleu_greedy"], 1))
         groups = test["bleu_by_length"]
         lengths += [
-            [facts.test_name(name, page), facts.word_range(g), str(g["n"]), facts.number(g["bleu"], 1)] for g in groups
+            [facts.test_name(name, page), facts.word_range(g), str(g["n"]), words.number(g["bleu"], 1)] for g in groups
         ]
     head = metrics["tests"][metrics["headline"]]
     return {
@@ -227,11 +227,11 @@ def mt_card(metrics: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, An
         "rows": rows,
         "lengths": lengths,
         "signature": Safe(head["bleu"]["signature"]),
-        "brevity": facts.number(head["bleu"]["brevity_penalty"], 3),
+        "brevity": words.number(head["bleu"]["brevity_penalty"], 3),
         "beam": metrics["decoding"]["beam_size"],
-        "val_bleu": facts.number(metrics["val"]["bleu_greedy"], 1),
-        "val_perplexity": facts.number(metrics["val"]["perplexity"], 2),
-        "vocabulary": facts.number(metrics["model"]["vocabulary"]),
+        "val_bleu": words.number(metrics["val"]["bleu_greedy"], 1),
+        "val_perplexity": words.number(metrics["val"]["perplexity"], 2),
+        "vocabulary": words.number(metrics["model"]["vocabulary"]),
         "shape": "{encoder_layers} + {decoder_layers} layers, width {d_model}, {heads} heads".format(
             **metrics["model"]
         ),

@@ -13,7 +13,9 @@ evaluate     ``evaluate(data, run, settings, say)`` writes metrics.json; ``setti
 budget       ``measure(recipe, data, plan)``, ``fit(recipe, data, rates, minutes)``, ``summary(recipe)``
 ablation     ``VARIANTS`` {name: changed keys of the recipe}, ``score(data, run, settings)``, ``show(score)``
 draw         ``draw(run, folder)`` writes figures.json
-facts        ``facts(metrics, provenance, page)``, ``ROWS``, ``tables(metrics, page)`` and what else the page says of it
+facts        its part of the page, without torch and numpy: ``facts(metrics, page)``, {name: text} of the prose;
+             ``ROWS``, the rows of pictures, whose names may hold {names} of facts; ``ABLATED``, the variants that
+             the prose speaks of; ``tables(run, metrics, page)``, {name: what report.md.j2 prints of it}
 recount      ``recount(metrics, data_dir, arrays)`` gives a ``Recount``
 export       ``describe(metrics, weights)``
 command      ``COMMANDS``: its own commands of the command line

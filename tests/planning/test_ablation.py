@@ -16,7 +16,6 @@ from onepage.commands.main import main
 from onepage.files import read_json
 from onepage.mt.decoding import Decoding
 from onepage.planning import ablation, recipes
-from onepage.report import ablations
 from onepage.runs import plan as run_plan
 from onepage.training import locking
 from onepage.training.recipe import as_dict, from_values
@@ -108,4 +107,5 @@ def test_built_in_recipes_take_every_change(task: str, generated: bool) -> None:
 
 
 def test_page_knows_the_variants() -> None:
-    assert {task: tuple(variants(task)) for task in tasks.TASKS} == ablations.KINDS
+    for task in tasks.every():
+        assert tuple(variants(task.name)) == task.module("facts").ABLATED

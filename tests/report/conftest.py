@@ -1,19 +1,20 @@
 """Runs to make pages of: on real data, on generated data, and a copy to break."""
 
-import shutil
 from pathlib import Path
 
 import pytest
 
-from page_cases import Case, write_case
+import synthetic_run
+from onepage.runs import seeds
+from page_cases import Case, elsewhere, write_case
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Case:
     return write_case(tmp_path_factory.mktemp("real"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def generated(tmp_path_factory: pytest.TempPathFactory) -> Case:
     return write_case(tmp_path_factory.mktemp("generated"), generated=True)
 
@@ -21,6 +22,15 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Case:
 @pytest.fixture
 def fresh(tmp_path: Path, real: Case) -> Case:
     """A copy to break."""
-    out = tmp_path / "out"
-    shutil.copytree(real[0], out)
-    return out, out / real[1].relative_to(real[0]), out / real[2].relative_to(real[0])
+    return elsewhere(real, tmp_path / "out")
+
+
+@pytest.fixture(scope="session")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    """A page of seed 0 with the seeds 0, 1 and 2 of cls; mt has one seed."""
+    case = write_case(tmp_path_factory.mktemp("three"))
+    for seed in (1, 2):
+        synthetic_run.write_cls_run(case[1].parent / f"seed{seed}", seed=seed, error_rate=0.12 + seed / 100)
+    for run in case[1:]:
+        seeds.write(run)
+    return case

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from onepage.report.facts import NBSP
-from page_cases import Case, markdown_of, plain_text, values_of
+from onepage.runs.words import NBSP
+from page_cases import Case, insights, markdown_of, plain_text, values_of
 
 
 def write(case: Case, task: str, change: Any = lambda found: None) -> None:
@@ -29,18 +29,14 @@ def write(case: Case, task: str, change: Any = lambda found: None) -> None:
     path.write_text(json.dumps(found), encoding="utf-8")
 
 
-def insights(case: Case) -> dict[str, str]:
-    return {item["title"]: item["text"].replace(NBSP, " ") for item in values_of(case)["insights"]["items"]}
-
-
-def test_what_was_measured_is_said_in_place_of_that_it_was_not(fresh: Case) -> None:
+def test_what_was_measured_is_said(fresh: Case) -> None:
     assert "make ablate" in insights(fresh)["Not measured:"]
     write(fresh, "mt")
     found = insights(fresh)
     assert "Not measured:" not in found and "Shortcuts." not in found
     assert all(score in found["Mask and heads."] for score in ("31.2", "0.3", "29.9", "900"))
     write(fresh, "cls")
-    assert all(score in insights(fresh)["Shortcuts."] for score in ("81.2 %", "75.6 %", "2 epochs"))
+    assert all(score in insights(fresh)["Shortcuts."].replace(NBSP, " ") for score in ("81.2 %", "75.6 %", "2 epochs"))
 
 
 def test_the_markdown_has_every_variant(fresh: Case) -> None:
@@ -62,7 +58,7 @@ def test_the_markdown_has_every_variant(fresh: Case) -> None:
         lambda found: found.update(variants=None),
     ],
 )
-def test_what_is_of_other_data_or_cannot_be_read_is_not_said(change: Any, fresh: Case) -> None:
+def test_unreadable_or_other_findings_are_not_said(change: Any, fresh: Case) -> None:
     write(fresh, "mt", change)
     assert "Not measured:" in insights(fresh) and "Mask and heads." not in insights(fresh)
     assert values_of(fresh)["ablations"] == []

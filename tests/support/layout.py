@@ -2,9 +2,9 @@
 
 import itertools
 
-from onepage.cls import draw as cls
+from onepage import tasks
 from onepage.figures.style import DPI, MM_PER_INCH
-from onepage.mt import draw as mt
+from onepage.files import read_json
 
 MM = DPI / MM_PER_INCH  # pixels
 
@@ -20,14 +20,19 @@ class Drawn:
 
     def __call__(self, run):
         self.sheets.clear()
-        task = mt if (run / "metrics.json").read_text().startswith('{\n "task": "mt"') else cls
-        task.draw(run, run / "figures")
+        task = tasks.get(read_json(run / "metrics.json")["task"])
+        task.module("draw").draw(run, run / "figures")
         return self
 
 
 def texts_of(sheet):
     """(text, box in mm) of all that is written on a sheet."""
     return [(text, box) for text, box, _ in laid_out(sheet)]
+
+
+def written(sheet):
+    """All that is written on a sheet."""
+    return [text for text, _ in texts_of(sheet)]
 
 
 def laid_out(sheet):

@@ -1,16 +1,19 @@
 """Made-up runs with blank pictures of the right sizes, and the page made of them, for the tests of the report."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pypdf
+import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 import synthetic_run
-from onepage.files import sha256_file
-from onepage.report import context, escape, render
+from onepage.files import read_json, sha256_file
+from onepage.report import context, escape, pdf, render
+from onepage.runs import seeds
 
 HALF, FULL = 45, 93
 SIZES = {
@@ -21,6 +24,10 @@ SIZES = {
     | {"decodes_table": (FULL, 50), "attention_layer3_head1": (HALF, HALF), "attention_layer1_head2": (HALF, HALF)},
 }
 Case = tuple[Path, Path, Path]  # out, cls run, mt run
+ENGINES = [
+    pytest.param("latex", marks=pytest.mark.skipif(bool(pdf._latex_lacks()), reason="no LaTeX here: make setup-tex")),
+    pytest.param("typst", marks=pytest.mark.skipif(bool(pdf._typst_lacks()), reason="no typst wheel here")),
+]
 
 
 def write_blank(path: Path, width: float, height: float) -> None:
@@ -52,6 +59,23 @@ def write_case(out: Path, generated: bool = False) -> Case:
     return out, cls_run, mt_run
 
 
+def several(out: Path) -> Case:
+    """Three seeds of both tasks."""
+    case = write_case(out)
+    for seed in (1, 2):
+        synthetic_run.write_cls_run(case[1].parent / f"seed{seed}", seed=seed)
+        synthetic_run.write_mt_run(case[2].parent / f"seed{seed}", seed=seed)
+    for run in case[1:]:
+        seeds.write(run)
+    return case
+
+
+def elsewhere(case: Case, place: Path) -> Case:
+    """A copy of a case in the folder ``place``."""
+    shutil.copytree(case[0], place)
+    return place, place / case[1].relative_to(case[0]), place / case[2].relative_to(case[0])
+
+
 def change_run(case: Case, task: str, change: Any) -> None:
     """Change a run's metrics.json, and its pictures' manifest to match."""
     run = case[1] if task == "cls" else case[2]
@@ -62,7 +86,24 @@ def change_run(case: Case, task: str, change: Any) -> None:
 
 
 def values_of(case: Case) -> dict[str, Any]:
-    return context.build(*case, render.ROOT / "report")
+    return context.build(case[0], case[1:], render.ROOT / "report")
+
+
+def rendered(case: Case, engine: str, paper: str = "a4") -> Path:
+    return render.render(case[0], case[1:], engine, paper)
+
+
+def insights(case: Case) -> dict[str, str]:
+    return {item["title"]: item["text"] for item in values_of(case)["insights"]["items"]}
+
+
+def captions(case: Case) -> dict[str, str]:
+    return {f["name"]: f["text"] for s in values_of(case)["sections"] for row in s["rows"] for f in row}
+
+
+def accuracies(case: Case) -> list[float]:
+    """Test accuracy of every seed, in per cent."""
+    return [100 * read_json(path)["test"]["accuracy"] for path in sorted(case[1].parent.glob("seed*/metrics.json"))]
 
 
 def markdown_of(case: Case) -> str:

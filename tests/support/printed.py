@@ -5,6 +5,7 @@ all transformations around it, those of the pictures it stands in included.
 """
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pypdf
@@ -79,3 +80,8 @@ def fonts(reader: pypdf.PdfReader) -> dict[str, bool]:
             descriptor = item.get("/FontDescriptor", DictionaryObject()).get_object()
             described[str(item["/BaseFont"])] = any(f"/FontFile{kind}" in descriptor for kind in ("", 2, 3))
     return described
+
+
+def text_of(path: Path) -> str:
+    """The words of the first page of a PDF."""
+    return " ".join(pypdf.PdfReader(path).pages[0].extract_text().split())

@@ -14,7 +14,7 @@ import synthetic_run
 from onepage.figures.sheet import Book
 from onepage.figures.style import onepage_style
 from onepage.files import read_json, sha256_file
-from onepage.report import provenance as origin
+from onepage.runs.provenance import short_form
 
 LABELS = {"cls": "cls/cifar10/quick/seed0", "mt": "mt/multi30k-en-de/quick/seed0"}
 MARKDOWN = """# A page
@@ -54,13 +54,13 @@ def page(out: Path, cls_run: Path, mt_run: Path) -> None:
     """report.md, report.json and report.pdf."""
     folder = out / "report"
     folder.mkdir(parents=True, exist_ok=True)
-    tasks = []
-    for task, run in (("cls", cls_run), ("mt", mt_run)):
+    origin = []
+    for run in (cls_run, mt_run):
         metrics, provenance = read_json(run / "metrics.json"), read_json(run / "provenance.json")
-        tasks.append(origin.Task(task, metrics, provenance, sha256_file(run / "metrics.json"), {}))
+        origin.append(short_form(metrics, sha256_file(run / "metrics.json"), provenance))
     writer = pypdf.PdfWriter()
     writer.add_blank_page(595, 842)
-    writer.add_metadata({"/Subject": origin.subject(tasks)})
+    writer.add_metadata({"/Subject": "; ".join(origin)})
     writer.write(folder / "report.pdf")
     (folder / "report.md").write_text(MARKDOWN, encoding="utf-8")
     files = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in ("report.md", "report.pdf")}

@@ -190,8 +190,12 @@ def _common(task: str, name: str, generated: bool, seed: int) -> dict[str, Any]:
         "profile": "quick",
         "seed": seed,
         "recipe_hash": _hex("recipe", task, seed),
-        "recipe": {"epochs": 6, "optimiser": {"name": "sgd", "learning_rate": 0.2}, "threads": 2, "split_seed": 0}
-        | ({"stages": [{"epochs": 4, "image_size": 16}, {"epochs": 2, "image_size": 32}]} if task == "cls" else {}),
+        "recipe": {"optimiser": "sgd", "learning_rate": 0.2, "threads": 2}
+        | (
+            {"batch_size": 128, "stages": [{"epochs": 4, "image_size": 16}, {"epochs": 2, "image_size": 32}]}
+            if task == "cls"
+            else {"batch_tokens": 1536}
+        ),
         "data_digest": _hex("data", name),
         "versions": _VERSIONS,
         "device": "cpu",
@@ -215,7 +219,7 @@ def _provenance(seconds: float) -> dict[str, Any]:
             "sessions": 1,
             "peak_memory_bytes": 2 * 2**30,
             "peak_gpu_memory_bytes": None,
-            "energy_joules": {"RAPL package-0": 36.0 * seconds},
+            "energy_joules": {"NVML GPU-0": 36.0 * seconds},
             "command": "python -m onepage train",
         },
         "evaluate": {

@@ -6,54 +6,33 @@ from typing import Any
 import numpy as np
 import sacrebleu
 
-_SUBJECTS = [
-    ("A man", "Ein Mann"),
-    ("A young woman", "Eine junge Frau"),
-    ("Two children", "Zwei Kinder"),
-    ("A brown dog", "Ein brauner Hund"),
-    ("Three people", "Drei Leute"),
-    ("An older couple", "Ein älteres Paar"),
-    ("A group of tourists", "Eine Gruppe von Touristen"),
-]
-_VERBS = [
-    ("walks", "geht"),
-    ("is standing", "steht"),
-    ("sits", "sitzt"),
-    ("is playing", "spielt"),
-    ("is waiting", "wartet"),
-    ("jumps", "springt"),
-]
-_PLACES = [
-    ("on a busy street", "auf einer belebten Straße"),
-    ("in front of a shop window", "vor einem Schaufenster"),
-    ("near the water", "in der Nähe des Wassers"),
-    ("under a large tree", "unter einem großen Baum"),
-    ("next to a red car", "neben einem roten Auto"),
-    ("behind a wooden fence", "hinter einem Holzzaun"),
-]
-_EXTRAS = [
-    ("with a blue umbrella", "mit einem blauen Regenschirm"),
-    ("while others are watching", "während andere zuschauen"),
-    ("wearing a straw hat", "mit einem Strohhut"),
-    ("on a sunny afternoon", "an einem sonnigen Nachmittag"),
-    ("holding a microphone", "mit einem Mikrofon in der Hand"),
-]
-_NOISE = [
-    "ein",
-    "der",
-    "eine",
-    "auf",
-    "mit",
-    "und",
-    "grüner",
-    "Frau",
-    "Hund",
-    "Fußgängerübergang",
-    "dem",
-    "Wasser",
-    "steht",
-    "läuft",
-]
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    return [(english, german) for english, german in (pair.split(" = ") for pair in text.split("; "))]
+
+
+_SUBJECTS = _pairs(
+    "A man = Ein Mann; A young woman = Eine junge Frau; Two children = Zwei Kinder; "
+    "A brown dog = Ein brauner Hund; Three people = Drei Leute; An older couple = Ein älteres Paar; "
+    "A group of tourists = Eine Gruppe von Touristen"
+)
+_VERBS = _pairs(
+    "walks = geht; is standing = steht; sits = sitzt; is playing = spielt; is waiting = wartet; jumps = springt"
+)
+_PLACES = _pairs(
+    "on a busy street = auf einer belebten Straße; in front of a shop window = vor einem Schaufenster; "
+    "near the water = in der Nähe des Wassers; under a large tree = unter einem großen Baum; "
+    "next to a red car = neben einem roten Auto; behind a wooden fence = hinter einem Holzzaun"
+)
+_EXTRAS = _pairs(
+    "with a blue umbrella = mit einem blauen Regenschirm; "
+    "while others are watching = während andere zuschauen; wearing a straw hat = mit einem Strohhut; "
+    "on a sunny afternoon = an einem sonnigen Nachmittag; "
+    "holding a microphone = mit einem Mikrofon in der Hand"
+)
+_SOURCE = "▁A ▁young ▁woman ▁is ▁standing ▁in ▁front ▁of ▁a ▁shop ▁window . </s>"
+_OUTPUT = "▁Eine ▁junge ▁Frau ▁steht ▁vor ▁einem ▁Schau fen ster . </s>"
+_NOISE = "ein der eine auf mit und grüner Frau Hund Fußgängerübergang dem Wasser steht läuft"
 
 
 def sentences(rng: np.random.Generator, n: int) -> tuple[list[str], list[str]]:
@@ -72,7 +51,7 @@ def corrupt(rng: np.random.Generator, text: str, rate: float) -> str:
     for word in text.split():
         draw = rng.random()
         if draw < rate * 0.7:
-            words.append(str(rng.choice(_NOISE)))
+            words.append(str(rng.choice(_NOISE.split())))
         elif draw > rate:
             words.append(word)
     return " ".join(words)
@@ -81,14 +60,8 @@ def corrupt(rng: np.random.Generator, text: str, rate: float) -> str:
 def mt_test(
     sources: list[str], targets: list[str], outputs: list[str], greedy: list[str], generated: bool
 ) -> dict[str, Any]:
-    metric = sacrebleu.BLEU()
-    bleu = metric.corpus_score(outputs, [targets], n_bootstrap=100)
-    chrf_metric = sacrebleu.CHRF()
-    chrf = chrf_metric.corpus_score(outputs, [targets], n_bootstrap=20)
-    ter_metric = sacrebleu.TER()
-    ter = ter_metric.corpus_score(outputs, [targets], n_bootstrap=20)
-    lower = sacrebleu.BLEU(lowercase=True, tokenize="none", force=True)
-    lower_score = lower.corpus_score(outputs, [targets], n_bootstrap=20)
+    bleu = sacrebleu.BLEU()
+    found = bleu.corpus_score(outputs, [targets], n_bootstrap=100)
     lengths = np.array([len(source.split()) for source in sources])
     buckets = []
     for low, high in ((1, 8), (9, 12), (13, 16), (17, None)):
@@ -103,26 +76,27 @@ def mt_test(
         "n": len(sources),
         "exact": sum(output == target for output, target in zip(outputs, targets, strict=True)),
         "bleu": {
-            "score": bleu.score,
-            "interval": _interval(bleu),
-            "signature": str(metric.get_signature()),
-            "precisions": bleu.precisions,
-            "brevity_penalty": bleu.bp,
-            "hypothesis_length": bleu.sys_len,
-            "reference_length": bleu.ref_len,
+            "score": found.score,
+            "interval": _interval(found),
+            "signature": str(bleu.get_signature()),
+            "precisions": found.precisions,
+            "brevity_penalty": found.bp,
+            "hypothesis_length": found.sys_len,
+            "reference_length": found.ref_len,
         },
         "bleu_greedy": sacrebleu.corpus_bleu(greedy, [targets]).score,
-        "chrf2": {"score": chrf.score, "interval": _interval(chrf), "signature": str(chrf_metric.get_signature())},
-        "ter": {"score": ter.score, "interval": _interval(ter), "signature": str(ter_metric.get_signature())},
+        "chrf2": _scored(sacrebleu.CHRF(), outputs, targets),
+        "ter": _scored(sacrebleu.TER(), outputs, targets),
         "bleu_lc_norm_tok": None
         if generated
-        else {
-            "score": lower_score.score,
-            "interval": _interval(lower_score),
-            "signature": str(lower.get_signature()),
-        },
+        else _scored(sacrebleu.BLEU(lowercase=True, tokenize="none", force=True), outputs, targets),
         "bleu_by_length": buckets,
     }
+
+
+def _scored(metric: Any, outputs: list[str], targets: list[str]) -> dict[str, Any]:
+    found = metric.corpus_score(outputs, [targets], n_bootstrap=20)
+    return {"score": found.score, "interval": _interval(found), "signature": str(metric.get_signature())}
 
 
 def _interval(score: Any) -> list[float]:
@@ -169,22 +143,7 @@ def mt_history(rng: np.random.Generator) -> list[dict[str, Any]]:
 
 
 def mt_explain(rng: np.random.Generator, hostile: bool, layers: int, heads: int) -> dict[str, np.ndarray]:
-    source = [
-        "▁A",
-        "▁young",
-        "▁woman",
-        "▁is",
-        "▁standing",
-        "▁in",
-        "▁front",
-        "▁of",
-        "▁a",
-        "▁shop",
-        "▁window",
-        ".",
-        "</s>",
-    ]
-    output = ["▁Eine", "▁junge", "▁Frau", "▁steht", "▁vor", "▁einem", "▁Schau", "fen", "ster", ".", "</s>"]
+    source, output = _SOURCE.split(), _OUTPUT.split()
     links = [0, 1, 2, 4, 6, 8, 9, 10, 10, 11, 12]
     if hostile:
         source[9], output[6] = "▁$x_1^2$\\", "▁\u200b🙂日"

@@ -42,7 +42,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Case:
 @pytest.mark.parametrize("engine", ENGINES)
 def test_real_page_is_checked_kept_and_shown(engine: str, drawn: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     synthetic_data.pretend(monkeypatch, *drawn[1:])
-    render(*drawn, engine)
+    render(drawn[0], drawn[1:], engine)
     places = [*drawn[1:], "--out", drawn[0], "--claims", CLAIMS_FILE]
     result = CliRunner().invoke(main, ["reference", f"{engine}-page", *map(str, places)])
     assert result.exit_code == 0, result.output

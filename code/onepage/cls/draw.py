@@ -15,13 +15,13 @@ from onepage.figures import curves
 from onepage.figures import text as texts
 from onepage.figures.curves import read_arrays, read_history
 from onepage.figures.sheet import FULL, HALF, HEADER, Book, Sheet
-from onepage.figures.style import BLUE, FAINT, INK, LINE_PT, MUTED, PT_PER_MM, RED, onepage_style
+from onepage.figures.style import BLUE, FAINT, INK, MUTED, PT_PER_MM, RED, STEP, onepage_style
 from onepage.figures.text import percent
 from onepage.training.schedules import SCHEDULES
 
 CURVES = 43.0  # mm, the height of the learning curves
 FLOOR = 80.0  # percent, the claim drawn over the accuracy; report/claims.toml is what is checked
-STEPS = "#dfe5ec"  # a pale fill that dark text stands on
+STAIRS = "#dfe5ec"  # a pale fill that dark text stands on
 ROWS, COLUMNS, IMAGE = 2, 4, 10.2  # of a grid; the side of an image in mm
 
 
@@ -120,8 +120,7 @@ def _learning_rate(book: Book, sheet: Sheet, axes: Axes, history: list[dict[str,
     axes.plot(epochs, rates, color=INK, lw=0.9, marker="" if len(rates) > 1 else "o", clip_on=False)
     axes.set_ylim(0, 1.08 * peak)
     axes.set_yticks([0, peak], ["0", f"{peak:.2g}"])
-    sheet.text(x, y + 0.4, "learning")
-    sheet.text(x, y + 0.4 + LINE_PT / PT_PER_MM, "rate")
+    sheet.lines(x, y + 0.4, ["learning", "rate"])
 
 
 def _stretches(book: Book) -> list[list[float]]:
@@ -144,14 +143,13 @@ def _image_sizes(
     axes.spines["left"].set_visible(False)
     free_from = left
     for size, start, end in (stretch for stretch in stretches if stretch[1] < high):
-        axes.fill_between([start, min(end, high)], size, color=STEPS, lw=0, zorder=-1)
+        axes.fill_between([start, min(end, high)], size, color=STAIRS, lw=0, zorder=-1)
         middle = left + (start + min(end, high)) / 2 / (high - low) * panel
         half = texts.width(f"{size:.0f}") / PT_PER_MM / 2
         if middle - half >= free_from and middle + half <= left + panel + 0.3:
             sheet.text(middle, y + 3.1, f"{size:.0f}", align="center")
             free_from = middle + half + 0.8
-    sheet.text(x, y + 0.4, "image")
-    sheet.text(x, y + 0.4 + LINE_PT / PT_PER_MM, "size, px")
+    sheet.lines(x, y + 0.4, ["image", "size, px"])
 
 
 def _grids(book: Book, arrays: dict[str, np.ndarray]) -> None:
@@ -195,8 +193,7 @@ def _grid(
     of a grid have room for it.
     """
     sheet = book.sheet(HALF, HALF, title)
-    step = LINE_PT / PT_PER_MM
-    cell, row = HALF / COLUMNS, (HALF - HEADER - step - 0.4) / ROWS
+    cell, row = HALF / COLUMNS, (HALF - HEADER - STEP - 0.4) / ROWS
     room = (cell - 0.2) * PT_PER_MM
     fitted = [[texts.fit(label, room) for label, _ in caption] for caption in captions]
     joined = [_arrow(lines[0], lines[1], room) for lines in fitted if len(lines) == 3]
@@ -206,13 +203,12 @@ def _grid(
         x, y = (k % COLUMNS) * cell, HEADER + (k // COLUMNS) * row
         sheet.image(x + (cell - IMAGE) / 2, y, IMAGE, IMAGE, image)
         for number, (line, (_, colour)) in enumerate(zip(lines, caption, strict=True)):
-            sheet.text(x + cell / 2, y + IMAGE + 0.3 + number * step, line, colour=colour, align="center")
+            sheet.text(x + cell / 2, y + IMAGE + 0.3 + number * STEP, line, colour=colour, align="center")
     if captions:
         note = "confidence: softmax before calibration"
-        sheet.text(HALF / 2, HALF - step - 0.2, note, colour=MUTED, align="center")
+        sheet.text(HALF / 2, HALF - STEP - 0.2, note, colour=MUTED, align="center")
     else:
-        for number, line in enumerate(texts.wrap(empty, 100)):
-            sheet.text(HALF / 2, HALF / 2 - 4 + number * step, line, colour=MUTED, align="center")
+        sheet.lines(HALF / 2, HALF / 2 - 4, texts.wrap(empty, 100), colour=MUTED, align="center")
     book.add(name, sheet, alt if captions else empty)
 
 

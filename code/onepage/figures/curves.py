@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from onepage.errors import UserError
 from onepage.figures import text as texts
 from onepage.figures.sheet import HEADER, Sheet
-from onepage.figures.style import BLUE, LINE_PT, PT_PER_MM, RED
+from onepage.figures.style import BLUE, PT_PER_MM, RED, STEP
 from onepage.files import read_json
 
 TRAIN: dict[str, Any] = {"color": RED, "ls": (0, (3, 1.2)), "marker": "o", "mfc": "white", "clip_on": False}
@@ -133,7 +133,7 @@ def label_ends(
     x: float,
     ends: list[tuple[float, str]],
     labels: list[list[str]],
-    below: float = LINE_PT / PT_PER_MM,
+    below: float = STEP,
 ) -> None:
     """Write each line's label (a list of short lines) at x mm, beside its last value, moved apart where they meet.
 
@@ -141,8 +141,7 @@ def label_ends(
     """
     box, (low, high) = axes.get_position(), axes.get_ylim()
     top, bottom = (1 - box.y1) * sheet.height, (1 - box.y0) * sheet.height
-    step = LINE_PT / PT_PER_MM
-    heights = [len(label) * step for label in labels]
+    heights = [len(label) * STEP for label in labels]
     wanted = [bottom - (value - low) / (high - low) * (bottom - top) for value, _ in ends]
     order = sorted(range(len(ends)), key=lambda i: wanted[i])
     upper, lower = order[0], order[-1]
@@ -153,13 +152,13 @@ def label_ends(
         if missing > 0:
             centres[upper], centres[lower] = centres[upper] - missing / 2, centres[lower] + missing / 2
     # Keep the block of labels between a little above the panel (under the header) and ``below`` its foot.
-    over = max(0.0, max(HEADER, top - 0.7 * step) - (centres[upper] - heights[upper] / 2))
+    over = max(0.0, max(HEADER, top - 0.7 * STEP) - (centres[upper] - heights[upper] / 2))
     under = max(0.0, centres[lower] + heights[lower] / 2 - (bottom + below))
     centres = {i: y + over - under for i, y in centres.items()}
     for i, (_, colour) in enumerate(ends):
         for k, line in enumerate(labels[i]):
             weight = "bold" if k == 0 else "normal"
-            sheet.text(x, centres[i] - heights[i] / 2 + k * step, line, colour=colour, weight=weight)
+            sheet.text(x, centres[i] - heights[i] / 2 + k * STEP, line, colour=colour, weight=weight)
 
 
 CLEAR = 0.5  # mm between a label and a curve, from which on they do not touch
@@ -190,7 +189,7 @@ def _farthest(
     box, (low, high), (start, end) = axes.get_position(), axes.get_ylim(), axes.get_xlim()
     left, right = box.x0 * sheet.width, box.x1 * sheet.width
     top, bottom = (1 - box.y1) * sheet.height, (1 - box.y0) * sheet.height
-    wide, step = texts.width(label) / PT_PER_MM, LINE_PT / PT_PER_MM
+    wide = texts.width(label) / PT_PER_MM
     y = bottom - (level - low) / (high - low) * (bottom - top)
     means = [line.mean(axis=0) for line in lines]
     places = []
@@ -201,8 +200,8 @@ def _farthest(
         # A curve is only where it was recorded: before its first record there is none.
         inside = across[(across >= steps[0]) & (across <= steps[-1])]
         heights = [bottom - (np.interp(inside, steps, mean) - low) / (high - low) * (bottom - top) for mean in means]
-        for up in (y - step, y + 0.2):
-            gaps = np.concatenate([np.maximum(up - each, each - up - step) for each in heights])
+        for up in (y - STEP, y + 0.2):
+            gaps = np.concatenate([np.maximum(up - each, each - up - STEP) for each in heights])
             places.append((min(2.0, float(np.nanmin(gaps, initial=2.0))), x, up))
-    places = [place for place in places if top - step / 2 <= place[2] and place[2] + step <= bottom] or places
+    places = [place for place in places if top - STEP / 2 <= place[2] and place[2] + STEP <= bottom] or places
     return max(places, key=lambda place: place[0])  # of equals the first

@@ -8,7 +8,7 @@ import contextlib
 import hashlib
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from PIL import Image, PngImagePlugin
 
 from onepage.errors import UserError
 from onepage.figures import text as texts
-from onepage.figures.style import DPI, INK, MM_PER_INCH, PT_PER_MM, SIZE_PT, WARNING
+from onepage.figures.style import DPI, INK, MM_PER_INCH, PT_PER_MM, SIZE_PT, STEP, WARNING
 from onepage.files import read_json, sha256_file, write_bytes, write_json
 from onepage.runs import provenance
 
@@ -114,6 +114,30 @@ class Sheet:
             va=valign,
             rotation=rotation,
         )
+
+    def lines(self, x: float, y: float, lines: Iterable[str], **look: Any) -> float:
+        """Write ``lines`` one under another, the first with its top at y; returns where the next one would begin."""
+        for line in lines:
+            self.text(x, y, line, **look)
+            y += STEP
+        return y
+
+    def labels_down(
+        self, x: float, y: float, height: float, labels: Sequence[str], colours: Sequence[str] = ()
+    ) -> None:
+        """Write labels that end at x, one beside the middle of each row of a table ``height`` mm high."""
+        for k, label in enumerate(labels):
+            place = y + (k + 0.5) * height / len(labels)
+            colour = colours[k] if colours else INK
+            self.text(x, place, label, colour=colour, align="right", valign="center_baseline")
+
+    def labels_across(
+        self, x: float, y: float, width: float, labels: Sequence[str], colours: Sequence[str] = ()
+    ) -> None:
+        """Write labels upright, their ends at y, one under the middle of each column of a table ``width`` mm wide."""
+        for k, label in enumerate(labels):
+            place = x + (k + 0.5) * width / len(labels)
+            self.text(place, y, label, colour=colours[k] if colours else INK, align="center", rotation=90)
 
     def line(
         self, x: Sequence[float], y: Sequence[float], *, colour: str = INK, width: float = 0.5, style: Any = "-"

@@ -27,6 +27,7 @@ PT_PER_MM = 72 / MM_PER_INCH
 DPI = 300
 SIZE_PT = 6.5  # the one text size; nothing is smaller
 LINE_PT = 7.9  # from baseline to baseline
+STEP = LINE_PT / PT_PER_MM  # the same, in mm
 
 INK = "#222222"
 MUTED = "#5f5f5f"

@@ -5,6 +5,7 @@ longer than a line is broken where the line ends.
 """
 
 import unicodedata
+from collections.abc import Sequence
 from functools import cache, lru_cache
 
 from matplotlib import font_manager
@@ -15,7 +16,8 @@ from onepage.figures.style import FONT_FILES, SIZE_PT
 INVISIBLE = "\u00b7"  # stands for a control or zero-width character
 MISSING = "\ufffd"  # stands for a character no font has
 ELLIPSIS = "\u2026"
-Word = tuple[str, bool]  # the word, and whether it is marked
+Part = tuple[str, bool]  # some characters of a word, and whether they are marked
+Word = list[Part]
 
 
 @cache
@@ -78,7 +80,7 @@ def fit(text: str, room: float, weight: str = "normal") -> str:
 
 def wrap(text: str, room: float) -> list[str]:
     """Lines of ``text``, each at most ``room`` points wide."""
-    return [" ".join(word for word, _ in line) for line in wrap_words([(word, False) for word in words(text)], room)]
+    return [plain(line) for line in wrap_words([[(word, False)] for word in words(text)], room)]
 
 
 def words(text: str) -> list[str]:
@@ -86,33 +88,47 @@ def words(text: str) -> list[str]:
     return clean(text).split()
 
 
-def wrap_words(marked: list[Word], room: float, limit: int | None = None) -> list[list[Word]]:
+def plain(line: Sequence[Word]) -> str:
+    """Words without their marks, with spaces between them."""
+    return " ".join("".join(part for part, _ in word) for word in line)
+
+
+def wrap_words(marked: Sequence[Word], room: float, limit: int | None = None) -> list[list[Word]]:
     """Break words into lines at most ``room`` points wide; past ``limit`` lines the last one ends in an ellipsis."""
     lines: list[list[Word]] = [[]]
-    for word, mark in marked:
+    for word in marked:
         rest = word
         while rest:
             line = lines[-1]
-            before = " ".join(w for w, _ in line) + " " if line else ""
-            if width(before + rest) <= room:
-                line.append((rest, mark))
+            if width(plain([*line, rest])) <= room:
+                line.append(rest)
                 break
             if line:
                 lines.append([])
                 continue
-            cut = max(1, len(fit(rest, room)) - 1)  # fit() leaves room for the ellipsis it adds
-            line.append((rest[:cut], mark))
-            rest = rest[cut:]
+            cut = max(1, len(fit(plain([rest]), room)) - 1)  # fit() leaves room for the ellipsis it adds
+            line.append(_slice(rest, 0, cut))
+            rest = _slice(rest, cut, None)
             lines.append([])
     if not lines[-1] and len(lines) > 1:
         lines.pop()
     if limit is not None and len(lines) > limit:
-        lines = lines[:limit]
-        last = lines[-1]
-        while len(last) > 1 and width(" ".join(w for w, _ in last) + " " + ELLIPSIS) > room:
+        last, more = lines[limit - 1], [(ELLIPSIS, False)]
+        while len(last) > 1 and width(plain([*last, more])) > room:
             last.pop()
-        last.append((ELLIPSIS, False))
+        lines = [*lines[: limit - 1], [*last, more]]
     return lines
+
+
+def _slice(word: Word, start: int, end: int | None) -> Word:
+    """The characters start to end of a word, with their marks."""
+    kept, place = [], 0
+    for part, mark in word:
+        piece = part[max(0, start - place) : None if end is None else max(0, end - place)]
+        place += len(part)
+        if piece:
+            kept.append((piece, mark))
+    return kept
 
 
 def percent(share: float) -> str:

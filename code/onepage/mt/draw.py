@@ -11,10 +11,8 @@ from matplotlib.ticker import MaxNLocator
 from onepage.figures import curves
 from onepage.figures.curves import read_arrays, read_history
 from onepage.figures.sheet import HALF, HEADER, Book
-from onepage.figures.style import LINE_PT, MUTED, PT_PER_MM, onepage_style
+from onepage.figures.style import MUTED, STEP, onepage_style
 from onepage.mt.figures import attention, bleu, decodes, masks
-
-STEP = LINE_PT / PT_PER_MM
 
 
 def draw(run: Path, out: Path) -> None:

@@ -6,21 +6,26 @@ time, so the same sources give the same bytes. Both engines must put everything 
 overfull box: else ``DoesNotFit`` is raised, and the caller tries a smaller size.
 """
 
+import contextlib
 import functools
 import importlib.util
 import os
 import re
 import shutil
+import struct
 import subprocess
 import tempfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from subprocess import SubprocessError
 
 from onepage.errors import UserError
 from onepage.files import write_bytes
 
 PACKAGES = ("geometry.sty", "graphicx.sty", "xcolor.sty", "hyperref.sty", "glyphtounicode.tex")
 TIMEOUT = 180  # seconds for one compilation; it takes about two
+DPI = 150  # of the page's picture
 ENGINES = ("auto", "latex", "typst")
 # Fonts of the page, the pictures' own: the repository's and, in typst for other scripts, the one in matplotlib's wheel.
 _FONTS = Path(__file__).resolve().parents[3] / "figures" / "fonts"
@@ -93,7 +98,7 @@ def compile_latex(source: str, pictures: Mapping[str, Path], commit_time: int, l
         if written is None or not pdf.is_file():
             write_bytes(log, text.encode("utf-8"))
             first = next((line for line in text.splitlines() if line.startswith("!")), "! no log was written")
-            raise UserError(f"LaTeX failed: {first[:200]} (log: {log}); mend it, or take PDF_ENGINE=typst")
+            raise UserError(f"LaTeX failed: {first[:200]} (log: {log}); fix it, or take PDF_ENGINE=typst")
         overfull = re.search(r"^Overfull .*$", text, re.MULTILINE)
         if overfull:
             raise DoesNotFit(overfull[0])
@@ -132,8 +137,31 @@ def compile_typst(source: str, pictures: Mapping[str, Path], commit_time: int) -
     return content
 
 
-def typst_image(source: Path, dpi: int) -> bytes | None:
-    """The page of report.typ where it stands, beside ../figures/, as PNG; None where typst is not or fails."""
+def image(content: bytes, source: Path, about: str) -> bytes | None:
+    """The page as PNG, DPI dots an inch, with ``about`` in its metadata; None where nothing here makes one.
+
+    By pdftoppm, from the PDF ``content``, or by typst, from its ``source`` where that stands beside ../figures/.
+    """
+    found = _by_pdftoppm(content) or (_by_typst(source) if source.suffix == ".typ" else None)
+    if found is None:
+        return None
+    chunk = b"iTXtSource\0\0\0\0\0" + about.encode()  # PNG, 11.3.3.4; behind the header, which takes 33 bytes
+    length, check = (struct.pack(">I", value) for value in (len(chunk) - 4, zlib.crc32(chunk)))
+    return found[:33] + length + chunk + check + found[33:]
+
+
+def _by_pdftoppm(content: bytes) -> bytes | None:
+    if not shutil.which("pdftoppm"):
+        return None
+    with tempfile.TemporaryDirectory(prefix="onepage-") as name, contextlib.suppress(OSError, SubprocessError):
+        (Path(name) / "page.pdf").write_bytes(content)
+        command = ["pdftoppm", "-png", "-singlefile", "-r", str(DPI), "page.pdf", "page"]
+        subprocess.run(command, cwd=name, capture_output=True, timeout=TIMEOUT, check=True)
+        return (Path(name) / "page.png").read_bytes()
+    return None
+
+
+def _by_typst(source: Path) -> bytes | None:
     if _typst_lacks():
         return None
     import typst
@@ -143,7 +171,7 @@ def typst_image(source: Path, dpi: int) -> bytes | None:
         compiler = typst.Compiler(
             str(source), root=str(source.parent.parent), font_paths=fonts, ignore_system_fonts=True
         )
-        content = compiler.compile(format="png", ppi=dpi)
+        content = compiler.compile(format="png", ppi=DPI)
     except typst.TypstError:
         return None
     return content if isinstance(content, bytes) else None

@@ -13,8 +13,9 @@ from typing import Any
 
 import jinja2
 
+from onepage import tasks
 from onepage.errors import UserError
-from onepage.files import write_bytes, write_json, write_text
+from onepage.files import write_bytes, write_json
 from onepage.report import context, escape, pdf
 
 ROOT = Path(__file__).resolve().parents[3]  # the repository: its report/ holds templates, prose and claims
@@ -38,19 +39,20 @@ PAPERS = {"a4": Paper("A4", 210, 297, 4, 10), "letter": Paper("US Letter", 215.9
 ENGINES = {"latex": "LaTeX", "typst": "typst"}
 
 
-def render(out: Path, cls_run: Path, mt_run: Path, engine: str, paper: str = "a4") -> Path:
-    """Write report.md, the source of ``engine`` ("latex" or "typst"), report.json and report.pdf to ``out``/report.
+def render(out: Path, runs: Sequence[Path], engine: str, paper: str = "a4") -> Path:
+    """Write the page of ``runs``, one of each task that it shows, in the order of ``tasks.TASKS``, to ``out``/report.
 
-    report.json holds the engine, the paper, the runs and the digests of the others, by which ``make verify`` knows them
-    again; report.pdf is written last. Returns the PDF's path. Raises UserError for a missing run or picture, and when
-    setting the page fails.
+    That is report.md, the source of ``engine`` ("latex" or "typst"), page.png where something here makes pictures of
+    PDF, report.json (engine, paper, runs, and the digests of the others, which ``make verify`` checks), and report.pdf,
+    which is written last. Returns its path. Raises UserError for a missing run or picture, and when setting the page
+    fails.
     """
     if engine not in ENGINES:
         raise UserError(f"PDF engine {engine!r} is neither latex nor typst; choose one")
     if paper not in PAPERS:
         raise UserError(f"PAPER={paper} is neither a4 nor letter; choose one")
     out = Path(out)
-    values = context.build(out, Path(cls_run), Path(mt_run), ROOT / "report") | sheet(engine, paper)
+    values = context.build(out, runs, ROOT / "report") | sheet(engine, paper)
     target = out / "report"
     pictures = {
         f"{figure['file']}.pdf": out / "figures" / f"{figure['file']}.pdf"
@@ -59,21 +61,25 @@ def render(out: Path, cls_run: Path, mt_run: Path, engine: str, paper: str = "a4
         for figure in row
     }
     clock = values["commit_time"]
-    markdown = _fill("report.md.j2", escape.markdown, values)
     make: Callable[[str], bytes]
     if engine == "latex":
-        template, escaper = "report.tex.j2", escape.latex
+        name, escaper = "report.tex", escape.latex
         make = lambda source: pdf.compile_latex(source, pictures, clock, target / "report.log")  # noqa: E731
     else:
-        template, escaper = "report.typ.j2", _typst
+        name, escaper = "report.typ", _typst
         make = lambda source: pdf.compile_typst(source, pictures, clock)  # noqa: E731
-    source, content = _largest_that_fits(template, escaper, values, make)
-    files = {"report.md": markdown.encode(), template.removesuffix(".j2"): source.encode(), "report.pdf": content}
-    digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-    write_text(target / "report.md", markdown)
-    write_text(target / template.removesuffix(".j2"), source)
-    for stale in {"report.tex", "report.typ", "report.log"} - {template.removesuffix(".j2")}:
+    markdown = _fill("report.md.j2", escape.markdown, values)
+    source, content = _largest_that_fits(f"{name}.j2", escaper, values, make)
+    files = {"report.md": markdown.encode(), name: source.encode()}
+    for file, data in files.items():
+        write_bytes(target / file, data)
+    picture = pdf.image(content, target / name, values["subject"])
+    if picture is not None:
+        write_bytes(target / "page.png", picture)
+        files["page.png"] = picture
+    for stale in {"report.tex", "report.typ", "report.log", "page.png"} - files.keys():
         (target / stale).unlink(missing_ok=True)  # the other engine's source, an old failure's log
+    digests = {file: hashlib.sha256(data).hexdigest() for file, data in (files | {"report.pdf": content}).items()}
     write_json(target / "report.json", {"engine": engine, "paper": paper, "runs": values["runs"], "files": digests})
     write_bytes(target / "report.pdf", content)
     return target / "report.pdf"
@@ -132,7 +138,7 @@ def _fill(template: str, escaper: Callable[[str], escape.Safe], values: Mapping[
     try:
         return environment.get_template(template).render(values)
     except jinja2.TemplateError as error:
-        raise UserError(f"report/templates/{template}: {error}; mend it or restore it with git") from error
+        raise UserError(f"report/templates/{template}: {error}; fix it or restore it with git") from error
 
 
 def _columns(rows: Sequence[Any], number: int) -> list[Sequence[Any]]:
@@ -144,14 +150,14 @@ def _columns(rows: Sequence[Any], number: int) -> list[Sequence[Any]]:
 def _path(text: str) -> escape.Safe:
     """A picture's path, task/name, which no format reads as markup."""
     if not re.fullmatch(r"[A-Za-z0-9_]+/[A-Za-z0-9_]+", text):
-        raise UserError(f"{text!r} is no path of a picture; draw again: make cls mt")
+        raise UserError(f"{text!r} is no path of a picture; draw again: make {' '.join(tasks.TASKS)}")
     return escape.Safe(text)
 
 
 def _plain(value: str | int) -> escape.Safe:
     """A number or a name that stands in a format's code, not in its text."""
     if not re.fullmatch(r"[A-Za-z0-9.]+", str(value)):
-        raise UserError(f"{value!r} is neither a number nor a name; mend report/templates or report/page.toml")
+        raise UserError(f"{value!r} is neither a number nor a name; fix report/templates or report/page.toml")
     return escape.Safe(value)
 
 

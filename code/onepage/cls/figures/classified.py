@@ -71,8 +71,7 @@ def draw(
             sheet.text(FULL - EDGE, y, percent(probabilities[which]), align="right")
         draw_scale(sheet, scale)
         sheet.text(FULL - EDGE, scale, f"{UPSAMPLING}; {OWN}", colour=MUTED, align="right")
-        for number, line in enumerate(lines, start=1):
-            sheet.text(EDGE, scale + number * STEP, line, colour=MUTED)
+        sheet.lines(EDGE, scale + STEP, lines, colour=MUTED)
         alt = (
             f"Grad-CAM heat maps, bilinearly enlarged, over the picture {name}, classified as {best} with {share}, one "
             f"of {len(class_names)} classes. Strongest evidence for it, {'; '.join(said)}."

@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 
 from onepage.figures import text as texts
 from onepage.figures.sheet import FULL, HALF, HEADER, Book, Sheet
-from onepage.figures.style import INK, IRIDESCENT, LINE_PT, MUTED, PT_PER_MM, RED
+from onepage.figures.style import INK, IRIDESCENT, LINE_PT, MUTED, PT_PER_MM, RED, STEP
 from onepage.figures.text import percent
 
 VEHICLES = ("airplane", "ship", "automobile", "truck")
@@ -22,7 +22,6 @@ ANIMALS = ("bird", "frog", "deer", "horse", "cat", "dog")
 RIGHT = "#e2e2e2"  # of the cells on the diagonal
 LEAST = 4.0  # percent: the colours reach at least so far, so that rare mistakes stay pale
 DARK = 0.21  # relative luminance, below which white text stands out more than our ink
-STEP = LINE_PT / PT_PER_MM
 Place = tuple[float, float, float, float]  # left, top, width, height in mm
 Cells = list[tuple[int, int]]  # row, column
 

@@ -10,12 +10,11 @@ from PIL import Image
 
 from onepage.figures import text as texts
 from onepage.figures.sheet import HALF, HEADER, Book, Sheet
-from onepage.figures.style import BLUE, INK, LINE_PT, MUTED, PT_PER_MM, RED, YLORBR
+from onepage.figures.style import BLUE, INK, MUTED, PT_PER_MM, RED, STEP, YLORBR
 from onepage.figures.text import percent
 
 PIXELS = 192  # side of an enlarged picture: six times CIFAR's 32, and about 300 dpi at 16 mm
 PALE = 135  # grey of what is black in the image; white stays white
-STEP = LINE_PT / PT_PER_MM
 UPSAMPLING = "bilinear upsampling"
 OWN = "each map to its own maximum"  # so that no colour says how strongly a class is supported beside another
 EDGE, GAP = 0.9, 1.0  # mm, of whatever is drawn here or of an answer: margin, space between two maps
@@ -104,10 +103,7 @@ def _legend(sheet: Sheet, x: float, y: float, width: float) -> None:
     sheet.text(end + 0.6, y + STEP, label)
     y += 2 * STEP
     for said, colour in (("line at half", INK), (OWN, INK), (UPSAMPLING, MUTED)):
-        for line in texts.wrap(said, width * PT_PER_MM):
-            sheet.text(x, y, line, colour=colour)
-            y += STEP
-        y += 0.5
+        y = sheet.lines(x, y, texts.wrap(said, width * PT_PER_MM), colour=colour) + 0.5
 
 
 def draw_map(

@@ -7,9 +7,8 @@ accuracy; beneath, how many images each bin holds. Points below the diagonal are
 from typing import Any
 
 from onepage.figures.sheet import FULL, Book, Sheet
-from onepage.figures.style import BLUE, FAINT, INK, LINE_PT, MUTED, PT_PER_MM, RED
+from onepage.figures.style import BLUE, FAINT, INK, MUTED, RED, STEP
 
-STEP = LINE_PT / PT_PER_MM
 BARS = "#9aa9b9"
 
 

@@ -11,14 +11,13 @@ import numpy as np
 
 from onepage.figures import text as texts
 from onepage.figures.sheet import HEADER, Book
-from onepage.figures.style import BLUES, FAINT, LINE_PT, MUTED, PT_PER_MM, onepage_style
-from onepage.mt.figures.attention import GOES_ON, QUANTITY, readable, weight_bar
+from onepage.figures.style import MUTED, PT_PER_MM, STEP, onepage_style
+from onepage.mt.figures.attention import GOES_ON, QUANTITY, draw_map, readable, weight_bar
 
 CELL = 4.0  # mm
 NARROWEST = 60.0  # mm, that a short sentence has room for title and note
 MOST = 60  # pieces a side; a picture of more is wider than a page, and nobody reads it
 LONGEST_LABEL = 60.0  # pt
-STEP = LINE_PT / PT_PER_MM
 EDGE = 1.0
 
 
@@ -45,19 +44,14 @@ def draw(run: Path, path: Path, weights: np.ndarray, written: list[str], read: l
         height = top + map_height + below + STEP * (len(lines) + 1) + 2.0
         sheet = book.sheet(round(width, 1), round(height, 1), f"Attention, {languages}")
         shown = weights[: len(rows), : len(columns)]
-        sheet.image(left, top, map_width, map_height, (255 * BLUES(shown)[..., :3]).astype(np.uint8))
-        sheet.grid(left, top, map_width, map_height, *shown.shape, colour="#e6e6e6")
-        sheet.bar(left, top, map_width, map_height, "none", edge=FAINT)
-        for k, label in enumerate(rows):
-            sheet.text(left - 0.8, top + (k + 0.5) * CELL, label, align="right", valign="center_baseline")
-        for k, label in enumerate(columns):
-            sheet.text(left + (k + 0.5) * CELL, top + map_height + 0.8, label, align="center", rotation=90)
+        draw_map(sheet, left, top, map_width, map_height, shown, grid=True)
+        sheet.labels_down(left - 0.8, top, map_height, rows)
+        sheet.labels_across(left, top + map_height + 0.8, map_width, columns)
         y = top + map_height + below
         beside = texts.width(QUANTITY) / PT_PER_MM + 0.8
         sheet.text(EDGE, y, QUANTITY, colour=MUTED)
         weight_bar(sheet, EDGE + beside, y, 20.0)
-        for number, line in enumerate(lines, start=1):
-            sheet.text(EDGE, y + 0.4 + number * STEP, line, colour=MUTED)
+        sheet.lines(EDGE, y + 0.4 + STEP, lines, colour=MUTED)
         places = shown.argmax(1)
         links = ", ".join(f"{rows[k]} to {columns[place]}" for k, place in enumerate(places))
         alt = (

@@ -14,10 +14,9 @@ import numpy as np
 from onepage.errors import UserError
 from onepage.figures import text as texts
 from onepage.figures.sheet import GENERATED, HALF, HEADER, SHEET, Book, Sheet
-from onepage.figures.style import BLUES, FAINT, INK, LINE_PT, MUTED, PT_PER_MM
+from onepage.figures.style import BLUES, FAINT, MUTED, PT_PER_MM, STEP
 from onepage.mt.rows import check_rows
 
-STEP = LINE_PT / PT_PER_MM
 PITCH = 6.3 / PT_PER_MM  # the narrowest row of a map that a token can stand beside without touching the next
 LONGEST_TOKEN = 30.0  # pt; what is longer ends in an ellipsis
 NO_MORE_THAN = 18  # tokens on a side of a small picture, 40 on a sheet
@@ -69,10 +68,12 @@ def readable(pieces: Sequence[str] | np.ndarray) -> list[str]:
     return shown
 
 
-def _map(sheet: Sheet, x: float, y: float, width: float, height: float, weights: np.ndarray) -> None:
+def draw_map(
+    sheet: Sheet, x: float, y: float, width: float, height: float, weights: np.ndarray, *, grid: bool = False
+) -> None:
     """One map (queries, keys), weights 0..1 from white to dark, in the rectangle."""
     sheet.image(x, y, width, height, (255 * BLUES(weights)[..., :3]).astype(np.uint8))
-    if max(weights.shape) <= NO_MORE_THAN:  # smaller cells could not bear lines between them
+    if grid or max(weights.shape) <= NO_MORE_THAN:  # smaller cells could not bear lines between them
         sheet.grid(x, y, width, height, *weights.shape, colour="#e6e6e6")
     sheet.bar(x, y, width, height, "none", edge=FAINT)
 
@@ -93,12 +94,9 @@ def _one(book: Book, place: tuple[int, int], weights: np.ndarray, sides: tuple[S
     top = HEADER if crowded else HEADER + 2 * STEP + 0.4
     height -= top - HEADER
     down = min(len(rows), NO_MORE_THAN, int(height / PITCH))
-    _map(sheet, left, top, width, height, weights[:down, :across])
-    for k in range(down):
-        sheet.text(left - 0.6, top + (k + 0.5) * height / down, rows[k], align="right", valign="center_baseline")
-    for k in range(across):
-        x = left + (k + 0.5) * width / across
-        sheet.text(x, top + height + 0.6, columns[k], align="center", rotation=90)
+    draw_map(sheet, left, top, width, height, weights[:down, :across])
+    sheet.labels_down(left - 0.6, top, height, rows[:down])
+    sheet.labels_across(left, top + height + 0.6, width, columns[:across])
     foot = HALF - STEP - 0.1
     sheet.text(0.6, foot, QUANTITY, colour=MUTED)
     bar = 0.6 + texts.width(QUANTITY) / PT_PER_MM + 0.8
@@ -179,13 +177,17 @@ def _overview(book: Book, name: str, title: str, weights: np.ndarray, query: Sid
         sheet.text(edge, y + panel_height / 2, f"layer {layer + 1}", colour=MUTED, rotation=90, valign="center")
         for head in range(heads):
             x = x0 + head * (panel + gap)
-            _map(sheet, x, y, panel, panel_height, weights[layer, head])
+            draw_map(sheet, x, y, panel, panel_height, weights[layer, head])
             if layer == 0:
                 sheet.text(x + panel / 2, HEADER, f"head {head + 1}", colour=MUTED, align="center")
             if head == 0:
-                _down(sheet, x, y, panel_height, rows, spelled)
-            if layer == layers - 1:
-                _across(sheet, x, y + panel_height, panel, columns, spelled)
+                sheet.labels_down(x - 0.5, y, panel_height, rows if spelled else _numbers(n_rows))
+            if layer == layers - 1 and spelled:
+                sheet.labels_across(x, y + panel_height + 0.5, panel, columns)
+            elif layer == layers - 1:
+                for k, number in enumerate(_numbers(n_columns)):
+                    place = x + (k + 0.5) * panel / n_columns
+                    sheet.text(place, y + panel_height + 0.4, number, align="center")
     y = top + layers * panel_height + (layers - 1) * gap + below + 0.6
     note = "Each row is a query and sums to one; columns are the keys it looks at."
     if any(token.startswith(GOES_ON) for token in rows + columns):
@@ -196,9 +198,7 @@ def _overview(book: Book, name: str, title: str, weights: np.ndarray, query: Sid
     x, y_bar = SHEET - edge - 33.5 - mark, HEADER - STEP - 0.2
     weight_bar(sheet, x, y_bar, 30.0)
     sheet.text(x - 0.8, y_bar, QUANTITY, colour=MUTED, align="right")
-    for line in [note, *key]:
-        sheet.text(edge, y, line, colour=MUTED if line == note else INK)
-        y += STEP
+    sheet.lines(edge, sheet.lines(edge, y, [note], colour=MUTED), key)
     where = np.unravel_index(int(sharp.argmax()), sharp.shape)
     alt = (
         f"{title} of all {layers} layers and {heads} heads on one sentence of {len(queries)} query and {len(keys)} key "
@@ -208,17 +208,6 @@ def _overview(book: Book, name: str, title: str, weights: np.ndarray, query: Sid
     book.add(name, sheet, alt)
 
 
-def _down(sheet: Sheet, x: float, y: float, height: float, tokens: list[str], spelled: bool) -> None:
-    for k, token in enumerate(tokens):
-        if spelled or k % 5 == 4 or k == 0:
-            place = y + (k + 0.5) * height / len(tokens)
-            sheet.text(x - 0.5, place, token if spelled else str(k + 1), align="right", valign="center_baseline")
-
-
-def _across(sheet: Sheet, x: float, y: float, width: float, tokens: list[str], spelled: bool) -> None:
-    for k, token in enumerate(tokens):
-        place = x + (k + 0.5) * width / len(tokens)
-        if spelled:
-            sheet.text(place, y + 0.5, token, align="center", rotation=90)
-        elif k % 5 == 4 or k == 0:
-            sheet.text(place, y + 0.4, str(k + 1), align="center")
+def _numbers(count: int) -> list[str]:
+    """The places of ``count`` tokens, the first and every fifth written."""
+    return [str(k) if k % 5 == 0 or k == 1 else "" for k in range(1, count + 1)]

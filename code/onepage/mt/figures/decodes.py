@@ -16,22 +16,19 @@ import numpy as np
 
 from onepage.figures import text as texts
 from onepage.figures.sheet import FULL, HEADER, SHEET, Book, Sheet
-from onepage.figures.style import BLUE, FAINT, INK, LINE_PT, MUTED, PT_PER_MM, RED
+from onepage.figures.style import BLUE, FAINT, INK, MUTED, PT_PER_MM, RED, STEP
+from onepage.figures.text import Word
 
-STEP = LINE_PT / PT_PER_MM
 HEIGHT = 45.0  # mm of the picture on the page
 MOST_LINES = 3  # of a sentence on the page, where no choice of examples fits it whole
 EDGE = 0.6
 TEXT = 21.4  # mm from the left edge to the sentences; before it kind and score, then what each line is
-Part = tuple[str, bool]  # some characters of a word, and whether they are marked
-Word = list[Part]
 Block = tuple[dict[str, Any], list[tuple[str, list[Word], str]]]  # an example; (label, words, what a mark says) thrice
 STRIP = 4.0 + STEP  # mm of all scores: the bars, and below them what is marked
 NARROWEST_GAP, WIDEST_GAP = 1.3, 4.0  # mm between examples, where the strip stands
 BINS = 50  # of chrF2 from 0 to 100
 BAR = "#c3cad3"
 MARKS: dict[str, tuple[str, Any]] = {"surplus": (RED, "-"), "missing": (BLUE, (0, (1.2, 1.0)))}
-ELLIPSIS: Word = [(texts.ELLIPSIS, False)]
 
 
 def draw(book: Book, chrf: np.ndarray) -> None:
@@ -58,52 +55,6 @@ def compare(reference: str, output: str) -> tuple[list[Word], list[Word]]:
 def _split(text: str) -> list[list[str]]:
     """Words at spaces, each parted into letters with digits and what is neither, so that a full stop stands apart."""
     return [re.findall(r"\w+|\W+", word) for word in texts.words(text)]
-
-
-def wrap(words: Sequence[Word], room: float, limit: int | None = None) -> list[list[Word]]:
-    """Break words into lines at most ``room`` points wide; past ``limit`` lines the last ends in an ellipsis."""
-    lines: list[list[Word]] = [[]]
-    for word in words:
-        rest = word
-        while rest:
-            line = lines[-1]
-            if _width([*line, rest]) <= room:
-                line.append(rest)
-                break
-            if line:
-                lines.append([])
-                continue
-            cut = max(1, len(texts.fit(_plain([rest]), room)) - 1)  # fit() leaves room for the ellipsis it adds
-            line.append(_slice(rest, 0, cut))
-            rest = _slice(rest, cut, None)
-            lines.append([])
-    if not lines[-1] and len(lines) > 1:
-        lines.pop()
-    if limit is not None and len(lines) > limit:
-        last = lines[limit - 1]
-        while len(last) > 1 and _width([*last, ELLIPSIS]) > room:
-            last.pop()
-        lines = [*lines[: limit - 1], [*last, ELLIPSIS]]
-    return lines
-
-
-def _plain(words: Sequence[Word]) -> str:
-    return " ".join("".join(part for part, _ in word) for word in words)
-
-
-def _width(words: Sequence[Word]) -> float:
-    return texts.width(_plain(words))
-
-
-def _slice(word: Word, start: int, end: int | None) -> Word:
-    """The characters start to end of a word, with their marks."""
-    kept, place = [], 0
-    for part, mark in word:
-        piece = part[max(0, start - place) : None if end is None else max(0, end - place)]
-        place += len(part)
-        if piece:
-            kept.append((piece, mark))
-    return kept
 
 
 # --- the two pictures --------------------------------------------------------------------------------------------
@@ -163,10 +114,10 @@ def _strip(sheet: Sheet, y: float, chrf: np.ndarray, examples: Sequence[dict[str
 def _all(book: Book) -> None:
     """Every example, nothing cut, as high as it takes and as wide as its longest line, at most as the page."""
     blocks = [(example, _rows(example)) for example in book.metrics["examples"]]
-    longest = max(_width(words) for _, rows in blocks for _, words, _ in rows) / PT_PER_MM
+    longest = max(texts.width(texts.plain(words)) for _, rows in blocks for _, words, _ in rows) / PT_PER_MM
     width = round(min(SHEET, max(FULL, TEXT + longest + EDGE + 0.2)), 1)
     room = (width - TEXT - EDGE) * PT_PER_MM
-    limits = [[len(wrap(words, room)) for _, words, _ in rows] for _, rows in blocks]
+    limits = [[len(texts.wrap_words(words, room)) for _, words, _ in rows] for _, rows in blocks]
     gap, top = 2.2, HEADER + 0.5
     height = top + sum(map(sum, limits)) * STEP + (len(blocks) - 1) * gap + 0.8
     sheet = book.sheet(width, round(height, 1), f"Translations by chrF2 ({len(blocks)})")
@@ -192,7 +143,7 @@ def _choose(examples: list[dict[str, Any]], room: float, available: int) -> tupl
     kinds: dict[str, list[tuple[int, Block, list[int]]]] = {}
     for example in examples:
         rows, same = _rows(example), kinds.setdefault(example["kind"], [])
-        same.append((len(same), (example, rows), [len(wrap(words, room)) for _, words, _ in rows]))
+        same.append((len(same), (example, rows), [len(texts.wrap_words(words, room)) for _, words, _ in rows]))
     choices = sorted(itertools.product(*kinds.values()), key=lambda choice: sum(place for place, _, _ in choice))
 
     def need(choice: Sequence[tuple[int, Block, list[int]]]) -> int:
@@ -222,7 +173,7 @@ def _write(
             sheet.text(EDGE, y + 2 * STEP, f"rank {example['rank']:,}", colour=MUTED)
         for (label, words, mark), limit in zip(rows, lines, strict=True):
             sheet.text(TEXT - 1.2, y, label, colour=MUTED, align="right")
-            for line in wrap(words, room, limit):
+            for line in texts.wrap_words(words, room, limit):
                 _line(sheet, TEXT, y, line, mark)
                 y += STEP
         y += gap

@@ -12,9 +12,8 @@ from matplotlib.ticker import MaxNLocator
 
 from onepage.figures import text as texts
 from onepage.figures.sheet import Sheet
-from onepage.figures.style import INK, LINE_PT, MUTED, PT_PER_MM, RED
+from onepage.figures.style import INK, MUTED, PT_PER_MM, RED, STEP
 
-STEP = LINE_PT / PT_PER_MM
 MIDDLE = 1.1  # mm from the top of a line to the middle of its small letters
 GAP = 1.2  # mm between labels, plot and columns
 TICKS = 3.3  # mm that the numbers under the axis take

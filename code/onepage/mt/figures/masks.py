@@ -11,10 +11,9 @@ from matplotlib.colors import to_rgb
 
 from onepage.figures import text as texts
 from onepage.figures.sheet import HALF, HEADER, SHEET, Book, Sheet
-from onepage.figures.style import BLUE, INK, LINE_PT, MUTED, PT_PER_MM
+from onepage.figures.style import BLUE, INK, MUTED, PT_PER_MM, STEP
 from onepage.mt.figures.attention import GOES_ON, PITCH, readable
 
-STEP = LINE_PT / PT_PER_MM
 EDGE = 0.8
 PADDING = "<pad>"
 PALE = "#f0f0f0"
@@ -67,13 +66,8 @@ def _demo(book: Book, explain: dict[str, np.ndarray]) -> None:
     padded = raw[which] == PADDING
     _cells(sheet, left, second, side, height, causal, np.zeros_like(causal))
     _cells(sheet, other, second, side, height, mask, np.broadcast_to(padded, mask.shape))
-    for names, grey, top, high in (
-        (sources, [True] * len(sources), first, row_height),
-        (rows, padded, second, height / len(rows)),
-    ):
-        for k, name in enumerate(names):
-            colour = MUTED if grey[k] else INK
-            sheet.text(left - 0.6, top + (k + 0.5) * high, name, colour=colour, align="right", valign="center_baseline")
+    sheet.labels_down(left - 0.6, first, row_height * len(sources), sources, [MUTED] * len(sources))
+    sheet.labels_down(left - 0.6, second, height, rows, _colours(padded))
     middle = second + height / 2
     sheet.text(EDGE + STEP / 2 - 0.2, middle, READS, colour=MUTED, rotation=90, align="center", valign="center")
     for x in (left, other):
@@ -129,20 +123,16 @@ def _batch(book: Book, explain: dict[str, np.ndarray]) -> None:
         labels = rows[number - 1] if number else positions
         padded = np.array([token == PADDING for token in (targets[number - 1] if number else positions)])
         _cells(sheet, x, top + STEP, side, high, mask, np.broadcast_to(padded, mask.shape))
-        for k, label in enumerate(labels if spelled else []):
-            colour = MUTED if padded[k] else INK
-            down, across = top + STEP + (k + 0.5) * high / length, x + (k + 0.5) * side / length
-            sheet.text(x - 0.5, down, label, colour=colour, align="right", valign="center_baseline")
-            sheet.text(across, top + STEP + high + 0.5, label, colour=colour, align="center", rotation=90)
+        if spelled:
+            sheet.labels_down(x - 0.5, top + STEP, high, labels, _colours(padded))
+            sheet.labels_across(x, top + STEP + high + 0.5, side, labels, _colours(padded))
     said = []
     for number, (tokens, mask) in enumerate(zip(targets, combined, strict=True), 1):
         query, seen, later, pads = _query(tokens, mask)
         after = f"not the later {' '.join(later)}" if later else "nothing is later"
         unseen = f"{pads} × {PADDING} unseen" if pads else "no padding"
         said.append(f"Target {number}: {tokens[query]} sees {' '.join(seen)}; {after}; {unseen}.")
-    for k, line in enumerate(said):
-        y = height - (len(said) - k) * STEP - 0.4
-        sheet.text(EDGE, y, texts.fit(line, width * PT_PER_MM))
+    sheet.lines(EDGE, height - len(said) * STEP - 0.4, [texts.fit(line, width * PT_PER_MM) for line in said])
     read = "; ".join(
         " ".join(token for token, may in zip(tokens, row, strict=True) if may)
         for tokens, row in zip(sources, padding, strict=True)
@@ -152,6 +142,10 @@ def _batch(book: Book, explain: dict[str, np.ndarray]) -> None:
         f"attended to, sentence by sentence: {read}. {' '.join(said)} {GOES_ON} continues the word before."
     )
     book.add("masks_batch", sheet, alt)
+
+
+def _colours(padded: np.ndarray) -> list[str]:
+    return [MUTED if pad else INK for pad in padded]
 
 
 def _cells(

@@ -9,8 +9,8 @@ from typing import Any
 
 from onepage.errors import UserError
 from onepage.files import read_json
-from onepage.report import facts as words
 from onepage.runs import provenance
+from onepage.runs.words import NONE, interval, number
 
 
 def table(run: Path, metrics: Mapping[str, Any], page: Mapping[str, Any]) -> list[list[str]]:
@@ -53,15 +53,14 @@ def _row(metrics: Mapping[str, Any], name: str, test: Mapping[str, Any], page: M
     """Direction, seed, test set, n, BLEU, its 95 % interval, chrF2, TER, lc.norm.tok."""
     names = page.get("languages", {})
     direction = " → ".join(names.get(metrics[side], metrics[side]) for side in ("src", "tgt"))
-    low, high = (words.number(bound, 1) for bound in test["bleu"]["interval"])
-    others = [words.number(test[key]["score"], 1) if test.get(key) else "–" for key in ("ter", "bleu_lc_norm_tok")]
+    others = [number(test[key]["score"], 1) if test.get(key) else NONE for key in ("ter", "bleu_lc_norm_tok")]
     return [
         direction,
         str(metrics["seed"]),
         page.get("tests", {}).get(name, name),
-        words.number(test["n"]),
-        words.number(test["bleu"]["score"], 1),
-        f"{low} to {high}",
-        words.number(test["chrf2"]["score"], 1),
+        number(test["n"]),
+        number(test["bleu"]["score"], 1),
+        interval(test["bleu"]["interval"], 1),
+        number(test["chrf2"]["score"], 1),
         *others,
     ]

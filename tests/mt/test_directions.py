@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from onepage.report import context, directions, render
-from page_cases import Case, markdown_of, plain_text
+from onepage.mt import directions
+from onepage.report import inputs, render
+from page_cases import markdown_of, plain_text, write_case
 from synthetic_run import write_mt_run
 
-PAGE = context.load_page(render.ROOT / "report" / "page.toml")
+PAGE = inputs.load_page(render.ROOT / "report" / "page.toml")
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def test_one_direction_needs_no_table(runs: Path) -> None:
     assert table(runs) == []  # seeds have a table of their own
 
 
-def test_every_finished_run_of_the_profile_has_its_scores_the_pages_direction_first(runs: Path) -> None:
+def test_every_finished_run_has_its_scores(runs: Path) -> None:
     other = add(runs, "multi30k-de-en/quick/seed0")
     add(runs, "multi30k-en-fr/quick/seed2")
     add(runs, "multi30k-en-fr/quick/seed1")
@@ -88,9 +89,7 @@ def test_every_finished_run_of_the_profile_has_its_scores_the_pages_direction_fi
     ],
     ids=["generated", "of another direction", "of another set", "of another seed", "without a score", "not of ours"],
 )
-def test_a_run_that_is_not_what_its_folder_says_is_passed_over(
-    change: Callable[[dict[str, Any]], None], runs: Path
-) -> None:
+def test_runs_in_wrong_folders_are_passed_over(change: Callable[[dict[str, Any]], None], runs: Path) -> None:
     add(runs, "multi30k-de-en/quick/seed0", change)
     add(runs, "multi30k-en-fr/quick/seed0")
     assert [row[0] for row in table(runs)[::3]] == ["English → German", "English → French"]
@@ -109,7 +108,8 @@ def test_generated_sentences_have_no_other_direction(runs: Path) -> None:
     assert directions.table(run, read(runs) | {"generated": True}, PAGE) == []
 
 
-def test_the_markdown_has_the_table_where_there_is_another_direction(fresh: Case) -> None:
+def test_the_markdown_has_the_table(tmp_path: Path) -> None:
+    fresh = write_case(tmp_path)
     assert "Every direction of translation" not in markdown_of(fresh)
     metrics = json.loads((fresh[2] / "metrics.json").read_text(encoding="utf-8")) | {"src": "de", "tgt": "en"}
     place = fresh[2].parents[2] / "multi30k-de-en/quick/seed0"

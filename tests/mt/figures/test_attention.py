@@ -3,11 +3,15 @@
 import numpy as np
 import pytest
 
-from layout import Drawn, problems, texts_of
+from drawing import edited
+from layout import Drawn, problems, written
+from onepage.errors import UserError
 from onepage.figures.curves import read_arrays
 from onepage.figures.sheet import HALF, Book
 from onepage.figures.style import onepage_style
+from onepage.mt import draw as mt
 from onepage.mt.figures import attention
+from onepage.mt.figures.attention import readable
 
 
 def explained(source, output):
@@ -31,7 +35,11 @@ def explained(source, output):
 
 
 SHORT = ["\u2581A", "\u2581child", "\u2581is", "\u2581splas", "hing", "\u2581in", "\u2581the", "\u2581water", "</s>"]
+
+
 WRITTEN = ["\u2581Ein", "\u2581Kind", "\u2581pl", "an", "scht", "\u2581im", "\u2581Wasser", ".", "</s>"]
+
+
 WORDS = ["\u2581Wort"] * 11 + ["</s>"]
 
 
@@ -47,10 +55,6 @@ def sheets(copy, monkeypatch):
         return result
 
     return drawn
-
-
-def words_of(sheet):
-    return [text for text, _ in texts_of(sheet)]
 
 
 CASES = {
@@ -75,33 +79,66 @@ def test_no_text_meets_another_or_the_edge(case, data, sheets):
             assert not problems(sheet), name
 
 
-def test_both_sentences_are_written_out_above_the_map_with_their_direction(sheets):
+def test_both_sentences_stand_above_the_map(sheets):
     drawn = sheets("mt tame", explained(SHORT, WRITTEN))
-    words = words_of(drawn.sheets["attention_layer1_head2"])
+    words = written(drawn.sheets["attention_layer1_head2"])
     assert words[0] == "Cross-attention, layer 1, head 2 of 2"
     assert words.index("source →") + 1 == words.index("A child is splashing in the water")
     assert words.index("output ↓") + 1 == words.index("Ein Kind planscht im Wasser.")
     assert {"weight", "0", "1", "## continues a word"} <= set(words)
     assert "head 2 of 2, from “A child is splashing in the water” to “Ein" in drawn.alt["attention_layer1_head2"]
-    assert "A child is splashing in the water → Ein Kind planscht im Wasser." in words_of(
+    assert "A child is splashing in the water → Ein Kind planscht im Wasser." in written(
         drawn.sheets["attention_cross"]
     )
-    assert "A child is splashing in the water" in words_of(drawn.sheets["attention_encoder_self"])
+    assert "A child is splashing in the water" in written(drawn.sheets["attention_encoder_self"])
 
 
-def test_rows_that_need_the_room_of_the_sentences_get_it(sheets):
-    words = words_of(sheets("mt tame", explained(SHORT, WORDS)).sheets["attention_layer1_head1"])
+def test_rows_get_the_room_of_the_sentences(sheets):
+    words = written(sheets("mt tame", explained(SHORT, WORDS)).sheets["attention_layer1_head1"])
     assert words.count("Wort") == len(WORDS) - 1 and "output ↓  source →" in words
     assert not [word for word in words if "splashing" in word]
 
 
-def test_pieces_that_do_not_fit_are_left_out_and_that_is_said(sheets):
+def test_pieces_left_out_are_counted(sheets):
     source, output = CASES["long"]
     drawn = sheets("mt tame", explained(source, output))
     name = "attention_layer1_head1"
-    words = words_of(drawn.sheets[name])
+    words = written(drawn.sheets[name])
     across, down = words.count("source"), words.count("output")
     assert 5 <= down < 50 and 5 <= across < 60
     assert [word for word in words if word.startswith((f"({across} of 60 shown) source", f"({down} of 50 shown)"))]
     assert f"Shown are the first {across} of 60 across; first {down} of 50 down." in drawn.alt[name]
     assert all(sheet.width == HALF for key, sheet in drawn.sheets.items() if "head" in key)
+
+
+def test_pieces_are_shown_as_words():
+    pieces = [
+        "<s>",
+        "▁Ein",
+        "▁Kind",
+        "▁pl",
+        "an",
+        "scht",
+        "▁im",
+        "▁T",
+        "-",
+        "Shirt",
+        ".",
+        "▁",
+        "<unk>",
+        "</s>",
+        "<pad>",
+    ]
+    shown = "<s> Ein Kind pl ##an ##scht im T - ##Shirt . ▁ <unk> </s> <pad>"
+    assert readable(pieces) == shown.split()
+
+
+@pytest.mark.fault("attention rows that do not sum to one", "explain.npz and the row are named; nothing is drawn")
+@pytest.mark.parametrize("name", ["encoder_self", "decoder_self", "cross"])
+def test_attention_that_is_no_distribution_is_not_drawn(name, copy, tmp_path):
+    run = copy("mt tame")
+    with edited(run / "explain.npz") as arrays:
+        arrays[name][0, 0, 2] *= 0.9
+    with pytest.raises(UserError, match=rf"explain\.npz: {name}: row \(0, 0, 2\) .* delete it and run make again"):
+        mt.draw(run, tmp_path / "figures")
+    assert not (tmp_path / "figures" / "figures.json").exists()

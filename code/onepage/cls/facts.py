@@ -1,0 +1,103 @@
+"""The page of image classification: every ``{name}`` of its prose, its pictures, and its tables. No torch, no numpy.
+
+A name whose figure a run lacks is left out; the sentence that needs it is then left out too.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from onepage.runs.words import NBSP, NONE, cut, interval, number, percent, shorten, signed, training
+
+ROWS = (("curves_cls",), ("confusion_matrix", "gradcam_0"), ("preds_grid", "miscls_grid"))
+ABLATED = ("whole", "no-shortcuts")
+
+
+def facts(metrics: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, str]:
+    """What the prose may say of a run."""
+    train, val, test = metrics["train"], metrics["val"], metrics["test"]
+    classes = sorted(test["per_class"], key=lambda row: row["recall"])
+    sizes = list(dict.fromkeys(train["image_sizes"]))
+    found = {
+        "classes": number(len(metrics["class_names"])),
+        "image_size": number(train["image_sizes"][-1]),
+        "sizes": str(sizes[0]) if len(sizes) == 1 else ", ".join(map(str, sizes[:-1])) + f", then {sizes[-1]}",
+        "epochs": f"{round(train['epochs'], 1):g}",
+        "recipe": training(metrics["recipe"], metrics["recipe"]["batch_size"], "images"),
+        "train_accuracy": percent(train["accuracy"], 2),
+        "val_accuracy": percent(val["accuracy"], 2),
+        "test_n": number(test["n"]),
+        "correct_n": number(test["correct"]),
+        "wrong_n": number(test["n"] - test["correct"]),
+        "test_accuracy": cut(100 * test["accuracy"]) + NBSP + "%",
+        "gap": signed(100 * (test["accuracy"] - val["accuracy"]), 2),
+        "nll": number(test["nll"], 2),
+        "brier": number(test["brier"], 3),
+        "ece": percent(test["ece"]),
+        "ece_both": f"{number(100 * test['ece'], 1)} → {percent(test['calibrated']['ece'])}",
+        "temperature": number(test["calibrated"]["temperature"], 2),
+        "calibrated_ece": percent(test["calibrated"]["ece"]),
+        "tta_accuracy": percent(test["tta"]["accuracy"], 2),
+        "tta_gain": signed(100 * (test["tta"]["accuracy"] - test["accuracy"]), 2),
+        "best_class": shorten(classes[-1]["name"]),
+        "best_recall": percent(classes[-1]["recall"], 0),
+        "worst_class": shorten(classes[0]["name"]),
+        "worst_recall": percent(classes[0]["recall"], 0),
+    }
+    if "tta_shifts" in test:
+        found["tta_shifts_accuracy"] = percent(test["tta_shifts"]["accuracy"], 2)
+    return found | _confusions(test)
+
+
+def _confusions(test: Mapping[str, Any]) -> dict[str, str]:
+    """The classes most often confused; {} without a mistake."""
+    pairs, wrong = test["top_confusions"], test["n"] - test["correct"]
+    if not pairs or not wrong:
+        return {}
+    top, names = pairs[0], [row["name"] for row in test["per_class"]]
+    true, predicted = names.index(top["true"]), names.index(top["predicted"])
+    found = {
+        "confused_true": shorten(top["true"]),
+        "confused_predicted": shorten(top["predicted"]),
+        "confused_count": number(top["count"]),
+        "confused_back": number(test["confusion"][predicted][true]),
+        "confused_n": number(test["per_class"][true]["n"]),
+    }
+    if len(pairs) >= 3:
+        found["top_share"] = percent(sum(pair["count"] for pair in pairs[:3]) / wrong, 0)
+        found["top_pairs"] = ", ".join(
+            f"{shorten(pair['true'], 12)} → {shorten(pair['predicted'], 12)}" for pair in pairs[:3]
+        )
+    return found
+
+
+def tables(run: Path, metrics: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, Any]:
+    """For the Markdown: ``scores``, ``classes`` and ``confusions``."""
+    test = metrics["test"]
+    return {
+        "scores": _scores(test),
+        "classes": [
+            [row["name"], number(row["n"]), percent(row["recall"]), percent(row["precision"])]
+            for row in test["per_class"]
+        ],
+        "confusions": [
+            f"{row['true']} → {row['predicted']} {row['count']} ({percent(row['share'])})"
+            for row in test["top_confusions"]
+        ],
+    }
+
+
+def _scores(test: Mapping[str, Any]) -> list[list[str]]:
+    """Accuracy and calibration of the test images: as trained, at the fitted temperature, over several views."""
+    after = test["calibrated"]
+    rows = []
+    for name, part in (
+        ("single image", test),
+        (f"at temperature {number(after['temperature'], 2)}, fitted on validation", test | after),
+        *((test[key]["method"], test[key]) for key in ("tta", "tta_shifts") if key in test),
+    ):
+        measured = [number(part[key], 3) if key in part else NONE for key in ("nll", "brier")]
+        ece = percent(part["ece"], 2) if "ece" in part else NONE
+        bounds = interval(part["accuracy_interval"], 2, percent)
+        rows.append([name, percent(part["accuracy"], 2), bounds, *measured, ece])
+    return rows

@@ -1,0 +1,152 @@
+"""The page of translation: every ``{name}`` of its prose, its pictures, and its tables. No torch, no numpy.
+
+A name whose figure a run lacks is left out; the sentence that needs it is then left out too.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from onepage.mt import directions
+from onepage.runs.words import NONE, interval, number, percent, signed, training
+
+ROWS = (("curves_mt", "bleu_report"), ("attention_layer{layer}_head1", "masks_demo"), ("decodes_table",))
+ABLATED = ("whole", "no-causal-mask", "one-head")
+
+
+def facts(metrics: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, str]:
+    """What the prose may say of a run."""
+    train, val, model = metrics["train"], metrics["val"], metrics["model"]
+    headline = metrics["headline"]
+    test = metrics["tests"][headline]
+    bleu = test["bleu"]
+    languages = page["languages"]
+    found = {
+        "src": metrics["src"],
+        "tgt": metrics["tgt"],
+        "src_name": languages.get(metrics["src"], metrics["src"]),
+        "tgt_name": ("toy " if metrics["generated"] else "") + languages.get(metrics["tgt"], metrics["tgt"]),
+        "layers": f"{model['encoder_layers']} + {model['decoder_layers']}",
+        "layer": number(model["decoder_layers"]),
+        "heads": number(model["heads"]),
+        "updates": number(train["updates"]),
+        "recipe": training(metrics["recipe"], metrics["recipe"]["batch_tokens"], "tokens"),
+        "val_loss": number(val["loss"], 2),
+        "val_perplexity": number(val["perplexity"], 2),
+        "test": test_name(headline, page),
+        "test_n": number(test["n"]),
+        "bleu": number(bleu["score"], 1),
+        "greedy": number(test["bleu_greedy"], 1),
+        "gain": _change(test["bleu_greedy"], bleu["score"]),
+        "beam_size": number(metrics["decoding"]["beam_size"]),
+        "chrf": number(test["chrf2"]["score"], 1),
+        "tokenizer": _signature_field(bleu["signature"], "tok"),
+        "length_ratio": percent(bleu["hypothesis_length"] / bleu["reference_length"], 0),
+        "other_measures": f"chrF2 {number(test['chrf2']['score'], 1)}",
+    }
+    if not found["gain"].startswith("+"):
+        found["no_gain"] = found["gain"]
+    if 0 < bleu["brevity_penalty"] < 0.995:
+        found["brevity"] = number(bleu["brevity_penalty"], 3)
+        found["brevity_cost"] = signed(bleu["score"] - bleu["score"] / bleu["brevity_penalty"])
+    if test.get("bleu_lc_norm_tok"):
+        found["lc_norm_tok"] = number(test["bleu_lc_norm_tok"]["score"], 1)
+        found["other_measures"] += f", lc.norm.tok BLEU {found['lc_norm_tok']}"
+    return found | _other_tests(metrics["tests"], headline, page) | _lengths(test["bleu_by_length"])
+
+
+def _change(before: float, after: float) -> str:
+    """The difference of two scores as they are printed, with one digit."""
+    return signed(round(after, 1) - round(before, 1))
+
+
+def _other_tests(tests: Mapping[str, Any], headline: str, page: Mapping[str, Any]) -> dict[str, str]:
+    """BLEU of the tests beside the headline, and of the lowest of them where it is below the headline."""
+    scores = {name: test["bleu"]["score"] for name, test in tests.items() if name != headline}
+    found = {f"bleu_{name}": number(score, 1) for name, score in scores.items()}
+    far = min(scores, key=lambda name: scores[name], default=None)
+    if far is not None:
+        gap = _change(tests[headline]["bleu"]["score"], scores[far])
+        if not gap.startswith(("+", "±")):
+            found |= {"far_test": test_name(far, page), "far_bleu": number(scores[far], 1), "far_gap": gap}
+    return found
+
+
+def _lengths(groups: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """BLEU over source length: its peak, its largest fall from one group to the next longer, and that of the longest.
+
+    {} with fewer than two groups; no fall where the longest have the highest score.
+    """
+    groups = [group for group in groups if group["n"] > 0 and group["bleu"] is not None]
+    if len(groups) < 2:
+        return {}
+
+    def score(group: Mapping[str, Any]) -> float:
+        return float(group["bleu"])
+
+    peak, low, last = max(groups, key=score), min(groups, key=score), groups[-1]
+    found = {"last_bleu": number(last["bleu"], 1), "last_range": word_range(last), "last_n": number(last["n"])}
+    if peak is last:
+        return found | {"low_bleu": number(low["bleu"], 1), "low_range": word_range(low)}
+    before, after = max(pairwise(groups), key=lambda pair: score(pair[0]) - score(pair[1]))
+    return found | {
+        "peak_bleu": number(peak["bleu"], 1),
+        "peak_range": word_range(peak),
+        "fall_from": number(before["bleu"], 1),
+        "fall_to": number(after["bleu"], 1),
+        "fall_range": word_range(after),
+    }
+
+
+def tables(run: Path, metrics: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, Any]:
+    """For the Markdown: ``directions``, ``tests``, ``precisions``, ``signature`` and ``examples``."""
+    tests = [(test_name(name, page), test) for name, test in metrics["tests"].items()]
+    return {
+        "directions": directions.table(run, metrics, page),
+        "tests": [
+            [
+                name,
+                number(test["n"]),
+                number(test["bleu"]["score"], 1),
+                interval(test["bleu"]["interval"], 1),
+                number(test["bleu_greedy"], 1),
+                number(test["chrf2"]["score"], 1),
+                *(number(test[key]["score"], 1) if test.get(key) else NONE for key in ("ter", "bleu_lc_norm_tok")),
+            ]
+            for name, test in tests
+        ],
+        "precisions": [
+            [
+                name,
+                *(number(value, 1) for value in test["bleu"]["precisions"]),
+                number(test["bleu"]["brevity_penalty"], 3),
+                number(test["bleu"]["hypothesis_length"]),
+                number(test["bleu"]["reference_length"]),
+            ]
+            for name, test in tests
+        ],
+        "signature": metrics["tests"][metrics["headline"]]["bleu"]["signature"],
+        "examples": [
+            [row["kind"], number(row["chrf"], 1), row["source"], row["reference"], row["output"]]
+            for row in metrics["examples"]
+        ],
+    }
+
+
+def test_name(name: str, page: Mapping[str, Any]) -> str:
+    """A test set's name as the page prints it."""
+    return str(page["tests"].get(name, name))
+
+
+test_name.__test__ = False  # type: ignore[attr-defined]  # pytest: not a test
+
+
+def word_range(group: Mapping[str, Any]) -> str:
+    """``1–8`` or ``17 or more``, the source lengths of a group of bleu_by_length."""
+    return f"{group['min']} or more" if group["max"] is None else f"{group['min']}–{group['max']}"
+
+
+def _signature_field(signature: str, key: str) -> str:
+    """One field of a sacrebleu signature: ``13a`` for ``tok``."""
+    return dict(part.partition(":")[::2] for part in signature.split("|")).get(key, "?")

@@ -1,0 +1,70 @@
+"""Numbers as the page, the documents and messages print them. Standard library only."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+NBSP = "\u00a0"  # between a number and its unit
+MINUS = "\u2212"
+NONE = "–"  # in the cell of a table: not measured
+LONGEST_NAME = 24  # characters of a class's name; the rest is cut, so that no name can push the page over its edge
+_OPTIMISERS = {"sgd": "SGD", "muon": "Muon", "adamw": "AdamW"}
+
+
+def number(value: float, digits: int = 0) -> str:
+    """``11,173,962`` or ``0.41``, with a true minus sign."""
+    return f"{value:,.{digits}f}".replace("-", MINUS)
+
+
+def cut(value: float, digits: int = 2) -> str:
+    """``value`` cut and not rounded: 79.996 must not read as 80.00 beside a floor of 80."""
+    text = f"{value:,.6f}".replace("-", MINUS)  # six digits first: 0.8995 * 100 is a little less than 89.95
+    return text[: len(text) - 6 + digits]
+
+
+def signed(value: float, digits: int = 1) -> str:
+    """``+1.2``, ``−0.3`` or ``±0.0``."""
+    text = number(value, digits)
+    if float(f"{value:.{digits}f}") == 0:
+        return "±" + text.lstrip(MINUS)
+    return text if text.startswith(MINUS) else "+" + text
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """``87.0 %`` for a share of 0.87."""
+    return number(100 * share, digits) + NBSP + "%"
+
+
+def interval(bounds: Sequence[float], digits: int, show: Callable[[float, int], str] = number) -> str:
+    """``36.9 to 38.6``."""
+    low, high = (show(bound, digits) for bound in bounds)
+    return f"{low} to {high}"
+
+
+def duration(seconds: float) -> str:
+    """``45 s``, ``6 min 53 s`` or ``2 h 05 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}{NBSP}s"
+    if whole < 3600:
+        return f"{whole // 60}{NBSP}min {whole % 60:02d}{NBSP}s"
+    return f"{whole // 3600}{NBSP}h {whole % 3600 // 60:02d}{NBSP}min"
+
+
+def shorten(text: str, longest: int = LONGEST_NAME) -> str:
+    """``text``, cut to ``longest`` characters with an ellipsis as the last."""
+    return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
+
+
+def commit(about: Mapping[str, Any], unknown: str) -> str:
+    """The first ten digits of a commit, and whether files differed from it; ``unknown`` outside git."""
+    if not about.get("commit"):
+        return unknown
+    return str(about["commit"])[:10] + (" with local changes" if about.get("dirty") else "")
+
+
+def training(recipe: Mapping[str, Any], batch: int, unit: str) -> str:
+    """``Muon, rate 0.02, 1,536 tokens a batch``: a recipe's optimiser, its peak learning rate, and the batch size."""
+    name = str(recipe["optimiser"])
+    # the rate of the optimiser named, not of the one that trains the remaining parameters
+    rate = recipe[f"{name}_learning_rate" if f"{name}_learning_rate" in recipe else "learning_rate"]
+    return f"{_OPTIMISERS.get(name, name)}, rate {rate:g}, {batch:,} {unit} a batch"

@@ -1,0 +1,74 @@
+"""Confusion matrices: every share and count, the most confused outlined, vehicles before animals."""
+
+import numpy as np
+from matplotlib.colors import to_rgba
+
+from drawing import edit, metrics_of
+from layout import written
+from onepage.cls.figures.confusion import ANIMALS, VEHICLES
+from onepage.figures.style import RED
+from synthetic_run import CIFAR_CLASSES
+
+
+def test_every_cell_holds_its_share_and_count(copy, draw):
+    run = copy("cls")
+    sheet = draw(run).sheets["confusion_counts"]
+    metrics = metrics_of(run)
+    texts = sorted(written(sheet))
+    counts = np.array(metrics["test"]["confusion"])
+    for value in counts[counts > 0]:
+        assert str(value) in texts
+        texts.remove(str(value))
+        share = f"{100 * value / 200:.1f}"
+        texts.remove(share)
+    assert not [text for text in texts if text.replace(".", "").isdigit()]
+
+
+def marked(axes):
+    """Cells (row, column) of a matrix that are outlined as the most confused."""
+    return {(p.get_y(), p.get_x()) for p in axes.patches if p.get_edgecolor() == to_rgba(RED)}
+
+
+def test_the_most_confused_pair_is_outlined(copy, draw):
+    run = copy("cls")
+    counts = np.diag([1000] * 10)
+    names = metrics_of(run)["class_names"]
+    cat, dog = names.index("cat"), names.index("dog")
+    counts[cat] = counts[dog] = 0
+    counts[cat, [cat, dog]], counts[dog, [dog, cat]], counts[0, :2] = (800, 200), (999, 1), (999, 1)
+    edit(run, lambda metrics: metrics["test"].update(confusion=counts.tolist()))
+    sheets = draw(run).sheets
+    (axes,) = [axes for axes in sheets["confusion_matrix"].figure.axes if axes.axison]
+    order = [label.get_text() for label in axes.get_yticklabels()]
+    cat, dog = order.index("cat"), order.index("dog")
+    assert marked(axes) == {(cat, dog), (dog, cat)}
+    diagonal = [text.get_text() for text in axes.texts if text.get_position()[0] == text.get_position()[1]]
+    assert diagonal == [{"cat": "80", "dog": "99", names[0]: "99"}.get(name, "all") for name in order]
+    assert {"true class", "predicted class"} <= set(written(sheets["confusion_matrix"]))
+    counts[names.index("dog"), [names.index("dog"), names.index("cat")]] = 1000, 0
+    edit(run, lambda metrics: metrics["test"].update(confusion=counts.tolist()))
+    for sheet in (draw(run).sheets[name] for name in ("confusion_matrix", "confusion_counts")):
+        (axes,) = [axes for axes in sheet.figure.axes if axes.axison]
+        assert marked(axes) == {(cat, dog)}  # of the converse there was none
+
+
+def test_no_mistake_is_no_outline(copy, draw):
+    (axes,) = [a for a in draw(copy("no mistakes")).sheets["confusion_matrix"].figure.axes if a.axison]
+    assert not marked(axes) and [text.get_text() for text in axes.texts if text.get_text()] == ["all"] * 10
+
+
+def test_blocks_are_the_ten_classes_of_cifar():
+    assert sorted(VEHICLES + ANIMALS) == sorted(CIFAR_CLASSES)
+
+
+def test_vehicles_and_animals_have_their_frames(copy, draw):
+    sheets = draw(copy("cls")).sheets
+    for name in ("confusion_matrix", "confusion_counts"):
+        (axes,) = [axes for axes in sheets[name].figure.axes if axes.axison]
+        rows, columns = (
+            [label.get_text() for label in side] for side in (axes.get_yticklabels(), axes.get_xticklabels())
+        )
+        assert rows == columns == [*VEHICLES, *ANIMALS]
+        framed = {(patch.get_xy(), patch.get_width(), patch.get_height()) for patch in axes.patches}
+        assert {((0, 0), 4, 4), ((4, 4), 6, 6)} <= framed
+        assert {"vehicles", "animals"} <= set(written(sheets[name]))

@@ -1,0 +1,192 @@
+"""Pictures of a classifier: curves with their floor, grids of predictions, no text over another or the edge."""
+
+import numpy as np
+import pytest
+
+from curve_cases import crowd, write_seeds
+from drawing import alt_of, edit, edited, metrics_of, rows_of, write_rows
+from layout import MM, problems, texts_of, written
+from onepage.cls import draw as cls
+from onepage.figures import text as texts
+from onepage.figures.style import PT_PER_MM, onepage_style
+from onepage.report.render import ROOT
+from onepage.verification.claims import load_claims
+from printed import text_of
+from synthetic_run import CIFAR_CLASSES, HOSTILE, write_cls_run
+
+PICTURES = {"curves_cls", "confusion_matrix", "confusion_counts", "preds_grid", "miscls_grid", "reliability_cls"}
+
+
+@pytest.mark.parametrize("case", ["cls", "crowded", "one record", "generated", "five seeds", "no mistakes"])
+def test_no_text_meets_another_or_the_edge(case, copy, draw):
+    run = copy(case if case in ("generated", "no mistakes") else "cls")
+    if case == "crowded":
+        crowd(run)
+    if case == "one record":
+        write_rows(run, rows_of(run)[:1])
+    if case == "five seeds":
+        write_seeds(run, 5)
+    sheets = draw(run).sheets
+    assert set(sheets) == PICTURES
+    for name, sheet in sheets.items():
+        assert not problems(sheet), name
+
+
+def test_the_learning_rate_is_the_schedule(copy, draw):
+    run = copy("cls")
+    (line,) = draw(run).sheets["curves_cls"].figure.axes[1].lines[-1:]
+    rows = rows_of(run)
+    assert line.get_ydata() == pytest.approx([row["learning_rate"] for row in rows])  # no schedule known: as recorded
+    crowd(run)
+    (line,) = draw(run).sheets["curves_cls"].figure.axes[1].lines[-1:]
+    at = dict(zip(np.round(line.get_xdata(), 9), line.get_ydata(), strict=True))
+    assert (at[0.0], at[10.0], at[55.0]) == pytest.approx((0, 0.12, 0.06)) and at[100.0] == pytest.approx(0, abs=1e-9)
+
+
+def test_images_are_of_one_size_in_both_grids(copy, draw):
+    sheets = draw(copy("cls")).sheets
+    sizes = set()
+    for name in ("preds_grid", "miscls_grid"):
+        images = [image for axes in sheets[name].figure.axes for image in axes.images]
+        assert len(images) == 8
+        sizes |= {
+            (round(abs(x1 - x0), 6), round(abs(y1 - y0), 6)) for x0, x1, y0, y1 in (i.get_extent() for i in images)
+        }
+        assert "confidence: softmax before calibration" in written(sheets[name])
+        assert not [text for text in sheets[name].figure.texts if text.get_rotation()]  # all is level
+    assert len(sizes) == 1
+
+
+def test_an_arrow_stands_wherever_one_fits():
+    with onepage_style():
+        pairs = [(a, b) for a in CIFAR_CLASSES for b in CIFAR_CLASSES if a != b]
+        lines = [cls._arrow(true, predicted, 11.0 * PT_PER_MM) for true, predicted in pairs]
+        assert all(
+            " ".join(line) == f"{true} → {predicted}" for line, (true, predicted) in zip(lines, pairs, strict=True)
+        )
+        assert all(texts.width(part) <= 11.0 * PT_PER_MM for line in lines for part in line)
+        assert cls._arrow("x" * 12, "y" * 12, 30) == ("x" * 12, "y" * 12)
+
+
+@pytest.mark.parametrize(("case", "arrows"), [("cls", 8), ("generated", 0)])
+def test_every_image_has_an_arrow_or_none(case, arrows, copy, draw):
+    sheet = draw(copy(case)).sheets["miscls_grid"]
+    assert sum("→" in text for text, _ in texts_of(sheet)) == 1 + arrows  # the title's own; one texture has no room
+
+
+# Percent: for as long as the longer label is, a curve is beside both ends of the line of 80 %.
+SLOW_TRAIN = [37, 52, 58, 61, 62, 65, 71, 74, 75, 77, 78, 80, 82, 84, 86, 88, 90, 91, 93, 95]
+
+
+SLOW_VAL = [48, 67, 70, 73, 73, 75, 78, 81, 82, 84, 85, 86, 88, 88, 89, 91, 90, 92, 92, 93]
+
+
+@pytest.mark.parametrize("case", ["cls", "crowded", "one record", "five seeds", "generated", "slow"])
+def test_the_floors_label_meets_no_curve(case, copy, draw):
+    run = copy("generated" if case == "generated" else "cls")
+    if case == "crowded":
+        crowd(run)
+    if case == "one record":
+        write_rows(run, rows_of(run)[:1])
+    if case == "five seeds":
+        write_seeds(run, 5)
+    if case == "slow":
+        row = rows_of(run)[-1]
+        rows = [
+            row | {"epoch": 0.435 * (i + 1), "train_accuracy": train / 100, "val_accuracy": val / 100}
+            for i, (train, val) in enumerate(zip(SLOW_TRAIN, SLOW_VAL, strict=True))
+        ]
+        write_rows(run, rows)
+    drawn = draw(run)
+    sheet = drawn.sheets["curves_cls"]
+    axes = sheet.figure.axes[2]
+    level = [line for line in axes.lines if set(line.get_ydata()) == {cls.FLOOR}]
+    label = "floor 80 %" if case == "slow" else "test floor 80 %"
+    labels = [box for text, box in texts_of(sheet) if text == label]
+    if case == "generated":  # of which nothing is claimed
+        assert not level and not labels and "floor" not in drawn.alt["curves_cls"]
+        return
+    assert len(level) == 1 and "floor of 80 %" in drawn.alt["curves_cls"]
+    ((left, low, right, high),) = labels
+    for line in axes.lines[:2]:
+        points = axes.transData.transform(line.get_xydata()) / MM
+        x = np.linspace(*points[[0, -1], 0], 500)
+        y = np.interp(x, *points.T)
+        assert not ((x > left) & (x < right) & (y > low + 0.3) & (y < high - 0.3)).any()
+
+
+def test_grids_go_from_the_most_confident_down(copy, draw):
+    run = copy("cls")
+    with edited(run / "predictions.npz") as arrays:
+        for kind in ("correct", "wrong"):
+            for name in (f"{kind}_index", f"{kind}_images"):
+                arrays[name] = arrays[name][:9][::-1]
+    alt = draw(run).alt
+    probabilities = np.exp(arrays["logits"].astype(float))
+    sure = (probabilities / probabilities.sum(1, keepdims=True)).max(1)
+    for name, kind in (("preds_grid", "correct"), ("miscls_grid", "wrong")):
+        shown = [int(part.rsplit(" ", 2)[1].split(".")[0]) for part in alt[name].split(": ")[1].split(",")]
+        assert shown == sorted(shown, reverse=True) and len(shown) == 8
+        assert shown[0] == int(100 * sure[arrays[f"{kind}_index"]].max())
+
+
+def test_each_image_stands_over_its_own_classes(copy, draw):
+    run = copy("cls")
+    names = metrics_of(run)["class_names"]
+    arrays = dict(np.load(run / "predictions.npz"))
+    predicted = arrays["logits"].argmax(1)
+    raised = np.exp(arrays["logits"].astype(float))
+    sure = (raised / raised.sum(1, keepdims=True)).max(1)
+    drawn = draw(run)
+    for name, kind in (("preds_grid", "correct"), ("miscls_grid", "wrong")):
+        kept = arrays[f"{kind}_index"][:8]
+        order = np.argsort(-sure[kept], kind="stable")
+        figure = drawn.sheets[name].figure
+        pictures = [image.get_array() for axes in figure.axes for image in axes.images]
+        assert all(
+            (np.asarray(picture) == arrays[f"{kind}_images"][k]).all()
+            for picture, k in zip(pictures, order, strict=True)
+        )
+        words = [text.get_text() for text in figure.texts]
+        if kind == "correct":
+            expected = [names[predicted[i]] for i in kept[order]]
+            assert [word for word in words if word in names] == expected
+        else:
+            pairs = [f"{names[arrays['labels'][i]]} taken for {names[predicted[i]]} " for i in kept[order]]
+            told = drawn.alt[name].split(": ")[1].split(", ")
+            assert all(part.startswith(pair) for part, pair in zip(told, pairs, strict=True))
+            joined = [word for word in words if word.removesuffix(" →").removeprefix("→ ") in names]
+            expected = [names[label] for i in kept[order] for label in (arrays["labels"][i], predicted[i])]
+            assert [word.removesuffix(" →").removeprefix("→ ") for word in joined] == expected
+
+
+@pytest.mark.fault("hostile class names in pictures", "drawn as themselves, no formula")
+@pytest.mark.filterwarnings("error")
+def test_hostile_names_and_no_mistakes_are_drawn(tmp_path):
+    run = write_cls_run(tmp_path / "run", error_rate=0.0)
+    names = [HOSTILE, "$x", "日本語", "", "a\nb", "x" * 60, "%d", "_^", "{}", "\\alpha"]
+    edit(run, lambda metrics: metrics.update(class_names=names))
+    write_rows(run, rows_of(run)[:1])
+    out = tmp_path / "figures"
+    cls.draw(run, out)
+    alt = alt_of(out)
+    assert alt["miscls_grid"] == "None of the 2000 test images is classified wrongly."
+    assert "classified wrongly" in text_of(out / "miscls_grid.pdf")
+    assert "over 1 epoch " in alt["curves_cls"]
+    assert "$x" in text_of(out / "confusion_matrix.pdf")  # as itself, not as a formula
+
+
+@pytest.mark.filterwarnings("error")
+def test_nothing_explained_and_nothing_right_are_drawn(tmp_path):
+    run = write_cls_run(tmp_path / "run")
+    for name in ("explain", "predictions"):
+        keep = ("layers", "logits", "labels") if name == "predictions" else ("layers",)
+        with edited(run / f"{name}.npz") as arrays:
+            arrays |= {key: value[:0] for key, value in arrays.items() if key not in keep}
+    cls.draw(run, tmp_path / "figures")
+    assert set(alt_of(tmp_path / "figures")) == PICTURES
+
+
+def test_the_floor_drawn_is_the_one_claimed():
+    (claim,) = [claim for claim in load_claims(ROOT / "report" / "claims.toml") if claim.task == "cls"]
+    assert (100 * claim.minimum, claim.set) == (cls.FLOOR, "cifar10")  # the set it is drawn for

@@ -1,0 +1,3 @@
+"""Fixtures of drawing."""
+
+from drawing import copy, draw, made, style  # noqa: F401

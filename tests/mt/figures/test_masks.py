@@ -1,0 +1,52 @@
+"""Masks: what reads and what is read is named, and a leak is seen."""
+
+import numpy as np
+
+from drawing import edited
+from layout import problems, written
+
+
+def test_masks_name_what_reads_and_what_is_read(copy, draw):
+    drawn = draw(copy("mt tame"))
+    words = written(drawn.sheets["masks_demo"])
+    assert words.count("position that reads") == 1 and words.count("position read") == 2  # two maps share their rows
+    assert [word for word in words if "mask" in word or "together" in word] == [
+        "padding mask, hatched: <pad>",
+        "causal mask",
+        "both together",
+    ]
+    pieces = ["<s>", "Zwei", "Hunde", "laufen", ".", "<pad>", "<pad>", "<pad>"]
+    assert [word for word in words if word in pieces] == pieces
+    assert "outlined: Hunde reads <s> Zwei Hunde" in words
+    alt = drawn.alt["masks_demo"]
+    assert "Hunde reads <s> Zwei Hunde, not the later laufen . and none of 3 padding tokens" in alt
+    words = written(drawn.sheets["masks_batch"])
+    assert {"Two", "dogs", "run", "standing"} <= set(words)
+    assert "Target 2: Hunde sees <s> Zwei Hunde; not the later laufen .; 3 × <pad> unseen." in words
+
+
+def test_fine_masks_are_drawn_without_pieces(copy, draw):
+    run = copy("mt tame")
+    with edited(run / "explain.npz") as arrays:
+        length, batch = 24, 6
+        tokens = np.array([["<s>", *["\u2581Wort"] * (length - 3 - k), *["<pad>"] * (k + 2)] for k in range(batch)])
+        real = tokens != "<pad>"
+        causal = np.tril(np.ones((length, length), bool))
+        arrays |= {"mask_source_tokens": tokens, "mask_target_tokens": tokens, "mask_source_padding": real}
+        arrays |= {"mask_causal": causal, "mask_target_combined": causal[None] & real[:, None, :]}
+    sheet = draw(run).sheets["masks_demo"]
+    words = written(sheet)
+    assert not problems(sheet)
+    assert "Wort" not in words and "source 1" not in words and "outlined: Wort reads <s> Wort Wort" in words
+
+
+def test_a_mask_that_differs_is_drawn_differently(copy, draw):
+    run = copy("mt tame")
+
+    def pixels():
+        return [image.get_array() for image in draw(run).sheets["masks_demo"].figure.axes[0].images]
+
+    before = pixels()
+    with edited(run / "explain.npz") as arrays:
+        arrays["mask_target_combined"][:, 0, 1] = True  # a leak
+    assert [bool((a != b).any()) for a, b in zip(before, pixels(), strict=True)] == [False, False, True]

@@ -1,0 +1,311 @@
+"""The page as printed: one sheet of either paper in every state of its runs, legible, vector, embedded, alike."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pypdf
+import pytest
+from PIL import Image
+
+import synthetic_run
+from onepage.errors import UserError
+from onepage.files import read_json, sha256_file
+from onepage.report import context, escape, inputs, pdf, render
+from onepage.runs.words import NBSP
+from onepage.verification import provenance
+from page_cases import (
+    ENGINES,
+    Case,
+    change_run,
+    elsewhere,
+    rendered,
+    several,
+    source_of,
+    values_of,
+    write_case,
+    write_figures,
+)
+from printed import Printed, fonts
+
+PAPERS = {"a4": (595, 842), "letter": (612, 792)}
+MM = 72 / 25.4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ENGINES)
+def test_one_sheet_with_title_language_and_provenance(engine: str, fresh: Case) -> None:
+    path = rendered(fresh, engine)
+    reader = pypdf.PdfReader(path)
+    assert path == fresh[0] / "report" / "report.pdf"
+    assert len(reader.pages) == 1
+    assert [round(float(x)) for x in reader.pages[0].mediabox] == [0, 0, 595, 842]
+    assert reader.metadata is not None and reader.metadata.title == values_of(fresh)["title"]
+    assert "recipe" in str(reader.metadata.subject) and "seed 0" in str(reader.metadata.subject)
+    assert str(reader.trailer["/Root"]["/Lang"]).startswith("en")  # type: ignore[index]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_page_shows_headlines_with_interval_and_floor(engine: str, fresh: Case) -> None:
+    text = " ".join(pypdf.PdfReader(rendered(fresh, engine)).pages[0].extract_text().split())
+    for section in values_of(fresh)["sections"]:
+        headline = section["headline"]
+        for said in (headline["value"], headline["label"], headline["interval"], headline["n"]):
+            assert said.replace(NBSP, " ") in text
+    assert text.count("PASS") == 2 and "NOT CHECKED" not in text and "Generated" not in text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ENGINES)
+def test_generated_data_is_said_in_every_caption(engine: str, generated: Case) -> None:
+    text = " ".join(pypdf.PdfReader(rendered(generated, engine)).pages[0].extract_text().split())
+    values = values_of(generated)
+    captions = [figure["text"] for s in values["sections"] for row in s["rows"] for figure in row]
+    assert len(captions) == 10 and all(caption.startswith("Generated data.") for caption in captions)
+    assert text.startswith("Generated stand-in data: toy-images (cls) and toy-translation (mt).")
+    assert text.count("Generated data.") == 10
+    assert text.count("NOT CHECKED") == 2 and "PASS" not in text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ENGINES)
+def test_rendering_twice_gives_the_same_bytes(
+    engine: str, fresh: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = rendered(fresh, engine).read_bytes()
+    created = pypdf.PdfReader(fresh[0] / "report" / "report.pdf").metadata.creation_date  # type: ignore[union-attr]
+    # no clock but the commit's; the typst page carries no date
+    assert (created and created.timestamp()) == (values_of(fresh)["commit_time"] if engine == "latex" else None)
+    # in another place, language and zone, under another clock
+    for name, value in (("LC_ALL", "C"), ("TZ", "Asia/Tokyo"), ("SOURCE_DATE_EPOCH", "86400")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    other = elsewhere(fresh, tmp_path / "another place" / "out")
+    shutil.rmtree(other[0] / "report")
+    assert rendered(other, engine).read_bytes() == first
+
+
+@pytest.mark.fault("long class names made of LaTeX", "one page, printing them as they are")
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ENGINES)
+def test_long_and_odd_names_still_make_one_page(engine: str, fresh: Case) -> None:
+    def change(metrics: dict[str, Any]) -> None:
+        odd = r"\input{x}_50%_$&#^~" * 5
+        for row in metrics["test"]["per_class"] + metrics["test"]["top_confusions"]:
+            for key in ("name", "true", "predicted"):
+                if key in row:
+                    row[key] = odd + str(row[key])
+
+    change_run(fresh, "cls", change)
+    provenance = fresh[1] / "provenance.json"
+    values = json.loads(provenance.read_text())
+    values["host"]["cpu"] = "AMD EPYC 9V74 80-Core Processor with 3D V-Cache & 100 % more_underscores"
+    provenance.write_text(json.dumps(values))
+    reader = pypdf.PdfReader(rendered(fresh, engine))
+    assert len(reader.pages) == 1 and r"\input{x}_50%_$" in reader.pages[0].extract_text()
+
+
+@pytest.mark.fault("prose that no page holds", "`the page does not fit at ...`; nothing is written")
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_page_that_cannot_fit_writes_nothing(engine: str, fresh: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = inputs.load_page(render.ROOT / "report" / "page.toml")
+    page["cls"]["objective"] = "More words than a page has room for. " * 150
+    monkeypatch.setattr(context, "load_page", lambda path: page)
+    with pytest.raises(UserError, match=r"does not fit at 6\.5 pt"):
+        rendered(fresh, engine)
+    assert not (fresh[0] / "report").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(pdf._typst_lacks()), reason="no typst wheel here")
+def test_typst_carries_alternative_texts_and_own_fonts(fresh: Case) -> None:
+    reader = pypdf.PdfReader(rendered(fresh, "typst"))
+    objects = [reader.get_object(number) for number in range(1, int(str(reader.trailer["/Size"])))]
+    dictionaries = [item for item in objects if isinstance(item, dict)]
+    alternatives = {str(item["/Alt"]) for item in dictionaries if "/Alt" in item}
+    shown = {f["alt"] for s in values_of(fresh)["sections"] for row in s["rows"] for f in row}
+    assert len(shown) == 10 and shown <= alternatives
+    fonts = {str(item["/BaseFont"]) for item in dictionaries if item.get("/Type") == "/Font"}
+    assert fonts and all("Onepage" in name or "DejaVu" in name for name in fonts)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(pdf._latex_lacks()), reason="no LaTeX here: make setup-tex")
+def test_the_latex_source_also_compiles_where_it_stands(fresh: Case) -> None:
+    rendered(fresh, "latex")
+    folder = fresh[0] / "report"
+    (fresh[0] / "figures/fonts").symlink_to(render.ROOT / "figures/fonts")  # as in the repository
+    command = ["pdflatex", "-no-shell-escape", "-halt-on-error", "-interaction=nonstopmode", "report.tex"]
+    ran = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout[-2000:]
+    assert "Overfull" not in (folder / "report.log").read_text(errors="replace")
+
+
+def test_rendering_imports_neither_torch_nor_numpy(fresh: Case) -> None:
+    engine = "typst" if not pdf._typst_lacks() else "latex"
+    code = (
+        "import sys; sys.modules.update(torch=None, numpy=None)\n"  # importing either raises ImportError
+        "from pathlib import Path; from onepage.report.render import render\n"
+        f"out, *runs = map(Path, sys.argv[1:]); render(out, runs, {engine!r})"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code, *map(str, fresh)],
+        env={"PYTHONPATH": str(render.ROOT / "code"), "PATH": "/usr/bin:/bin"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+
+
+def mixed(out: Path) -> Case:
+    """The Transformer's run on generated data, that of ResNet-18 not."""
+    case = write_case(out, generated=True)
+    synthetic_run.write_cls_run(case[1])
+    write_figures(out, "cls", case[1])
+    return case
+
+
+def perfect(out: Path) -> Case:
+    """Nothing misclassified; one layer of two heads; no commit, no energy, no time recorded."""
+    case = write_case(out)
+    synthetic_run.write_cls_run(case[1], error_rate=0)
+    write_figures(out, "cls", case[1])
+    for run in case[1:]:
+        (run / "provenance.json").write_text("{}", encoding="utf-8")
+    return case
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("paper", PAPERS)
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("state", [write_case, several, mixed, perfect, lambda out: write_case(out, generated=True)])
+def test_every_state_of_the_runs_makes_one_sheet(
+    state: Callable[[Path], Case], engine: str, paper: str, tmp_path: Path
+) -> None:
+    case = state(tmp_path)
+    reader = pypdf.PdfReader(rendered(case, engine, paper))
+    assert len(reader.pages) == 1
+    assert tuple(round(float(x)) for x in reader.pages[0].mediabox[2:]) == PAPERS[paper]
+    printed = Printed(reader.pages[0])
+    assert min(printed.sizes) > 6.495  # points; two decimals are written
+    text = " ".join(reader.pages[0].extract_text().split())
+    for section in values_of(case)["sections"]:
+        headline = section["headline"]
+        for words in (headline["value"], headline["interval"], headline["seeds"], headline["verdict"]):
+            assert escape.visible(words).replace(NBSP, " ") in text.replace(NBSP, " ")
+    assert f"Set by {render.set_by(engine, paper)}" in text
+    assert read_json(tmp_path / "report/report.json")["paper"] == paper
+    assert provenance._set_by(tmp_path / "report/report.pdf") == [f"  page       engine {engine}, paper {paper}"]
+
+
+@pytest.mark.fault("PAPER= neither a4 nor letter", "`PAPER=... is neither a4 nor letter; ...`")
+def test_another_paper_is_refused(real: Case) -> None:
+    with pytest.raises(UserError, match="PAPER=a5 is neither a4 nor letter"):
+        rendered(real, "latex", "a5")
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    from onepage.cls import draw as cls
+    from onepage.mt import draw as mt
+
+    out = tmp_path_factory.mktemp("drawn")
+    runs = (
+        synthetic_run.write_cls_run(out / "runs/cls/x/quick/seed0"),
+        synthetic_run.write_mt_run(out / "runs/mt/x/quick/seed0"),
+    )
+    cls.draw(runs[0], out / "figures/cls")
+    mt.draw(runs[1], out / "figures/mt")
+    return (out, *runs)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("paper", PAPERS)
+@pytest.mark.parametrize("engine", ENGINES)
+def test_drawn_pictures_stay_legible_vector_and_small(engine: str, paper: str, drawn: Case, tmp_path: Path) -> None:
+    path = rendered(elsewhere(drawn, tmp_path / "out"), engine, paper)
+    assert path.stat().st_size < 3_000_000
+    reader = pypdf.PdfReader(path)
+    printed = Printed(reader.pages[0])
+    figures = [f for s in values_of(drawn)["sections"] for row in s["rows"] for f in row]
+    # each of the ten pictures is there as drawn: a form, not a raster, at its own width
+    widths = sorted(round(as_printed[0] / MM) for as_printed, _ in printed.forms if as_printed[0] > 40 * MM)
+    assert widths == sorted(round(float(figure["width"])) for figure in figures)
+    assert all(as_printed == pytest.approx(as_drawn, rel=1e-3) for as_printed, as_drawn in printed.forms)
+    assert len(printed.sizes) > 300 and min(printed.sizes) > 6.495
+    found = fonts(reader)
+    assert found and all(found.values())
+    assert {re.sub(r"^[A-Z]{6}\+|-\w+$", "", name.removeprefix("/")) for name in found} <= {"OnepageSans", "DejaVuSans"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ENGINES)
+def test_pdffonts_finds_every_font_embedded(engine: str, drawn: Case, tmp_path: Path) -> None:
+    if not shutil.which("pdffonts"):
+        pytest.skip("no poppler here: make setup-tex")
+    path = rendered(elsewhere(drawn, tmp_path / "out"), engine)
+    lines = subprocess.run(["pdffonts", str(path)], capture_output=True, text=True, check=True).stdout.splitlines()[2:]
+    assert lines and all(re.search(r" yes +(yes|no) +(yes|no) +\d+ +\d+$", line) for line in lines)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(pdf._latex_lacks() or pdf._typst_lacks()), reason="one engine is not here")
+@pytest.mark.skipif(not shutil.which("pdftotext"), reason="no poppler here: make setup-tex")
+@pytest.mark.parametrize("paper", PAPERS)
+def test_both_engines_set_the_same_page(paper: str, real: Case, tmp_path: Path) -> None:
+    """At one size of text, every word that stands once on the page stands within a millimetre in both."""
+    values = values_of(real)
+    pictures = {
+        f"{f['file']}.pdf": real[0] / "figures" / f"{f['file']}.pdf"
+        for s in values["sections"]
+        for row in s["rows"]
+        for f in row
+    }
+    made = {
+        "latex": pdf.compile_latex(source_of(real, "latex", paper), pictures, 0, tmp_path / "log"),
+        "typst": pdf.compile_typst(source_of(real, "typst", paper), pictures, 0),
+    }
+    places = {}
+    for engine, content in made.items():
+        (tmp_path / f"{engine}.pdf").write_bytes(content)
+        command = ["pdftotext", "-bbox", str(tmp_path / f"{engine}.pdf"), "-"]
+        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        words = re.findall(r'<word xMin="([\d.]+)" .*? yMax="([\d.]+)">(.*?)</word>', text)
+        names = [word for *_, word in words]
+        places[engine] = {word: (float(x), float(y)) for x, y, word in words if names.count(word) == 1}
+    both = places["latex"].keys() & places["typst"].keys() - {"LaTeX,", "typst,"}
+    assert len(both) > 120
+    near = [
+        all(abs(a - b) < MM for a, b in zip(places["latex"][word], places["typst"][word], strict=True)) for word in both
+    ]
+    assert sum(near) / len(near) > 0.95  # a line may break one word sooner
+
+
+@pytest.mark.parametrize("engine", ENGINES[1:])
+@pytest.mark.parametrize("poppler", [True, False])
+def test_the_picture_of_the_page_names_its_runs(
+    poppler: bool, engine: str, fresh: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """page.png is listed with the others, by pdftoppm or typst; an old one goes where neither makes one."""
+    Image.new("RGB", (8, 8)).save(tmp_path / "made.png")
+    program = tmp_path / "bin" / "pdftoppm"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexpr "$*" : ".*-r 150 page.pdf page" && cp {tmp_path}/made.png page.png\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+    monkeypatch.setattr(pdf, "_by_typst" if poppler else "_by_pdftoppm", lambda source: None)
+    folder = rendered(fresh, engine).parent
+    listed = read_json(folder / "report.json")["files"]
+    assert set(listed) == {"report.md", "report.typ", "report.pdf", "page.png"}
+    assert all(sha256_file(folder / name) == digest for name, digest in listed.items())
+    shown = [fields["metrics"] for fields in provenance.read(folder / "page.png")]
+    assert shown == [sha256_file(run / "metrics.json") for run in fresh[1:]]
+    monkeypatch.setattr(pdf, "_by_typst", lambda source: None)
+    monkeypatch.setattr(pdf, "_by_pdftoppm", lambda content: None)
+    rendered(fresh, engine)
+    assert not (folder / "page.png").exists() and "page.png" not in read_json(folder / "report.json")["files"]

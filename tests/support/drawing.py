@@ -1,0 +1,88 @@
+"""Runs to draw and to change, and fixtures that look at what is drawn without writing it."""
+
+import contextlib
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from layout import Drawn
+from onepage.cls.figures import gradcam
+from onepage.figures.sheet import Book
+from onepage.figures.style import onepage_style
+from onepage.files import read_json
+from onepage.mt.figures import attention
+from synthetic_run import write_cls_run, write_mt_run
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory):
+    """A run of each task, and one on generated data and one without mistakes; to be copied."""
+    folder = tmp_path_factory.mktemp("made")
+    write_cls_run(folder / "cls")
+    write_cls_run(folder / "generated", generated=True)
+    write_cls_run(folder / "no mistakes", error_rate=0.0)
+    write_mt_run(folder / "mt", layers=1, heads=1)
+    write_mt_run(folder / "mt generated", layers=1, heads=1, generated=True)
+    write_mt_run(folder / "mt tame", layers=1, heads=1, hostile=False)
+    return folder
+
+
+@pytest.fixture
+def copy(made, tmp_path):
+    def copied(name):
+        return Path(shutil.copytree(made / name, tmp_path / "runs" / "seed0"))
+
+    return copied
+
+
+@pytest.fixture
+def draw(monkeypatch):
+    drawn = Drawn()
+    monkeypatch.setattr(Book, "add", lambda book, name, sheet, alt: drawn.add(book, name, sheet, alt))
+    monkeypatch.setattr(Book, "close", lambda book: None)
+    for module in (gradcam, attention):  # the dearest pictures have their own tests
+        monkeypatch.setattr(module, "draw_all", lambda book, explain: None)
+    return drawn
+
+
+@pytest.fixture
+def style():
+    with onepage_style():
+        yield
+
+
+def metrics_of(run):
+    return json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+
+
+def edit(run, change):
+    """Change metrics.json, and return it as changed."""
+    metrics = metrics_of(run)
+    change(metrics)
+    # ASCII: a test may put half a surrogate pair into it
+    (run / "metrics.json").write_text(json.dumps(metrics, ensure_ascii=True), encoding="utf-8")
+    return metrics
+
+
+@contextlib.contextmanager
+def edited(path):
+    """The arrays of an .npz file, written back as they are left."""
+    arrays = dict(np.load(path))
+    yield arrays
+    np.savez(path, **arrays)
+
+
+def rows_of(run):
+    return [json.loads(line) for line in (run / "history.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def write_rows(run, rows):
+    (run / "history.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def alt_of(out):
+    """{picture: its alternative text} of what was drawn into a folder."""
+    return {entry["name"]: entry["alt"] for entry in read_json(out / "figures.json")["figures"]}
