@@ -82,9 +82,7 @@ def test_missing_torch_is_a_row_with_its_remedy(
     assert "cannot run yet: torch" in text
 
 
-def test_no_network_is_a_note(
-    machine: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_no_network_is_a_note(machine: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     machine.states = ["not reachable", "not reachable"]
     assert run(tmp_path) == 0
     text = capsys.readouterr().out
