@@ -28,8 +28,7 @@ RECIPES = {
 stages = [{ epochs = 1.0, image_size = 8 }, { epochs = 0.5, image_size = 12 }]
 batch_size = 32
 optimiser = "sgd"
-learning_rate = 0.05
-momentum = 0.9
+sgd_learning_rate = 0.05
 weight_decay = 5e-4
 validation_size = 100
 validations = 2
@@ -38,7 +37,7 @@ train_images = 320
     "mt": """
 updates = 60
 batch_tokens = 256
-learning_rate = 3e-3
+adamw_learning_rate = 3e-3
 vocabulary = 300
 d_model = 32
 d_ff = 64

@@ -8,11 +8,13 @@ from click.testing import CliRunner
 from bench_cases import cls_result, curve
 from onepage.benchmarks import cls, ours, results
 from onepage.cls.recipe import Recipe, Stage
-from onepage.cls.train import lay_out
+from onepage.cls.train import timetable
 from onepage.commands.main import main
 from onepage.errors import UserError
 from onepage.files import read_json, write_json
 from onepage.runs import history, plan, provenance
+from onepage.training.recipe import as_dict, from_values
+from onepage.training.schedules import validation_updates
 
 
 def test_everything_is_measured_in_turns(
@@ -40,13 +42,13 @@ def test_everything_is_measured_in_turns(
 
 @pytest.mark.parametrize(("batch", "images_a_turn"), [(8, 100), (256, 2048), (64, 40_960)])
 def test_a_shortened_recipe_measures_the_images_asked(batch: int, images_a_turn: int) -> None:
-    recipe = Recipe((Stage(2, 16),), batch, "sgd", 0.1, 0.9, 0.0, validations=6)
+    recipe = Recipe((Stage(2, 16),), batch, "sgd", 0.1, 0.0, validations=6)
     short = cls.shortened(recipe, 50_000, 32, images_a_turn)
-    laid = lay_out(short, 50_000 - short.validation_size)
-    marks = sorted(laid.validate_after)
-    assert len(marks) == ours.PARTS and laid.sizes == ((0, 32),)
+    times = timetable(short, 50_000 - short.validation_size)
+    marks = sorted(validation_updates(times.updates, short.validations))
+    assert len(marks) == ours.PARTS and times.sizes == ((0, 32),)
     assert (marks[-1] - marks[0]) * batch == pytest.approx(images_a_turn, abs=batch)
-    assert short.check() is None and short.optimiser == recipe.optimiser
+    assert from_values(Recipe, as_dict(short), "short") == short and short.optimiser == recipe.optimiser
 
 
 @pytest.fixture

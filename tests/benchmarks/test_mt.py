@@ -21,6 +21,7 @@ from onepage.mt.tokenizer import PAD
 from onepage.mt.train import train
 from onepage.mt.transformer import Sizes, Transformer
 from onepage.runs import plan
+from onepage.training.recipe import from_values
 
 SIZES = {"vocabulary": 60, "d_model": 16, "d_ff": 32, "heads": 2, "encoder_layers": 1, "decoder_layers": 1}
 
@@ -177,7 +178,7 @@ def test_a_run_of_another_task_or_data_fails(data_dir: Path, trained: Path, tmp_
 
 
 def test_the_model_to_train_is_a_valid_recipe() -> None:
-    assert Recipe(**mt.training_recipe()).check() is None
+    assert from_values(Recipe, mt.training_recipe(), "here")
 
 
 def test_a_package_that_does_not_work_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

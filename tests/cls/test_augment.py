@@ -5,12 +5,12 @@ from unittest.mock import Mock
 import pytest
 import torch
 
+from onepage import tasks
 from onepage.cls import augment
-from onepage.cls.recipe import Recipe
 from onepage.cls.resnet import ResNet18
 from onepage.cls.train import make_optimisers
+from onepage.planning.recipes import resolve
 from onepage.training.averaging import WeightAverage
-from onepage.training.recipe import built_in, load
 from onepage.training.seeding import keyed_generator
 
 
@@ -107,10 +107,10 @@ def test_lengths_go_with_the_image_size():
     assert augment.scaled(0, 16) == 0
 
 
-@pytest.mark.parametrize("profile", ["quick-cuda", "full-cuda", "long"])
+@pytest.mark.parametrize("profile", ["quick", "full", "long"])
 def test_augmentation_model_and_optimisers_stay_on_the_device_they_began_on(profile: str) -> None:
     """Tensors of "meta" have no values, and nothing of the CPU may be combined with them, as with those of a GPU."""
-    recipe, device = load(Recipe, built_in("cls", profile, False)), torch.device("meta")
+    recipe, device = resolve(tasks.get("cls"), profile, hardware="cuda", generated=False).recipe, torch.device("meta")
     pixels, labels = torch.empty(64, 3, 32, 32, dtype=torch.uint8, device=device), torch.empty(64, device=device).long()
     draws, index = keyed_generator(0), torch.arange(16)
     images, coins = augment.resize(pixels, recipe.stages[0].image_size), augment.flip_coins(64, 0)

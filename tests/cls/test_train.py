@@ -6,17 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from onepage import tasks
 from onepage.cls import train as loop
 from onepage.cls.recipe import Recipe, Stage
 from onepage.data.images import ImageSet
 from onepage.errors import UserError
+from onepage.planning.recipes import resolve
 from onepage.runs import history
 from onepage.training import checkpoint
-from onepage.training.recipe import built_in, load
+from onepage.training.schedules import validation_updates
 from onepage.training.weights import digest_tensors
 
 SMOKE = dataclasses.replace(
-    load(Recipe, built_in("cls", "smoke", True)),
+    resolve(tasks.get("cls"), "smoke", hardware="fp32", generated=True).recipe,
     batch_size=16, validation_size=20, train_images=0, threads=1, stages=(Stage(1.0, 8), Stage(0.6, 12)),
 )  # fmt: skip
 
@@ -33,8 +35,8 @@ def images() -> ImageSet:
 
 def trained(recipe: Recipe, images: ImageSet, run: Path) -> tuple[str, list[dict]]:
     """Digest of the weights and the history, times left out."""
-    block = {"task": "cls", "seed": 0, "device": "cpu", "precision": "fp32", "threads": 1}
-    loop.train(recipe, images, run, block)
+    plan = {"task": "cls", "seed": 0, "device": "cpu", "precision": "fp32", "threads": 1}
+    loop.train(recipe, images, run, plan)
     rows = [{k: v for k, v in row.items() if k != "seconds"} for row in history.read(run / "history.jsonl")]
     return digest_tensors(checkpoint.load_model(run / "model.pt")[0]), rows
 
@@ -62,7 +64,17 @@ def test_a_loss_that_is_not_finite_ends_the_training_with_a_line(
     images: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop, "READ_EVERY", {"cpu": 4})
-    wild = dataclasses.replace(SMOKE, optimiser="sgd", learning_rate=99.0, warmup=0.0)
+    wild = dataclasses.replace(SMOKE, optimiser="sgd", sgd_learning_rate=99.0, warmup=0.0)
     with pytest.raises(UserError, match="not finite by update"):
         trained(dataclasses.replace(wild, stages=(Stage(30.0, 8),)), images, tmp_path / "wild")
     assert not (tmp_path / "wild" / "model.pt").exists()
+
+
+def test_a_timetable_covers_its_updates() -> None:
+    recipe = resolve(tasks.get("cls"), "quick", hardware="bf16", generated=False).recipe
+    times = loop.timetable(recipe, 45_000)
+    assert times.updates_per_epoch == 45_000 // recipe.batch_size
+    assert times.size_at(0) == recipe.stages[0].image_size
+    assert times.size_at(times.updates - 1) == recipe.stages[-1].image_size
+    marks = validation_updates(times.updates, recipe.validations)
+    assert times.updates in marks and len(marks) == recipe.validations

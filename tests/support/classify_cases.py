@@ -21,7 +21,7 @@ from synthetic_run import write_cls_run
 
 TEMPERATURE = 0.7
 RECIPE = Recipe(
-    stages=(Stage(1.0, 8), Stage(1.0, 16)), batch_size=8, optimiser="sgd", learning_rate=0.1, momentum=0.9,
+    stages=(Stage(1.0, 8), Stage(1.0, 16)), batch_size=8, optimiser="sgd", sgd_learning_rate=0.1,
     weight_decay=0.0, validations=1, threads=1,
 )  # fmt: skip
 

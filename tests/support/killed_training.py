@@ -20,7 +20,7 @@ import torch
 import torch._dynamo  # optimisers import it when they are made, which takes seconds: here once for all children
 
 from onepage.training import session
-from tests.training.test_resume import run
+from small_training import run
 
 KILLS = 20
 UPDATES = 40

@@ -14,7 +14,7 @@ from onepage.cls.recipe import Stage
 from onepage.errors import UserError
 from onepage.terminal.progress import Reporter
 from onepage.training import distributed, session
-from tests.training.test_resume import run
+from small_training import run
 
 
 def signal_after(updates, number):

@@ -1,19 +1,33 @@
-"""Recipes, images and sentences so small that a training of them takes a moment, for the tests of what surrounds it."""
+"""Trainings that take a moment, for the tests of what surrounds them: recipes, images, sentences, runs to stop."""
+
+import dataclasses
+import json
+import os
+import signal
 
 import numpy as np
+import pytest
 
 from onepage.cls.recipe import Recipe as ClsRecipe
 from onepage.cls.recipe import Stage
+from onepage.cls.train import train as train_cls
 from onepage.data.images import ImageSet
 from onepage.data.translation import TranslationSet
+from onepage.files import sha256_file
 from onepage.mt.recipe import Recipe as MtRecipe
+from onepage.mt.train import train as train_mt
+from onepage.terminal.progress import Reporter
+from onepage.training import checkpoint, session
+from onepage.training.distributed import ALONE
+from onepage.training.weights import digest_tensors
 
 CLS = ClsRecipe(
     stages=(Stage(1.0, 8), Stage(1.0, 12)),
     batch_size=32,
     optimiser="muon",
-    learning_rate=0.1,
-    momentum=0.7,
+    sgd_learning_rate=0.1,
+    muon_learning_rate=0.1,
+    muon_momentum=0.7,
     weight_decay=1e-4,
     validations=2,
     validation_size=16,
@@ -22,7 +36,7 @@ CLS = ClsRecipe(
 MT = MtRecipe(
     updates=8,
     batch_tokens=120,
-    learning_rate=1e-3,
+    adamw_learning_rate=1e-3,
     vocabulary=80,
     validations=2,
     d_model=16,
@@ -47,3 +61,46 @@ def sentences() -> TranslationSet:
     target = [f"der {a} Hund sieht {b} Katzen ." for a in ("große", "kleine", "rote") for b in range(20)]
     splits = {"train": (source, target), "val": (source[:9], target[:9]), "test": (source[9:], target[9:])}
     return TranslationSet("toy-translation", True, "d" * 64, "en", "de", splits, ("test",), "test", {})
+
+
+TASKS = {"cls": (train_cls, CLS, image_set), "mt": (train_mt, MT, sentences)}
+
+
+def run(task, folder, seed=0, precision="fp32", program="", ranks=ALONE, **changes):
+    train, recipe, data = TASKS[task]
+    recipe = dataclasses.replace(recipe, **changes)
+    plan = {"task": task, "set": "toy", "generated": True, "profile": "test", "seed": seed, "data_digest": "d" * 64}
+    plan |= {"device": "cpu", "precision": precision, "threads": 1}
+    train(recipe, data(), folder, plan, program, ranks)
+    weights, _ = checkpoint.load_model(folder / "model.pt")
+    return digest_tensors(weights)
+
+
+def stop_after(monkeypatch, updates):
+    """Send this process SIGTERM when so many updates are done."""
+    real = Reporter.advance
+
+    def advance(self, units, note):
+        real(self, units, note)
+        if self.done == updates:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(Reporter, "advance", advance)
+    return lambda: monkeypatch.setattr(Reporter, "advance", real)
+
+
+def stopped(monkeypatch, folder, updates=3, task="mt", **settings):
+    """A run that was told to stop after so many updates."""
+    undo = stop_after(monkeypatch, updates)
+    with pytest.raises(session.Interrupted):
+        run(task, folder, **settings)
+    undo()
+
+
+def whole_checkpoints(folder):
+    """The checkpoints of a run, newest last, each with its digest beside it."""
+    found = sorted(folder.glob("checkpoint-*.pt"))
+    assert [sha256_file(path) for path in found] == [
+        json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["sha256"] for path in found
+    ]
+    return found

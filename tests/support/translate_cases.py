@@ -19,7 +19,7 @@ from synthetic_run import write_mt_run
 LINES = [f"Zwei Hunde spielen im grünen Gras mit Ball Nummer {i}." for i in range(60)]
 LINES += [f"a man in a blue shirt is standing on ladder {i} ." for i in range(60)]
 RECIPE = Recipe(
-    updates=1, batch_tokens=100, learning_rate=0.1, vocabulary=120, validations=1, max_length=40, threads=1,
+    updates=1, batch_tokens=100, adamw_learning_rate=0.1, vocabulary=120, validations=1, max_length=40, threads=1,
     d_model=16, d_ff=32, heads=2, encoder_layers=2, decoder_layers=2,
 )  # fmt: skip
 

@@ -14,7 +14,7 @@ from onepage.errors import UserError
 from onepage.files import sha256_file
 from onepage.mt.batching import Material
 from onepage.training import checkpoint, session
-from tests.training.test_resume import one_thread, run, stopped, whole_checkpoints  # noqa: F401 (one_thread: a fixture)
+from small_training import run, stopped, whole_checkpoints
 
 
 def truncate(path):

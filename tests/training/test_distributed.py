@@ -21,16 +21,17 @@ from onepage.files import read_json
 from onepage.runs import history
 from onepage.training import checkpoint, distributed, session
 from onepage.training.distributed import ALONE, Ranks
-from tests.training.test_resume import CLS, MT, run, stop_after
+from onepage.training.recipe import as_dict, from_values
+from small_training import CLS, MT, run, stop_after
 
 HERE = Path(__file__).resolve().parents[1] / "support"
 CODE = HERE.parents[1] / "code"
 STEPS = {"validations": 8}  # the loss of each update becomes a row
 PLAIN = {"dropout": 0.0, **STEPS}
-IMAGES = {"stages": [[3.0, 8]], "validations": 6, "learning_rate": 0.01, "average_decay": 0.0}
+IMAGES = {"stages": [[3.0, 8]], "validations": 6, "muon_learning_rate": 0.01, "average_decay": 0.0}
 JOBS = {
     "plain": ("mt", PLAIN),
-    "single-pairs": ("mt", {**PLAIN, "batch_tokens": 9, "learning_rate": 1e-4}),
+    "single-pairs": ("mt", {**PLAIN, "batch_tokens": 9, "adamw_learning_rate": 1e-4}),
     "r-drop": ("mt", {"r_drop": 3.0}),
     "first": ("mt", STEPS),
     "second": ("mt", STEPS),
@@ -71,14 +72,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     jobs.append(job(place, "stopped", "mt", STEPS))
     two_processes(place, jobs)
     return place
-
-
-@pytest.fixture(autouse=True)
-def as_before():
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-    torch.set_deterministic_debug_mode("default")
 
 
 def said(place: Path, name: str) -> list[dict]:
@@ -218,27 +211,26 @@ def test_parts_of_a_batch_are_all_of_it_once_and_weigh_what_they_hold(world: int
 def test_alone_nothing_is_computed_or_joined(monkeypatch: pytest.MonkeyPatch) -> None:
     model, value = nn.Linear(2, 2), object()
     assert ALONE.averaging(model) is model is ALONE.normalising(model, "synchronised")
-    assert ALONE.from_main(value) is value and ALONE.totals(1.5, True) == (1.5, True) and ALONE.weight(3, 5) == 1.0
+    assert ALONE.from_main(value) is value and ALONE.weight(3, 5) == 1.0
     monkeypatch.delenv("RANK", raising=False)
     with distributed.join("cuda") as ranks:  # nor is a GPU looked for
         assert ranks is ALONE and not torch.distributed.is_initialized()
 
 
 def test_other_recipes_are_refused_whatever_the_number_of_processes(tmp_path: Path) -> None:
-    block = {"task": "mt", "device": "cpu", "seed": 0}
-    two, other = Ranks(0, 2), {**block, "seed": 1}
-    mine = session.Session(tmp_path, MT, block).identity
-    assert checkpoint.of_other_processes(mine, session.Session(tmp_path, MT, block, ranks=two).identity)
+    plan = {"task": "mt", "device": "cpu", "seed": 0}
+    two, other = Ranks(0, 2), {**plan, "seed": 1}
+    mine = session.Session(tmp_path, MT, plan).identity
+    assert checkpoint.of_other_processes(mine, session.Session(tmp_path, MT, plan, ranks=two).identity)
     for changed in (
         session.Session(tmp_path, MT, other, ranks=two),
-        session.Session(tmp_path, replace(MT, dropout=0.1), block, ranks=two),
-        session.Session(tmp_path, MT, block, program="b", ranks=two),
+        session.Session(tmp_path, replace(MT, dropout=0.1), plan, ranks=two),
+        session.Session(tmp_path, MT, plan, program="b", ranks=two),
     ):
         assert not checkpoint.of_other_processes(mine, changed.identity)
-    assert mine["hash"] != session.Session(tmp_path, MT, block, ranks=two).identity["hash"]
-    assert replace(CLS, batch_norm="local").check() is None and "batch_norm" in (
-        replace(CLS, batch_norm="x").check() or ""
-    )
+    assert mine["hash"] != session.Session(tmp_path, MT, plan, ranks=two).identity["hash"]
+    with pytest.raises(UserError, match="batch_norm: expected 'local' or 'synchronised', got 'x'"):
+        from_values(type(CLS), as_dict(CLS) | {"batch_norm": "x"}, "here")
 
 
 @pytest.mark.fault(

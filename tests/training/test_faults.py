@@ -9,12 +9,12 @@ import resource
 import pytest
 import torch
 
+import small_training
 from onepage.errors import UserError
 from onepage.runs import history
 from onepage.terminal.progress import Reporter
 from onepage.training import locking, session
-from tests.training import test_resume as test_training_resume
-from tests.training.test_resume import one_thread, run, whole_checkpoints  # noqa: F401 (one_thread: a fixture for every test)
+from small_training import run, whole_checkpoints
 
 fault = pytest.mark.fault
 GOES_ON = "the checkpoint before stays, and the same command goes on from it"
@@ -141,10 +141,10 @@ def test_training_goes_on_where_nothing_can_be_locked(tmp_path, monkeypatch):
     "a line of 1 MB, empty lines, control characters among the sentences", "trained on; what is too long is left out"
 )
 def test_training_passes_over_what_is_too_long(tmp_path, monkeypatch, capsys):
-    good = test_training_resume.sentences()
+    good = small_training.sentences()
     odd = ["", "wort " * 200_000, "\x00\x07\u200b", " "]
     source, target = good.splits["train"]
     data = dataclasses.replace(good, splits={**good.splits, "train": (source + odd, target + odd[::-1])})
-    monkeypatch.setitem(test_training_resume.TASKS, "mt", (*test_training_resume.TASKS["mt"][:2], lambda: data))
+    monkeypatch.setitem(small_training.TASKS, "mt", (*small_training.TASKS["mt"][:2], lambda: data))
     run("mt", tmp_path)
     assert f"{len(source) + 2} pairs (2 longer than 100 pieces left out)" in capsys.readouterr().out

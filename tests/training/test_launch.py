@@ -23,7 +23,7 @@ PATIENCE = 240  # seconds, on a machine that does other things as well
 needs_proc = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds the processes through /proc")
 RECIPE = """updates = {updates}
 batch_tokens = 200
-learning_rate = 3e-3
+adamw_learning_rate = 3e-3
 vocabulary = 300
 d_model = 16
 d_ff = 32

@@ -1,7 +1,9 @@
 """Trainings that were each given a GPU of their own take different ones, and wait where none is free."""
 
 import contextlib
+import multiprocessing
 import tempfile
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -52,3 +54,24 @@ def test_a_third_waits_until_one_is_free(chosen: list[int], monkeypatch: pytest.
 def test_on_a_cpu_no_gpu_is_taken(chosen: list[int]) -> None:
     with locking.own_gpu("cpu", print):
         assert chosen == []
+
+
+def _hold(started):
+    with locking.cpu_training_lock("cpu", print):
+        started.set()
+        time.sleep(1.0)
+
+
+def test_a_second_training_on_the_cpu_waits(tmp_path, monkeypatch):
+    monkeypatch.setattr(locking.tempfile, "gettempdir", lambda: str(tmp_path))
+    started = multiprocessing.get_context("fork").Event()
+    other = multiprocessing.get_context("fork").Process(target=_hold, args=(started,))
+    other.start()
+    assert started.wait(5)
+    said, before = [], time.monotonic()
+    with locking.cpu_training_lock("cpu", said.append):
+        waited = time.monotonic() - before
+    other.join()
+    assert "another training is on this CPU" in said[0] and waited > 0.2
+    with locking.cpu_training_lock("cuda", said.append):
+        assert len(said) == 1

@@ -1,7 +1,5 @@
 """Same seed, same bytes; stopped and resumed, the same bytes; a checkpoint of another recipe is refused."""
 
-import dataclasses
-import json
 import os
 import re
 import signal
@@ -10,49 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from onepage.cls.train import train as train_cls
 from onepage.errors import UserError
-from onepage.files import sha256_file
-from onepage.mt.train import train as train_mt
 from onepage.runs import history
 from onepage.terminal.progress import Reporter
 from onepage.training import checkpoint, seeding, session
-from onepage.training.distributed import ALONE
-from onepage.training.weights import digest_tensors
-from small_training import CLS, MT, image_set, sentences
-
-TASKS = {"cls": (train_cls, CLS, image_set), "mt": (train_mt, MT, sentences)}
-
-
-def run(task, folder, seed=0, precision="fp32", program="", ranks=ALONE, **changes):
-    train, recipe, data = TASKS[task]
-    recipe = dataclasses.replace(recipe, **changes)
-    block = {"task": task, "set": "toy", "generated": True, "profile": "test", "seed": seed, "data_digest": "d" * 64}
-    block |= {"device": "cpu", "precision": precision, "threads": 1}
-    train(recipe, data(), folder, block, program, ranks)
-    weights, _ = checkpoint.load_model(folder / "model.pt")
-    return digest_tensors(weights)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-    torch.set_deterministic_debug_mode("default")
-
-
-def stop_after(monkeypatch, updates):
-    """Send this process SIGTERM when so many updates are done."""
-    real = Reporter.advance
-
-    def advance(self, units, note):
-        real(self, units, note)
-        if self.done == updates:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    monkeypatch.setattr(Reporter, "advance", advance)
-    return lambda: monkeypatch.setattr(Reporter, "advance", real)
+from small_training import MT, run, stop_after, stopped, whole_checkpoints
 
 
 @pytest.mark.parametrize("task", [pytest.param("cls", marks=pytest.mark.slow), "mt"])
@@ -90,23 +50,6 @@ def test_stopped_and_resumed_ends_with_the_same_bytes(task, updates, changes, tm
     assert not list((tmp_path / "stopped").glob("checkpoint-*"))
 
 
-def stopped(monkeypatch, folder, updates=3, task="mt", **settings):
-    """A run that was told to stop after so many updates."""
-    undo = stop_after(monkeypatch, updates)
-    with pytest.raises(session.Interrupted):
-        run(task, folder, **settings)
-    undo()
-
-
-def whole_checkpoints(folder):
-    """The checkpoints of a run, newest last, each with its digest beside it."""
-    found = sorted(folder.glob("checkpoint-*.pt"))
-    assert [sha256_file(path) for path in found] == [
-        json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["sha256"] for path in found
-    ]
-    return found
-
-
 def test_checkpoints_come_at_the_end_of_epochs_and_at_intervals_and_two_are_kept(tmp_path, monkeypatch):
     saved = []
     real = checkpoint.save
@@ -131,8 +74,8 @@ def test_checkpoints_come_at_the_end_of_epochs_and_at_intervals_and_two_are_kept
 def test_a_checkpoint_is_due_after_a_minute_at_the_end_of_an_epoch_and_when_told_to_stop(tmp_path, monkeypatch):
     now = 1000.0
     monkeypatch.setattr(session.time, "monotonic", lambda: now)
-    block = {"task": "mt", "device": "cpu", "seed": 0}
-    with session.Session(tmp_path / "run", MT, block) as this:
+    plan = {"task": "mt", "device": "cpu", "seed": 0}
+    with session.Session(tmp_path / "run", MT, plan) as this:
         for seconds, epoch_ended, due in [(4, True, False), (6, True, True), (59, False, False), (61, False, True)]:
             now = 1000.0 + seconds
             assert this.due(epoch_ended) == due, seconds
@@ -200,7 +143,7 @@ def test_without_a_part_of_the_checkpoint_a_resumed_run_differs(task, part, tmp_
 
     def latest(folder, identity, say):
         state = real(folder, identity, say)
-        assert state["loop"].get("place", 3) == 3 and state["loop"]["update"] in (1, 3)  # in mid-epoch
+        assert state["loop"]["place"] == state["loop"]["update"] in (1, 3)  # in mid-epoch
         return {**state, "loop": left_out(part, state["loop"])}
 
     monkeypatch.setattr(checkpoint, "latest", latest)

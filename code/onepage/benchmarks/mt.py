@@ -31,6 +31,7 @@ from onepage.mt.train import sizes_of, train
 from onepage.mt.transformer import Sizes, Transformer
 from onepage.planning.recipes import auto_precision
 from onepage.runs import provenance
+from onepage.training.recipe import Precision
 
 CONTENDERS = ("ours", "uncached", *peers.PEERS)
 CLOSE = 0.01  # nats of an output's log-probability: the same model but for the rounding of sums
@@ -58,7 +59,7 @@ def training_recipe() -> dict[str, Any]:
     sizes = {key: SETTINGS[key] for key in ("vocabulary", "d_model", "d_ff", "heads")}
     layers = {"encoder_layers": SETTINGS["layers"], "decoder_layers": SETTINGS["layers"]}
     length = {"updates": SETTINGS["updates"], "batch_tokens": SETTINGS["train_tokens"], "validations": 1}
-    return sizes | layers | length | {"learning_rate": 1e-3, "dropout": 0.3, "optimiser": "muon"}
+    return sizes | layers | length | {"adamw_learning_rate": 1e-3, "dropout": 0.3, "optimiser": "muon"}
 
 
 # measurements, each in a process of its own
@@ -161,7 +162,7 @@ def plain_training(plan: dict[str, Any], recipe: dict[str, Any], updates: int) -
 
 
 def our_training(
-    plan: dict[str, Any], recipe: dict[str, Any], updates: int, precision: str, run: str
+    plan: dict[str, Any], recipe: dict[str, Any], updates: int, precision: Precision, run: str
 ) -> dict[str, Any]:
     """Target tokens per second of our loop with this recipe, and the model's FLOPs per target token."""
     data = ours.pairs(plan)

@@ -1,4 +1,4 @@
-"""Lay ResNet-18's training out to end within given minutes, from rates measured on this machine."""
+"""Scale ResNet-18's training to given minutes, from rates measured on this machine."""
 
 import dataclasses
 import tempfile
@@ -15,17 +15,17 @@ HELD_OUT = 100  # validation images while measuring: next to none, so that only 
 MARGIN = 0.03  # of the budget, for checkpoints and what else a whole training meets
 
 
-def measure(recipe: Recipe, images: ImageSet, block: dict[str, Any]) -> dict[str, float]:
-    """Training images a second at each image size of the recipe, by the training loop itself in a temporary folder."""
+def measure(recipe: Recipe, images: ImageSet, plan: dict[str, Any]) -> dict[str, float]:
+    """Training images per second at each image size of the recipe, by the training loop in a temporary folder."""
     rates = {}
-    updates = UPDATES[block["device"]]
+    updates = UPDATES[plan["device"]]
     held_out = min(HELD_OUT, recipe.validation_size)
     used = recipe.train_images or len(images.train_images) - held_out
     for size in sorted({stage.image_size for stage in recipe.stages}):
         stage = Stage(updates / max(1, used // recipe.batch_size), size)
         short = dataclasses.replace(recipe, stages=(stage,), validations=5, validation_size=held_out)
         with tempfile.TemporaryDirectory() as folder:
-            train(short, images, Path(folder), block)
+            train(short, images, Path(folder), plan)
             first, *between, last = history.read(Path(folder) / "history.jsonl")
         validated = (len(between) + 1) * held_out / 3  # forward only: a third of the work
         images_seen = last["images"] - first["images"] + validated
@@ -55,5 +55,5 @@ def fit(recipe: Recipe, images: ImageSet, rates: dict[str, float], minutes: floa
 
 
 def summary(recipe: Recipe) -> str:
-    """What the recipe lays out, for a message."""
+    """How long the recipe trains, for a message."""
     return ", then ".join(f"{stage.epochs:.2f} epochs at {stage.image_size} px" for stage in recipe.stages)

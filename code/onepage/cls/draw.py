@@ -106,7 +106,9 @@ def _rates(book: Book, history: list[dict[str, Any]]) -> tuple[list[float], list
     recipe, last = book.metrics["recipe"], history[-1]
     if recipe.get("schedule") not in SCHEDULES:
         return recorded
-    peak, shape = recipe["learning_rate"], SCHEDULES[recipe["schedule"]]
+    # results of an earlier version have the key without the optimiser's name
+    peak = recipe.get("learning_rate") or recipe[f"{recipe['optimiser']}_learning_rate"]
+    shape = SCHEDULES[recipe["schedule"]]
     said = [peak * shape(row["step"] / last["step"], recipe["warmup"]) for row in history]
     if not np.allclose(said, recorded[1], atol=0.01 * peak):
         return recorded

@@ -5,7 +5,6 @@ and the network is tested at the last size. Nothing is read from the test images
 """
 
 import dataclasses
-import math
 from pathlib import Path
 from typing import Any
 
@@ -19,27 +18,30 @@ from onepage.cls.recipe import Recipe
 from onepage.cls.resnet import ResNet18, initialise, whiten_stem
 from onepage.data.images import ImageSet, split_indices
 from onepage.errors import UserError
-from onepage.terminal.progress import Reporter
 from onepage.training import seeding
 from onepage.training.averaging import WeightAverage
 from onepage.training.distributed import ALONE, Ranks
 from onepage.training.muon import Muon
 from onepage.training.schedules import SCHEDULES
 from onepage.training.session import Session
+from onepage.training.state import TrainingState
 
 READ_EVERY = {"cpu": 1, "cuda": 20}  # updates between looks at the loss; each makes a GPU wait
 WHITENED = 5000  # training images whose patches give the whitening filters
+LINE = (
+    "epoch {epoch:.2f}  {image_size} px  train loss {train_loss:.3f}  "
+    "validation loss {val_loss:.3f}  validation accuracy {val_accuracy:.2%}"
+)
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
-    """The recipe laid out in updates for a training set of known size."""
+class Timetable:
+    """The recipe in updates, for a training set of known size."""
 
     updates: int
-    updates_an_epoch: int
+    updates_per_epoch: int
     sizes: tuple[tuple[int, int], ...]
     """(first update, image size) of each stage."""
-    validate_after: frozenset[int]
 
     def size_at(self, update: int) -> int:
         """Image size of update number ``update``, from 0."""
@@ -52,167 +54,172 @@ class Plan:
         return float(sum(max(0, number) * size**2 for number, (_, size) in zip(done, self.sizes, strict=True)))
 
 
-def lay_out(recipe: Recipe, n: int) -> Plan:
+def timetable(recipe: Recipe, n: int) -> Timetable:
     """Turn epochs into updates for ``n`` training images."""
-    an_epoch = max(1, n // recipe.batch_size)
+    per_epoch = max(1, n // recipe.batch_size)
     first, sizes = 0, []
     for stage in recipe.stages:
         sizes.append((first, stage.image_size))
-        first += max(1, round(stage.epochs * an_epoch))
-    marks = {math.ceil(first * (i + 1) / recipe.validations) for i in range(recipe.validations)}
-    return Plan(first, an_epoch, tuple(sizes), frozenset(marks))
+        first += max(1, round(stage.epochs * per_epoch))
+    return Timetable(first, per_epoch, tuple(sizes))
 
 
 def train(
-    recipe: Recipe, images: ImageSet, run: Path, block: dict[str, Any], program: str = "", ranks: Ranks = ALONE
+    recipe: Recipe, images: ImageSet, run: Path, plan: dict[str, Any], program: str = "", ranks: Ranks = ALONE
 ) -> None:
-    """Train from the seed in ``block`` to ``run/model.pt``; goes on from a checkpoint where there is one.
+    """Train from the seed in ``plan`` to ``run/model.pt``; resumes from a checkpoint where there is one.
 
     ``ranks``: this process among those that train together, each on its part of the recipe's batch. Rank 0 reads the
     validation images, alone; BatchNorm's running statistics that it reads them with, and that are kept, are its own.
     Raises UserError for a GPU asked for and absent, a checkpoint of another recipe, a full disk; Interrupted (a
     UserError) after SIGINT or SIGTERM, when a checkpoint has been saved.
     """
-    seed = block["seed"]
-    device = seeding.prepare(seed, recipe.threads, block["device"])
-    session = Session(run, recipe, block, program, ranks)
+    device = seeding.prepare(plan["seed"], recipe.threads, plan["device"])
+    session = Session(run, recipe, plan, program, ranks)
     if session.finished():
         return
     if recipe.batch_size < 2 * ranks.world:
         raise UserError(f"batch_size {recipe.batch_size} is under two images for each of {ranks.world} processes")
 
-    train_index, val_index = split_indices(len(images.train_images), recipe.validation_size, recipe.split_seed)
-    if recipe.train_images:
-        train_index = train_index[: recipe.train_images]
-    train_images, train_labels = to_tensors(images.train_images[train_index], images.train_labels[train_index], device)
-    val_images, val_labels = to_tensors(images.train_images[val_index], images.train_labels[val_index], device)
-    coins = augment.flip_coins(len(train_images), seed)
-    plan = lay_out(recipe, len(train_images))
-
-    model = ResNet18(len(images.class_names), shortcut=recipe.shortcut)
-    initialise(model, seeding.keyed_generator(seed, "initialise"))
-    if recipe.whiten:
-        first = augment.resize(train_images[:WHITENED].cpu(), plan.size_at(0))
-        whiten_stem(model, augment.normalise(first))
-    model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    model = ranks.normalising(model, recipe.batch_norm)
+    batches, validation = split(recipe, images, plan["seed"], device)
+    times = timetable(recipe, len(batches.labels))
+    model = build_model(recipe, batches, times.size_at(0), len(images.class_names))
+    model = ranks.normalising(model.to(device=device, memory_format=torch.channels_last), recipe.batch_norm)  # type: ignore[call-overload]
     network = ranks.averaging(model)
-    optimisers = make_optimisers(model, recipe, block["precision"])
-    peaks = [[group["lr"] for group in optimiser.param_groups] for optimiser in optimisers]
+    optimisers = make_optimisers(model, recipe, plan["precision"])
     average = WeightAverage(model, recipe.average_decay)
-    averaged = ResNet18(len(images.class_names), shortcut=recipe.shortcut)
-    averaged = averaged.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    state = TrainingState(model, optimisers, average, times.updates, recipe.validations, batches.of_epoch, 4, ranks)
 
-    with session:
-        update = 0
-        # since the last validation: loss, correct, images, processes asked to stop; on the device: nothing waits for it
-        sums = torch.zeros(4, dtype=torch.float64, device=device)
-        with session.going_on():
-            state = session.restore(print)
-            if state is not None:
-                update = state["update"]
-                sums[:3] = torch.tensor(state["sums"], dtype=torch.float64)
-                model.load_state_dict(state["model"])
-                average.load_state_dict(state["average"])
-                for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
-                    optimiser.load_state_dict(saved)
-                seeding.restore_generators(state["generators"])
-                if not 0 <= update <= plan.updates:
-                    raise ValueError(f"update {update} of {plan.updates}")
+    with session.training(state, "images", f"{len(batches.labels):,} images", times.work) as report:
+        note = ""
+        while state.update < state.updates:
+            # batch: drawn whole, whatever the number of processes; each computes its part of it
+            index, size = state.next_batch(), times.size_at(state.update)
+            batch = batches.augmented(index, size, state.epoch, state.update).part(ranks.rows(len(index)))
 
-        sized: dict[int, Tensor] = {}
-        order_of: dict[int, list[Tensor]] = {}
-        log, name = run / "train.log", f"cls seed {seed}"
-        with Reporter(name, plan.updates, "images", log, update, plan.work, not ranks.is_main) as report:
-            report.line(
-                f"{'going on at' if update else 'training from'} update {update} of {plan.updates}: "
-                f"{len(train_images):,} images, {block['device']}, {block['precision']}, {recipe.threads} threads"
-                f"{ranks.words()}"
-            )
-            note = ""
-            while update < plan.updates:
-                size, epoch = plan.size_at(update), update // plan.updates_an_epoch
-                if size not in sized:
-                    sized = {size: augment.resize(train_images, size)}
-                if epoch not in order_of:
-                    order_of = {epoch: augment.batch_order(len(train_images), recipe.batch_size, seed, epoch)}
-                index = order_of[epoch][update % plan.updates_an_epoch]
-                draws = seeding.keyed_generator(seed, "augment", epoch, update)
-                padding = augment.scaled(recipe.crop_padding, size)
-                batch = augment.augmented_batch(sized[size], index, coins, recipe.flip, padding, draws, epoch)
-                labels = others = train_labels[augment.moved(index, device)]
-                own = 1.0  # share of each image that is its own, not its CutMix partner's
-                if recipe.cutout:
-                    batch = augment.cutout(batch, augment.scaled(recipe.cutout, size), draws)
-                if recipe.cutmix and torch.rand((), generator=draws).item() < recipe.cutmix:
-                    batch, others, own = augment.cutmix(batch, labels, draws)
-                # drawn for the whole batch, whatever the number of processes; from here on this one's part of it
-                mine = ranks.rows(len(index))
-                batch, labels, others = batch[mine], labels[mine], others[mine]
+            # learning rate
+            factor = SCHEDULES[recipe.schedule]((state.update + 1) / state.updates, recipe.warmup)
+            state.set_rates(factor)
 
-                factor = SCHEDULES[recipe.schedule]((update + 1) / plan.updates, recipe.warmup)
-                for optimiser, rates in zip(optimisers, peaks, strict=True):
-                    for group, rate in zip(optimiser.param_groups, rates, strict=True):
-                        group["lr"] = rate * factor
-                model.train()
-                with torch.autocast(device.type, torch.bfloat16, enabled=block["precision"] == "bf16"):
-                    logits = network(batch)
-                logits, smoothing = logits.float(), recipe.label_smoothing
-                loss = own * F.cross_entropy(logits, labels, label_smoothing=smoothing)
-                if own < 1:
-                    loss = loss + (1 - own) * F.cross_entropy(logits, others, label_smoothing=smoothing)
-                (loss * ranks.weight(len(batch), len(index))).backward()
-                for optimiser in optimisers:
-                    optimiser.step()
-                    optimiser.zero_grad(set_to_none=True)
-                update += 1
-                average.update(model, update)
-                counted = torch.zeros_like(sums)
-                counted[0], counted[1] = loss.detach() * len(batch), (logits.argmax(1) == labels).sum()
-                counted[2], counted[3] = len(batch), session.asked_to_stop
-                ranks.add(counted)
-                sums += counted
-                if update % READ_EVERY[device.type] == 0 or update in plan.validate_after:
-                    loss_sum, correct, seen, stops = sums.tolist()
-                    session.stop_if(stops)
-                    train_loss, train_accuracy = loss_sum / seen, correct / seen
-                    note = f"{size} px  loss {train_loss:.3f}  accuracy {train_accuracy:.3f}"
-                    if not math.isfinite(train_loss):
-                        raise UserError(
-                            f"the loss is not finite by update {update}; lower learning_rate, delete {run}, try again"
-                        )
-                report.advance(len(index), note)
+            # forward and backward
+            model.train()
+            with torch.autocast(plan["device"], torch.bfloat16, enabled=plan["precision"] == "bf16"):
+                logits = network(batch.images)
+            logits = logits.float()
+            loss = batch.loss(logits, recipe.label_smoothing)
+            (loss * ranks.weight(batch.size, len(index))).backward()
 
-                if update in plan.validate_after:
-                    ranks.check_alike(model, update)
-                    sums.zero_()
-                if update in plan.validate_after and ranks.is_main:
-                    averaged.load_state_dict(average.state_dict())
-                    val_logits = predict(averaged, augment.resize(val_images, size), block["precision"])
-                    row = {
-                        "epoch": round(update / plan.updates_an_epoch, 3),
-                        "step": update,
-                        "images": update * recipe.batch_size,
-                        "image_size": size,
-                        "learning_rate": recipe.learning_rate * factor,
-                        "train_loss": train_loss,
-                        "train_accuracy": train_accuracy,
-                        "val_loss": F.cross_entropy(val_logits, val_labels.cpu()).item(),
-                        "val_accuracy": (val_logits.argmax(1) == val_labels.cpu()).float().mean().item(),
-                    }
+            # step
+            state.step(len(index))
+
+            # log
+            state.count(loss.detach() * batch.size, batch.correct(logits), batch.size, session.asked_to_stop)
+            if state.update % READ_EVERY[plan["device"]] == 0 or state.validates:
+                train_loss, train_accuracy = state.means(session)
+                note = f"{size} px  loss {train_loss:.3f}  accuracy {train_accuracy:.3f}"
+            report.advance(len(index), note)
+
+            # validate
+            if state.validates:
+                ranks.check_alike(model, state.update)
+                state.sums.zero_()
+                if ranks.is_main:
+                    row = {"epoch": round(state.update / times.updates_per_epoch, 3), "step": state.update}
+                    row |= {"images": state.seen, "image_size": size}
+                    row |= {"learning_rate": recipe.peak_learning_rate * factor}
+                    row |= {"train_loss": train_loss, "train_accuracy": train_accuracy}
+                    row |= validate(state.average.model, *validation, size, plan["precision"])
                     session.add_row(row)
-                    report.line(
-                        f"epoch {row['epoch']:.2f}  {size} px  train loss {row['train_loss']:.3f}  "
-                        f"validation loss {row['val_loss']:.3f}  validation accuracy {row['val_accuracy']:.2%}"
-                    )
-                if session.due(update % plan.updates_an_epoch == 0):
-                    loop = {"update": update, "sums": sums.tolist()[:3], "model": model.state_dict()}
-                    loop["average"] = average.state_dict()
-                    loop["optimisers"] = [optimiser.state_dict() for optimiser in optimisers]
-                    loop["generators"] = seeding.generator_states()
-                    session.save(update, loop)
-            digest = session.finish(average.state_dict())
-            report.line(f"done in {session.seconds():.0f} s; weights {digest[:12]}")
+                    report.line(LINE.format(**row))
+
+            # save
+            if session.due(state.place == 0):
+                session.save(state.update, state.state_dict())
+        digest = session.finish(state.average.state_dict())
+        report.line(f"done in {session.seconds():.0f} s; weights {digest[:12]}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """Augmented training images, or a part of them."""
+
+    images: Tensor
+    """float32 (B, 3, H, W), normalised."""
+    labels: Tensor
+    """int64 (B,)"""
+    others: Tensor
+    """int64 (B,), labels of the CutMix partners."""
+    own: float = 1.0
+    """Share of each image that is its own, not its CutMix partner's."""
+
+    @property
+    def size(self) -> int:
+        """Number of images."""
+        return len(self.labels)
+
+    def part(self, rows: slice) -> "Batch":
+        """Some of its rows."""
+        return Batch(self.images[rows], self.labels[rows], self.others[rows], self.own)
+
+    def loss(self, logits: Tensor, label_smoothing: float) -> Tensor:
+        """Mean cross-entropy of float32 logits (B, classes), with both labels where images are mixed."""
+        loss = self.own * F.cross_entropy(logits, self.labels, label_smoothing=label_smoothing)
+        if self.own < 1:
+            loss = loss + (1 - self.own) * F.cross_entropy(logits, self.others, label_smoothing=label_smoothing)
+        return loss
+
+    def correct(self, logits: Tensor) -> Tensor:
+        """How many images are classified as their own label."""
+        return (logits.argmax(1) == self.labels).sum()
+
+
+class Batches:
+    """The training images in batches; every draw is keyed by (seed, epoch, update)."""
+
+    def __init__(self, recipe: Recipe, images: Tensor, labels: Tensor, seed: int):
+        """``images`` uint8 (N, 3, 32, 32) and ``labels`` int64 (N,), on the device."""
+        self.recipe, self.images, self.labels, self.seed = recipe, images, labels, seed
+        self.coins = augment.flip_coins(len(images), seed)
+        self._size, self._resized = 0, images
+
+    def of_epoch(self, epoch: int) -> list[Tensor]:
+        """The numbers of the images of each batch."""
+        return augment.batch_order(len(self.images), self.recipe.batch_size, self.seed, epoch)
+
+    def augmented(self, index: Tensor, size: int, epoch: int, update: int) -> Batch:
+        """The images of these numbers at a size: cropped, mirrored, cut out and mixed as the recipe says."""
+        if size != self._size:
+            self._size, self._resized = size, augment.resize(self.images, size)
+        recipe, draws = self.recipe, seeding.keyed_generator(self.seed, "augment", epoch, update)
+        padding = augment.scaled(recipe.crop_padding, size)
+        images = augment.augmented_batch(self._resized, index, self.coins, recipe.flip, padding, draws, epoch)
+        labels = self.labels[augment.moved(index, images.device)]
+        if recipe.cutout:
+            images = augment.cutout(images, augment.scaled(recipe.cutout, size), draws)
+        if recipe.cutmix and torch.rand((), generator=draws).item() < recipe.cutmix:
+            images, others, own = augment.cutmix(images, labels, draws)
+            return Batch(images, labels, others, own)
+        return Batch(images, labels, labels)
+
+
+def split(recipe: Recipe, images: ImageSet, seed: int, device: torch.device) -> tuple[Batches, tuple[Tensor, Tensor]]:
+    """The training images in batches, and the images and labels held out for validation, on the device."""
+    training, validation = split_indices(len(images.train_images), recipe.validation_size, recipe.split_seed)
+    if recipe.train_images:
+        training = training[: recipe.train_images]
+    batches, held_out = (
+        to_tensors(images.train_images[index], images.train_labels[index], device) for index in (training, validation)
+    )
+    return Batches(recipe, *batches, seed), held_out
+
+
+def build_model(recipe: Recipe, batches: Batches, size: int, classes: int) -> ResNet18:
+    """The network with its initial weights, on the CPU; whitening is made for images of ``size``."""
+    model = ResNet18(classes, shortcut=recipe.shortcut)
+    initialise(model, seeding.keyed_generator(batches.seed, "initialise"))
+    if recipe.whiten:
+        whiten_stem(model, augment.normalise(augment.resize(batches.images[:WHITENED].cpu(), size)))
+    return model
 
 
 def make_optimisers(model: nn.Module, recipe: Recipe, precision: str) -> list[torch.optim.Optimizer]:
@@ -222,7 +229,7 @@ def make_optimisers(model: nn.Module, recipe: Recipe, precision: str) -> list[to
     if recipe.optimiser == "sgd":
         groups: list[dict[str, Any]] = [{"params": matrices, "weight_decay": recipe.weight_decay}]
         groups.append({"params": vectors, "weight_decay": 0.0})
-        return [torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=True)]
+        return [torch.optim.SGD(groups, lr=recipe.sgd_learning_rate, momentum=recipe.sgd_momentum, nesterov=True)]
     filters = [parameter for parameter in matrices if parameter.ndim == 4]
     biases = [parameter for name, parameter in model.named_parameters() if name.endswith("bias")]
     gains = [parameter for name, parameter in model.named_parameters() if parameter.ndim == 1 and "bias" not in name]
@@ -233,14 +240,23 @@ def make_optimisers(model: nn.Module, recipe: Recipe, precision: str) -> list[to
     ]
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     return [
-        Muon(filters, lr=recipe.learning_rate, momentum=recipe.momentum, dtype=dtype),
-        torch.optim.SGD(groups, lr=recipe.sgd_learning_rate, momentum=0.9, nesterov=True),
+        Muon(filters, lr=recipe.muon_learning_rate, momentum=recipe.muon_momentum, dtype=dtype),
+        torch.optim.SGD(groups, lr=recipe.sgd_learning_rate, momentum=recipe.sgd_momentum, nesterov=True),
     ]
 
 
 def to_tensors(images: np.ndarray, labels: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
     """uint8 (N, 3, 32, 32) and int64 (N,) arrays as tensors on the device."""
     return torch.from_numpy(images.copy()).to(device), torch.from_numpy(labels.copy()).to(device)
+
+
+def validate(model: nn.Module, images: Tensor, labels: Tensor, size: int, precision: str) -> dict[str, float]:
+    """Loss and accuracy on the validation images, at this size."""
+    logits, labels = predict(model, augment.resize(images, size), precision), labels.cpu()
+    return {
+        "val_loss": F.cross_entropy(logits, labels).item(),
+        "val_accuracy": (logits.argmax(1) == labels).float().mean().item(),
+    }
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Lay the Transformer's training out to end within given minutes, from rates measured on this machine."""
+"""Scale the Transformer's training to given minutes, from rates measured on this machine."""
 
 import dataclasses
 import tempfile
@@ -14,15 +14,15 @@ UPDATES = {"cpu": 120, "cuda": 600}  # of a short training; its first third warm
 MARGIN = 0.02  # of the budget, for checkpoints and what else a whole training meets
 
 
-def measure(recipe: Recipe, data: TranslationSet, block: dict[str, Any]) -> dict[str, float]:
-    """Seconds an update and a validation, by the training loop itself in a temporary folder.
+def measure(recipe: Recipe, data: TranslationSet, plan: dict[str, Any]) -> dict[str, float]:
+    """Seconds per update and per validation, by the training loop itself in a temporary folder.
 
     A validation counts as the updates that see as many sentences, run forward only: a third of the work, and with
     R-Drop, which runs a batch twice, a sixth.
     """
-    short = dataclasses.replace(recipe, updates=UPDATES[block["device"]], validations=3)
+    short = dataclasses.replace(recipe, updates=UPDATES[plan["device"]], validations=3)
     with tempfile.TemporaryDirectory() as folder:
-        train(short, data, Path(folder), block)
+        train(short, data, Path(folder), plan)
         first, *_, last = history.read(Path(folder) / "history.jsonl")
     an_epoch = last["step"] / max(last["epoch"], 1e-3)
     sentences = len(data.splits["val"][0]) / len(data.splits["train"][0])
@@ -40,5 +40,5 @@ def fit(recipe: Recipe, data: TranslationSet, rates: dict[str, float], minutes: 
 
 
 def summary(recipe: Recipe) -> str:
-    """What the recipe lays out, for a message."""
+    """How long the recipe trains, for a message."""
     return f"{recipe.updates:,} updates"

@@ -6,6 +6,7 @@ root. Nothing is read from the test sets here; the vocabulary is learnt from the
 
 import dataclasses
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +14,23 @@ import torch
 from torch import Tensor
 
 from onepage.data.translation import TranslationSet
-from onepage.errors import UserError
-from onepage.mt.batching import SHAPES, Material, make_batch, validation_batches
+from onepage.mt.batching import SHAPES, Batch, Material, Pair, make_batch, validation_batches
 from onepage.mt.losses import BatchLoss, mean_loss
 from onepage.mt.recipe import Recipe
 from onepage.mt.tokenizer import PAD, train_tokenizer
 from onepage.mt.transformer import Sizes, Transformer, initialise
-from onepage.terminal.progress import Reporter
 from onepage.training import seeding
 from onepage.training.averaging import WeightAverage
 from onepage.training.distributed import ALONE, Ranks
 from onepage.training.muon import Muon
 from onepage.training.schedules import SCHEDULES
 from onepage.training.session import Session
+from onepage.training.state import TrainingState
+
+LINE = (
+    "epoch {epoch:.2f}  train loss {train_loss:.3f}  "
+    "validation loss {val_loss:.3f}  validation perplexity {val_perplexity:.2f}"
+)
 
 
 def sizes_of(recipe: Recipe, vocabulary: int) -> Sizes:
@@ -35,126 +40,98 @@ def sizes_of(recipe: Recipe, vocabulary: int) -> Sizes:
 
 
 def train(
-    recipe: Recipe, data: TranslationSet, run: Path, block: dict[str, Any], program: str = "", ranks: Ranks = ALONE
+    recipe: Recipe, data: TranslationSet, run: Path, plan: dict[str, Any], program: str = "", ranks: Ranks = ALONE
 ) -> None:
-    """Train from the seed in ``block`` to ``run/model.pt``; goes on from a checkpoint where there is one.
+    """Train from the seed in ``plan`` to ``run/model.pt``; resumes from a checkpoint where there is one.
 
     ``ranks``: this process among those that train together, each on its part of the recipe's batch, with the mean loss
     that of all target tokens of it. Rank 0 reads the validation split, alone.
     Raises UserError for a GPU asked for and absent, a checkpoint of another recipe, a full disk; Interrupted (a
     UserError) after SIGINT or SIGTERM, when a checkpoint has been saved.
     """
-    seed = block["seed"]
-    device = seeding.prepare(seed, recipe.threads, block["device"])
-    session = Session(run, recipe, block, program, ranks)
+    device = seeding.prepare(plan["seed"], recipe.threads, plan["device"])
+    session = Session(run, recipe, plan, program, ranks)
     if session.finished():
         return
 
-    tokenizer = train_tokenizer([line for side in data.splits["train"] for line in side], recipe.vocabulary)
-    material = Material(
-        tokenizer, data.splits["train"], recipe.batch_tokens, recipe.max_length, recipe.bpe_dropout, seed
-    )
-    val_batches = validation_batches(tokenizer, data.splits["val"], recipe.batch_tokens)
+    training = data.splits["train"]
+    tokenizer = train_tokenizer([*training[0], *training[1]], recipe.vocabulary)
+    material = Material(tokenizer, training, recipe.batch_tokens, recipe.max_length, recipe.bpe_dropout, plan["seed"])
+    validation = validation_batches(tokenizer, data.splits["val"], recipe.batch_tokens)
+    # two networks, not one and its copy: making them draws from the generator that dropout draws from afterwards
+    model, averaged = (Transformer(sizes_of(recipe, len(tokenizer)), PAD) for _ in range(2))
+    initialise(model, seeding.keyed_generator(plan["seed"], "initialise"))
+    model, averaged = model.to(device), averaged.to(device)
+    network = ranks.averaging(BatchLoss(model, recipe.label_smoothing, plan["precision"], recipe.r_drop))
+    optimisers = make_optimisers(model, recipe, plan["precision"])
+    batches = partial(epoch_batches, material, ranks)
+    average = WeightAverage(model, recipe.average_decay, averaged)
+    state = TrainingState(model, optimisers, average, recipe.updates, recipe.validations, batches, 3, ranks)
 
-    sizes = sizes_of(recipe, len(tokenizer))
-    model = Transformer(sizes, PAD)
-    initialise(model, seeding.keyed_generator(seed, "initialise"))
-    model = model.to(device)
-    network = ranks.averaging(BatchLoss(model, recipe.label_smoothing, block["precision"], recipe.r_drop))
-    optimisers = make_optimisers(model, recipe, block["precision"])
-    peaks = [optimiser.param_groups[0]["lr"] for optimiser in optimisers]
-    average = WeightAverage(model, recipe.average_decay)
-    averaged = Transformer(sizes, PAD).to(device)
-    validate_after = {math.ceil(recipe.updates * (i + 1) / recipe.validations) for i in range(recipe.validations)}
+    left_out = f"{material.left_out} longer than {recipe.max_length} pieces left out"
+    about = f"{len(material.pairs):,} pairs ({left_out}), {len(tokenizer)} pieces"
+    with session.training(state, "target tokens", about) as report:
+        while state.update < state.updates:
+            # batch: that of the recipe, of which each process computes its share
+            pairs = state.next_batch()
+            batch, tokens = share(pairs, ranks)
+            all_tokens = sum(len(target) for _, target in pairs)
+            ranks.reseed(plan["seed"], state.update)
 
-    with session:
-        update, epoch, place, tokens = 0, 0, 0, 0
-        sums = [0.0, 0.0]  # since the last validation: loss, target tokens
-        with session.going_on():
-            state = session.restore(print)
-            if state is not None:
-                update, epoch, place, tokens = state["update"], state["epoch"], state["place"], state["tokens"]
-                sums = [float(part) for part in state["sums"]]
-                model.load_state_dict(state["model"])
-                average.load_state_dict(state["average"])
-                for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
-                    optimiser.load_state_dict(saved)
-                seeding.restore_generators(state["generators"])
-            pairs, order = ranks.from_main(material.epoch(epoch))
-            if not (0 <= update <= recipe.updates and 0 <= place < len(order) and len(sums) == 2):
-                raise ValueError(f"update {update} of {recipe.updates}, batch {place} of {len(order)}")
+            # learning rate
+            factor = SCHEDULES[recipe.schedule]((state.update + 1) / state.updates, recipe.warmup)
+            state.set_rates(factor)
 
-        log, quiet = run / "train.log", not ranks.is_main
-        with Reporter(f"mt  seed {seed}", recipe.updates, "target tokens", log, update, quiet=quiet) as report:
-            report.line(
-                f"{'going on at' if update else 'training from'} update {update} of {recipe.updates}: {len(pairs):,} "
-                f"pairs ({material.left_out} longer than {recipe.max_length} pieces left out), {len(tokenizer)} "
-                f"pieces, {block['device']}, {block['precision']}, {recipe.threads} threads{ranks.words()}"
-            )
-            while update < recipe.updates:
-                whole = order[place]  # the batch of the recipe; a process computes its share of it
-                mine = ranks.share(whole)
-                batch = make_batch([pairs[i] for i in mine or whole[:1]], SHAPES)  # none left for it: one of weight 0
-                own_tokens = batch.tokens if mine else 0
-                all_tokens = sum(len(pairs[i][1]) for i in whole)
-                ranks.reseed(seed, update)
-                factor = SCHEDULES[recipe.schedule]((update + 1) / recipe.updates, recipe.warmup)
-                for optimiser, peak in zip(optimisers, peaks, strict=True):
-                    for group in optimiser.param_groups:
-                        group["lr"] = peak * factor
-                model.train()
-                loss = network(batch)
-                (loss * ranks.weight(own_tokens, all_tokens)).backward()
-                if recipe.clip:
-                    torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
-                for optimiser in optimisers:
-                    optimiser.step()
-                    optimiser.zero_grad(set_to_none=True)
-                update += 1
-                place += 1
-                tokens += all_tokens
-                average.update(model, update)
-                loss_sum, stops = ranks.totals(loss.item() * own_tokens, session.asked_to_stop)
-                session.stop_if(stops)
-                sums[0] += loss_sum
-                sums[1] += all_tokens
-                if not math.isfinite(sums[0]):
-                    raise UserError(
-                        f"the loss is not finite after update {update}; lower learning_rate, delete {run}, try again"
-                    )
-                report.advance(all_tokens, f"loss {sums[0] / sums[1]:.3f}")
+            # forward and backward
+            model.train()
+            loss = network(batch)
+            (loss * ranks.weight(tokens, all_tokens)).backward()
+            if recipe.clip:
+                torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
 
-                if update in validate_after:
-                    ranks.check_alike(model, update)
-                    train_loss, sums = sums[0] / sums[1], [0.0, 0.0]
-                if update in validate_after and ranks.is_main:
-                    averaged.load_state_dict(average.state_dict())
-                    val_loss = mean_loss(averaged, val_batches, block["precision"])
-                    row = {
-                        "epoch": round(epoch + place / len(order), 3),
-                        "step": update,
-                        "target_tokens": tokens,
-                        "learning_rate": recipe.learning_rate * factor,
-                        "train_loss": train_loss,
-                        "val_loss": val_loss,
-                        "val_perplexity": math.exp(val_loss),
-                    }
+            # step
+            state.step(all_tokens)
+
+            # log
+            state.count(loss.detach().double() * tokens, tokens, session.asked_to_stop)
+            (train_loss,) = state.means(session)
+            report.advance(all_tokens, f"loss {train_loss:.3f}")
+
+            # validate
+            if state.validates:
+                ranks.check_alike(model, state.update)
+                state.sums.zero_()
+                if ranks.is_main:
+                    row = {"epoch": round(state.epochs, 3), "step": state.update, "target_tokens": state.seen}
+                    row |= {"learning_rate": recipe.adamw_learning_rate * factor, "train_loss": train_loss}
+                    row |= validate(state.average.model, validation, plan["precision"])
                     session.add_row(row)
-                    report.line(
-                        f"epoch {row['epoch']:.2f}  train loss {row['train_loss']:.3f}  "
-                        f"validation loss {val_loss:.3f}  validation perplexity {row['val_perplexity']:.2f}"
-                    )
-                if place == len(order):
-                    epoch, place = epoch + 1, 0
-                    pairs, order = ranks.from_main(material.epoch(epoch))
-                if session.due(place == 0):
-                    loop = {"update": update, "epoch": epoch, "place": place, "tokens": tokens, "sums": sums}
-                    loop |= {"model": model.state_dict(), "average": average.state_dict()}
-                    loop |= {"optimisers": [optimiser.state_dict() for optimiser in optimisers]}
-                    loop |= {"generators": seeding.generator_states()}
-                    session.save(update, loop)
-            digest = session.finish({**average.state_dict(), "tokenizer": as_tensor(tokenizer.model)})
-            report.line(f"done in {session.seconds():.0f} s; weights {digest[:12]}")
+                    report.line(LINE.format(**row))
+
+            # save
+            if session.due(state.place == 0):
+                session.save(state.update, state.state_dict())
+        digest = session.finish({**state.average.state_dict(), "tokenizer": as_tensor(tokenizer.model)})
+        report.line(f"done in {session.seconds():.0f} s; weights {digest[:12]}")
+
+
+def epoch_batches(material: Material, ranks: Ranks, epoch: int) -> list[list[Pair]]:
+    """The sentence pairs of each batch of an epoch; the same on all processes."""
+    pairs, order = ranks.from_main(material.epoch(epoch))
+    return [[pairs[i] for i in numbers] for numbers in order]
+
+
+def share(pairs: list[Pair], ranks: Ranks) -> tuple[Batch, int]:
+    """This process's share of a global batch, and its target tokens; one pair that counts 0 where none is left."""
+    mine = ranks.share(pairs)
+    batch = make_batch(mine or pairs[:1], SHAPES)
+    return batch, batch.tokens if mine else 0
+
+
+def validate(model: Transformer, batches: list[Batch], precision: str) -> dict[str, float]:
+    """Loss and perplexity on the validation split."""
+    loss = mean_loss(model, batches, precision)
+    return {"val_loss": loss, "val_perplexity": math.exp(loss)}
 
 
 def make_optimisers(model: Transformer, recipe: Recipe, precision: str) -> list[torch.optim.Optimizer]:
@@ -167,10 +144,10 @@ def make_optimisers(model: Transformer, recipe: Recipe, precision: str) -> list[
         matrices = [parameter for parameter in matrices if parameter is model.embedding.weight]
         dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         rate, decay = recipe.muon_learning_rate, recipe.weight_decay
-        optimisers.append(Muon(inner, rate, recipe.momentum, iterations=5, weight_decay=decay, dtype=dtype))
+        optimisers.append(Muon(inner, rate, recipe.muon_momentum, iterations=5, weight_decay=decay, dtype=dtype))
     adamw = torch.optim.AdamW(
         [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}],
-        lr=recipe.learning_rate,
+        lr=recipe.adamw_learning_rate,
         betas=(0.9, recipe.beta2),
         eps=1e-9,
         fused=True,

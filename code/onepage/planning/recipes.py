@@ -1,59 +1,130 @@
-"""The recipe of a task: built in for its profile and this hardware, or a file of the user's own."""
+"""The recipe of a run, from PROFILE, the hardware and the kind of data, or from a file of the user's.
+
+A task has one file per profile, ``<task>/recipes/<profile>.toml``. What differs on some hardware, or on generated data,
+is a table of overrides in it: ``[on.cuda]``, ``[on.generated]``. Generated data are small everywhere, so that their
+overrides replace those of the hardware. A file of the user's has no overrides.
+"""
 
 import hashlib
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from onepage.errors import UserError
 from onepage.runs import provenance
 from onepage.tasks import Task
-from onepage.training import recipe
+from onepage.training import recipe as recipes
+
+PACKAGE = Path(__file__).resolve().parent.parent
+OVERRIDES = "on"
+HARDWARE = ("bf16", "bf16-half", "fp32", "cuda")
+"""Kinds of hardware; recipes are written for the first, and override values for the others (see ``hardware``)."""
+GENERATED = "generated"
 
 
 @dataclass(frozen=True)
 class Resolved:
+    """All that a recipe says, for one hardware and one kind of data."""
+
     recipe: Any
+    """The task's ``Recipe``."""
     evaluation: dict[str, dict[str, Any]]
+    """What evaluation alone reads, with defaults filled in: {"decoding": {...}}."""
+    path: Path
+    """The file it comes from."""
 
 
-def gains_from_bf16(device: str) -> bool:
-    if device == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    fields = provenance.cpu_fields()
-    flags = fields.get("flags", "").split()
-    return "amx_bf16" in flags or ("avx512_bf16" in flags and fields.get("vendor_id") == "AuthenticAMD")
+def resolve(
+    task: Task, profile: str, *, hardware: str, generated: bool, file: str | Path | None = None, threads: int = 0
+) -> Resolved:
+    """The recipe of ``task`` and ``profile``, or of the user's ``file``; ``threads``: THREADS, 0 for the recipe's own.
+
+    Raises UserError naming the file, the key and what was expected; what evaluation reads is checked as well, since
+    after hours of training is late.
+    """
+    path = Path(file) if file else built_in(task, profile)
+    values = recipes.read(path)
+    if file and OVERRIDES in values:  # a copy of a built-in one
+        raise UserError(f"{path}: only built-in recipes have tables [{OVERRIDES}....]; delete them from yours")
+    if not file:
+        values = overridden(values, GENERATED if generated else hardware)
+    module = task.module("recipe")
+    tables = {name: values.pop(name, {}) for name in module.EVALUATION}
+    for name, kind in module.EVALUATION.items():
+        for key in [field.name for field in fields(kind) if field.name in values]:
+            raise UserError(f"{path}: {key!r} belongs in the table [{name}], below all other keys")
+    if threads:
+        values["threads"] = threads
+    recipe = recipes.from_values(module.Recipe, values, str(path), tuple(tables))
+    evaluation = {}
+    for name, kind in module.EVALUATION.items():
+        where = f"{path}: {name}"
+        evaluation[name] = recipes.as_dict(recipes.from_values(kind, recipes.table(tables[name], where), where))
+    return Resolved(recipe, evaluation, path)
 
 
-def auto_precision(device: str) -> str:
-    return "bf16" if gains_from_bf16(device) else "fp32"
+def profiles(task: Task) -> list[str]:
+    """The profiles that a task has a recipe for."""
+    return sorted(file.stem for file in (PACKAGE / task.name / "recipes").glob("*.toml"))
 
 
-def hardware(device: str) -> str:
-    if device == "cuda":
-        return "cuda"
-    if not gains_from_bf16(device):
-        return "fp32"
-    fields = provenance.cpu_fields()
-    amd = fields.get("vendor_id") == "AuthenticAMD"
-    return "bf16-half" if amd and fields.get("cpu family") == "25" else "bf16"
+def built_in(task: Task, profile: str) -> Path:
+    """The file of a task's profile; raises UserError when there is none, naming those there are."""
+    if profile not in profiles(task):  # a name of these, no path: it also names a folder
+        raise UserError(f"no recipe {profile!r} for {task.name}; PROFILE is one of: {', '.join(profiles(task))}")
+    return PACKAGE / task.name / "recipes" / f"{profile}.toml"
+
+
+def overridden(values: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """The values of a built-in recipe with those of its table ``[on.<kind>]`` in their place, tables key by key."""
+    merged = dict(values)
+    for key, value in merged.pop(OVERRIDES, {}).get(kind, {}).items():
+        merged[key] = {**merged.get(key, {}), **value} if isinstance(value, dict) else value
+    return merged
 
 
 def own_profile(path: Path) -> str:
+    """The profile name of a recipe file of the user's: its runs are kept apart from all others.
+
+    It names a folder and stands in a makefile, so only letters, digits, "-" and "_" of the file's name are kept.
+    """
     name = re.sub(r"[^A-Za-z0-9_-]", "_", path.stem)[:40]
     return f"own-{name}-{hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:6]}"
 
 
-def resolve(task: Task, profile: str, *, hardware: str, generated: bool, file: str = "", threads: int = 0) -> Resolved:
-    name = f"{profile}-{hardware}"
-    if generated or not (recipe.PACKAGE / task.name / "recipes" / f"{name}.toml").exists():
-        name = profile
-    path = Path(file) if file else recipe.built_in(task.name, name, generated)
-    kind = task.module("recipe")
-    tables = getattr(kind, "EVALUATION", {})
-    loaded = recipe.load(kind.Recipe, path, tables, threads=threads or None)
-    found = {name: recipe.as_dict(recipe.load_table(table, path, name)) for name, table in tables.items()}
-    return Resolved(loaded, found)
+def gains_from_bf16(device: str) -> bool:
+    """Whether products of bfloat16 are faster here than those of float32.
+
+    On CUDA from compute capability 8 on; on a CPU with AMX, or with AVX-512 BF16 by AMD. Intel's AVX-512 BF16 without
+    AMX (older processors, or AMX kept from a virtual machine) was measured at half the rate of float32.
+    """
+    if device == "cuda":
+        import torch
+
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    cpu = provenance.cpu_fields()
+    flags = cpu.get("flags", "").split()
+    return "amx_bf16" in flags or ("avx512_bf16" in flags and cpu.get("vendor_id") == "AuthenticAMD")
+
+
+def auto_precision(device: str) -> str:
+    """What a recipe's precision "auto" means here: "bf16" where it is the faster one, else "fp32"."""
+    return "bf16" if gains_from_bf16(device) else "fp32"
+
+
+def hardware(device: str) -> str:
+    """The kind of hardware that a profile may have overrides for: "cuda", "fp32", "bf16-half" or "bf16".
+
+    "fp32": a CPU that gains nothing from bf16. "bf16-half": one that multiplies it by units of half the width (AMD's
+    Zen 4, processor family 25, measured at 410 GFLOP/s on two cores, where Zen 5, family 26, has 920).
+    """
+    if device == "cuda":
+        return "cuda"
+    if not gains_from_bf16(device):
+        return "fp32"
+    cpu = provenance.cpu_fields()
+    zen4 = cpu.get("vendor_id") == "AuthenticAMD" and cpu.get("cpu family") == "25"
+    return "bf16-half" if zen4 else "bf16"

@@ -4,16 +4,24 @@ BatchNorm's running mean and variance are averaged with the weights they belong 
 network to first order, and no extra pass over the data is needed. Integer buffers are copied.
 """
 
+import copy
+from typing import Generic, TypeVar
+
 import torch
 from torch import Tensor, nn
 
+M = TypeVar("M", bound=nn.Module)
 
-class WeightAverage:
+
+class WeightAverage(Generic[M]):
     """Keeps ``average = decay * average + (1 - decay) * weights`` over ``update`` calls."""
 
-    def __init__(self, model: nn.Module, decay: float):
+    def __init__(self, model: M, decay: float, averaged: M | None = None):
+        """``averaged``: a network like ``model``, to hold the averaged weights; a copy where it is not given."""
         self.decay = decay
-        self.average = {name: value.detach().clone() for name, value in model.state_dict().items()}
+        self.model = copy.deepcopy(model) if averaged is None else averaged
+        self.model.load_state_dict(model.state_dict())
+        self.average = {name: value.detach() for name, value in self.model.state_dict().items()}
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
@@ -34,6 +42,6 @@ class WeightAverage:
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Go on from what ``state_dict`` gave."""
+        """Continue from what ``state_dict`` gave."""
         for name, value in state.items():
             self.average[name].copy_(value)

@@ -92,14 +92,6 @@ class Ranks:
         if self.world > 1:
             torch.distributed.all_reduce(sums)
 
-    def totals(self, *values: float) -> tuple[float, ...]:
-        """Each value summed over all processes, in float64."""
-        if self.world == 1:
-            return values
-        sums = torch.tensor(values, dtype=torch.float64, device=_device())
-        self.add(sums)
-        return tuple(sums.tolist())
-
     def from_main(self, value: T) -> T:
         """The value that rank 0 has, on every process."""
         if self.world == 1:

@@ -1,7 +1,7 @@
-"""Recipes: typed, frozen, read from TOML, hashed.
+"""Recipes: typed, frozen dataclasses, read from TOML, checked and hashed. Needs no torch.
 
-A recipe is a dataclass whose every field has a line of documentation. An unknown key, a missing one or a value of the
-wrong type is refused by name, with the nearest known key, before anything is trained.
+Each field of a recipe has a line of documentation and its allowed values in its type: ``Annotated[float, Range(0, 1)]``
+or ``Literal["sgd", "muon"]``. An unknown key, a missing one and a value that is not allowed are refused by name.
 """
 
 import dataclasses
@@ -9,10 +9,9 @@ import difflib
 import hashlib
 import json
 import tomllib
-import types
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from onepage.errors import UserError
 
@@ -20,47 +19,35 @@ R = TypeVar("R")
 MAX_BYTES = 100_000  # no recipe is larger; a wrong file given as one is refused before it is parsed
 MAX_DOTS = 200  # a line; tomllib takes minutes for a key of thousands of dots
 LARGEST = 1e12  # no number in a recipe is larger; nan and inf are refused with it
-PACKAGE = Path(__file__).resolve().parent.parent
 
 
-def built_in(task: str, profile: str, generated: bool) -> Path:
-    """Where the recipe of a task and profile lies; each generated set has its own short one.
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """The allowed numbers of a field: ``Range(1, 10)``, ``Range(0, below=1)``, ``Range(above=0, below=1)``."""
 
-    Raises UserError when there is none, naming those there are.
-    """
-    name = f"{profile}-generated" if generated and profile != "smoke" else profile
-    known = {
-        file.stem: file for file in (PACKAGE / task / "recipes").glob("*.toml")
-    }  # a name of these: it also names a folder
-    if name not in known:
-        raise UserError(f"no recipe {name!r} for {task}; PROFILE is one of: {', '.join(sorted(known))}")
-    return known[name]
+    least: float | None = None
+    most: float | None = None
+    _: dataclasses.KW_ONLY
+    above: float = 0
+    """In place of ``least``: the numbers above it."""
+    below: float | None = None
+    """In place of ``most``: the numbers below it."""
+    multiple_of: int = 1
 
+    def __contains__(self, number: float) -> bool:
+        low = number >= self.least if self.least is not None else number > self.above
+        high = (self.most is None or number <= self.most) and (self.below is None or number < self.below)
+        return low and high and (self.multiple_of == 1 or number % self.multiple_of == 0)
 
-def load(kind: type[R], path: Path, tables: Mapping[str, type] | None = None, **overrides: Any) -> R:
-    """Read a recipe of dataclass ``kind`` from a TOML file; overrides that are not None replace its values.
-
-    ``tables``: dataclasses by name of the tables that later stages read (see ``load_table``); they are left out.
-    Raises UserError naming the file, the key and what was expected.
-    """
-    values, tables = read(path), tables or {}
-    for name, table in tables.items():
-        values.pop(name, None)
-        for key in [field.name for field in dataclasses.fields(table) if field.name in values]:
-            raise UserError(f"{path}: {key!r} belongs in the table [{name}], below all other keys")
-    values.update({key: value for key, value in overrides.items() if value is not None})
-    return from_values(kind, values, str(path), tuple(tables))
+    def __str__(self) -> str:
+        first = f"from {self.least:,}" if self.least is not None else f"above {self.above:,}"
+        last = f" to {self.most:,}" if self.most is not None else f" to below {self.below:,}" if self.below else ""
+        return first + last + (f", a multiple of {self.multiple_of}" if self.multiple_of > 1 else "")
 
 
-def load_table(kind: type[R], path: Path, name: str) -> R:
-    """The table ``name`` of a recipe file as dataclass ``kind``, whose defaults stand where the file lacks it.
-
-    Raises UserError naming the file, the key and what was expected.
-    """
-    values = read(path).get(name, {})
-    if not isinstance(values, dict):
-        raise UserError(f"{path}: {name}: expected a table, got {values!r:.60}")
-    return from_values(kind, values, f"{path}: {name}")
+Share = Annotated[float, Range(0, below=1)]
+Threads = Annotated[int, Range(1, 1024)]
+Precision = Literal["auto", "fp32", "bf16"]
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -77,26 +64,26 @@ def read(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: not a readable recipe: {error!s:.200}") from None
 
 
-def of_run(kind: type[R], run: Path, block: Mapping[str, Any]) -> R:
-    """The recipe that ``run`` was trained by; ``block`` is what its run.json says.
+def of_run(kind: type[R], run: Path, plan: Mapping[str, Any]) -> R:
+    """The recipe that ``run`` was trained with; ``plan`` is its run.json.
 
-    Raises UserError when a version of this program with other recipe keys has trained it.
+    Raises UserError when a version of this program with other recipe keys trained it.
     """
     try:
-        return from_values(kind, block["recipe"], str(run / "run.json"))
+        return from_values(kind, plan["recipe"], str(run / "run.json"))
     except UserError as error:
         raise UserError(
             f"{run} was trained by another version of this program ({error!s:.160}); "
-            f"train it anew (make {block['task']})"
+            f"train it again (make {plan['task']})"
         ) from None
 
 
-def from_values(kind: type[R], values: dict[str, Any], where: str, tables: tuple[str, ...] = ()) -> R:
-    """Build the dataclass, refusing unknown, missing and wrongly typed keys, and running its own ``check``.
+def from_values(kind: type[R], values: Mapping[str, Any], where: str, tables: tuple[str, ...] = ()) -> R:
+    """Build the dataclass ``kind``; raises UserError, which begins with ``where``, for a key or value not allowed.
 
     ``tables``: names of the file's other tables, known besides the fields when an unknown key is refused.
     """
-    hints = get_type_hints(kind)
+    hints = get_type_hints(kind, include_extras=True)
     fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     for key in values:
         if key not in fields:
@@ -107,34 +94,45 @@ def from_values(kind: type[R], values: dict[str, Any], where: str, tables: tuple
     for name, field in fields.items():
         if name not in values and field.default is dataclasses.MISSING:
             raise UserError(f"{where}: missing key {name!r}")
-    arguments = {key: _typed(hints[key], value, f"{where}: {key}") for key, value in values.items()}
-    recipe = kind(**arguments)
-    check = getattr(recipe, "check", None)
-    problem = check() if check else None
-    if problem:
-        raise UserError(f"{where}: {problem}")
-    return recipe
+    checked = {key: _checked(hints[key], value, f"{where}: {key}") for key, value in values.items()}
+    try:
+        return kind(**checked)
+    except ValueError as error:  # a rule over several fields, in __post_init__
+        raise UserError(f"{where}: {error}") from None
 
 
-def _typed(hint: Any, value: Any, where: str) -> Any:
-    origin = get_origin(hint)
-    if origin is tuple:  # tuple[item, ...] from a TOML array
-        if not isinstance(value, list | tuple):
-            raise UserError(f"{where}: expected a list, got {value!r:.60}")
-        item = get_args(hint)[0]
-        return tuple(_typed(item, part, f"{where}[{i}]") for i, part in enumerate(value))
+def _checked(hint: Any, value: Any, where: str) -> Any:
+    """The value as its field's type holds it; raises UserError when the type or the range does not allow it."""
+    if get_origin(hint) is Annotated:
+        inner, allowed = get_args(hint)
+        value = _checked(inner, value, where)
+        if value not in allowed:
+            raise UserError(f"{where}: expected {inner.__name__} {allowed}, got {value!r:.60}")
+        return value
+    if get_origin(hint) is Literal:
+        choices = get_args(hint)
+        if not isinstance(value, str) or value not in choices:
+            raise UserError(f"{where}: expected {' or '.join(map(repr, choices))}, got {value!r:.60}")
+        return value
+    if get_origin(hint) is tuple:  # tuple[item, ...] from a TOML array
+        if not isinstance(value, list | tuple) or not value:
+            raise UserError(f"{where}: expected a list of one or more, got {value!r:.60}")
+        return tuple(_checked(get_args(hint)[0], part, f"{where}[{i}]") for i, part in enumerate(value))
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        if not isinstance(value, dict):
-            raise UserError(f"{where}: expected a table, got {value!r:.60}")
-        return from_values(hint, value, where)
-    if origin is types.UnionType:  # X | None
-        return None if value is None else _typed(get_args(hint)[0], value, where)
+        return from_values(hint, table(value, where), where)
     whole = isinstance(value, int) and not isinstance(value, bool)
     if not (isinstance(value, hint) or (hint is float and whole)) or (isinstance(value, bool) and hint is not bool):
         raise UserError(f"{where}: expected {hint.__name__}, got {value!r:.60}")
     if hint in (int, float) and not abs(value) <= LARGEST:  # nan is not either
         raise UserError(f"{where}: expected a number up to {LARGEST:.0e}, got {value!r:.60}")
     return float(value) if hint is float else value
+
+
+def table(value: Any, where: str) -> dict[str, Any]:
+    """A table of a TOML file; raises UserError when the value is none."""
+    if not isinstance(value, dict):
+        raise UserError(f"{where}: expected a table, got {value!r:.60}")
+    return value
 
 
 def as_dict(recipe: Any) -> dict[str, Any]:

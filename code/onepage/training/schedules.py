@@ -1,4 +1,4 @@
-"""Learning rate as a function of progress; pure functions, so a resumed run needs no scheduler state."""
+"""Learning rate and validations as functions of progress, so that a resumed run needs no scheduler state."""
 
 import math
 
@@ -18,6 +18,11 @@ def warmup_cosine(progress: float, warmup: float, floor: float = 0.0) -> float:
     if warmup > 0 and progress < warmup:
         return progress / warmup
     return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - warmup) / (1 - warmup))))
+
+
+def validation_updates(updates: int, validations: int) -> frozenset[int]:
+    """After which of so many updates to validate: evenly spaced, the last one included."""
+    return frozenset(math.ceil(updates * (i + 1) / validations) for i in range(validations))
 
 
 SCHEDULES = {"linear": one_cycle, "cosine": warmup_cosine}

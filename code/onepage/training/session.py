@@ -1,23 +1,24 @@
-"""One training run on disk: what it is, where it stands, how it is interrupted and taken up again.
+"""One training run on disk: what it is, where it stands, how it is interrupted and resumed.
 
 The loops in ``cls/train.py`` and ``mt/train.py`` keep their own order of events; this holds what is the same for both:
 the identity of the run, its checkpoints at intervals, signals, its history and its final files. Of several processes
-rank 0 alone reads and writes the run folder; what decides for all (is it finished, from where to go on) it tells them.
+rank 0 alone reads and writes the run folder; what decides for all (is it finished, where to resume) it tells them.
 """
 
 import contextlib
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
 from onepage.errors import UserError
 from onepage.files import read_json, write_json
 from onepage.runs import history, provenance
+from onepage.terminal.progress import Reporter
 from onepage.training import checkpoint, energy
 from onepage.training.distributed import ALONE, Ranks, of_a_lost_peer
 from onepage.training.energy import EnergyMeter
@@ -27,6 +28,7 @@ from onepage.training.weights import digest_tensors
 SAVE_EVERY_SECONDS = 60.0  # `train --save-every` sets it; the tests' training is over sooner
 EPOCH_SECONDS = 5.0  # the end of an epoch is saved when the last checkpoint is this old: tiny epochs would only save
 SAVE_SHARE = 0.02  # of the time that such saves may take: an epoch of a GPU is not much longer than one
+RESULTS = ("model.pt", "metrics.json", "predictions.npz", "explain.npz", "provenance.json")
 
 
 class Interrupted(UserError):
@@ -38,13 +40,23 @@ class Interrupted(UserError):
         super().__init__(f"{name}: stopped after update {update}, saved; run the same command to go on")
 
 
+class Resumable(Protocol):
+    """The state of a loop (see state.TrainingState)."""
+
+    update: int
+    updates: int
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a checkpoint's state."""
+
+
 class Session:
     """A run folder being trained; use as a context manager around the loop."""
 
     def __init__(
-        self, run: Path, recipe: Any, block: dict[str, Any], program: str = "", ranks: Ranks = ALONE, world: int = 0
+        self, run: Path, recipe: Any, plan: dict[str, Any], program: str = "", ranks: Ranks = ALONE, world: int = 0
     ):
-        """``block``: task, set, generated, profile, seed, data_digest, device, precision, threads (see run.json).
+        """``plan``: task, set, generated, profile, seed, data_digest, device, precision, threads (see run.json).
 
         ``program`` is a digest of the code that trains; a checkpoint of other code is another run's. ``world``: the
         number of processes, where it is not that of ``ranks``: to ask, before they are started, if the run is finished.
@@ -52,21 +64,27 @@ class Session:
         self.run = Path(run)
         self.ranks, self.world = ranks, world or ranks.world
         if self.world > 1:  # it decides the order of float sums, as threads do
-            block = {**block, "processes": self.world}
-        plain = as_dict(recipe)
-        self.hash = recipe_hash(recipe, **block, torch=str(torch.__version__))
-        self.identity = {"hash": recipe_hash(recipe, **block, torch=str(torch.__version__), program=program), **plain}
-        self.identity.update(block, torch=str(torch.__version__), program=program)
-        self.block = {**block, "recipe_hash": self.hash, "recipe": plain, "versions": provenance.versions()}
-        self.block["program"] = program
+            plan = {**plan, "processes": self.world}
+        plain, torch_version = as_dict(recipe), str(torch.__version__)
+        self.identity = {
+            "hash": recipe_hash(recipe, **plan, torch=torch_version, program=program),
+            **plain,
+            **plan,
+            "torch": torch_version,
+            "program": program,
+        }
+        self.plan = {
+            **plan,
+            "recipe_hash": recipe_hash(recipe, **plan, torch=torch_version),
+            "recipe": plain,
+            "versions": provenance.versions(),
+            "program": program,
+        }
         self.rows: list[dict[str, Any]] = []
-        self.seconds_before = 0.0
-        self.sessions = 0
-        self.peak_before = 0
-        self.energy_before: dict[str, float] = {}
         self.processes = [[0, self.world]]  # [first update, number of processes] of each part of the run
-        self._meter: EnergyMeter | None = None  # counts from when the loop is entered
+        self.before: dict[str, Any] = {"seconds": 0.0, "sessions": 0, "peak": 0, "energy": {}}  # of earlier sessions
         self.started = provenance.now()
+        self._meter: EnergyMeter | None = None  # counts from when the loop is entered
         self._clock = self._saved = time.monotonic()
         self._save_cost = 0.0  # seconds that the last checkpoint took
         self.resumed = False  # from a checkpoint
@@ -97,7 +115,7 @@ class Session:
         if self.ranks.is_main:
             self.run.mkdir(parents=True, exist_ok=True)
         if self.world == 1:  # of several, this one's counters would tell a part
-            self._meter = energy.meter(self.block["device"])
+            self._meter = energy.meter(self.plan["device"])
         self._clock = self._saved = time.monotonic()
         return self
 
@@ -122,54 +140,34 @@ class Session:
         if asked and self._stop is None:
             self._stop = self._signal or signal.SIGTERM
 
-    def restore(self, say: Any) -> dict[str, Any] | None:
-        """The loop's own state from the newest whole checkpoint, or None to start afresh.
-
-        Raises UserError when the checkpoint is of another recipe. One of another number of processes is gone on from;
-        run.json, and metrics.json after it, then tell how many there were from which update on.
-        """
-        state = self.ranks.from_main(self._restore(say) if self.ranks.is_main else None)
-        self.resumed = state is not None
-        return state
-
-    def _restore(self, say: Any) -> dict[str, Any] | None:
-        if (self.run / "model.pt").exists():  # written last: checkpoints beside it are leftovers of a finished run
-            say(self._why_anew())
-            checkpoint.remove_all(self.run)
-        state = checkpoint.latest(self.run, self.identity, say)
-        stale = ("model.pt", "metrics.json", "predictions.npz", "explain.npz", "provenance.json")
-        for name in stale:  # of an earlier run in this folder; they must not outlive their weights
-            (self.run / name).unlink(missing_ok=True)
-        if state is None:
-            write_json(self.run / "run.json", {**self.block, **provenance.commit()})
-            history.write(self.run / "history.jsonl", [])
-            return None
-        self.resumed = True
-        self.rows = state["rows"]
-        self.seconds_before = state["seconds"]
-        self.sessions = state["sessions"]
-        self.peak_before = state["peak"]
-        self.energy_before = state["energy"]
-        self.started = state["started"]
-        self.processes = state["processes"]
-        before = self.processes[-1][1]
-        if before != self.world:
-            say(f"going on with another number of processes ({before} -> {self.world}): other last digits from here")
-            self.processes = [*self.processes, [state["loop"]["update"], self.world]]
-        history.write(self.run / "history.jsonl", self.rows)  # on disk it may be ahead of the checkpoint
-        told = self.block | ({"processes_from_update": self.processes} if len(self.processes) > 1 else {})
-        path = self.run / "run.json"
-        there = read_json(path) if path.exists() else {}
-        commit = {key: there.get(key, value) for key, value in provenance.commit().items()}  # that of its beginning
-        if there != told | commit:
-            write_json(path, told | commit)
-        return state["loop"]
-
     @contextlib.contextmanager
-    def going_on(self) -> Iterator[None]:
-        """Around ``restore`` and what the loop takes from it: a state that does not fit is a UserError."""
+    def training(
+        self, state: Resumable, unit: str, about: str, work: Callable[[int], float] = float
+    ) -> Iterator[Reporter]:
+        """Around the loop: ``state`` resumed from a checkpoint where there is one, signals noted, progress reported.
+
+        ``unit`` and ``work``: see Reporter. ``about``: what is trained on, for the first line.
+        """
+        with self:
+            self.resume(state)
+            plan, log, done = self.plan, self.run / "train.log", state.update
+            name = f"{plan['task']:<4}seed {plan['seed']}"
+            with Reporter(name, state.updates, unit, log, done, work, quiet=not self.ranks.is_main) as report:
+                report.line(
+                    f"{'going on at' if done else 'training from'} update {done} of {state.updates}: {about}, "
+                    f"{plan['device']}, {plan['precision']}, {plan['recipe']['threads']} threads{self.ranks.words()}"
+                )
+                yield report
+
+    def resume(self, state: Resumable, say: Any = print) -> None:
+        """Load the newest whole checkpoint into ``state``; where there is none, the state stays as it is.
+
+        Raises UserError when the checkpoint is of another recipe, or does not hold what ``state`` needs.
+        """
         try:
-            yield
+            loop = self.restore(say)
+            if loop is not None:
+                state.load_state_dict(loop)
         except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
             of_memory = isinstance(error, torch.OutOfMemoryError)
             if not self.resumed or of_memory or (self.world > 1 and of_a_lost_peer(error)):
@@ -179,6 +177,46 @@ class Session:
                 f"the checkpoint in {self.run} does not hold what this training needs "
                 f"({type(error).__name__}: {reason}); delete it and run the same command again"
             ) from error
+
+    def restore(self, say: Any) -> dict[str, Any] | None:
+        """The loop's own state from the newest whole checkpoint, or None to start from the beginning.
+
+        Raises UserError when the checkpoint is of another recipe. One of another number of processes is resumed;
+        run.json, and metrics.json after it, then tell how many there were from which update on.
+        """
+        loop = self.ranks.from_main(self._restore(say) if self.ranks.is_main else None)
+        self.resumed = loop is not None
+        return loop
+
+    def _restore(self, say: Any) -> dict[str, Any] | None:
+        if (self.run / "model.pt").exists():  # written last: checkpoints beside it are leftovers of a finished run
+            say(self._why_anew())
+            checkpoint.remove_all(self.run)
+        state = checkpoint.latest(self.run, self.identity, say)
+        for name in RESULTS:  # of an earlier run in this folder; they must not outlive their weights
+            (self.run / name).unlink(missing_ok=True)
+        commit = provenance.commit()
+        about = self.plan | commit
+        if state is None:
+            write_json(self.run / "run.json", about)
+            history.write(self.run / "history.jsonl", [])
+            return None
+        self.resumed = True
+        self.rows, self.processes, self.started = state["rows"], state["processes"], state["started"]
+        self.before = {name: state[name] for name in self.before}
+        before = self.processes[-1][1]
+        if before != self.world:
+            say(f"going on with another number of processes ({before} -> {self.world}): other last digits from here")
+            self.processes = [*self.processes, [state["loop"]["update"], self.world]]
+        history.write(self.run / "history.jsonl", self.rows)  # on disk it may be ahead of the checkpoint
+        if len(self.processes) > 1:
+            about["processes_from_update"] = self.processes
+        path = self.run / "run.json"
+        there = read_json(path) if path.exists() else {}
+        about |= {key: there[key] for key in commit if key in there}  # the commit of its beginning
+        if there != about:
+            write_json(path, about)
+        return state["loop"]
 
     def _why_anew(self) -> str:
         """Why weights that are there are replaced, for a message."""
@@ -191,12 +229,17 @@ class Session:
 
     def seconds(self) -> float:
         """Training seconds so far, over all sessions of this run."""
-        return self.seconds_before + time.monotonic() - self._clock
+        return self.before["seconds"] + time.monotonic() - self._clock
 
-    def energy_joules(self) -> dict[str, float]:
-        """Energy of the training so far by counter, over all sessions of this run; {} where the machine tells none."""
-        now = self._meter.joules() if self._meter is not None else {}
-        return energy.add(self.energy_before, now, self.sessions)
+    def _totals(self) -> dict[str, Any]:
+        """What adds up over all sessions of this run, this one included; energy {} where the machine tells none."""
+        joules = self._meter.joules() if self._meter is not None else {}
+        return {
+            "seconds": self.seconds(),
+            "sessions": self.before["sessions"] + 1,
+            "peak": max(self.before["peak"], provenance.peak_memory_bytes()),
+            "energy": energy.add(self.before["energy"], joules, self.before["sessions"]),
+        }
 
     def add_row(self, row: dict[str, Any]) -> None:
         """Append to the history and write it."""
@@ -216,28 +259,17 @@ class Session:
     def save(self, update: int, loop: dict[str, Any]) -> None:
         """Write a checkpoint with the loop's state; raises Interrupted afterwards if a signal asked to stop."""
         if self.ranks.is_main:
-            self._save(update, loop)
+            parts = {"rows": self.rows, "started": self.started, "processes": self.processes}
+            begun = time.monotonic()
+            try:
+                checkpoint.save(self.run, update, {"loop": loop, **parts, **self._totals()}, self.identity)
+            except UserError as error:  # a full disk
+                why = f"{error}; the checkpoint before stays, and the same command goes on from it"
+                raise UserError(why) from error
+            self._saved = time.monotonic()
+            self._save_cost = self._saved - begun
         if self._stop is not None:
             raise Interrupted(self._stop, update)
-
-    def _save(self, update: int, loop: dict[str, Any]) -> None:
-        state = {
-            "loop": loop,
-            "rows": self.rows,
-            "seconds": self.seconds(),
-            "sessions": self.sessions + 1,
-            "peak": max(self.peak_before, provenance.peak_memory_bytes()),
-            "energy": self.energy_joules(),
-            "started": self.started,
-            "processes": self.processes,
-        }
-        begun = time.monotonic()
-        try:
-            checkpoint.save(self.run, update, state, self.identity)
-        except UserError as error:  # a full disk
-            raise UserError(f"{error}; the checkpoint before stays, and the same command goes on from it") from error
-        self._saved = time.monotonic()
-        self._save_cost = self._saved - begun
 
     def finish(self, weights: dict[str, torch.Tensor]) -> str:
         """Write provenance and the final weights (last), remove the checkpoints; returns the weights' digest.
@@ -247,17 +279,18 @@ class Session:
         return self.ranks.from_main(self._finish(weights) if self.ranks.is_main else "")
 
     def _finish(self, weights: dict[str, torch.Tensor]) -> str:
+        totals = self._totals()
         provenance.record(
             self.run,
             "train",
             {
                 "started": self.started,
                 "finished": provenance.now(),
-                "seconds": round(self.seconds(), 1),
-                "sessions": self.sessions + 1,
-                "peak_memory_bytes": max(self.peak_before, provenance.peak_memory_bytes()),
+                "seconds": round(totals["seconds"], 1),
+                "sessions": totals["sessions"],
+                "peak_memory_bytes": totals["peak"],
                 "peak_gpu_memory_bytes": provenance.peak_gpu_memory_bytes(),
-                "energy_joules": {name: round(joules, 1) for name, joules in self.energy_joules().items()},
+                "energy_joules": {name: round(joules, 1) for name, joules in totals["energy"].items()},
                 "command": provenance.command(),
             },
         )

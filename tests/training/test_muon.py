@@ -1,48 +1,10 @@
-"""Schedules, averaging, Muon, digests and the training lock."""
-
-import multiprocessing
-import time
+"""Muon and its orthogonal updates."""
 
 import pytest
 import torch
 from torch import nn
 
-from onepage.training import locking
-from onepage.training.averaging import WeightAverage
 from onepage.training.muon import Muon, orthogonalise
-from onepage.training.schedules import SCHEDULES
-from onepage.training.seeding import keyed_seed
-from onepage.training.weights import digest_tensors
-
-
-@pytest.mark.parametrize("name", sorted(SCHEDULES))
-def test_schedules_rise_to_one_and_fall_to_zero(name):
-    factor = SCHEDULES[name]
-    assert factor(0.0, 0.2) == 0 and factor(0.2, 0.2) == pytest.approx(1) and factor(1.0, 0.2) == pytest.approx(0)
-    rising, falling = [factor(p / 100, 0.2) for p in range(21)], [factor(p / 100, 0.2) for p in range(20, 101)]
-    assert rising == sorted(rising) and falling == sorted(falling, reverse=True)
-
-
-def test_average_of_constant_weights_is_those_weights_and_lags_moving_ones():
-    model = nn.BatchNorm1d(2)
-    average = WeightAverage(model, 0.9)
-    nn.init.constant_(model.weight, 3.0)
-    for step in range(1, 200):
-        average.update(model, step)
-    assert torch.allclose(average.state_dict()["weight"], torch.full((2,), 3.0))
-    nn.init.constant_(model.weight, 5.0)
-    average.update(model, 200)
-    assert torch.allclose(average.state_dict()["weight"], torch.full((2,), 3.2))
-
-
-def test_average_keeps_batchnorm_statistics_with_their_weights():
-    model = nn.BatchNorm1d(2).train()
-    average = WeightAverage(model, 0.5)
-    model(torch.randn(50, 2) + 7)
-    for step in range(1, 60):
-        average.update(model, step)
-    assert torch.allclose(average.state_dict()["running_mean"], model.running_mean, atol=1e-4)
-    assert average.state_dict()["num_batches_tracked"] == 1
 
 
 @pytest.mark.parametrize("shape", [(8, 30), (30, 8)])
@@ -122,40 +84,3 @@ def test_muon_learns_a_direction_at_a_fixed_norm():
         optimiser.zero_grad()
     assert losses[-1] < 0.05 * losses[0]
     assert layer.weight.norm().item() == pytest.approx(4**0.5, rel=0.2)
-
-
-def test_digests_see_names_types_shapes_and_bits():
-    base = {"a": torch.zeros(4), "b": torch.ones(2)}
-    others = [
-        {"a": torch.zeros(4), "c": torch.ones(2)},
-        {"a": torch.zeros(4, dtype=torch.float64), "b": torch.ones(2)},
-        {"a": torch.zeros(2, 2), "b": torch.ones(2)},
-        {"a": torch.tensor([0.0, 0.0, 0.0, -0.0]), "b": torch.ones(2)},
-    ]
-    assert digest_tensors(base) == digest_tensors(dict(reversed(base.items())))
-    assert len({digest_tensors(t) for t in [base, *others]}) == 5
-
-
-def test_seeds_of_different_places_differ():
-    assert len({keyed_seed(s, p, e) for s in range(3) for p in ("order", "flip") for e in range(3)}) == 18
-
-
-def _hold(started):
-    with locking.cpu_training_lock("cpu", print):
-        started.set()
-        time.sleep(1.0)
-
-
-def test_a_second_training_on_the_cpu_waits(tmp_path, monkeypatch):
-    monkeypatch.setattr(locking.tempfile, "gettempdir", lambda: str(tmp_path))
-    started = multiprocessing.get_context("fork").Event()
-    other = multiprocessing.get_context("fork").Process(target=_hold, args=(started,))
-    other.start()
-    assert started.wait(5)
-    said, before = [], time.monotonic()
-    with locking.cpu_training_lock("cpu", said.append):
-        waited = time.monotonic() - before
-    other.join()
-    assert "another training is on this CPU" in said[0] and waited > 0.2
-    with locking.cpu_training_lock("cuda", said.append):
-        assert len(said) == 1
