@@ -213,6 +213,19 @@ def torch_arguments(locks, flavour):
     return arguments
 
 
+def install_project(venv, root):
+    """Install this project itself, editable, so that ``bin/onepage`` works; its dependencies are there already.
+
+    Nothing depends on it: make runs the code from its folder. So a folder that cannot be written is no error.
+    """
+    if not (root / "pyproject.toml").is_file():  # an image that installs the environment before the code is there
+        return
+    command = [str(venv / "bin" / "python"), "-m", "pip", "install", "--no-deps", "--no-build-isolation", "--no-index"]
+    command += ["--disable-pip-version-check", "--quiet", "--editable", str(root)]
+    if subprocess.run(command, env=clean_environment()).returncode:
+        print(f"setup: {venv / 'bin' / 'onepage'} is not there (pip's message is above); make works without it")
+
+
 def prove(venv):
     """Import what the project uses and return torch's version; raises Problem if a wheel or a library is broken."""
     python = str(venv / "bin" / "python")
@@ -253,6 +266,7 @@ def build(venv, locks, flavour):
         # torch first: it is what may not be had, and the rest is then not fetched in vain.
         pip_install(venv, torch_arguments(locks, flavour), f"env/torch-{flavour}.txt")
         pip_install(venv, ["--no-deps", "-r", str(locks / "requirements.txt")], "env/requirements.txt")
+        install_project(venv, locks.parent)
         write_stamp(venv, locks, flavour, prove(venv))
     except BaseException:
         if old.exists():

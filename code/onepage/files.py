@@ -7,12 +7,18 @@ stage leaves the old file or none. Standard library only: the stamp program runs
 import hashlib
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from onepage.errors import UserError
+
+_ROOT = Path(__file__).resolve().parents[2]
+# Where report/ (templates, prose, claims), figures/ (style, fonts) and env/ lie: the repository or, of an installed
+# package, the folder that pip put them into.
+HOME = _ROOT if (_ROOT / "report" / "templates").is_dir() else Path(sys.prefix) / "share" / "onepage"
 
 
 def write_with(path: Path, write: Callable[[BinaryIO], object]) -> None:

@@ -9,15 +9,15 @@ folder.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
 
 import matplotlib
 from matplotlib import font_manager
 from matplotlib.colors import LinearSegmentedColormap
 
 from onepage.errors import UserError
+from onepage.files import HOME
 
-REPOSITORY = Path(__file__).resolve().parents[3]
+REPOSITORY = HOME
 STYLE_SHEET = REPOSITORY / "figures" / "onepage.mplstyle"
 FONTS = REPOSITORY / "figures" / "fonts"
 FONT_FILES = {"normal": FONTS / "OnepageSans-Regular.ttf", "bold": FONTS / "OnepageSans-Bold.ttf"}

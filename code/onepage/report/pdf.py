@@ -21,14 +21,14 @@ from pathlib import Path
 from subprocess import SubprocessError
 
 from onepage.errors import UserError
-from onepage.files import write_bytes
+from onepage.files import HOME, write_bytes
 
 PACKAGES = ("geometry.sty", "graphicx.sty", "xcolor.sty", "hyperref.sty", "glyphtounicode.tex")
 TIMEOUT = 180  # seconds for one compilation; it takes about two
 DPI = 150  # of the page's picture
 ENGINES = ("auto", "latex", "typst")
 # Fonts of the page, the pictures' own: the repository's and, in typst for other scripts, the one in matplotlib's wheel.
-_FONTS = Path(__file__).resolve().parents[3] / "figures" / "fonts"
+_FONTS = HOME / "figures" / "fonts"
 
 
 class DoesNotFit(Exception):

@@ -15,10 +15,10 @@ import jinja2
 
 from onepage import tasks
 from onepage.errors import UserError
-from onepage.files import write_bytes, write_json
+from onepage.files import HOME, write_bytes, write_json
 from onepage.report import context, escape, pdf
 
-ROOT = Path(__file__).resolve().parents[3]  # the repository: its report/ holds templates, prose and claims
+ROOT = HOME  # the repository: its report/ holds templates, prose and claims
 # Settings of the text, tried in turn: its size in points, the distance of its baselines in sizes, and the least gap
 # between two rows of pictures in mm. Below 6.5 pt nothing is set.
 SETTINGS = tuple((size, 1.22, 2.0) for size in (8.0, 7.8, 7.6, 7.4, 7.2, 7.0, 6.75, 6.5)) + ((6.5, 1.12, 0.8),)

@@ -12,7 +12,7 @@ from typing import Any
 
 from onepage import tasks
 from onepage.errors import UserError
-from onepage.files import read_json
+from onepage.files import HOME, read_json
 from onepage.runs import lookup, seeds
 from onepage.verification import comparison
 from onepage.verification.claims import (
@@ -29,7 +29,7 @@ from onepage.verification.claims import (
     status,
 )
 
-REFERENCES = Path(__file__).resolve().parents[3] / "report" / "reference"
+REFERENCES = HOME / "report" / "reference"
 
 __all__ = ["FAIL", "NOT_CHECKED", "PASS", "Check", "Claim", "Result", "check", "load_claims", "status"]
 
