@@ -12,6 +12,7 @@ import pytest
 
 from dockerfile_reader import Ignored, problems, read
 from isolated_build import Build, can_isolate
+from onepage.runs.settings import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = (ROOT / "env" / "Dockerfile").read_text(encoding="utf-8")
@@ -33,8 +34,8 @@ def test_nothing_to_object_to() -> None:
         ("install --yes", "install", "--yes"),
         ("apt-get update \\\n    &&", "", "without update"),
         (" \\\n    && rm -rf /var/lib/apt/lists/*", "", "lists stay"),
-        ("RUN make setup", "RUN sudo make setup", "sudo"),
-        ("RUN make setup", "RUN .venv/bin/pip install x && pip install y && make setup", "pip beside"),
+        ("RUN python3 env", "RUN sudo python3 env", "sudo"),
+        ("RUN python3 env", "RUN .venv/bin/pip install x && pip install y && python3 env", "pip beside"),
         ("USER artifact\n", "", "ends as root"),
         ("USER artifact\n", "USER 0:0\n", "ends as root"),
         ("USER artifact\n", "COPY . /artifact\nUSER artifact\n", "as root"),
@@ -106,8 +107,7 @@ def test_context_holds_all_that_git_tracks() -> None:
 
 
 def test_settings_are_variables_of_the_makefile_or_of_tools() -> None:
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    variables = set(re.findall(r"^([A-Z_]+) \?=", makefile, re.MULTILINE))
+    variables = {setting.name for setting in SETTINGS}
     steps = [step for step in read(DOCKERFILE) if step.keyword in ("ARG", "ENV")]
     names = {word.split("=")[0] for step in steps for word in step.words}
     assert names - {"PIP_NO_CACHE_DIR", "MPLCONFIGDIR"} <= variables
@@ -126,7 +126,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Build:
     build = Build(ROOT, tmp_path_factory.mktemp("build") / "root", {"TORCH": flavour})
     said = {}
     for step in read(DOCKERFILE):
-        if step.text.startswith("make setup"):
+        if step.text.startswith("python3 env/setup.py --venv"):
             build.lend_environment(build.inside("/artifact/.venv"))
         said[step.text] = build.step(step)
         if "apt-get" in step.text:  # as apt's own list of what it was to install

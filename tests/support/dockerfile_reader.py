@@ -97,7 +97,7 @@ def _packages(steps: Sequence[Step]) -> list[str]:
         if installs and commands[-1] != ["rm", "-rf", "/var/lib/apt/lists/*"]:
             found.append("apt's lists stay in the layer (DL3009)")
         if {"sudo", "curl", "wget", "pip"} & {word for words in commands for word in words}:
-            found.append("sudo, a download or pip beside make setup (DL3004, DL3013)")
+            found.append("sudo, a download or pip beside setup.py (DL3004, DL3013)")
     return found
 
 
