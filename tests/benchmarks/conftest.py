@@ -9,15 +9,14 @@ import torch
 from onepage.benchmarks import machine, plain_cls
 from onepage.benchmarks.process import Measurement
 from onepage.cls.recipe import Recipe, Stage
-from onepage.data import ready
+from onepage.data import ready, sources
 from onepage.data.images import load_images
-from onepage.data.sources import ready_name
 from onepage.files import sha256_file
 from onepage.runs import provenance
 from onepage.training import session
 from onepage.training.recipe import as_dict
 
-CLS = Recipe((Stage(1.0, 8),), 8, "sgd", 0.05, 0.9, 5e-4, validations=2, validation_size=16, threads=1)
+CLS = Recipe((Stage(1.0, 8),), 8, "sgd", 0.05, 5e-4, validations=2, validation_size=16, threads=1)
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +68,7 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> dict:
     arrays = {"train_images": pixels, "train_labels": labels, "test_images": pixels[:4], "test_labels": labels[:4]}
     np.savez(folder / "small.npz", class_names=names, **arrays)
     digests = {"small.npz": sha256_file(folder / "small.npz")}
-    ready.write(folder / ready_name("toy-images"), "toy-images", "made for a test", digests, version=1)
+    ready.write(folder / sources.get("toy-images").ready, "toy-images", "made for a test", digests, version=1)
     digest = load_images(folder.parent, "toy-images").digest
     plan = {"task": "cls", "set": "toy-images", "generated": True, "profile": "small", "seed": 0, "data_digest": digest}
     plan |= {"device": "cpu", "precision": "fp32", "threads": 1, "recipe": as_dict(CLS)}

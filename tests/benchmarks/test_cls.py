@@ -42,7 +42,7 @@ def test_everything_is_measured_in_turns(
 
 @pytest.mark.parametrize(("batch", "images_a_turn"), [(8, 100), (256, 2048), (64, 40_960)])
 def test_a_shortened_recipe_measures_the_images_asked(batch: int, images_a_turn: int) -> None:
-    recipe = Recipe((Stage(2, 16),), batch, "sgd", 0.1, 0.0, validations=6)
+    recipe = Recipe((Stage(2, 16),), batch, "sgd", 0.1, 0.0, 6)
     short = cls.shortened(recipe, 50_000, 32, images_a_turn)
     times = timetable(short, 50_000 - short.validation_size)
     marks = sorted(validation_updates(times.updates, short.validations))

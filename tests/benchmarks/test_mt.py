@@ -11,8 +11,7 @@ from bench_cases import mt_result
 from onepage.benchmarks import mt, peers, results
 from onepage.benchmarks.tables import MARKDOWN
 from onepage.commands.main import main
-from onepage.data import ready
-from onepage.data.sources import ready_name
+from onepage.data import ready, sources
 from onepage.data.translation import load_translation
 from onepage.errors import UserError
 from onepage.files import read_json, sha256_file, write_json, write_text
@@ -41,7 +40,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
             path = folder / f"{split}.{language}"
             write_text(path, "".join(pair[side] + "\n" for pair in part))
             digests[path.name] = sha256_file(path)
-    ready.write(folder / ready_name("toy-translation"), "toy-translation", "made for a test", digests, version=1)
+    ready.write(folder / sources.get("toy-translation").ready, "toy-translation", "made for a test", digests, version=1)
     return folder.parent
 
 
