@@ -33,7 +33,6 @@ def settings_are_restored(monkeypatch: pytest.MonkeyPatch):
 def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Small matrices and batches, one core, and a lock of this test's own."""
     monkeypatch.setattr(machine, "SIZES", {"cpu": (16,)})
-    monkeypatch.setattr(machine, "COPIED_BYTES", {"cpu": 1 << 12})
     monkeypatch.setattr(plain_cls, "BATCH_SIZE", 8)
     monkeypatch.setattr(provenance, "cores", lambda: 1)
     locks = tmp_path / "locks"

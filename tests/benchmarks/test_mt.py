@@ -65,9 +65,9 @@ def plan_of(trained: Path, data_dir: Path) -> dict:
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Settings for a small set."""
-    sizes = {"vocabulary": 60, "d_model": 16, "d_ff": 32, "heads": 2, "layers": 1, "train_tokens": 64}
-    search = {"repeats": 2, "sentences": 6, "beam_size": 2, "batch_tokens": 64, "updates": 2}
-    monkeypatch.setattr(mt, "SETTINGS", mt.SETTINGS | sizes | search)
+    search = {"repeats": 2, "sentences": 6, "beam_size": 2, "batch_tokens": 64}
+    monkeypatch.setattr(mt, "SETTINGS", mt.SETTINGS | search)
+    monkeypatch.setattr(mt, "RECIPE", mt.RECIPE | SIZES | {"updates": 2, "batch_tokens": 64})
 
 
 @pytest.fixture
@@ -88,10 +88,8 @@ def test_everything_is_measured_in_turns(
     few: None,
     alone: None,
     measured: list[str],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """By ours alone, where the others are not installed: that is said, and no error."""
-    monkeypatch.setattr(results, "about", lambda device: mt_result() | {"samples": {}})
     result = mt.run(plan_of(trained, data_dir), trained, tmp_path / "out")
     turn = ["measure", "translation", "translation", "plain_training", "our_training"]
     assert measured == ["check_peer", "check_peer", *turn, *turn]
@@ -124,7 +122,7 @@ def test_other_programs_are_the_same_model(data_dir: Path, trained: Path, small:
         measured += 1
         assert found["compared"] == 12 and found["largest_difference"] < 1e-3, name
         search = {"sentences": 8, "beam_size": 1, "length_penalty": 0.0, "batch_tokens": 64}
-        outputs = (mt.translation(one, **where, **search)["outputs"] for one in ("ours", name))
+        outputs = (mt.translation(one, **where, settings=search)["outputs"] for one in ("ours", name))
         agreed = [a[: len(b)] == b[: len(a)] for a, b in zip(*outputs, strict=True)]
         assert sum(agreed) >= 7, name
     if not measured:
@@ -177,7 +175,7 @@ def test_a_run_of_another_task_or_data_fails(data_dir: Path, trained: Path, tmp_
 
 
 def test_the_model_to_train_is_a_valid_recipe() -> None:
-    assert from_values(Recipe, mt.training_recipe(), "here")
+    assert from_values(Recipe, mt.RECIPE, "here")
 
 
 def test_a_package_that_does_not_work_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,9 +17,9 @@ def test_the_plan_is_of_the_task(planned: dict, tmp_path: Path) -> None:
 
 
 def test_other_data_than_planned_get_one_line(planned: dict) -> None:
-    assert len(ours.images(planned).train_images) == 80
+    assert len(ours.data(planned).train_images) == 80
     with pytest.raises(UserError, match="not what was planned"):
-        ours.images(planned | {"data_digest": "another"})
+        ours.data(planned | {"data_digest": "another"})
 
 
 def test_a_rate_leaves_out_the_warm_up(tmp_path: Path) -> None:

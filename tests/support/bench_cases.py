@@ -23,8 +23,7 @@ def cls_result() -> dict[str, Any]:
     """A result of three turns on a machine that is not there."""
     points = [1000 * 2**k for k in range(5)]
     machine = [
-        {"matmul": {"fp32": {"flops": 1e11 * k, "size": 2048.0}, "bf16": {"flops": 4e11, "size": 2048.0}},
-         "copy_bytes_per_second": 2e10, "threads": 2}
+        {"matmul": {"fp32": {"flops": 1e11 * k, "size": 2048.0}, "bf16": {"flops": 4e11, "size": 2048.0}}, "threads": 2}
         for k in (1, 2, 1)
     ]  # fmt: skip
     return {
@@ -62,14 +61,22 @@ def spoken(seconds: float, memory: int) -> dict[str, Any]:
 def mt_result() -> dict[str, Any]:
     """A result of three turns on a machine that is not there, where JoeyNMT was not installed."""
     machine = {"matmul": {"fp32": {"flops": 1e11}, "bf16": {"flops": 4e11}}, "threads": 2}
-    recipe = {"d_model": 128, "encoder_layers": 4, "vocabulary": 8000, "dropout": 0.3, "optimiser": "muon"}
+    recipe = {
+        "d_model": 128,
+        "encoder_layers": 4,
+        "vocabulary": 8000,
+        "dropout": 0.3,
+        "optimiser": "muon",
+        "updates": 60,
+        "batch_tokens": 1536,
+    }
     training = {"threads": 2, "forward_flops_a_token": 1e7}
     return {
         **{key: value for key, value in cls_result().items() if key in ("form", "device", "load_before", "hardware",
            "versions", "started", "finished", "command", "commit", "commit_time", "dirty")},
         "task": "mt",
         "data": {"set": "multi30k", "src": "en", "tgt": "de", "generated": False, "digest": "d"},
-        "settings": {"repeats": 3, "beam_size": 5, "batch_tokens": 8000, "updates": 60, "train_tokens": 1536},
+        "settings": {"repeats": 3, "beam_size": 5, "batch_tokens": 8000, "length_penalty": 1.0},
         "model": {"profile": "quick", "seed": 0},
         "plain": {"optimiser": "adamw"},
         "ours": {"precision": "bf16", "recipe": recipe | {"decoder_layers": 4}},

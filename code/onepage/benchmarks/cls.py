@@ -85,7 +85,7 @@ def _plain(plan: dict[str, Any], workers: int) -> tuple[int, plain_cls.Loop, Ima
     """Threads, the loop, the images, and the indices for training and validation: those of our recipe."""
     threads = machine.use_all_cores()
     torch.manual_seed(plan["seed"])
-    found, recipe = ours.images(plan), recipe_of(plan)
+    found, recipe = ours.data(plan), recipe_of(plan)
     train_index, val_index = split_indices(len(found.train_images), recipe.validation_size, recipe.split_seed)
     parts = found.train_images[train_index], found.train_labels[train_index]
     loop = plain_cls.Loop(*parts, len(found.class_names), torch.device(plan["device"]), workers)
@@ -94,7 +94,7 @@ def _plain(plan: dict[str, Any], workers: int) -> tuple[int, plain_cls.Loop, Ima
 
 def our_loop(plan: dict[str, Any], size: int, images: int, run: str) -> dict[str, Any]:
     """Rates of our training and inference at one image size, in the precision and batch size of the recipe."""
-    recipe, found = recipe_of(plan), ours.images(plan)
+    recipe, found = recipe_of(plan), ours.data(plan)
     device = seeding.prepare(plan["seed"], recipe.threads, plan["device"])
     model = ResNet18(len(found.class_names))
     initialise(model, seeding.keyed_generator(plan["seed"], "initialise"))
@@ -125,7 +125,7 @@ def our_curve(plan: dict[str, Any], readings: int, run: str) -> dict[str, Any]:
     recipe = recipe_of(plan)
     more = dataclasses.replace(recipe, validations=max(readings, recipe.validations))
     with contextlib.suppress(Interrupted):
-        train(more, ours.images(plan), Path(run), identity(plan))
+        train(more, ours.data(plan), Path(run), identity(plan))
     return {"threads": recipe.threads, **ours.memory()}
 
 
@@ -137,15 +137,14 @@ def run(plan: dict[str, Any], out: Path, minutes: float, from_run: Path | None =
 
     ``minutes``: training of the plain loop. ``from_run``: a run of this machine whose history has our time.
     """
-    recipe, found = recipe_of(plan), ours.images(plan)
+    recipe, found = recipe_of(plan), ours.data(plan)
     train_index, val_index = split_indices(len(found.train_images), recipe.validation_size, recipe.split_seed)
     curve = run_of_this_machine(from_run, found.digest) if from_run else None
     device, precision, images = plan["device"], plan["precision"], IMAGES[plan["device"]]
     settings = SETTINGS | {"images": images, "minutes": minutes, "seed": plan["seed"]}
     sizes = sorted({SAME_SIZE, *(stage.image_size for stage in recipe.stages)}, reverse=True)
-    result = results.about(device) | {
+    result = results.about(device, found) | {
         "task": "cls",
-        "data": {"set": found.name, "generated": found.generated, "digest": found.digest},
         "training_images": len(train_index),
         "validation_images": len(val_index),
         "settings": settings,
@@ -163,7 +162,7 @@ def run(plan: dict[str, Any], out: Path, minutes: float, from_run: Path | None =
     for size in sizes:
         contenders[f"ours-{size}"] = Measurement(our_loop, {"plan": plan, "size": size, "images": images})
     with process.session("cls", result, out) as (folder, say):
-        result["samples"] = process.take_turns(contenders, settings["repeats"], folder, say, after=", then the curves")
+        result["samples"] = process.take_turns(contenders, settings["repeats"], folder, say)
         target, seconds = settings["target"], minutes * 60
         if curve is None:
             say(f"ours trains to {target * 100:g} % of the validation images")

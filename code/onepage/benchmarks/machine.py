@@ -6,6 +6,7 @@ rest (BatchNorm, ReLU, pooling, optimiser) counts nothing, and training counts t
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -19,7 +20,6 @@ from onepage.runs import provenance
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 TRAINING_PASSES = 3  # forward, gradient of the inputs, gradient of the weights
 SIZES = {"cpu": (1024, 2048, 4096), "cuda": (4096, 8192, 16384)}
-COPIED_BYTES = {"cpu": 1 << 28, "cuda": 1 << 31}
 
 
 def synchronise(device: torch.device) -> None:
@@ -54,17 +54,11 @@ def matmul_peak(precision: str, device: torch.device, sizes: Sequence[int] = (),
         best: dict[str, Any] = {"flops": 0.0, "size": 0, "by": ""}
         for size in sizes or SIZES[device.type]:
             a, b = (torch.randn(size, size, device=device).to(DTYPES[precision]) for _ in range(2))
-            out = torch.empty_like(a)
-            image = a.view(1, size, size, 1).contiguous(memory_format=torch.channels_last)
-            filters = b.view(size, size, 1, 1).contiguous(memory_format=torch.channels_last)
-
-            def product(a: Tensor = a, b: Tensor = b, out: Tensor = out) -> Tensor:
-                return torch.mm(a, b, out=out)
-
-            def convolution(image: Tensor = image, filters: Tensor = filters) -> Tensor:
-                return functional.conv2d(image, filters)
-
-            ways = {"matrix product": product} | ({"convolution": convolution} if device.type == "cpu" else {})
+            ways: dict[str, Callable[[], Tensor]] = {"matrix product": partial(torch.mm, a, b, out=torch.empty_like(a))}
+            if device.type == "cpu":
+                image, filters = a.view(1, size, size, 1), b.view(size, size, 1, 1)
+                channels_last = (tensor.contiguous(memory_format=torch.channels_last) for tensor in (image, filters))
+                ways["convolution"] = partial(functional.conv2d, *channels_last)
             for by, work in ways.items():
                 rate = 2 * size**3 / best_seconds(work, device, repeats)
                 if rate > best["flops"]:
@@ -72,13 +66,6 @@ def matmul_peak(precision: str, device: torch.device, sizes: Sequence[int] = (),
         return best
     finally:
         torch.backends.cuda.matmul.allow_tf32 = allowed
-
-
-def copy_bandwidth(device: torch.device, n_bytes: int = 0, repeats: int = 5) -> float:
-    """Bytes a second of a copy in memory, each byte counted twice: read and written."""
-    source = torch.ones(n_bytes or COPIED_BYTES[device.type], dtype=torch.uint8, device=device)
-    target = torch.empty_like(source)
-    return 2 * len(source) / best_seconds(lambda: target.copy_(source), device, repeats)
 
 
 @torch.no_grad()
@@ -120,10 +107,10 @@ def use_all_cores() -> int:
 
 
 def measure(device: str, precision: str) -> dict[str, Any]:
-    """Matrix-product peaks in fp32 and in ``precision``, and bandwidth of copying, on all cores."""
-    threads, where = use_all_cores(), torch.device(device)
-    found = {name: matmul_peak(name, where) for name in sorted({"fp32", precision})}
-    return {"matmul": found, "copy_bytes_per_second": copy_bandwidth(where), "threads": threads}
+    """Matrix-product peaks in fp32 and in ``precision``, on all cores."""
+    threads = use_all_cores()
+    found = {name: matmul_peak(name, torch.device(device)) for name in sorted({"fp32", precision})}
+    return {"matmul": found, "threads": threads}
 
 
 def peaks(result: Mapping[str, Any]) -> dict[str, float]:

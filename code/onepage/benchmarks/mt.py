@@ -11,7 +11,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -42,24 +42,23 @@ SETTINGS: dict[str, Any] = {
     "beam_size": 5,
     "length_penalty": 1.0,  # alpha of each program's own length penalty
     "batch_tokens": 8000,  # source positions, times the beam, of a batch of our searches and JoeyNMT's
-    "updates": 60,  # of training, in a turn
-    "train_tokens": 1536,  # target positions of an update
-    # the model that is trained: Transformer-Tiny (Wu et al. 2021)
+}
+RECIPE: dict[str, Any] = {  # of the training that is measured: Transformer-Tiny (Wu et al. 2021)
+    "updates": 60,
+    "batch_tokens": 1536,
+    "adamw_learning_rate": 1e-3,
     "vocabulary": 8000,
+    "validations": 1,
     "d_model": 128,
     "d_ff": 256,
     "heads": 4,
-    "layers": 4,  # of the encoder, and of the decoder
+    "encoder_layers": 4,
+    "decoder_layers": 4,
+    "dropout": 0.3,
+    "optimiser": "muon",
 }
 Ids = list[list[int]]
-
-
-def training_recipe() -> dict[str, Any]:
-    """The keys of a recipe for the training that is measured."""
-    sizes = {key: SETTINGS[key] for key in ("vocabulary", "d_model", "d_ff", "heads")}
-    layers = {"encoder_layers": SETTINGS["layers"], "decoder_layers": SETTINGS["layers"]}
-    length = {"updates": SETTINGS["updates"], "batch_tokens": SETTINGS["train_tokens"], "validations": 1}
-    return sizes | layers | length | {"adamw_learning_rate": 1e-3, "dropout": 0.3, "optimiser": "muon"}
+Translate = Callable[[Ids, int, float, int], Ids]
 
 
 # measurements, each in a process of its own
@@ -68,28 +67,21 @@ def training_recipe() -> dict[str, Any]:
 def read_pairs(trained: str, plan: dict[str, Any], sentences: int) -> tuple[Transformer, list[Pair]]:
     """The trained model on the CPU, and the first validation pairs (all of them where ``sentences`` is 0)."""
     model, tokenizer, _, _ = load(Path(trained))
-    return model.cpu(), encode_pairs(tokenizer, ours.pairs(plan).splits["val"])[: sentences or None]
+    return model.cpu(), encode_pairs(tokenizer, ours.data(plan).splits["val"])[: sentences or None]
 
 
-def translation(
-    contender: str,
-    trained: str,
-    plan: dict[str, Any],
-    sentences: int,
-    beam_size: int,
-    length_penalty: float,
-    batch_tokens: int,
-) -> dict[str, Any]:
+def translation(contender: str, trained: str, plan: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
     """Seconds that ``contender`` needs for the sentences on all cores, its outputs, and its memory."""
-    model, pairs = read_pairs(trained, plan, sentences)
+    model, pairs = read_pairs(trained, plan, settings["sentences"])
+    search = settings["beam_size"], settings["length_penalty"], settings["batch_tokens"]
     sources = [source for source, _ in pairs]
     threads = machine.use_all_cores()
     torch.set_deterministic_debug_mode("default")
     translate = translator(contender, model, threads)
-    translate(sources[:8], beam_size, length_penalty, batch_tokens)
+    translate(sources[:8], *search)
     before = provenance.peak_memory_bytes()
     start = time.perf_counter()
-    outputs = translate(sources, beam_size, length_penalty, batch_tokens)
+    outputs = translate(sources, *search)
     seconds = time.perf_counter() - start
     return {
         "seconds": seconds,
@@ -102,11 +94,10 @@ def translation(
     }
 
 
-def translator(name: str, model: Transformer, threads: int) -> Callable[[Ids, int, float, int], Ids]:
+def translator(name: str, model: Transformer, threads: int) -> Translate:
     """(sources, beam size, alpha, batch tokens) -> best outputs, ids without END; raises peers.Missing."""
     if name in peers.PEERS:
-        translate: Callable[[Ids, int, float, int], Ids] = peers.PEERS[name](model, threads).translate
-        return translate
+        return cast(Translate, peers.PEERS[name](model, threads).translate)
     decoder = FastDecoder(model) if name == "ours" else plain_mt.UncachedDecoder(model)
 
     @torch.no_grad()
@@ -150,25 +141,24 @@ def training_pairs(data: TranslationSet, vocabulary: int) -> tuple[int, list[Pai
     return len(tokenizer), encode_pairs(tokenizer, data.splits["train"])
 
 
-def plain_training(plan: dict[str, Any], recipe: dict[str, Any], updates: int) -> dict[str, Any]:
+def plain_training(plan: dict[str, Any], recipe: dict[str, Any]) -> dict[str, Any]:
     """Target tokens per second of the plain loop, with the sizes of a recipe."""
     threads, settings = machine.use_all_cores(), Recipe(**recipe)
-    vocabulary, pairs = training_pairs(ours.pairs(plan), settings.vocabulary)
+    vocabulary, pairs = training_pairs(ours.data(plan), settings.vocabulary)
     kept = [pair for pair in pairs if max(map(len, pair)) <= settings.max_length]
     sizes = sizes_of(settings, vocabulary)
     loop = plain_mt.Loop(kept, sizes, settings.batch_tokens, settings.label_smoothing, plan["seed"])
-    rate = machine.training_rate(loop.updates(), updates, max(1, updates // (ours.PARTS - 1)), torch.device("cpu"))
+    updates, warm_up = settings.updates, max(1, settings.updates // (ours.PARTS - 1))
+    rate = machine.training_rate(loop.updates(), updates, warm_up, torch.device("cpu"))
     return {"tokens_per_second": rate, "threads": threads, "peak_memory_bytes": provenance.peak_memory_bytes()}
 
 
-def our_training(
-    plan: dict[str, Any], recipe: dict[str, Any], updates: int, precision: Precision, run: str
-) -> dict[str, Any]:
+def our_training(plan: dict[str, Any], recipe: dict[str, Any], precision: Precision, run: str) -> dict[str, Any]:
     """Target tokens per second of our loop with this recipe, and the model's FLOPs per target token."""
-    data = ours.pairs(plan)
+    data = ours.data(plan)
     few = {**data.splits, "val": (data.splits["val"][0][:2], data.splits["val"][1][:2])}
     ours.save_no_checkpoints()
-    length = {"updates": ours.PARTS * max(1, round(updates / (ours.PARTS - 1))), "validations": ours.PARTS}
+    length = {"updates": ours.PARTS * max(1, round(recipe["updates"] / (ours.PARTS - 1))), "validations": ours.PARTS}
     settings = Recipe(**(recipe | length), threads=provenance.cores(), precision=precision)
     keys = ("task", "set", "generated", "seed", "data_digest", "src", "tgt")
     identity = {key: plan[key] for key in keys} | {"profile": "bench", "device": "cpu"}
@@ -209,20 +199,17 @@ def run(plan: dict[str, Any], trained: Path, out: Path) -> dict[str, Any]:
         raise UserError(f"{trained} is no run of the Transformer; give one of make mt")
     if any(about_model.get(key) != plan[key] for key in ("set", "src", "tgt", "data_digest")):
         raise UserError(f"the planned data is not what {trained} was trained on; plan with the same data and languages")
-    data, recipe, precision = ours.pairs(plan), training_recipe(), auto_precision("cpu")
-    about = {"generated": data.generated, "digest": data.digest}
-    result = results.about("cpu") | {
+    data, precision = ours.data(plan), auto_precision("cpu")
+    result = results.about("cpu", data) | {
         "task": "mt",
-        "data": {key: plan[key] for key in ("set", "src", "tgt")} | about,
         "settings": SETTINGS | {"seed": plan["seed"]},
         "model": {key: about_model.get(key) for key in ("profile", "seed", "commit", "recipe_hash", "recipe")},
         "plain": plain_mt.ABOUT,
-        "ours": {"precision": precision, "recipe": recipe},
+        "ours": {"precision": precision, "recipe": RECIPE},
         "peers": {},
     }
     where = {"trained": str(trained.resolve()), "plan": plan}
-    search = {key: SETTINGS[key] for key in ("sentences", "beam_size", "length_penalty", "batch_tokens")}
-    training = {"plan": plan, "recipe": recipe, "updates": SETTINGS["updates"]}
+    training = {"plan": plan, "recipe": RECIPE}
     with process.session("mt", result, out) as (folder, say):
         for name in peers.PEERS:
             found = Measurement(check_peer, where | {"contender": name}).measure(folder / "check")
@@ -232,7 +219,7 @@ def run(plan: dict[str, Any], trained: Path, out: Path) -> dict[str, Any]:
         contenders = {"machine": Measurement(machine.measure, {"device": "cpu", "precision": precision})}
         for name in CONTENDERS:
             if "missing" not in result["peers"].get(name, {}):
-                contenders[name] = Measurement(translation, where | search | {"contender": name})
+                contenders[name] = Measurement(translation, where | {"contender": name, "settings": SETTINGS})
         contenders["plain-training"] = Measurement(plain_training, training)
         contenders["our-training"] = Measurement(our_training, training | {"precision": precision})
         result["samples"] = process.take_turns(contenders, SETTINGS["repeats"], folder, say)

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from onepage import tasks
-from onepage.data.images import ImageSet, load_images
-from onepage.data.translation import TranslationSet, load_translation
+from onepage.data import load
 from onepage.errors import UserError
 from onepage.runs import history, provenance
 from onepage.runs import plan as run_plan
@@ -27,23 +26,12 @@ def plan(run: Path, task: str) -> dict[str, Any]:
     return found | {"data_dir": str(Path(found["data_dir"]).resolve())}
 
 
-def images(plan: dict[str, Any]) -> ImageSet:
-    """The planned images; raises UserError when they are missing or others."""
-    found = load_images(Path(plan["data_dir"]), plan["set"])
-    _check(plan, found.digest)
-    return found
-
-
-def pairs(plan: dict[str, Any]) -> TranslationSet:
-    """The planned sentence pairs; raises UserError when they are missing or others."""
-    found = load_translation(Path(plan["data_dir"]), plan["set"], plan["src"], plan["tgt"])
-    _check(plan, found.digest)
-    return found
-
-
-def _check(plan: dict[str, Any], digest: str) -> None:
-    if digest != plan["data_digest"]:
+def data(plan: dict[str, Any]) -> Any:
+    """The planned ImageSet or TranslationSet; raises UserError when it is missing or another."""
+    found = load(Path(plan["data_dir"]), plan["set"], **{key: plan[key] for key in ("src", "tgt") if key in plan})
+    if found.digest != plan["data_digest"]:
         raise UserError(f"the data in {plan['data_dir']} is not what was planned; restore it, or run: make data")
+    return found
 
 
 def save_no_checkpoints() -> None:

@@ -33,7 +33,6 @@ RATES = {  # of a sample: what is said of it
     "together": "images/s",
     "tokens_per_second": "target tokens/s in training",
     "seconds": "s",
-    "copy_bytes_per_second": "bytes/s copied",
 }
 Say = Callable[[str], None]
 
@@ -141,16 +140,9 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 
 def take_turns(
-    contenders: Mapping[str, Measurement],
-    repeats: int,
-    folder: Path,
-    say: Say,
-    after: str = "",
+    contenders: Mapping[str, Measurement], repeats: int, folder: Path, say: Say
 ) -> dict[str, list[dict[str, Any]]]:
-    """{contender: its samples}: the contenders one after another, and all of them again.
-
-    A line for each sample ends with ``after``.
-    """
+    """{contender: its samples}: the contenders one after another, and all of them again."""
     samples: dict[str, list[dict[str, Any]]] = {name: [] for name in contenders}
     started, done = time.monotonic(), 0
     for turn in range(repeats):
@@ -160,7 +152,7 @@ def take_turns(
             samples[name].append(found)
             done += 1
             left = (time.monotonic() - started) / done * (repeats * len(contenders) - done)
-            say(f"turn {turn + 1}/{repeats}  {name}: {words(found)}  {clock(left)} left{after}")
+            say(f"turn {turn + 1}/{repeats}  {name}: {words(found)}  {clock(left)} left")
     return samples
 
 

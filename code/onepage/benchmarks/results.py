@@ -21,12 +21,14 @@ BUSY = 0.5  # load average from which a machine is not idle
 Cells = tuple[str, ...]
 
 
-def about(device: str) -> dict[str, Any]:
-    """Where and when: hardware, versions, commit, command, and how busy the machine was before."""
+def about(device: str, data: Any) -> dict[str, Any]:
+    """Where, when and on which set: hardware, versions, commit, command, and how busy the machine was before."""
     load = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
     return {
         "form": FORM,
         "device": device,
+        "data": {key: getattr(data, key) for key in ("generated", "digest", "src", "tgt") if hasattr(data, key)}
+        | {"set": data.name},
         "hardware": provenance.host(),
         "versions": provenance.versions(),
         "started": provenance.now(),

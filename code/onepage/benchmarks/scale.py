@@ -41,7 +41,7 @@ class Unexchanged(distributed.Ranks):
 
 def training(plan: dict[str, Any], threads: int, updates: int, run: str) -> dict[str, Any]:
     """Images/s of all processes with and without the exchange; seconds of an exchange by itself (0 for one process)."""
-    found_images = ours.images(plan)
+    found_images = ours.data(plan)
     recipe = dataclasses.replace(recipe_of(plan), threads=threads)
     recipe = shortened(recipe, len(found_images.train_images), SIZE, updates * recipe.batch_size)
     ours.save_no_checkpoints()
@@ -66,12 +66,11 @@ def exchange_seconds(device: str, ranks: distributed.Ranks) -> float:
 
 def run(plan: dict[str, Any], out: Path) -> dict[str, Any]:
     """Measure each number of processes; returns the result as it is kept. Raises UserError when it cannot."""
-    device, images = plan["device"], ours.images(plan)
+    device, images = plan["device"], ours.data(plan)
     cores, updates = provenance.cores(), UPDATES[device]
     recipe = recipe_of(plan)
-    result = results.about(device) | {
+    result = results.about(device, images) | {
         "task": "cls",
-        "data": {"set": images.name, "generated": images.generated, "digest": images.digest},
         "settings": {"repeats": REPEATS, "updates": updates, "image_size": SIZE, "seed": plan["seed"]},
         "recipe": {"profile": plan["profile"], "batch_size": recipe.batch_size, "batch_norm": recipe.batch_norm},
         "precision": plan["precision"],

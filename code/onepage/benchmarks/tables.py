@@ -62,10 +62,9 @@ def cls_notes(result: Result) -> str:
     settings, curves = result["settings"], result["curves"]
     source, readings = curves["ours"].get("from_run"), len(curves["plain"]["rows"])
     recipe = f"recipe {source['profile']}, seed {source['seed']}" if source else f"recipe {result['ours']['profile']}"
-    bandwidth = max(sample["copy_bytes_per_second"] for sample in result["samples"]["machine"])
     text = [
         f"Rates: median (least to greatest) of {settings['repeats']} turns over {settings['images']:,} images, the",
-        f"contenders in turn. Copying in memory: {digits(bandwidth / 1e9)} GB/s.",
+        "contenders in turn.",
         f"Time: one run each (n = 1) on {result['training_images']:,} images, read on {result['validation_images']:,}.",
         f"Ours ({recipe}) counts its readings; the plain loop's clock stands still while it is read.",
     ]
@@ -157,7 +156,7 @@ def mt_notes(result: Result) -> str:
                 f"{found['largest_difference']:.2g} nats.**"
             )
     text.append(
-        f"Training: {settings['updates']} updates of {settings['train_tokens']:,} target positions, d = "
+        f"Training: {recipe['updates']} updates of {recipe['batch_tokens']:,} target positions, d = "
         f"{recipe['d_model']}, {recipe['encoder_layers']} + {recipe['decoder_layers']} layers, "
         f"{recipe['vocabulary']:,} pieces, dropout {recipe['dropout']:g}; the share counts linear layers alone."
     )
