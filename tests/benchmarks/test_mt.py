@@ -100,7 +100,7 @@ def test_everything_is_measured_in_turns(
     for name in ("ours", "uncached"):
         sample = result["samples"][name][0]
         assert sample["sentences"] == 6 and sample["tokens"] > 0 and sample["seconds"] > 0 and "outputs" not in sample
-        assert result["agreement"][name]["same"] == 6 and result["agreement"][name]["repeats_itself"]
+        assert result["agreement"][name]["same"] == 6
         assert result["agreement"][name]["bleu_against_ours"] == pytest.approx(100)
     assert all(sample["tokens_per_second"] > 0 for sample in result["samples"]["our-training"])
     assert results.name_of("mt", result).startswith("generated-mt-")

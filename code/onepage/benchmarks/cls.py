@@ -69,7 +69,7 @@ def plain_curve(
     plan: dict[str, Any], workers: int, minutes: float, readings: int, target: float, run: str
 ) -> dict[str, Any]:
     """The plain loop for some minutes; readings go to ``run``/history.jsonl as they come."""
-    threads, loop, found, _, val_index = _plain(plan, workers)
+    _, loop, found, _, val_index = _plain(plan, workers)
     rows: list[dict[str, Any]] = []
 
     def add_row(row: dict[str, Any]) -> None:
@@ -78,7 +78,7 @@ def plain_curve(
 
     validation = found.train_images[val_index], found.train_labels[val_index]
     plain_cls.learning_curve(loop, *validation, minutes * 60, readings, target, add_row)
-    return {"threads": threads, **ours.memory()}
+    return {}
 
 
 def _plain(plan: dict[str, Any], workers: int) -> tuple[int, plain_cls.Loop, ImageSet, Any, Any]:
@@ -126,7 +126,7 @@ def our_curve(plan: dict[str, Any], readings: int, run: str) -> dict[str, Any]:
     more = dataclasses.replace(recipe, validations=max(readings, recipe.validations))
     with contextlib.suppress(Interrupted):
         train(more, ours.data(plan), Path(run), identity(plan))
-    return {"threads": recipe.threads, **ours.memory()}
+    return {}
 
 
 # the benchmark
@@ -144,7 +144,6 @@ def run(plan: dict[str, Any], out: Path, minutes: float, from_run: Path | None =
     settings = SETTINGS | {"images": images, "minutes": minutes, "seed": plan["seed"]}
     sizes = sorted({SAME_SIZE, *(stage.image_size for stage in recipe.stages)}, reverse=True)
     result = results.about(device, found) | {
-        "task": "cls",
         "training_images": len(train_index),
         "validation_images": len(val_index),
         "settings": settings,
@@ -153,7 +152,6 @@ def run(plan: dict[str, Any], out: Path, minutes: float, from_run: Path | None =
         "forward_flops": {str(size): machine.forward_flops(ResNet18(), size) for size in sizes},
     }
     result["versions"]["torchvision"] = provenance.metadata.version("torchvision")
-    del found
     plain = {"plan": plan, "workers": settings["workers"]}
     contenders = {
         "machine": Measurement(machine.measure, {"device": device, "precision": precision}),
@@ -183,15 +181,14 @@ def run_of_this_machine(run: Path, data_digest: str) -> dict[str, Any]:
     host = written.get("host") or {}
     if host != provenance.host():
         raise UserError(f"{run} was trained on another machine ({host.get('cpu')}); train it here, or leave it out")
-    memory = {key: written.get("train", {}).get(key) for key in ("peak_memory_bytes", "peak_gpu_memory_bytes")}
     about = {key: plan[key] for key in ("profile", "seed", "commit", "dirty", "recipe", "threads", "precision")}
-    return {"rows": history.read(run / "history.jsonl"), "from_run": about} | memory
+    return {"rows": history.read(run / "history.jsonl"), "from_run": about}
 
 
 def followed(
     name: str, training: Measurement, folder: Path, say: Say, target: float = 2.0, seconds: float = 0.0
 ) -> dict[str, Any]:
-    """Run a training and say each reading when it comes; stopped once one has ``target``. Its readings and memory."""
+    """Run a training and say each reading when it comes; stopped once one has ``target``. Returns its readings."""
     path = folder / "run" / "history.jsonl"
     rows: list[dict[str, Any]] = []
 
@@ -200,15 +197,12 @@ def followed(
         rows.extend(new)
         for row in new:
             left = f"  {clock(max(0.0, seconds - row['seconds']))} left" if seconds else ""
-            say(
-                f"{name}: {row['val_accuracy']:.2%} after {row['images']:,} images, {clock(row['seconds'])}, "
-                f"{row['images'] / row['seconds']:,.0f} images/s{left}"
-            )
+            say(f"{name}: {row['val_accuracy']:.2%} after {row['images']:,} images, {clock(row['seconds'])}{left}")
         return any(row["val_accuracy"] >= target for row in rows)
 
-    memory = training.measure(folder, watch)
+    training.measure(folder, watch)
     watch()
-    return {"rows": rows, **memory}
+    return {"rows": rows}
 
 
 def summarise(result: Mapping[str, Any]) -> dict[str, Any]:

@@ -201,7 +201,6 @@ def run(plan: dict[str, Any], trained: Path, out: Path) -> dict[str, Any]:
         raise UserError(f"the planned data is not what {trained} was trained on; plan with the same data and languages")
     data, precision = ours.data(plan), auto_precision("cpu")
     result = results.about("cpu", data) | {
-        "task": "mt",
         "settings": SETTINGS | {"seed": plan["seed"]},
         "model": {key: about_model.get(key) for key in ("profile", "seed", "commit", "recipe_hash", "recipe")},
         "plain": plain_mt.ABOUT,
@@ -230,10 +229,7 @@ def run(plan: dict[str, Any], trained: Path, out: Path) -> dict[str, Any]:
 def agreement(
     samples: dict[str, list[dict[str, Any]]], trained: Path, split: tuple[Sequence[str], Sequence[str]]
 ) -> dict[str, dict[str, Any]]:
-    """{contender: outputs that are the same as ours, BLEU against ours, BLEU, whether each turn gave the same}.
-
-    Removes the outputs from ``samples``.
-    """
+    """{contender: outputs that are the same as ours, BLEU against ours, BLEU}; takes the outputs out of ``samples``."""
     _, tokenizer, _, _ = load(trained)
     found: dict[str, dict[str, Any]] = {}
     mine: list[str] = []
@@ -247,7 +243,6 @@ def agreement(
             "same": sum(a == b for a, b in zip(texts, mine, strict=True)),
             "bleu_against_ours": scores.corpus_bleu(texts, mine),
             "bleu": scores.corpus_bleu(texts, split[1][: len(texts)]),
-            "repeats_itself": all(one == outputs[0] for one in outputs),
         }
     return found
 

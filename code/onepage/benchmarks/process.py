@@ -152,13 +152,9 @@ def take_turns(
             samples[name].append(found)
             done += 1
             left = (time.monotonic() - started) / done * (repeats * len(contenders) - done)
-            say(f"turn {turn + 1}/{repeats}  {name}: {words(found)}  {clock(left)} left")
+            rates = (f"{results.digits(found[key])} {unit}" for key, unit in RATES.items() if key in found)
+            say(f"turn {turn + 1}/{repeats}  {name}: {', '.join(rates)}  {clock(left)} left")
     return samples
-
-
-def words(sample: Mapping[str, Any]) -> str:
-    """The rates of a sample in a line."""
-    return ", ".join(f"{results.digits(sample[key])} {unit}" for key, unit in RATES.items() if key in sample)
 
 
 def main() -> None:

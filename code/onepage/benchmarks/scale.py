@@ -70,7 +70,6 @@ def run(plan: dict[str, Any], out: Path) -> dict[str, Any]:
     cores, updates = provenance.cores(), UPDATES[device]
     recipe = recipe_of(plan)
     result = results.about(device, images) | {
-        "task": "cls",
         "settings": {"repeats": REPEATS, "updates": updates, "image_size": SIZE, "seed": plan["seed"]},
         "recipe": {"profile": plan["profile"], "batch_size": recipe.batch_size, "batch_norm": recipe.batch_norm},
         "precision": plan["precision"],
