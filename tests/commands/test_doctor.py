@@ -3,7 +3,7 @@
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -12,8 +12,6 @@ import pytest
 from onepage.commands import doctor
 from onepage.errors import UserError
 from onepage.planning import recipes
-
-RESET = "\x1b["
 
 
 def status(state: str, where: str = "https://host.example/file", name: str = "host.example") -> SimpleNamespace:
@@ -56,15 +54,19 @@ def fake_torch(monkeypatch: pytest.MonkeyPatch, cuda_build: str | None = None, u
     monkeypatch.setitem(sys.modules, "torch", torch)
 
 
-def run(folder: Path, device: str = "auto") -> int:
-    return doctor.run(folder / "data", folder, "https://mirror.example", device, "auto", "en", "fr")
+@pytest.fixture
+def check(machine: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """A function that runs doctor and returns its table; ``code`` is the exit status it expects."""
+
+    def run(code: int = 0, folder: Path = tmp_path) -> str:
+        assert doctor.run(folder / "data", folder, "https://mirror.example", "auto", "auto", "en", "fr") == code
+        return capsys.readouterr().out
+
+    return run
 
 
-def test_complete_machine_passes_and_names_every_row(
-    machine: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(tmp_path) == 0
-    text = capsys.readouterr().out
+def test_complete_machine_passes_and_names_every_row(machine, tmp_path, check):
+    text = check()
     for what in ("Python", "torch", "cores", "arithmetic", "memory", "disk", "PDF", "CIFAR-10", "Multi30k en-fr"):
         assert what in text
     assert "remedy" not in text.split("found, and the remedy")[1]
@@ -72,33 +74,29 @@ def test_complete_machine_passes_and_names_every_row(
     assert machine.asked == [("cifar10", *expected), ("multi30k", *expected)]
 
 
-def test_missing_torch_is_a_row_with_its_remedy(
-    machine: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_torch_is_a_row_with_its_remedy(machine, check, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)  # makes "import torch" raise ImportError
-    assert run(tmp_path) == 1
-    text = capsys.readouterr().out
+    text = check(1)
     assert "remedy: make setup" in text and "CIFAR-10" in text
     assert "cannot run yet: torch" in text
 
 
-def test_no_network_is_a_note(machine: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_network_is_a_note(machine, check, tmp_path):
     machine.states = ["not reachable", "not reachable"]
-    assert run(tmp_path) == 0
-    text = capsys.readouterr().out
+    text = check()
     assert text.count(" note ") == 2 and "DATA_MIRROR=" in text and "generated" in text
     row = doctor.data_row("cifar10", tmp_path, None, "en", "de")
     assert row.state == "note" and "told by the test" in row.found
 
 
 @pytest.mark.parametrize("state", ["cached", "mirror", "reachable"])
-def test_one_source_is_enough(machine: SimpleNamespace, tmp_path: Path, state: str) -> None:
+def test_one_source_is_enough(machine, tmp_path, state):
     machine.states = ["not reachable", state]
     row = doctor.data_row("multi30k", tmp_path, None, "en", "de")
     assert row.state == "ok" and f"host.example: {state}" in row.found
 
 
-def test_unknown_language_is_a_row(machine: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_language_is_a_row(machine, tmp_path, monkeypatch):
     def refuse(*_: object) -> None:
         raise UserError("SRC=xx is no language of Multi30k")
 
@@ -108,10 +106,9 @@ def test_unknown_language_is_a_row(machine: SimpleNamespace, tmp_path: Path, mon
 
 
 @pytest.mark.fault("neither LaTeX nor typst", "make doctor: missing, with the remedy")
-def test_no_pdf_engine(machine: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_pdf_engine(machine, check):
     machine.engine = UserError("neither LaTeX nor typst works")
-    assert run(tmp_path) == 1
-    assert "neither LaTeX nor typst works" in capsys.readouterr().out
+    assert "neither LaTeX nor typst works" in check(1)
 
 
 @pytest.mark.parametrize(
@@ -125,16 +122,7 @@ def test_no_pdf_engine(machine: SimpleNamespace, tmp_path: Path, capsys: pytest.
         ("tpu", None, False, "missing", "DEVICE=tpu", "choose"),
     ],
 )
-def test_device(
-    machine: SimpleNamespace,
-    monkeypatch: pytest.MonkeyPatch,
-    device: str,
-    cuda_build: str | None,
-    usable: bool,
-    state: str,
-    found: str,
-    remedy: str,
-) -> None:
+def test_device(machine, monkeypatch, device, cuda_build, usable, state, found, remedy):
     fake_torch(monkeypatch, cuda_build, usable)
     row = doctor.torch_row(device)
     assert row.state == state and found in row.found and remedy in row.remedy
@@ -173,42 +161,28 @@ def test_total_memory_is_that_of_this_machine() -> None:
 
 
 @pytest.mark.parametrize("columns", ["36", "80"])
-def test_narrow_and_without_a_terminal(
-    machine: SimpleNamespace,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    columns: str,
-) -> None:
+def test_narrow_and_without_a_terminal(machine, check, monkeypatch, columns):
     monkeypatch.setenv("COLUMNS", columns)
     monkeypatch.delenv("FORCE_COLOR", raising=False)
     machine.states = ["not reachable"]
-    run(tmp_path)
-    text = capsys.readouterr().out
-    assert RESET not in text
+    text = check()
+    assert "\x1b[" not in text
     assert max(map(len, text.splitlines())) <= int(columns)
     assert "DATA_MIRROR" in text.replace("\n", "")
 
 
-def test_no_color_is_kept(
-    machine: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_color_is_kept(machine, check, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm-256color")
     machine.states = ["not reachable"]
     monkeypatch.delenv("NO_COLOR", raising=False)
-    run(tmp_path)
-    assert "\x1b[33m" in capsys.readouterr().out  # yellow, so that the next line can fail
+    assert "\x1b[33m" in check()  # yellow, so that the next line can fail
     monkeypatch.setenv("NO_COLOR", "1")
-    run(tmp_path)
-    assert "\x1b[33m" not in capsys.readouterr().out
+    assert "\x1b[33m" not in check()
 
 
-def test_brackets_in_a_path_are_shown(
-    machine: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_brackets_in_a_path_are_shown(check, tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "300")
     folder = tmp_path / "[red]odd"
     folder.mkdir()
-    run(folder)
-    assert "[red]odd" in capsys.readouterr().out
+    assert "[red]odd" in check(folder=folder)

@@ -2,10 +2,11 @@
 
 import contextlib
 import gzip
+import socket
 import socketserver
 import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import numpy as np
@@ -78,9 +79,27 @@ def multi30k_files(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def make_site() -> Iterator[Callable[..., Site]]:
-    """A function that starts a web server on 127.0.0.1 serving the given pages, closed after the test."""
+def serve() -> Iterator[Callable[[type], str]]:
+    """A function that starts a server on 127.0.0.1 and returns its address; closed after the test."""
     servers = []
+
+    def start(handler: type) -> str:
+        server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler)
+        server.daemon_threads = True
+        server.block_on_close = False
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        return f"http://127.0.0.1:{server.server_address[1]}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def make_site(serve) -> Callable[..., Site]:
+    """A function that starts a web server serving the given pages."""
 
     def make(pages: dict[str, bytes | tuple[int, bytes]] | None = None) -> Site:
         site = Site(pages=dict(pages or {}))
@@ -100,23 +119,16 @@ def make_site() -> Iterator[Callable[..., Site]]:
             def log_message(self, format: str, *args: object) -> None:
                 pass
 
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        server.daemon_threads = True
-        servers.append(server)
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        site.url = f"http://127.0.0.1:{server.server_port}"
+        site.url = serve(Handler)
         return site
 
-    yield make
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    return make
 
 
 @pytest.fixture
-def rude_site() -> Iterator[Callable[[Callable[[Reply], None], bytes], str]]:
+def rude_site(serve) -> Iterator[Callable[[Callable[[Reply], None], bytes], str]]:
     """A function that starts a server answering each connection with a function of its own, and returns its address."""
-    servers, over = [], threading.Event()
+    over = threading.Event()
 
     def make(answer: Callable[[Reply], None], body: bytes) -> str:
         count = iter(range(10**6))
@@ -132,27 +144,17 @@ def rude_site() -> Iterator[Callable[[Callable[[Reply], None], bytes], str]]:
                 with contextlib.suppress(OSError):  # reset by the answer
                     super().finish()
 
-        server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
-        server.daemon_threads = True
-        server.block_on_close = False
-        servers.append(server)
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        return f"http://127.0.0.1:{server.server_address[1]}"
+        return serve(Handler)
 
     yield make
     over.set()
-    for server in servers:
-        server.shutdown()
-        server.server_close()
 
 
 @pytest.fixture
 def dead_url() -> str:
     """An address where nothing listens."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
-    port = server.server_port
-    server.server_close()
-    return f"http://127.0.0.1:{port}"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
 @pytest.fixture
