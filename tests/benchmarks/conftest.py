@@ -2,16 +2,14 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from onepage.benchmarks import machine, plain_cls
 from onepage.benchmarks.process import Measurement
 from onepage.cls.recipe import Recipe, Stage
-from onepage.data import ready, sources
+from onepage.data import fetch, toy_images
 from onepage.data.images import load_images
-from onepage.files import sha256_file
 from onepage.runs import provenance
 from onepage.training import session
 from onepage.training.recipe import as_dict
@@ -57,18 +55,13 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture(scope="session")
 def planned(tmp_path_factory: pytest.TempPathFactory) -> dict:
-    """The plan of a run on a generated set of 80 pictures, in the form of the real one."""
-    folder = tmp_path_factory.mktemp("data") / "toy-images"
-    folder.mkdir()
-    generator = np.random.default_rng(0)
-    pixels = generator.integers(0, 256, (80, 3, 32, 32), dtype=np.uint8)
-    labels = np.arange(80, dtype=np.int64) % 10
-    names = np.array(list("abcdefghij"))
-    arrays = {"train_images": pixels, "train_labels": labels, "test_images": pixels[:4], "test_labels": labels[:4]}
-    np.savez(folder / "small.npz", class_names=names, **arrays)
-    digests = {"small.npz": sha256_file(folder / "small.npz")}
-    ready.write(folder / sources.get("toy-images").ready, "toy-images", "made for a test", digests, version=1)
-    digest = load_images(folder.parent, "toy-images").digest
+    """The plan of a run on a generated set of 80 images."""
+    data_dir = tmp_path_factory.mktemp("data")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(toy_images, "TRAIN", 80)
+        patch.setattr(toy_images, "TEST", 4)
+        fetch.ensure("toy-images", data_dir)
+    digest = load_images(data_dir, "toy-images").digest
     plan = {"task": "cls", "set": "toy-images", "generated": True, "profile": "small", "seed": 0, "data_digest": digest}
     plan |= {"device": "cpu", "precision": "fp32", "threads": 1, "recipe": as_dict(CLS)}
-    return plan | {"data_dir": str(folder.parent)}
+    return plan | {"data_dir": str(data_dir)}
