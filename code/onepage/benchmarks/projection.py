@@ -44,28 +44,23 @@ def time_to(rows: Sequence[Row], target: float) -> dict[str, Any]:
     n = np.array([row["images"] for row in usable], dtype=np.float64)
     error = np.array([1 - row["val_accuracy"] for row in usable])
     seconds_an_image = usable[-1]["seconds"] / usable[-1]["images"]
-    estimate, earliest = (float(_arrivals(n, values, goal)) for values, goal in _scales(error, 1 - target))
-    if not estimate * seconds_an_image < LONGEST:
-        return unknown
     drawn = np.random.Generator(np.random.PCG64(0)).integers(0, len(n), (DRAWS, len(n)))
     drawn = drawn[(np.diff(np.sort(drawn)) > 0).sum(1) >= 2]  # three readings or more: two are no fit
-    ends = [estimate, earliest]
-    for values, goal in _scales(error, 1 - target):
+    ends: list[float] = []  # in seconds
+    for values, goal in ((np.log(error), float(np.log(1 - target))), (error, 1 - target)):  # power law, logarithm
         # "higher": an interpolation between a number and infinity would be neither
-        ends += np.quantile(_arrivals(n[drawn], values[drawn], goal), QUANTILES, method="higher").tolist()
+        quantiles = np.quantile(_arrivals(n[drawn], values[drawn], goal), QUANTILES, method="higher")
+        ends += [float(end) * seconds_an_image for end in (_arrivals(n, values, goal), *quantiles)]
+    estimate, low, high = ends[0], min(ends), max(ends)
+    if not estimate < LONGEST:
+        return unknown
     last = float(rows[-1]["seconds"])
-    low, high = (float(end(ends)) * seconds_an_image for end in (min, max))
     return {
         "how": "projected",
-        "seconds": max(last, estimate * seconds_an_image),
+        "seconds": max(last, estimate),
         "low": max(last, low),
         "high": max(last, high) if high < LONGEST else None,
     }
-
-
-def _scales(error: NDArray[np.float64], goal: float) -> tuple[tuple[NDArray[np.float64], float], ...]:
-    """(values, goal) on the scales where each curve is a straight line over ln n: power law, logarithm."""
-    return (np.log(error), float(np.log(goal))), (error, goal)
 
 
 def _arrivals(n: NDArray[np.float64], values: NDArray[np.float64], goal: float) -> NDArray[np.float64]:
