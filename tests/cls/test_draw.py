@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from curve_cases import crowd, write_seeds
-from drawing import alt_of, edit, edited, metrics_of, rows_of, write_rows
+from drawing import alt_of, crowd, edit, edited, metrics_of, rows_of, write_rows, write_seeds
 from layout import MM, problems, texts_of, written
 from onepage.cls import draw as cls
 from onepage.figures import text as texts

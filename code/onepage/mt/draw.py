@@ -43,7 +43,7 @@ def _curves(book: Book, history: list[dict[str, Any]]) -> None:
     left, top, panel, height = 6.6, HEADER + 1.2, 25.4, 26.8
     axes = sheet.axes(left, top, panel, height)
     ends = curves.draw_pair(axes, steps, train, validation, 2)
-    ends[1][2] += ["perplexity", *curves.last_value(perplexity, 1)]
+    ends[1][2].extend(["perplexity", *curves.last_value(perplexity, 1)])
     axes.set_xlim(0, max(steps))
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
