@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from curve_cases import write_seeds
-from drawing import rows_of, write_rows
+from drawing import rows_of, write_rows, write_seeds
 from layout import problems, texts_of
 from onepage.errors import UserError
 from onepage.figures import curves

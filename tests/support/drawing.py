@@ -12,7 +12,7 @@ from layout import Drawn
 from onepage.cls.figures import gradcam
 from onepage.figures.sheet import Book
 from onepage.figures.style import onepage_style
-from onepage.files import read_json
+from onepage.files import read_json, sha256_file
 from onepage.mt.figures import attention
 from synthetic_run import write_cls_run, write_mt_run
 
@@ -86,3 +86,35 @@ def write_rows(run, rows):
 def alt_of(out):
     """{picture: its alternative text} of what was drawn into a folder."""
     return {entry["name"]: entry["alt"] for entry in read_json(out / "figures.json")["figures"]}
+
+
+def crowd(run):
+    """Make a run of 100 epochs in four stages, one of them short, with a schedule the records lie on."""
+    stages = [{"epochs": epochs, "image_size": size} for epochs, size in ((30, 16), (40, 24), (3, 28), (27, 32))]
+    recipe = {"stages": stages, "schedule": "cosine", "warmup": 0.1, "learning_rate": 0.12}
+    edit(run, lambda metrics: metrics["recipe"].update(recipe))
+    first = rows_of(run)[0]
+    rows = []
+    for k in range(1, 21):
+        progress = k / 20
+        rate = 0.12 * (progress / 0.1 if progress < 0.1 else 0.5 * (1 + np.cos(np.pi * (progress - 0.1) / 0.9)))
+        row = first | {"epoch": 5 * k, "step": 440 * k, "learning_rate": rate, "seconds": 95 * progress**1.7}
+        rows.append(row | {"train_accuracy": 1 - 0.6 * 0.8**k, "val_accuracy": 0.97 - 0.6 * 0.75**k})
+    write_rows(run, rows)
+
+
+def write_seeds(run, count, change=lambda rows: None):
+    """seeds.json beside the run: itself and others whose losses and accuracies are a little other."""
+    history = rows_of(run)
+    rows = []
+    for seed in range(count):
+        factor = 1 + 0.04 * seed
+        shifted = [
+            {key: value * factor if "loss" in key or "perp" in key else value for key, value in row.items()}
+            for row in history
+        ]
+        digest = sha256_file(run / "metrics.json") if seed == 0 else f"of seed {seed}"
+        rows.append({"seed": seed, "metrics_sha256": digest, "measures": {}, "history": shifted})
+    change(rows)
+    (run.parent / "seeds.json").write_text(json.dumps({"seeds": list(range(count)), "rows": rows, "summary": {}}))
+    return rows

@@ -29,64 +29,51 @@ def logits(rng: np.random.Generator, true: np.ndarray, error_rate: float) -> np.
 
 
 def cls_metrics(
-    common: dict[str, Any],
-    names: Sequence[str],
-    true: np.ndarray,
-    logits: np.ndarray,
-    confusion: np.ndarray,
-    history: list[dict[str, Any]],
+    common: dict[str, Any], names: Sequence[str], true: np.ndarray, logits: np.ndarray, history: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    n = len(true)
+    n, last = len(true), history[-1]
     correct = int((logits.argmax(1) == true).sum())
+    confusion = np.zeros((10, 10), dtype=np.int64)
+    np.add.at(confusion, (true, logits.argmax(1)), 1)
+    totals, predicted = np.maximum(1, confusion.sum(1)), np.maximum(1, confusion.sum(0))
     views = (("tta", "mean logits of the image and its mirror", 200), ("tta_shifts", "mean logits of six views", 150))
-    more = {name: (method, min(n, correct + n // part)) for name, method, part in views}
+    more = {name: {"method": method} | _accuracy(min(n, correct + n // part), n) for name, method, part in views}
     pairs = [
-        {
-            "true": names[i],
-            "predicted": names[j],
-            "count": int(confusion[i, j]),
-            "share": float(confusion[i, j] / max(1, confusion[i].sum())),
-        }
-        for i in range(10)
-        for j in range(10)
-        if i != j and confusion[i, j]
+        {"true": names[i], "predicted": names[j], "count": int(count), "share": float(count / totals[i])}
+        for (i, j), count in np.ndenumerate(confusion)
+        if i != j and count
     ]
-    last = history[-1]
+    classes = [
+        {
+            "name": name,
+            "n": int(confusion[k].sum()),
+            "recall": float(confusion[k, k] / totals[k]),
+            "precision": float(confusion[k, k] / predicted[k]),
+        }
+        for k, name in enumerate(names)
+    ]
+    train = {"n": 45_000, "epochs": len(history), "image_sizes": [row["image_size"] for row in history]}
     return common | {
         "class_names": list(names),
         "model": {"name": "ResNet-18", "parameters": 11_173_962},
-        "train": {
-            "n": 45_000,
-            "epochs": len(history),
-            "image_sizes": [row["image_size"] for row in history],
-            "loss": last["train_loss"],
-            "accuracy": last["train_accuracy"],
-        },
+        "train": train | {"loss": last["train_loss"], "accuracy": last["train_accuracy"]},
         "val": {"n": 5000, "accuracy": last["val_accuracy"], "loss": last["val_loss"]},
         "test": {
             "n": n,
             "correct": correct,
-            "accuracy": correct / n,
-            "accuracy_interval": _wilson(correct, n),
+            **_accuracy(correct, n),
             **scores.calibration(softmax(logits), true),
             "calibrated": scores.calibrated(logits, true, scores.fit_temperature(logits, true)),
-            "per_class": [
-                {
-                    "name": name,
-                    "n": int(confusion[k].sum()),
-                    "recall": float(confusion[k, k] / max(1, confusion[k].sum())),
-                    "precision": float(confusion[k, k] / max(1, confusion[:, k].sum())),
-                }
-                for k, name in enumerate(names)
-            ],
+            "per_class": classes,
             "confusion": confusion.tolist(),
             "top_confusions": sorted(pairs, key=lambda pair: -pair["count"])[:10],
-            **{
-                name: {"method": method, "accuracy": right / n, "accuracy_interval": _wilson(right, n)}
-                for name, (method, right) in more.items()
-            },
+            **more,
         },
     }
+
+
+def _accuracy(correct: int, n: int) -> dict[str, Any]:
+    return {"accuracy": correct / n, "accuracy_interval": _wilson(correct, n)}
 
 
 def _wilson(correct: int, n: int, z: float = 1.959964) -> list[float]:

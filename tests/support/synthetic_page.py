@@ -31,14 +31,12 @@ Accuracy 87.0 %.
 
 def write(out: Path) -> tuple[Path, Path, Path]:
     """(out, cls run, mt run), complete."""
-    runs = {
-        "cls": synthetic_run.write_cls_run(out / "runs" / LABELS["cls"]),
-        "mt": synthetic_run.write_mt_run(out / "runs" / LABELS["mt"]),
-    }
-    for task, run in runs.items():
-        draw(run, out / "figures" / task)
-    page(out, runs["cls"], runs["mt"])
-    return out, runs["cls"], runs["mt"]
+    cls_run = synthetic_run.write_cls_run(out / "runs" / LABELS["cls"])
+    mt_run = synthetic_run.write_mt_run(out / "runs" / LABELS["mt"])
+    draw(cls_run, out / "figures" / "cls")
+    draw(mt_run, out / "figures" / "mt")
+    page(out, cls_run, mt_run)
+    return out, cls_run, mt_run
 
 
 def draw(run: Path, folder: Path) -> None:

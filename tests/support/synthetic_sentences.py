@@ -32,6 +32,8 @@ _EXTRAS = _pairs(
 )
 _SOURCE = "▁A ▁young ▁woman ▁is ▁standing ▁in ▁front ▁of ▁a ▁shop ▁window . </s>"
 _OUTPUT = "▁Eine ▁junge ▁Frau ▁steht ▁vor ▁einem ▁Schau fen ster . </s>"
+_SHORT_SOURCES = ("▁Two ▁dogs ▁run . </s>", "▁A ▁man ▁sits ▁down . </s>")
+_SHORT_OUTPUTS = ("<s> ▁Zwei ▁Hunde ▁laufen .", "<s> ▁Ein ▁Mann ▁sitzt .")
 _NOISE = "ein der eine auf mit und grüner Frau Hund Fußgängerübergang dem Wasser steht läuft"
 
 
@@ -62,15 +64,14 @@ def mt_test(
 ) -> dict[str, Any]:
     bleu = sacrebleu.BLEU()
     found = bleu.corpus_score(outputs, [targets], n_bootstrap=100)
+    plain = sacrebleu.BLEU(lowercase=True, tokenize="none", force=True)
     lengths = np.array([len(source.split()) for source in sources])
     buckets = []
     for low, high in ((1, 8), (9, 12), (13, 16), (17, None)):
         inside = [i for i, length in enumerate(lengths) if length >= low and (high is None or length <= high)]
         if inside:
-            part = sacrebleu.BLEU().corpus_score(
-                [outputs[i] for i in inside], [[targets[i] for i in inside]], n_bootstrap=20
-            )
-            row = {"min": low, "max": high, "n": len(inside), "bleu": part.score, "interval": _interval(part)}
+            part = _scored(sacrebleu.BLEU(), [outputs[i] for i in inside], [targets[i] for i in inside])
+            row = {"min": low, "max": high, "n": len(inside), "bleu": part["score"], "interval": part["interval"]}
             buckets.append(row)
     return {
         "n": len(sources),
@@ -87,9 +88,7 @@ def mt_test(
         "bleu_greedy": sacrebleu.corpus_bleu(greedy, [targets]).score,
         "chrf2": _scored(sacrebleu.CHRF(), outputs, targets),
         "ter": _scored(sacrebleu.TER(), outputs, targets),
-        "bleu_lc_norm_tok": None
-        if generated
-        else _scored(sacrebleu.BLEU(lowercase=True, tokenize="none", force=True), outputs, targets),
+        "bleu_lc_norm_tok": None if generated else _scored(plain, outputs, targets),
         "bleu_by_length": buckets,
     }
 
@@ -109,16 +108,10 @@ def examples(arrays: dict[str, np.ndarray], headline: str, hostile: bool) -> lis
     middle = len(order) // 2
     chosen = [("best", order[0]), ("best", order[1]), ("median", order[middle]), ("median", order[middle + 1])]
     chosen += [("worst", 3 if hostile else order[-1]), ("worst", order[-2])]
+    rank = {i: place for place, i in enumerate(order, 1)}
     return [
-        {
-            "kind": kind,
-            "index": int(i),
-            "rank": int(np.flatnonzero(order == i)[0]) + 1,
-            "chrf": float(chrf[i]),
-            "source": str(arrays[f"{headline}_source"][i]),
-            "reference": str(arrays[f"{headline}_reference"][i]),
-            "output": str(arrays[f"{headline}_output"][i]),
-        }
+        {"kind": kind, "index": int(i), "rank": rank[i], "chrf": float(chrf[i])}
+        | {part: str(arrays[f"{headline}_{part}"][i]) for part in ("source", "reference", "output")}
         for kind, i in chosen
     ]
 
@@ -163,16 +156,8 @@ def mt_explain(rng: np.random.Generator, hostile: bool, layers: int, heads: int)
         return (raised / raised.sum(-1, keepdims=True)).astype(np.float32)
 
     width_s, width_t = 9, 8
-    batch_s = [
-        source[: width_s - 1] + ["</s>"],
-        ["▁Two", "▁dogs", "▁run", ".", "</s>"],
-        ["▁A", "▁man", "▁sits", "▁down", ".", "</s>"],
-    ]
-    batch_t = [
-        ["<s>", *output[: width_t - 1]],
-        ["<s>", "▁Zwei", "▁Hunde", "▁laufen", "."],
-        ["<s>", "▁Ein", "▁Mann", "▁sitzt", "."],
-    ]
+    batch_s = [source[: width_s - 1] + ["</s>"], *map(str.split, _SHORT_SOURCES)]
+    batch_t = [["<s>", *output[: width_t - 1]], *map(str.split, _SHORT_OUTPUTS)]
     padded_s = np.array([row + ["<pad>"] * (width_s - len(row)) for row in batch_s])
     padded_t = np.array([row + ["<pad>"] * (width_t - len(row)) for row in batch_t])
     mask_causal = np.tril(np.ones((width_t, width_t), bool))

@@ -3,6 +3,7 @@
 Arrays and JSON in, pictures out; no torch. Sizes are in mm and final: nothing is scaled on the page.
 """
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -48,16 +49,13 @@ def _curves(book: Book, history: list[dict[str, Any]]) -> None:
     epochs, last = [row["epoch"] for row in history], history[-1]
     seconds = curves.values(histories, "seconds").mean(axis=0)
     top, height, panel, foot = 7.2, 20.0, 27.5, 5.9
+    under, stretches, rates = top + height + 2.1, _stretches(book), _rates(book, history)
+    floor = book.metrics["set"] == "cifar10"
     told = []
     for left, key, factor, digits, unit in ((7.0, "loss", 1, 2, ""), (54.0, "accuracy", 100, 1, " %")):
-        axes = sheet.axes(left, top, panel, height)
-        beneath = sheet.axes(left, top + height + 2.1, panel, foot)
+        axes, beneath = sheet.axes(left, top, panel, height), sheet.axes(left, under, panel, foot)
         train, validation = (curves.values(histories, f"{part}_{key}", factor) for part in ("train", "val"))
-        ends = curves.draw_pair(axes, epochs, train, validation)
-        floor = key == "accuracy" and book.metrics["set"] == "cifar10"
-        if floor:
-            axes.axhline(FLOOR, color=INK, lw=0.6, ls=(0, (1, 1)), zorder=0.5)
-        stretches = _stretches(book)
+        ends = curves.draw_pair(axes, epochs, train, validation, digits, unit)
         for each in (axes, beneath):
             each.set_xlim(0, last["epoch"])
             each.xaxis.set_major_locator(MaxNLocator(6, integer=True))
@@ -65,32 +63,35 @@ def _curves(book: Book, history: list[dict[str, Any]]) -> None:
                 each.axvline(start, color=FAINT, lw=0.5, ls=(0, (1, 1.5)), zorder=0)
         axes.tick_params(labelbottom=False)
         axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
-        if floor:
+        if floor and key == "accuracy":
+            axes.axhline(FLOOR, color=INK, lw=0.6, ls=(0, (1, 1)), zorder=0.5)
             names = [f"test floor {FLOOR:g} %", f"floor {FLOOR:g} %"]
             curves.label_level(sheet, axes, FLOOR, names, epochs, [train, validation])
-        labels = [["train", *curves.last_value(train, digits, unit)]]
-        labels += [["validation", *curves.last_value(validation, digits, unit)]]
         right = left + panel + 1.6
-        curves.label_ends(sheet, axes, right, ends, labels, below=1.2)
+        curves.label_ends(sheet, axes, right, ends, below=1.2)
         clock = curves.time_axis(axes, epochs, seconds.tolist(), panel)
-        sheet.text(left - 1.6, top - 3.4, clock, colour=MUTED, align="right")
+        sheet.text(left - 1.6, top - 3.4, clock, colour=MUTED, ha="right")
         sheet.text(right + 1.0, top + height + foot + 3.5, "epoch", colour=MUTED)
-        told.append([train[:, -1].mean(), validation[:, -1].mean()])
+        told += [train[:, -1].mean(), validation[:, -1].mean()]
         if key == "loss":
-            _learning_rate(book, sheet, beneath, history, right, top + height + 2.1)
+            peak = max(*rates[1], 1e-12)
+            beneath.plot(*rates, color=INK, lw=0.9, marker="" if len(rates[1]) > 1 else "o", clip_on=False)
+            beneath.set_ylim(0, 1.08 * peak)
+            beneath.set_yticks([0, peak], ["0", f"{peak:.2g}"])
+            sheet.lines(right, under + 0.4, ["learning", "rate"])
         else:
-            _image_sizes(sheet, beneath, stretches, left, panel, right, top + height + 2.1)
+            _image_sizes(sheet, beneath, stretches, left, panel, under)
+            sheet.lines(right, under + 0.4, ["image", "size, px"])
     sheet.text(47.6, 0.5, "Accuracy (%)", weight="bold")
     note = "top: training time; train: augmented images, smoothed labels; validation: held out, neither"
-    sheet.text(FULL / 2, CURVES - 2.9, note, colour=MUTED, align="center")
+    sheet.text(FULL / 2, CURVES - 2.9, note, colour=MUTED, ha="center")
     sizes = ", then ".join(f"{size} px" for size in dict.fromkeys(row["image_size"] for row in history))
-    (train_loss, val_loss), (train_accuracy, val_accuracy) = told
     alt = (
         f"Two line charts over {last['epoch']:.3g} epoch{'' if last['epoch'] == 1 else 's'} (images of {sizes}) and "
-        f"{seconds[-1] / 60:.3g} minutes of training. Loss ends at {train_loss:.2f} nats in training (augmented "
-        f"images, smoothed labels) and {val_loss:.2f} on validation; accuracy ends at {train_accuracy / 100:.1%} and "
-        f"{val_accuracy / 100:.1%}. Beneath, the learning rate, at most "
-        f"{max(_rates(book, history)[1]):.3g}, and the image size.{curves.told(histories)}"
+        f"{seconds[-1] / 60:.3g} minutes of training. Loss ends at {told[0]:.2f} nats in training (augmented "
+        f"images, smoothed labels) and {told[1]:.2f} on validation; accuracy ends at {told[2] / 100:.1%} and "
+        f"{told[3] / 100:.1%}. Beneath, the learning rate, at most {max(rates[1]):.3g}, and the image size."
+        f"{curves.told(histories)}"
     )
     if floor:
         alt += f" A line marks the floor of {FLOOR:g} % that is claimed for test accuracy."
@@ -116,74 +117,51 @@ def _rates(book: Book, history: list[dict[str, Any]]) -> tuple[list[float], list
     return [last["epoch"] * x for x in progress], [peak * shape(x, recipe["warmup"]) for x in progress]
 
 
-def _learning_rate(book: Book, sheet: Sheet, axes: Axes, history: list[dict[str, Any]], x: float, y: float) -> None:
-    epochs, rates = _rates(book, history)
-    peak = max(max(rates), 1e-12)
-    axes.plot(epochs, rates, color=INK, lw=0.9, marker="" if len(rates) > 1 else "o", clip_on=False)
-    axes.set_ylim(0, 1.08 * peak)
-    axes.set_yticks([0, peak], ["0", f"{peak:.2g}"])
-    sheet.lines(x, y + 0.4, ["learning", "rate"])
-
-
 def _stretches(book: Book) -> list[list[float]]:
     """[image size, first epoch, last epoch] of each stage of the recipe."""
-    stretches: list[list[float]] = []
-    for stage in book.metrics["recipe"]["stages"]:
-        start = stretches[-1][2] if stretches else 0.0
-        stretches.append([stage["image_size"], start, start + stage["epochs"]])
-    return stretches
+    stages = book.metrics["recipe"]["stages"]
+    ends = list(itertools.accumulate((stage["epochs"] for stage in stages), initial=0.0))
+    return [[stage["image_size"], *span] for stage, span in zip(stages, itertools.pairwise(ends), strict=True)]
 
 
-def _image_sizes(
-    sheet: Sheet, axes: Axes, stretches: list[list[float]], left: float, panel: float, x: float, y: float
-) -> None:
+def _image_sizes(sheet: Sheet, axes: Axes, stretches: list[list[float]], left: float, panel: float, y: float) -> None:
     """The image size as steps, with its pixels at the foot of each stretch where they fit."""
     low, high = axes.get_xlim()
-    largest = max(size for size, _, _ in stretches)
-    axes.set_ylim(0, 1.08 * largest)
-    axes.set_yticks([])
+    axes.set(ylim=(0, 1.08 * max(size for size, _, _ in stretches)), yticks=[])
     axes.spines["left"].set_visible(False)
     free_from = left
     for size, start, end in (stretch for stretch in stretches if stretch[1] < high):
         axes.fill_between([start, min(end, high)], size, color=STAIRS, lw=0, zorder=-1)
         middle = left + (start + min(end, high)) / 2 / (high - low) * panel
-        half = texts.width(f"{size:.0f}") / PT_PER_MM / 2
+        half = texts.widest([f"{size:.0f}"]) / 2
         if middle - half >= free_from and middle + half <= left + panel + 0.3:
-            sheet.text(middle, y + 3.1, f"{size:.0f}", align="center")
+            sheet.text(middle, y + 3.1, f"{size:.0f}", ha="center")
             free_from = middle + half + 0.8
-    sheet.lines(x, y + 0.4, ["image", "size, px"])
 
 
 def _grids(book: Book, arrays: dict[str, np.ndarray]) -> None:
-    names, logits = book.metrics["class_names"], arrays["logits"].astype(np.float64)
+    names, logits, labels = book.metrics["class_names"], arrays["logits"].astype(np.float64), arrays["labels"]
     raised = np.exp(logits - logits.max(1, keepdims=True))
     confidence = (raised / raised.sum(1, keepdims=True)).max(1)
-    predicted = logits.argmax(1)
-    n = len(logits)
-
-    index, images = _surest(arrays, "correct", confidence)
-    captions = [[(names[predicted[i]], INK), (percent(confidence[i]), MUTED)] for i in index]
-    shown = ", ".join(f"{names[predicted[i]]} {percent(confidence[i])}" for i in index)
-    # Not simply "the surest": evaluate takes the classes in turn, so that the grid is not eight of the easiest class.
-    alt = f"{len(index)} correct test predictions, the most confident of each class first, out of {n} images: {shown}."
-    empty = f"None of the {n} test images is classified correctly."
-    _grid(book, "preds_grid", "Right: class, confidence", images, captions, alt, empty)
-
-    index, images = _surest(arrays, "wrong", confidence)
-    labels = arrays["labels"]
-    captions = [[(names[labels[i]], BLUE), (names[predicted[i]], RED), (percent(confidence[i]), MUTED)] for i in index]
-    shown = ", ".join(f"{names[labels[i]]} taken for {names[predicted[i]]} {percent(confidence[i])}" for i in index)
-    alt = f"The {len(index)} wrong test predictions with the highest confidence, of {n} images: {shown}."
-    empty = f"None of the {n} test images is classified wrongly."
-    title = "Wrong: true → predicted" if book.generated else "Wrong: true → predicted, confidence"
-    _grid(book, "miscls_grid", title, images, captions, alt, empty)
-
-
-def _surest(arrays: dict[str, np.ndarray], kind: str, confidence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Index and pictures of the first that the evaluation kept, as many as a grid shows, the most confident first."""
-    index, images = arrays[f"{kind}_index"][: ROWS * COLUMNS], arrays[f"{kind}_images"][: ROWS * COLUMNS]
-    order = np.argsort(-confidence[index], kind="stable")
-    return index[order], images[order]
+    predicted, n = logits.argmax(1), len(logits)
+    for name, kind, adverb in (("preds_grid", "correct", "correctly"), ("miscls_grid", "wrong", "wrongly")):
+        # As many as a grid shows of those that the evaluation kept, the most confident first.
+        index = arrays[f"{kind}_index"][: ROWS * COLUMNS]
+        order = np.argsort(-confidence[index], kind="stable")
+        index, images = index[order], arrays[f"{kind}_images"][: ROWS * COLUMNS][order]
+        found = [(names[labels[i]], names[predicted[i]], percent(confidence[i])) for i in index]
+        if kind == "correct":
+            title, captions = "Right: class, confidence", [[(best, INK), (sure, MUTED)] for _, best, sure in found]
+            # Not simply "the surest": evaluate takes the classes in turn, so that the grid is not eight of the easiest.
+            alt = f"{len(index)} correct test predictions, the most confident of each class first, out of {n} images: "
+            alt += ", ".join(f"{best} {sure}" for _, best, sure in found)
+        else:
+            title = "Wrong: true → predicted" if book.generated else "Wrong: true → predicted, confidence"
+            captions = [[(true, BLUE), (best, RED), (sure, MUTED)] for true, best, sure in found]
+            alt = f"The {len(index)} wrong test predictions with the highest confidence, of {n} images: "
+            alt += ", ".join(f"{true} taken for {best} {sure}" for true, best, sure in found)
+        empty = f"None of the {n} test images is classified {adverb}."
+        _grid(book, name, title, images, captions, f"{alt}.", empty)
 
 
 def _grid(
@@ -205,12 +183,12 @@ def _grid(
         x, y = (k % COLUMNS) * cell, HEADER + (k // COLUMNS) * row
         sheet.image(x + (cell - IMAGE) / 2, y, IMAGE, IMAGE, image)
         for number, (line, (_, colour)) in enumerate(zip(lines, caption, strict=True)):
-            sheet.text(x + cell / 2, y + IMAGE + 0.3 + number * STEP, line, colour=colour, align="center")
+            sheet.text(x + cell / 2, y + IMAGE + 0.3 + number * STEP, line, colour=colour, ha="center")
     if captions:
         note = "confidence: softmax before calibration"
-        sheet.text(HALF / 2, HALF - STEP - 0.2, note, colour=MUTED, align="center")
+        sheet.text(HALF / 2, HALF - STEP - 0.2, note, colour=MUTED, ha="center")
     else:
-        sheet.lines(HALF / 2, HALF / 2 - 4, texts.wrap(empty, 100), colour=MUTED, align="center")
+        sheet.lines(HALF / 2, HALF / 2 - 4, texts.wrap(empty, 100), colour=MUTED, ha="center")
     book.add(name, sheet, alt if captions else empty)
 
 

@@ -23,6 +23,7 @@ TRAIN: dict[str, Any] = {"color": RED, "ls": (0, (3, 1.2)), "marker": "o", "mfc"
 VALIDATION: dict[str, Any] = {"color": BLUE, "ls": "-", "marker": "s", "mfc": BLUE, "clip_on": False}
 MANY_POINTS = 25  # beyond this the markers would touch and hide the line
 UNITS = ((180.0, 1.0, "s"), (10_800.0, 60.0, "min"), (float("inf"), 3600.0, "h"))  # up to, seconds in one, name
+End = tuple[float, str, list[str]]  # of a line: its last value, its colour, the lines of its label
 Histories = list[list[dict[str, Any]]]  # the records of each seed
 
 
@@ -75,17 +76,19 @@ def values(histories: Histories, key: str, factor: float = 1.0) -> np.ndarray:
     return factor * np.array([[np.nan if value is None else value for value in row] for row in found], dtype=float)
 
 
-def draw_pair(axes: Axes, steps: Sequence[float], train: np.ndarray, validation: np.ndarray) -> list[tuple[float, str]]:
-    """Plot the two curves, each (seeds, steps); gives back (last value of the line, colour), train and validation."""
+def draw_pair(
+    axes: Axes, steps: Sequence[float], train: np.ndarray, validation: np.ndarray, digits: int, unit: str = ""
+) -> list[End]:
+    """Plot the two curves, each (seeds, steps); gives back their ends, labelled with name and last value."""
     plain: dict[str, Any] = {"marker": ""} if len(steps) > MANY_POINTS else {}
-    ends = []
-    for seeds, look in ((train, TRAIN), (validation, VALIDATION)):
+    ends: list[End] = []
+    for name, seeds, look in (("train", train, TRAIN), ("validation", validation, VALIDATION)):
         mean = seeds.mean(axis=0)
         if len(seeds) > 1:
             half = seeds.std(axis=0, ddof=1)
             axes.fill_between(steps, mean - half, mean + half, color=look["color"], alpha=0.2, lw=0)
         axes.plot(steps, mean, **(look | plain))
-        ends.append((float(mean[-1]), str(look["color"])))
+        ends.append((float(mean[-1]), look["color"], [name, *last_value(seeds, digits, unit)]))
     return ends
 
 
@@ -127,38 +130,38 @@ def time_axis(axes: Axes, steps: Sequence[float], seconds: Sequence[float], widt
     return unit
 
 
-def label_ends(
-    sheet: Sheet,
-    axes: Axes,
-    x: float,
-    ends: list[tuple[float, str]],
-    labels: list[list[str]],
-    below: float = STEP,
-) -> None:
-    """Write each line's label (a list of short lines) at x mm, beside its last value, moved apart where they meet.
+class Panel:
+    """Where axes lie on their sheet, in mm."""
+
+    def __init__(self, sheet: Sheet, axes: Axes) -> None:
+        box, self.limits = axes.get_position(), axes.get_ylim()
+        self.top, self.bottom = (1 - box.y1) * sheet.height, (1 - box.y0) * sheet.height
+        self.left, self.right = box.x0 * sheet.width, box.x1 * sheet.width
+
+    def down(self, value: Any) -> Any:
+        """The height of a value or of an array of values."""
+        low, high = self.limits
+        return self.bottom - (value - low) / (high - low) * (self.bottom - self.top)
+
+
+def label_ends(sheet: Sheet, axes: Axes, x: float, ends: list[End], below: float) -> None:
+    """Write the labels of two lines at x mm, beside their last values, apart where they meet.
 
     They may reach ``below`` mm under the foot of the panel.
     """
-    box, (low, high) = axes.get_position(), axes.get_ylim()
-    top, bottom = (1 - box.y1) * sheet.height, (1 - box.y0) * sheet.height
-    heights = [len(label) * STEP for label in labels]
-    wanted = [bottom - (value - low) / (high - low) * (bottom - top) for value, _ in ends]
-    order = sorted(range(len(ends)), key=lambda i: wanted[i])
-    upper, lower = order[0], order[-1]
-    centres = dict(zip(range(len(ends)), wanted, strict=True))
-    if len(order) == 2:
-        gap = (heights[upper] + heights[lower]) / 2 + 0.6
-        missing = gap - (centres[lower] - centres[upper])
-        if missing > 0:
-            centres[upper], centres[lower] = centres[upper] - missing / 2, centres[lower] + missing / 2
+    panel = Panel(sheet, axes)
+    (upper, colour, first), (lower, other, second) = sorted(
+        ((panel.down(value), colour, label) for value, colour, label in ends), key=lambda end: end[0]
+    )
+    high, low = len(first) * STEP, len(second) * STEP
+    missing = max(0.0, (high + low) / 2 + 0.6 - (lower - upper))
+    upper, lower = upper - missing / 2, lower + missing / 2
     # Keep the block of labels between a little above the panel (under the header) and ``below`` its foot.
-    over = max(0.0, max(HEADER, top - 0.7 * STEP) - (centres[upper] - heights[upper] / 2))
-    under = max(0.0, centres[lower] + heights[lower] / 2 - (bottom + below))
-    centres = {i: y + over - under for i, y in centres.items()}
-    for i, (_, colour) in enumerate(ends):
-        for k, line in enumerate(labels[i]):
-            weight = "bold" if k == 0 else "normal"
-            sheet.text(x, centres[i] - heights[i] / 2 + k * STEP, line, colour=colour, weight=weight)
+    shift = max(0.0, max(HEADER, panel.top - 0.7 * STEP) - (upper - high / 2))
+    shift -= max(0.0, lower + low / 2 - (panel.bottom + below))
+    for y, look, (name, *values) in ((upper - high / 2, colour, first), (lower - low / 2, other, second)):
+        sheet.text(x, y + shift, name, colour=look, weight="bold")
+        sheet.lines(x, y + shift + STEP, values, colour=look)
 
 
 CLEAR = 0.5  # mm between a label and a curve, from which on they do not touch
@@ -172,36 +175,21 @@ def label_level(
     It stands at whichever end, over or under the line, is farthest from the curves ``lines``, each (seeds, steps); over
     the line at the left where all are as near. Where none is clear, the label that comes nearest to it.
     """
-    best = (-np.inf, 0.0, 0.0, "")
+    panel, (start, end) = Panel(sheet, axes), axes.get_xlim()
+    y = panel.down(level)
+    best = []  # of each label its place: clearance, x, y in mm
     for label in labels:
-        gap, x, up = _farthest(sheet, axes, level, label, steps, lines)
-        best = max(best, (gap, x, up, label), key=lambda place: place[0])
-        if gap >= CLEAR:
-            break
-    _, x, up, label = best
+        wide, places = texts.widest([label]), []
+        for x in (panel.left + 0.6, panel.right - wide - 0.3):
+            across = start + (np.linspace(x, x + wide, 15) - panel.left) / (panel.right - panel.left) * (end - start)
+            # A curve is only where it was recorded: before its first record there is none.
+            inside = across[(across >= steps[0]) & (across <= steps[-1])]
+            heights = np.array([panel.down(np.interp(inside, steps, line.mean(axis=0))) for line in lines])
+            for up in (y - STEP, y + 0.2):
+                gap = np.nanmin(np.maximum(up - heights, heights - up - STEP), initial=2.0)
+                places.append((float(gap), x, up, label))
+        inner = [place for place in places if panel.top - STEP / 2 <= place[2] <= panel.bottom - STEP]
+        best.append(max(inner or places, key=lambda place: place[0]))  # of equals the first
+    clear = (place for place in best if place[0] >= CLEAR)
+    _, x, up, label = next(clear, max(best, key=lambda place: place[0]))
     sheet.text(x, up, label)
-
-
-def _farthest(
-    sheet: Sheet, axes: Axes, level: float, label: str, steps: Sequence[float], lines: Sequence[np.ndarray]
-) -> tuple[float, float, float]:
-    """The clearance of a label at the best of its four places, and that place: mm, x, y."""
-    box, (low, high), (start, end) = axes.get_position(), axes.get_ylim(), axes.get_xlim()
-    left, right = box.x0 * sheet.width, box.x1 * sheet.width
-    top, bottom = (1 - box.y1) * sheet.height, (1 - box.y0) * sheet.height
-    wide = texts.width(label) / PT_PER_MM
-    y = bottom - (level - low) / (high - low) * (bottom - top)
-    means = [line.mean(axis=0) for line in lines]
-    places = []
-    for at_left in (True, False):
-        x = left + 0.6 if at_left else right - wide - 0.3
-        span = np.linspace(x, x + wide, 15)
-        across = start + (span - left) / (right - left) * (end - start)
-        # A curve is only where it was recorded: before its first record there is none.
-        inside = across[(across >= steps[0]) & (across <= steps[-1])]
-        heights = [bottom - (np.interp(inside, steps, mean) - low) / (high - low) * (bottom - top) for mean in means]
-        for up in (y - STEP, y + 0.2):
-            gaps = np.concatenate([np.maximum(up - each, each - up - STEP) for each in heights])
-            places.append((min(2.0, float(np.nanmin(gaps, initial=2.0))), x, up))
-    places = [place for place in places if top - STEP / 2 <= place[2] and place[2] + STEP <= bottom] or places
-    return max(places, key=lambda place: place[0])  # of equals the first

@@ -45,8 +45,8 @@ class Sheet:
         FigureCanvasAgg(self.figure)
         room = width_mm - 1.2
         if generated:
-            self.text(width_mm - 0.6, 0.5, GENERATED, colour=WARNING, weight="bold", align="right")
-            room -= texts.width(GENERATED, "bold") / PT_PER_MM + 1.5
+            self.text(width_mm - 0.6, 0.5, GENERATED, colour=WARNING, weight="bold", ha="right")
+            room -= texts.widest([GENERATED], "bold") + 1.5
         self.text(0.6, 0.5, texts.fit(title, room * PT_PER_MM, "bold"), weight="bold")
 
     def axes(self, x: float, y: float, width: float, height: float) -> Axes:
@@ -88,32 +88,13 @@ class Sheet:
         axes.set_axis_off()
         return axes
 
-    def text(
-        self,
-        x: float,
-        y: float,
-        content: str,
-        *,
-        colour: str = INK,
-        weight: str = "normal",
-        align: str = "left",
-        valign: str = "top",
-        rotation: float = 0,
-    ) -> None:
-        """Write clean text with its top (or as ``valign`` says) at y."""
-        # The top of a line is put at a fixed distance above its baseline: letters do not move a line up or down.
-        if valign == "top" and rotation == 0:
-            y, valign = y + 0.74 * SIZE_PT / PT_PER_MM, "baseline"
-        self.figure.text(
-            x / self.width,
-            1 - y / self.height,
-            texts.clean(content),
-            color=colour,
-            fontweight=weight,
-            ha=align,
-            va=valign,
-            rotation=rotation,
-        )
+    def text(self, x: float, y: float, content: str, *, colour: str = INK, weight: str = "normal", **look: Any) -> None:
+        """Write clean text with its top at y, unless ``va`` says other; ``look`` as matplotlib has it."""
+        if "va" not in look and not look.get("rotation"):
+            # The top stands at a fixed distance above the baseline: letters do not move a line up or down.
+            y, look = y + 0.74 * SIZE_PT / PT_PER_MM, look | {"va": "baseline"}
+        look = {"color": colour, "fontweight": weight, "va": "top"} | look
+        self.figure.text(x / self.width, 1 - y / self.height, texts.clean(content), **look)
 
     def lines(self, x: float, y: float, lines: Iterable[str], **look: Any) -> float:
         """Write ``lines`` one under another, the first with its top at y; returns where the next one would begin."""
@@ -126,18 +107,16 @@ class Sheet:
         self, x: float, y: float, height: float, labels: Sequence[str], colours: Sequence[str] = ()
     ) -> None:
         """Write labels that end at x, one beside the middle of each row of a table ``height`` mm high."""
-        for k, label in enumerate(labels):
+        for k, (label, colour) in enumerate(zip(labels, colours or [INK] * len(labels), strict=True)):
             place = y + (k + 0.5) * height / len(labels)
-            colour = colours[k] if colours else INK
-            self.text(x, place, label, colour=colour, align="right", valign="center_baseline")
+            self.text(x, place, label, colour=colour, ha="right", va="center_baseline")
 
     def labels_across(
-        self, x: float, y: float, width: float, labels: Sequence[str], colours: Sequence[str] = ()
+        self, x: float, y: float, width: float, labels: Sequence[str], colours: Sequence[str] = (), rotation: float = 90
     ) -> None:
-        """Write labels upright, their ends at y, one under the middle of each column of a table ``width`` mm wide."""
-        for k, label in enumerate(labels):
-            place = x + (k + 0.5) * width / len(labels)
-            self.text(place, y, label, colour=colours[k] if colours else INK, align="center", rotation=90)
+        """Write labels, their ends at y, one under the middle of each column of a table ``width`` mm wide."""
+        for k, (label, colour) in enumerate(zip(labels, colours or [INK] * len(labels), strict=True)):
+            self.text(x + (k + 0.5) * width / len(labels), y, label, colour=colour, ha="center", rotation=rotation)
 
     def line(
         self, x: Sequence[float], y: Sequence[float], *, colour: str = INK, width: float = 0.5, style: Any = "-"

@@ -4,14 +4,15 @@ Widths are measured with the very fonts that draw the text, in points at the fig
 longer than a line is broken where the line ends.
 """
 
+import itertools
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
 
 from matplotlib import font_manager
 from matplotlib.ft2font import FT2Font, LoadFlags
 
-from onepage.figures.style import FONT_FILES, SIZE_PT
+from onepage.figures.style import FONT_FILES, PT_PER_MM, SIZE_PT
 
 INVISIBLE = "\u00b7"  # stands for a control or zero-width character
 MISSING = "\ufffd"  # stands for a character no font has
@@ -20,21 +21,21 @@ Part = tuple[str, bool]  # some characters of a word, and whether they are marke
 Word = list[Part]
 
 
+def _files(weight: str) -> list[str]:
+    """Our font and the one that stands in for it."""
+    return [str(FONT_FILES[weight]), font_manager.findfont(font_manager.FontProperties("DejaVu Sans", weight=weight))]
+
+
 @cache
 def _fonts(weight: str) -> FT2Font:
-    fallback = font_manager.findfont(font_manager.FontProperties(family="DejaVu Sans", weight=weight))
-    return font_manager.get_font([str(FONT_FILES[weight]), fallback])
+    return font_manager.get_font(_files(weight))
 
 
 @cache
 def _drawable() -> frozenset[int]:
     """Code points that both weights can draw, with the fallback."""
-    sets = []
-    for weight in FONT_FILES:
-        fallback = font_manager.findfont(font_manager.FontProperties(family="DejaVu Sans", weight=weight))
-        own = font_manager.get_font(str(FONT_FILES[weight])).get_charmap()
-        sets.append(frozenset(own) | frozenset(font_manager.get_font(fallback).get_charmap()))
-    return sets[0] & sets[1]
+    fonts = [[font_manager.get_font(file) for file in _files(weight)] for weight in FONT_FILES]
+    return frozenset.intersection(*(frozenset({**a.get_charmap(), **b.get_charmap()}) for a, b in fonts))
 
 
 @lru_cache(maxsize=4096)
@@ -57,6 +58,11 @@ def width(text: str, weight: str = "normal") -> float:
     """Width of ``text`` (already clean) in points, kerning and outer spaces included."""
     # The ink box ends at the last visible glyph; a bar on either side makes outer spaces count.
     return _ink(f"|{text}|", weight) - _ink("||", weight)
+
+
+def widest(labels: Iterable[str], weight: str = "normal") -> float:
+    """Width in mm of the widest of some clean texts."""
+    return max(width(label, weight) for label in labels) / PT_PER_MM
 
 
 def _ink(text: str, weight: str) -> float:
@@ -122,13 +128,8 @@ def wrap_words(marked: Sequence[Word], room: float, limit: int | None = None) ->
 
 def _slice(word: Word, start: int, end: int | None) -> Word:
     """The characters start to end of a word, with their marks."""
-    kept, place = [], 0
-    for part, mark in word:
-        piece = part[max(0, start - place) : None if end is None else max(0, end - place)]
-        place += len(part)
-        if piece:
-            kept.append((piece, mark))
-    return kept
+    flat = [(character, mark) for part, mark in word for character in part][start:end]
+    return [("".join(c for c, _ in run), mark) for mark, run in itertools.groupby(flat, key=lambda each: each[1])]
 
 
 def percent(share: float) -> str:

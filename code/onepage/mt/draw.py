@@ -42,17 +42,14 @@ def _curves(book: Book, history: list[dict[str, Any]]) -> None:
     steps = [row["step"] for row in history]
     left, top, panel, height = 6.6, HEADER + 1.2, 25.4, 26.8
     axes = sheet.axes(left, top, panel, height)
-    ends = curves.draw_pair(axes, steps, train, validation)
+    ends = curves.draw_pair(axes, steps, train, validation, 2)
+    ends[1][2].extend(["perplexity", *curves.last_value(perplexity, 1)])
     axes.set_xlim(0, max(steps))
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-    labels = [
-        ["train", *curves.last_value(train, 2)],
-        ["validation", *curves.last_value(validation, 2), "perplexity", *curves.last_value(perplexity, 1)],
-    ]
     # no lower than the axis: a number of updates at its end may be wide
-    curves.label_ends(sheet, axes, left + panel + 1.6, ends, labels, below=0.3)
-    sheet.text(left + panel / 2, top + height + 4.0, "updates", colour=MUTED, align="center")
+    curves.label_ends(sheet, axes, left + panel + 1.6, ends, below=0.3)
+    sheet.text(left + panel / 2, top + height + 4.0, "updates", colour=MUTED, ha="center")
     sheet.text(0.6, HALF - 2 * STEP - 0.3, "train: with dropout, against smoothed labels", colour=MUTED)
     note = f"validation: without either{curves.of_seeds(histories)}"
     sheet.text(0.6, HALF - STEP - 0.3, note, colour=MUTED)

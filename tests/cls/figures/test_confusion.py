@@ -24,6 +24,11 @@ def test_every_cell_holds_its_share_and_count(copy, draw):
     assert not [text for text in texts if text.replace(".", "").isdigit()]
 
 
+def matrix(sheet):
+    (axes,) = [axes for axes in sheet.figure.axes if axes.axison]
+    return axes
+
+
 def marked(axes):
     """Cells (row, column) of a matrix that are outlined as the most confused."""
     return {(p.get_y(), p.get_x()) for p in axes.patches if p.get_edgecolor() == to_rgba(RED)}
@@ -38,7 +43,7 @@ def test_the_most_confused_pair_is_outlined(copy, draw):
     counts[cat, [cat, dog]], counts[dog, [dog, cat]], counts[0, :2] = (800, 200), (999, 1), (999, 1)
     edit(run, lambda metrics: metrics["test"].update(confusion=counts.tolist()))
     sheets = draw(run).sheets
-    (axes,) = [axes for axes in sheets["confusion_matrix"].figure.axes if axes.axison]
+    axes = matrix(sheets["confusion_matrix"])
     order = [label.get_text() for label in axes.get_yticklabels()]
     cat, dog = order.index("cat"), order.index("dog")
     assert marked(axes) == {(cat, dog), (dog, cat)}
@@ -47,13 +52,13 @@ def test_the_most_confused_pair_is_outlined(copy, draw):
     assert {"true class", "predicted class"} <= set(written(sheets["confusion_matrix"]))
     counts[names.index("dog"), [names.index("dog"), names.index("cat")]] = 1000, 0
     edit(run, lambda metrics: metrics["test"].update(confusion=counts.tolist()))
-    for sheet in (draw(run).sheets[name] for name in ("confusion_matrix", "confusion_counts")):
-        (axes,) = [axes for axes in sheet.figure.axes if axes.axison]
-        assert marked(axes) == {(cat, dog)}  # of the converse there was none
+    sheets = draw(run).sheets
+    for name in ("confusion_matrix", "confusion_counts"):
+        assert marked(matrix(sheets[name])) == {(cat, dog)}  # of the converse there was none
 
 
 def test_no_mistake_is_no_outline(copy, draw):
-    (axes,) = [a for a in draw(copy("no mistakes")).sheets["confusion_matrix"].figure.axes if a.axison]
+    axes = matrix(draw(copy("no mistakes")).sheets["confusion_matrix"])
     assert not marked(axes) and [text.get_text() for text in axes.texts if text.get_text()] == ["all"] * 10
 
 
@@ -64,11 +69,9 @@ def test_blocks_are_the_ten_classes_of_cifar():
 def test_vehicles_and_animals_have_their_frames(copy, draw):
     sheets = draw(copy("cls")).sheets
     for name in ("confusion_matrix", "confusion_counts"):
-        (axes,) = [axes for axes in sheets[name].figure.axes if axes.axison]
-        rows, columns = (
-            [label.get_text() for label in side] for side in (axes.get_yticklabels(), axes.get_xticklabels())
-        )
-        assert rows == columns == [*VEHICLES, *ANIMALS]
+        axes = matrix(sheets[name])
+        for labels in (axes.get_yticklabels(), axes.get_xticklabels()):
+            assert [label.get_text() for label in labels] == [*VEHICLES, *ANIMALS]
         framed = {(patch.get_xy(), patch.get_width(), patch.get_height()) for patch in axes.patches}
         assert {((0, 0), 4, 4), ((4, 4), 6, 6)} <= framed
         assert {"vehicles", "animals"} <= set(written(sheets[name]))

@@ -89,12 +89,9 @@ def test_published_results_are_named_beside_their_pair(copy, draw):
     assert "; published 41.0)" in drawn.alt["bleu_report"]
     edit(run, lambda metrics: metrics.update(tgt="fr"))
     drawn = draw(run)
-    assert not marks_of(drawn.sheets["bleu_report"], "|")
-    assert (
-        bleu.PUBLISHED_BY not in written(drawn.sheets["bleu_report"]) and "; published" not in drawn.alt["bleu_report"]
-    )
-    assert not lines_of(drawn.sheets["bleu_report"], "floor")  # which is claimed from English to German
-    assert "floor" not in drawn.alt["bleu_report"]
+    sheet, alt = drawn.sheets["bleu_report"], drawn.alt["bleu_report"]
+    assert not marks_of(sheet, "|") and bleu.PUBLISHED_BY not in written(sheet) and "; published" not in alt
+    assert not lines_of(sheet, "floor") and "floor" not in alt  # which is claimed from English to German
 
 
 @pytest.mark.parametrize("other", [{"set": "own"}, {"src": "de", "tgt": "en"}, {"headline": "test_2017_mscoco"}])
@@ -147,12 +144,8 @@ def test_generated_sentences_have_no_floor_and_nothing_published(copy, draw):
 
 
 def test_test_set_names_are_made_readable():
-    assert [readable_name(name) for name in ("test_2016_flickr", "test_2017_mscoco", "test", "other")] == [
-        "test 2016",
-        "MSCOCO 2017",
-        "test",
-        "other",
-    ]
+    names = ("test_2016_flickr", "test_2017_mscoco", "test", "other")
+    assert [readable_name(name) for name in names] == ["test 2016", "MSCOCO 2017", "test", "other"]
 
 
 def test_the_floor_drawn_is_the_one_claimed():

@@ -65,12 +65,7 @@ def test_the_first_example_that_stands_uncut_is_shown(copy, draw):
 
 def test_what_does_not_fit_is_cut_visibly(copy, draw):
     run = copy("mt tame")
-
-    def change(metrics):
-        for example in metrics["examples"]:
-            example["output"] = "word " * 300
-
-    edit(run, change)
+    edit(run, lambda metrics: [example.update(output="word " * 300) for example in metrics["examples"]])
     sheets = draw(run).sheets
     assert "…" in "".join(written(sheets["decodes_table"])) and sheets["decodes_table"].height == decodes.HEIGHT
     assert "".join(written(sheets["decodes_all"])).count("word") == 6 * 300
@@ -90,9 +85,9 @@ def scores(run, values):
         arrays[f"{metrics_of(run)['headline']}_chrf"] = np.array(values, np.float32)
 
 
-def shorten(metrics):
-    for example, score in zip(metrics["examples"], (100, 99, 60, 59, 10, 11), strict=True):
-        example |= {"source": "a b", "reference": "c d", "output": "c e", "chrf": score}
+def shorten(metrics, chrf=(100, 99, 60, 59, 10, 11)):
+    for example, score in zip(metrics["examples"], chrf, strict=True):
+        example |= {"source": "a b", "reference": "c d", "output": "c e", "chrf": float(score)}
 
 
 def test_all_scores_stand_below_where_room_is_left(copy, draw):
@@ -106,10 +101,8 @@ def test_all_scores_stand_below_where_room_is_left(copy, draw):
     marks = [line.get_xdata()[0] * sheet.width for line in sheet.figure.artists if line.get_linewidth() == 0.9]
     start, end = decodes.TEXT, sheet.width - decodes.EDGE
     assert sorted(marks) == pytest.approx([start + (end - start) * share for share in (0.1, 0.6, 1.0)])
-    for mark, bar in zip(
-        sorted(marks), sorted(bars), strict=True
-    ):  # each in, or at the edge of, the bar that counts it
-        assert bar - 0.2 <= mark <= bar + (end - start) / decodes.BINS + 0.2
+    offsets = np.sort(marks) - sorted(bars)  # each in, or at the edge of, the bar that counts it
+    assert (offsets >= -0.2).all() and (offsets <= (end - start) / decodes.BINS + 0.2).all()
     assert {"all 14", "worst 10", "median 60", "best 100"} <= set(written(sheet)) and not problems(sheet)
     assert "chrF2 of all 14 sentences as bars; its quartiles are 60, 60, 90" in drawn.alt["decodes_table"]
 
@@ -117,13 +110,7 @@ def test_all_scores_stand_below_where_room_is_left(copy, draw):
 @pytest.mark.parametrize("chrf", [(100, 100, 100), (3, 2, 0), (52, 50, 49)])
 def test_names_of_close_scores_do_not_meet(chrf, copy, draw):
     run = copy("mt tame")
-
-    def change(metrics):
-        shorten(metrics)
-        for example, score in zip(metrics["examples"], np.repeat(chrf, 2), strict=True):
-            example["chrf"] = float(score)
-
-    edit(run, change)
+    edit(run, lambda metrics: shorten(metrics, np.repeat(chrf, 2)))
     scores(run, chrf)
     sheet = draw(run).sheets["decodes_table"]
     assert not problems(sheet, slack=0.3)

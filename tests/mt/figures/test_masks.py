@@ -10,11 +10,8 @@ def test_masks_name_what_reads_and_what_is_read(copy, draw):
     drawn = draw(copy("mt tame"))
     words = written(drawn.sheets["masks_demo"])
     assert words.count("position that reads") == 1 and words.count("position read") == 2  # two maps share their rows
-    assert [word for word in words if "mask" in word or "together" in word] == [
-        "padding mask, hatched: <pad>",
-        "causal mask",
-        "both together",
-    ]
+    titles = ["padding mask, hatched: <pad>", "causal mask", "both together"]
+    assert [word for word in words if "mask" in word or "together" in word] == titles
     pieces = ["<s>", "Zwei", "Hunde", "laufen", ".", "<pad>", "<pad>", "<pad>"]
     assert [word for word in words if word in pieces] == pieces
     assert "outlined: Hunde reads <s> Zwei Hunde" in words

@@ -48,19 +48,16 @@ def draw(
         top = HEADER + STEP
         bars = top + SIDE + 0.9
         scale = bars + len(ranked) * (STEP + 0.75) + 0.4
-        sheet = book.sheet(
-            FULL,
-            round(scale + (1 + len(lines)) * STEP + 1.2, 1),
-            f"Grad-CAM, {texts.fit(name, TITLE * PT_PER_MM, 'bold')}",
-        )
-        sheet.text(EDGE + SIDE / 2, HEADER - 0.1, "picture", colour=MUTED, align="center")
+        height = round(scale + (1 + len(lines)) * STEP + 1.2, 1)
+        sheet = book.sheet(FULL, height, f"Grad-CAM, {texts.fit(name, TITLE * PT_PER_MM, 'bold')}")
+        sheet.text(EDGE + SIDE / 2, HEADER - 0.1, "picture", colour=MUTED, ha="center")
         sheet.image(EDGE, top, SIDE, SIDE, image)
         said = []
         for number, (layer, cam) in enumerate(maps.items(), start=1):
             x = EDGE + number * (SIDE + GAP)
             label = f", {layer}, {cam.shape[0]}×{cam.shape[1]}"
             label = texts.fit(best, SIDE * PT_PER_MM - texts.width(label)) + label
-            sheet.text(x + SIDE / 2, HEADER - 0.1, label, colour=MUTED, align="center")
+            sheet.text(x + SIDE / 2, HEADER - 0.1, label, colour=MUTED, ha="center")
             draw_map(sheet, x, top, image, cam, SIDE, PIXELS)
             said.append(f"{layer} ({cam.shape[0]}×{cam.shape[1]}): {where(cam)}")
         for rank, which in enumerate(ranked):
@@ -68,9 +65,9 @@ def draw(
             sheet.text(EDGE, y, texts.fit(class_names[which], (NAMES - 0.6) * PT_PER_MM))
             sheet.bar(EDGE + NAMES, y + 0.75, width, 1.3, "#e8e8e8")
             sheet.bar(EDGE + NAMES, y + 0.75, width * float(probabilities[which]), 1.3, "#444444")
-            sheet.text(FULL - EDGE, y, percent(probabilities[which]), align="right")
+            sheet.text(FULL - EDGE, y, percent(probabilities[which]), ha="right")
         draw_scale(sheet, scale)
-        sheet.text(FULL - EDGE, scale, f"{UPSAMPLING}; {OWN}", colour=MUTED, align="right")
+        sheet.text(FULL - EDGE, scale, f"{UPSAMPLING}; {OWN}", colour=MUTED, ha="right")
         sheet.lines(EDGE, scale + STEP, lines, colour=MUTED)
         alt = (
             f"Grad-CAM heat maps, bilinearly enlarged, over the picture {name}, classified as {best} with {share}, one "

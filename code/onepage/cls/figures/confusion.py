@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 
 from onepage.figures import text as texts
 from onepage.figures.sheet import FULL, HALF, HEADER, Book, Sheet
-from onepage.figures.style import INK, IRIDESCENT, LINE_PT, MUTED, PT_PER_MM, RED, STEP
+from onepage.figures.style import INK, IRIDESCENT, LINE_PT, MUTED, RED, STEP
 from onepage.figures.text import percent
 
 VEHICLES = ("airplane", "ship", "automobile", "truck")
@@ -31,51 +31,40 @@ def draw_all(book: Book) -> None:
     test, names = book.metrics["test"], list(book.metrics["class_names"])
     blocks = sorted(names) == sorted(VEHICLES + ANIMALS)
     order = [names.index(name) for name in VEHICLES + ANIMALS] if blocks else list(range(len(names)))
-    counts = np.array(test["confusion"])[np.ix_(order, order)]
-    pair = _most_confused(np.array(test["confusion"]))
-    marked = [(order.index(i), order.index(j)) for i, j in pair]
-    alt = _alt(test, names)
-    shown = [names[i] for i in order]
-    _shares(book, counts, shown, blocks, marked, alt)
-    _counts(book, counts, shown, blocks, marked, alt)
-
-
-def _most_confused(counts: np.ndarray) -> Cells:
-    """(true, predicted) of the most frequent mistake, of equals the first, as in top_confusions, and of its converse;
-    only what was made, so none where there is no mistake."""
-    mistakes = counts * ~np.eye(len(counts), dtype=bool)
+    counts, mistakes = np.array(test["confusion"]), np.array(test["confusion"]) * ~np.eye(len(names), dtype=bool)
+    # The most frequent mistake, of equals the first, as in top_confusions, and its converse; only what was made.
     i, j = (int(place) for place in np.unravel_index(mistakes.argmax(), mistakes.shape))
-    return [cell for cell in ((i, j), (j, i)) if mistakes[cell]]
+    marked = [(order.index(row), order.index(column)) for row, column in ((i, j), (j, i)) if mistakes[row, column]]
+    for draw in (_shares, _counts):
+        shown = [texts.fit(names[i], 34) for i in order]
+        draw(book, counts[np.ix_(order, order)], shown, blocks, marked, _alt(test, names))
 
 
 def _shares(book: Book, counts: np.ndarray, names: list[str], blocks: bool, marked: Cells, alt: str) -> None:
-    totals = counts.sum(1)
     title = "% of each true class (row)" if book.generated else "Percent of each true class (row)"
     sheet = book.sheet(HALF, HALF, title)
     right = 3.9 if blocks else 0.8
-    shown = [texts.fit(name, 34) for name in names]
-    wide = [texts.width(name) / PT_PER_MM for name in shown]
     # What the names are of stands beside the animals, whose names are short; without them, beside all.
     first = len(VEHICLES) if blocks else 0
-    beside = max(wide[first:]) + 1.6
-    left = max(*wide, beside + STEP - 1.2) + 1.6
+    beside = texts.widest(names[first:]) + 1.6
+    left = max(texts.widest(names), beside + STEP - 1.2) + 1.6
     place = left, HEADER, HALF - left - right, HALF - HEADER - left - 0.4
-    share = 100 * counts / np.maximum(1, totals[:, None])
+    share = _share(counts)
     text = [[f"{int(value + 0.5)}" if value >= 0.5 else "" for value in row] for row in share]
-    axes = _heat(sheet, place, share, shown, marked, annot=np.array(text), fmt="s", annot_kws={"size": 6.5})
+    axes = _heat(sheet, place, share, names, marked, annot=np.array(text), fmt="s", annot_kws={"size": 6.5})
     ink = _ink(share)
     for written in axes.texts:  # seaborn's own threshold suits black
         x, y = written.get_position()
         written.set_color(ink[int(y)][int(x)])
     for i, value in enumerate(np.diag(share)):
         # Nothing rounds up to all, and three digits are wider than a cell.
-        label = "all" if value == 100 else f"{min(99, int(value + 0.5))}" if totals[i] else ""
+        label = "all" if value == 100 else f"{min(99, int(value + 0.5))}" if counts[i].any() else ""
         axes.text(i + 0.5, i + 0.5, label, ha="center", va="center", fontweight="bold")
     along = (first + len(names)) / 2 / len(names)
     across, down = left - beside - STEP / 2, HEADER + place[3] + beside
-    sheet.text(left + along * place[2], down, "predicted class", colour=MUTED, align="center")
+    sheet.text(left + along * place[2], down, "predicted class", colour=MUTED, ha="center")
     middle = HEADER + along * place[3]
-    sheet.text(across, middle, "true class", colour=MUTED, rotation=90, align="center", valign="center")
+    sheet.text(across, middle, "true class", colour=MUTED, rotation=90, ha="center", va="center")
     if blocks:
         _blocks(sheet, axes, place, HALF - right + 0.7)
     book.add("confusion_matrix", sheet, alt)
@@ -83,41 +72,38 @@ def _shares(book: Book, counts: np.ndarray, names: list[str], blocks: bool, mark
 
 def _counts(book: Book, counts: np.ndarray, names: list[str], blocks: bool, marked: Cells, alt: str) -> None:
     """Share over count in each cell; recall at the end of each row, precision at the foot of each column."""
-    n = len(names)
-    totals, predicted = counts.sum(1), counts.sum(0)
-    share = 100 * counts / np.maximum(1, totals[:, None])
-    room = 34.0
-    shown = [texts.fit(name, room) for name in names]
-    names_width = max(texts.width(name) for name in shown) / PT_PER_MM + 1.6
+    n, share, names_width = len(names), _share(counts), texts.widest(names) + 1.6
     side, right, top, cell = names_width + 2.2, 15.0, HEADER + 2.6, 2 * STEP + 0.7
     foot = names_width + 2 * STEP + 0.4
     place = side, top, FULL - side - right, n * cell
     sheet = book.sheet(FULL, round(top + n * cell + foot + 0.4, 1), "% of true class (row), over the number of images")
-    axes = _heat(sheet, place, share, shown, marked)
+    axes = _heat(sheet, place, share, names, marked)
     axes.tick_params(axis="x", pad=1.2 + LINE_PT)
     width = place[2] / n
     ink = _ink(share)
-    for i in range(n):
-        for j in range(n):
-            if counts[i, j]:
-                x, y = side + (j + 0.5) * width, top + i * cell + 0.3
-                colour = ink[i][j]
-                label = f"{share[i, j]:.1f}" if share[i, j] < 99.95 else "100"
-                sheet.text(x, y, label, colour=colour, weight="bold", align="center")
-                sheet.text(x, y + STEP, f"{counts[i, j]}", colour=colour, align="center")
-        y = top + (i + 0.5) * cell - STEP / 2
-        end = FULL - right + 0.9
-        sheet.text(end, y, percent(counts[i, i] / max(1, totals[i])), colour=MUTED)
-        label = percent(counts[i, i] / max(1, predicted[i]))
-        sheet.text(side + (i + 0.5) * width, top + n * cell + 0.3, label, colour=MUTED, align="center")
+    for i, j in np.argwhere(counts):
+        x, y, colour = side + (j + 0.5) * width, top + i * cell + 0.3, ink[i][j]
+        label = f"{share[i, j]:.1f}" if share[i, j] < 99.95 else "100"
+        sheet.text(x, y, label, colour=colour, weight="bold", ha="center")
+        sheet.text(x, y + STEP, f"{counts[i, j]}", colour=colour, ha="center")
+    end = FULL - right + 0.9
+    for i, hit in enumerate(np.diag(counts)):
+        recall, precision = (percent(hit / max(1, line.sum())) for line in (counts[i], counts[:, i]))
+        sheet.text(end, top + (i + 0.5) * cell - STEP / 2, recall, colour=MUTED)
+        sheet.text(side + (i + 0.5) * width, top + n * cell + 0.3, precision, colour=MUTED, ha="center")
     sheet.text(end, top - STEP - 0.1, "recall", colour=MUTED)
-    sheet.text(side - 1.2, top + n * cell + 0.3, "precision", colour=MUTED, align="right")
-    sheet.text(1.6, top + n * cell / 2, "true class", colour=MUTED, rotation=90, align="center", valign="center")
+    sheet.text(side - 1.2, top + n * cell + 0.3, "precision", colour=MUTED, ha="right")
+    sheet.text(1.6, top + n * cell / 2, "true class", colour=MUTED, rotation=90, ha="center", va="center")
     middle = side + place[2] / 2
-    sheet.text(middle, sheet.height - STEP - 0.2, "predicted class", colour=MUTED, align="center")
+    sheet.text(middle, sheet.height - STEP - 0.2, "predicted class", colour=MUTED, ha="center")
     if blocks:
         _blocks(sheet, axes, place, FULL - 4.0)
     book.add("confusion_counts", sheet, f"With the number of images in every cell. {alt}")
+
+
+def _share(counts: np.ndarray) -> np.ndarray:
+    """Percent of each row."""
+    return 100 * counts / np.maximum(1, counts.sum(1, keepdims=True))
 
 
 def _norm(share: np.ndarray) -> Normalize:
@@ -159,7 +145,7 @@ def _blocks(sheet: Sheet, axes: Axes, place: Place, x: float) -> None:
         axes.add_patch(Rectangle((first, first), side, side, fill=False, ec=INK, lw=0.9, clip_on=False, zorder=3))
         y = [top + height * k / classes for k in (first, last)]
         sheet.line([x, x], [y[0] + 0.5, y[1] - 0.5], colour=MUTED)
-        sheet.text(x + 0.4, sum(y) / 2, label, colour=MUTED, rotation=270, valign="center")
+        sheet.text(x + 0.4, sum(y) / 2, label, colour=MUTED, rotation=270, va="center")
 
 
 def _alt(test: dict[str, Any], names: list[str]) -> str:

@@ -24,9 +24,8 @@ INNER, OUTER = 0.7, 0.6  # mm: between two maps, and at the margins
 
 def draw_all(book: Book, explain: dict[str, np.ndarray]) -> None:
     """Draw gradcam_0, gradcam_1, ... for each explained image of explain.npz."""
-    names = [str(name) for name in book.metrics["class_names"]]
     for k in range(len(explain["index"])):
-        _draw(book, k, explain, names)
+        _draw(book, k, explain, book.metrics["class_names"])
 
 
 def enlarge(cam: np.ndarray, pixels: int = PIXELS) -> np.ndarray:
@@ -58,8 +57,7 @@ def _draw(book: Book, k: int, explain: dict[str, np.ndarray], names: list[str]) 
     sheet = book.sheet(HALF, HALF, f"Grad-CAM, test image {int(explain['index'][k])}")
     sizes = ["{}×{}".format(*explain[f"cam_{layer}_predicted"][k].shape) for layer in layers]
     if right:
-        shown = [("predicted", predicted, "right: ", INK)]
-        side, first = SIDE_RIGHT, HEADER + STEP
+        shown, side, first = [("predicted", predicted, "right: ", INK)], SIDE_RIGHT, HEADER + STEP
         places = [(HALF - OUTER - side, first + i * (side + STEP + 0.2)) for i in range(2)]
     else:
         shown = [("predicted", predicted, "predicted: ", RED), ("true", true, "true: ", BLUE)]
@@ -67,7 +65,7 @@ def _draw(book: Book, k: int, explain: dict[str, np.ndarray], names: list[str]) 
         places = [(HALF - OUTER - (2 - i) * side - (1 - i) * INNER, first) for i in range(2)]
     for (x, y), layer, size in zip(places, layers, sizes, strict=False):
         line = y - STEP if right else HEADER
-        sheet.text(x + side / 2, line, f"{layer}, {size}", colour=MUTED, align="center")
+        sheet.text(x + side / 2, line, f"{layer}, {size}", colour=MUTED, ha="center")
     said = []
     for number, (kind, which, word, colour) in enumerate(shown):
         down = number * (side + STEP + 0.3)
@@ -82,7 +80,7 @@ def _draw(book: Book, k: int, explain: dict[str, np.ndarray], names: list[str]) 
     width = places[0][0] - OUTER - (1.6 if right else 0.9)
     of_image = min(width, side)
     if not right:
-        sheet.text(OUTER + of_image / 2, HEADER + STEP, "image", colour=MUTED, align="center")
+        sheet.text(OUTER + of_image / 2, HEADER + STEP, "image", colour=MUTED, ha="center")
     sheet.image(OUTER, first, of_image, of_image, image)
     _legend(sheet, OUTER, first + of_image + 0.6, width)
     verdict = "right" if right else f"wrong, the true class {names[true]} got {percent(probability[true])}"
@@ -95,13 +93,10 @@ def _draw(book: Book, k: int, explain: dict[str, np.ndarray], names: list[str]) 
 
 def _legend(sheet: Sheet, x: float, y: float, width: float) -> None:
     """What colour and line mean, in lines at most ``width`` mm wide."""
-    sheet.text(x, y, "evidence")
-    label = "max"
-    start, end = x + 2.0, x + min(width, 16.0) - texts.width(label) / PT_PER_MM - 0.6
-    sheet.text(x, y + STEP, "0")
-    _bar(sheet, start, y + STEP + 0.45, end - start)
-    sheet.text(end + 0.6, y + STEP, label)
-    y += 2 * STEP
+    y = sheet.lines(x, y, ["evidence", "0"])
+    start, end = x + 2.0, x + min(width, 16.0) - texts.widest(["max"]) - 0.6
+    _bar(sheet, start, y - STEP + 0.45, end - start)
+    sheet.text(end + 0.6, y - STEP, "max")
     for said, colour in (("line at half", INK), (OWN, INK), (UPSAMPLING, MUTED)):
         y = sheet.lines(x, y, texts.wrap(said, width * PT_PER_MM), colour=colour) + 0.5
 
@@ -114,7 +109,7 @@ def draw_map(
     heat = enlarge(cam, pixels)
     half = float(heat.max()) / 2
     if not cam.any():
-        sheet.text(x + side / 2, y + side / 2 - STEP / 2, "no evidence", align="center")
+        sheet.text(x + side / 2, y + side / 2 - STEP / 2, "no evidence", ha="center")
     elif heat.min() < half:  # else the line lies outside the picture
         axes = sheet.axes(x, y, side, side)
         places = (np.arange(pixels) + 0.5) / pixels
@@ -127,19 +122,18 @@ def draw_scale(sheet: Sheet, y: float) -> None:
     """The colour bar, with what colour and line mean, in one line."""
     x, width = 14.6, 9.0
     sheet.text(EDGE, y, "evidence")
-    sheet.text(x - 0.6, y, "0", align="right")
+    sheet.text(x - 0.6, y, "0", ha="right")
     _bar(sheet, x, y + 0.45, width)
     sheet.text(x + width + 0.6, y, "max, line at half")
 
 
 def _bar(sheet: Sheet, x: float, top: float, width: float) -> None:
-    height = 1.8
+    foot, end = top + 1.8, x + width
     heat = np.linspace(0, 1, 64)[None, :]
-    sheet.image(x, top, width, height, _glaze(np.full_like(heat, 255), heat))
-    for edge in (top, top + height):
-        sheet.line([x, x + width], [edge, edge], colour=MUTED, width=0.3)
-    sheet.line([x, x], [top, top + height], colour=MUTED, width=0.3)
-    sheet.line([x + width / 2] * 2, [top - 0.2, top + height + 0.2])
+    sheet.image(x, top, width, 1.8, _glaze(np.full_like(heat, 255), heat))
+    for across, down in (([x, end], [top, top]), ([x, end], [foot, foot]), ([x, x], [top, foot])):
+        sheet.line(across, down, colour=MUTED, width=0.3)
+    sheet.line([x + width / 2] * 2, [top - 0.2, foot + 0.2])
 
 
 def where(cam: np.ndarray) -> str:

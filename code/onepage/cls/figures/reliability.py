@@ -7,7 +7,7 @@ accuracy; beneath, how many images each bin holds. Points below the diagonal are
 from typing import Any
 
 from onepage.figures.sheet import FULL, Book, Sheet
-from onepage.figures.style import BLUE, FAINT, INK, MUTED, RED, STEP
+from onepage.figures.style import BLUE, FAINT, MUTED, RED, STEP
 
 BARS = "#9aa9b9"
 
@@ -23,7 +23,7 @@ def draw(book: Book) -> None:
     _panel(sheet, 7.0, test, RED, "o")
     _panel(sheet, 53.0, after, BLUE, "s")
     note = f"{test['n']:,} test images, 15 bins, 95 % Wilson intervals; the temperature is fitted on validation images"
-    sheet.text(FULL / 2, 45 - 2.9, note, colour=MUTED, align="center")
+    sheet.text(FULL / 2, 45 - 2.9, note, colour=MUTED, ha="center")
     alt = (
         f"Two reliability diagrams of {test['n']} test images. As trained: {_said(test)}. At the temperature "
         f"{after['temperature']:.2f}, fitted on validation images: {_said(after)}."
@@ -37,14 +37,13 @@ def _panel(sheet: Sheet, left: float, scores: dict[str, Any], colour: str, marke
     full = [row for row in rows if row["n"]]
     axes = sheet.axes(left, top, panel, height)
     axes.plot([0, 100], [0, 100], color=FAINT, lw=0.8, ls=(0, (3, 1.5)), zorder=0)
-    confidence = [100 * row["confidence"] for row in full]
-    accuracy = [100 * row["accuracy"] for row in full]
+    confidence, accuracy = ([100 * row[key] for row in full] for key in ("confidence", "accuracy"))
     for x, row in zip(confidence, full, strict=True):
-        low, high = row["accuracy_interval"]
-        axes.plot([x, x], [100 * low, 100 * high], color=colour, lw=0.9, solid_capstyle="butt", clip_on=False)
+        ends = [100 * end for end in row["accuracy_interval"]]
+        axes.plot([x, x], ends, color=colour, lw=0.9, solid_capstyle="butt", clip_on=False)
     axes.plot(confidence, accuracy, color=colour, lw=0, marker=marker, ms=2.8, clip_on=False)
-    axes.set(xlim=(0, 100), ylim=(0, 100), xticks=[0, 50, 100], yticks=[0, 50, 100])
-    axes.set_yticklabels(["0", "50", "100 %"])
+    axes.set(xlim=(0, 100), ylim=(0, 100), xticks=[0, 50, 100])
+    axes.set_yticks([0, 50, 100], ["0", "50", "100 %"])
     axes.tick_params(labelbottom=False)
 
     beneath = sheet.axes(left, top + height + 2.2, panel, foot)
@@ -52,24 +51,17 @@ def _panel(sheet: Sheet, left: float, scores: dict[str, Any], colour: str, marke
     wide = 100 / len(rows)
     beneath.bar([(k + 0.5) * wide for k in range(len(rows))], shares, width=0.86 * wide, color=BARS)
     most = max(shares)
-    beneath.set(xlim=(0, 100), ylim=(0, 1.08 * most), xticks=[0, 50, 100])
-    beneath.set_xticklabels(["0", "50", "100 %"])
+    beneath.set(xlim=(0, 100), ylim=(0, 1.08 * most))
+    beneath.set_xticks([0, 50, 100], ["0", "50", "100 %"])
     beneath.set_yticks([0, most], ["0", f"{most:.0f}"])
 
     x = left + panel + 1.6
-    for k, (name, value) in enumerate(_figures(scores)):
+    ece, nll, brier = f"{100 * scores['ece']:.1f} %", f"{scores['nll']:.3f} nats", f"{scores['brier']:.3f}"
+    for k, (name, value) in enumerate((("ECE", ece), ("NLL", nll), ("Brier score", brier))):
         sheet.text(x, top + 2 * k * (STEP + 0.3), name, colour=colour, weight="bold")
-        sheet.text(x, top + 2 * k * (STEP + 0.3) + STEP, value, colour=INK)
+        sheet.text(x, top + 2 * k * (STEP + 0.3) + STEP, value)
     sheet.text(x, top + height + 2.6, "% of images", colour=MUTED)
     sheet.text(x + 2.2, top + height + foot + 3.7, "confidence", colour=MUTED)
-
-
-def _figures(scores: dict[str, Any]) -> list[tuple[str, str]]:
-    return [
-        ("ECE", f"{100 * scores['ece']:.1f} %"),
-        ("NLL", f"{scores['nll']:.3f} nats"),
-        ("Brier score", f"{scores['brier']:.3f}"),
-    ]
 
 
 def _said(scores: dict[str, Any]) -> str:

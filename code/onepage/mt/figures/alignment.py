@@ -12,7 +12,7 @@ import numpy as np
 from onepage.figures import text as texts
 from onepage.figures.sheet import HEADER, Book
 from onepage.figures.style import MUTED, PT_PER_MM, STEP, onepage_style
-from onepage.mt.figures.attention import GOES_ON, QUANTITY, draw_map, readable, weight_bar
+from onepage.mt.figures.attention import draw_map, readable, remarks, weight_bar
 
 CELL = 4.0  # mm
 NARROWEST = 60.0  # mm, that a short sentence has room for title and note
@@ -30,15 +30,11 @@ def draw(run: Path, path: Path, weights: np.ndarray, written: list[str], read: l
     book = Book(run, path.parent)
     rows, columns = ([texts.fit(label, LONGEST_LABEL) for label in readable(side[:MOST])] for side in (written, read))
     with onepage_style():
-        left = EDGE + max(texts.width(label) for label in rows) / PT_PER_MM + 1.2
-        below = max(texts.width(label) for label in columns) / PT_PER_MM + 1.4
+        left, below = EDGE + texts.widest(rows) + 1.2, texts.widest(columns) + 1.4
         map_width, map_height = CELL * len(columns), CELL * len(rows)
         width = max(NARROWEST, left + map_width + EDGE)
         note = "Down: written; across: read. A row sums to one: the mean over all layers and heads of cross-attention."
-        if any(label.startswith(GOES_ON) for label in rows + columns):
-            note += f" {GOES_ON} continues the word before."
-        if len(rows) < len(written) or len(columns) < len(read):
-            note += f" Shown: the first {len(rows)} of {len(written)} down, {len(columns)} of {len(read)} across."
+        note += remarks(rows, columns, len(written), len(read))
         lines = texts.wrap(note, (width - 2 * EDGE) * PT_PER_MM)
         top = HEADER + 0.6
         height = top + map_height + below + STEP * (len(lines) + 1) + 2.0
@@ -48,12 +44,9 @@ def draw(run: Path, path: Path, weights: np.ndarray, written: list[str], read: l
         sheet.labels_down(left - 0.8, top, map_height, rows)
         sheet.labels_across(left, top + map_height + 0.8, map_width, columns)
         y = top + map_height + below
-        beside = texts.width(QUANTITY) / PT_PER_MM + 0.8
-        sheet.text(EDGE, y, QUANTITY, colour=MUTED)
-        weight_bar(sheet, EDGE + beside, y, 20.0)
+        weight_bar(sheet, EDGE, y, 20.0)
         sheet.lines(EDGE, y + 0.4 + STEP, lines, colour=MUTED)
-        places = shown.argmax(1)
-        links = ", ".join(f"{rows[k]} to {columns[place]}" for k, place in enumerate(places))
+        links = ", ".join(f"{rows[k]} to {columns[place]}" for k, place in enumerate(shown.argmax(1)))
         alt = (
             f"Cross-attention, {languages}, mean over layers and heads: for each of the {len(written)} pieces written, "
             f"where in the {len(read)} pieces read it looks. The most: {links}."

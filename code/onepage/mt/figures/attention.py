@@ -85,8 +85,7 @@ def _one(book: Book, place: tuple[int, int], weights: np.ndarray, sides: tuple[S
     sheet = book.sheet(HALF, HALF, f"L{title}" if book.generated else f"Cross-attention, l{title}")
     output, source = sides
     rows, columns = ([texts.fit(token, LONGEST_TOKEN) for token in side.tokens] for side in sides)
-    left = max(texts.width(token) for token in rows) / PT_PER_MM + 1.4
-    below = max(texts.width(token) for token in columns) / PT_PER_MM + 1.0
+    left, below = texts.widest(rows) + 1.4, texts.widest(columns) + 1.0
     width, height = HALF - left - 0.8, HALF - HEADER - below - STEP - 0.6
     across = min(len(columns), NO_MORE_THAN, int(width / PITCH))
     # Sentences give way to rows that need their room, unless even that would not do.
@@ -94,53 +93,60 @@ def _one(book: Book, place: tuple[int, int], weights: np.ndarray, sides: tuple[S
     top = HEADER if crowded else HEADER + 2 * STEP + 0.4
     height -= top - HEADER
     down = min(len(rows), NO_MORE_THAN, int(height / PITCH))
+    rows, columns = rows[:down], columns[:across]
     draw_map(sheet, left, top, width, height, weights[:down, :across])
-    sheet.labels_down(left - 0.6, top, height, rows[:down])
-    sheet.labels_across(left, top + height + 0.6, width, columns[:across])
+    sheet.labels_down(left - 0.6, top, height, rows)
+    sheet.labels_across(left, top + height + 0.6, width, columns)
     foot = HALF - STEP - 0.1
-    sheet.text(0.6, foot, QUANTITY, colour=MUTED)
-    bar = 0.6 + texts.width(QUANTITY) / PT_PER_MM + 0.8
-    weight_bar(sheet, bar, foot, 9.0)
-    joined = any(token.startswith(GOES_ON) for token in rows[:down] + columns[:across])
-    note = f"{OUTPUT}  {SOURCE}" if crowded else f"{GOES_ON} continues a word" if joined else ""
-    sheet.text(HALF - 0.6, foot, note, colour=MUTED, align="right")
-    start = 0.6 + max(texts.width(label) for label in (SOURCE, OUTPUT)) / PT_PER_MM + 0.8
+    weight_bar(sheet, 0.6, foot, 9.0)
+    note = f"{OUTPUT}  {SOURCE}" if crowded else f"{GOES_ON} continues a word" if _joined(rows, columns) else ""
+    sheet.text(HALF - 0.6, foot, note, colour=MUTED, ha="right")
+    start = 0.6 + texts.widest((SOURCE, OUTPUT)) + 0.8
     cut = []
-    for line, (label, side, shown) in enumerate(((SOURCE, source, across), (OUTPUT, output, down))):
+    named = ((SOURCE, source, across, "across"), (OUTPUT, output, down, "down"))
+    for line, (label, side, shown, direction) in enumerate(named):
         said = side.sentence
         if shown < len(side.tokens):
-            cut.append(f"first {shown} of {len(side.tokens)} {'across' if label == SOURCE else 'down'}")
+            cut.append(f"first {shown} of {len(side.tokens)} {direction}")
             said = f"({shown} of {len(side.tokens)} shown) {said}"
         if not crowded:
             y = HEADER + line * STEP
             sheet.text(0.6, y, label, colour=MUTED)
             sheet.text(start, y, texts.fit(said, (HALF - 0.6 - start) * PT_PER_MM))
+    row, column = np.unravel_index(int(np.argmax(weights)), weights.shape)
     alt = (
         f"Cross-attention of decoder layer {layer}, head {head} of {heads}, from “{source.sentence}” to "
-        f"“{output.sentence}”: for each of the {len(rows)} tokens written, where in the {len(columns)} source tokens "
-        f"it looks. {_focus(weights, output.tokens, source.tokens)}"
+        f"“{output.sentence}”: for each of the {len(output.tokens)} tokens written, where in the {len(source.tokens)} "
+        f"source tokens it looks. The largest weight of a row is {weights.max(1).mean():.2f} on average; the strongest "
+        f"link is {output.tokens[row]} to {source.tokens[column]} ({weights[row, column]:.2f})."
     )
     if cut:
         alt += f" Shown are the {'; '.join(cut)}."
     book.add(f"attention_layer{layer}_head{head}", sheet, alt)
 
 
-def weight_bar(sheet: Sheet, x: float, y: float, width: float) -> None:
-    """Colours of the weights 0 to 1, these numbers at either end, in a line of text that begins at x mm."""
+def _joined(rows: list[str], columns: list[str]) -> bool:
+    """Whether a label goes on a word."""
+    return any(label.startswith(GOES_ON) for label in rows + columns)
+
+
+def remarks(rows: list[str], columns: list[str], queries: int, keys: int) -> str:
+    """What a note says of labels that go on a word, and of queries and keys that are left out."""
+    note = f" {GOES_ON} continues the word before." if _joined(rows, columns) else ""
+    if len(rows) < queries or len(columns) < keys:
+        note += f" Shown: the first {len(rows)} of {queries} down, {len(columns)} of {keys} across."
+    return note
+
+
+def weight_bar(sheet: Sheet, x: float, y: float, width: float, ha: str = "left") -> None:
+    """What the colours are, from weight 0 to 1, in a line of text from x mm on; ha "right": its name ends there."""
+    sheet.text(x, y, QUANTITY, colour=MUTED, ha=ha)
+    x += 0.8 if ha == "right" else texts.widest([QUANTITY]) + 0.8
     colours = (255 * BLUES(np.linspace(0, 1, 32))[None, :, :3]).astype(np.uint8)
     sheet.text(x, y, "0")
     sheet.image(x + 1.5, y + 0.5, width, 1.6, colours)
     sheet.bar(x + 1.5, y + 0.5, width, 1.6, "none", edge=FAINT)
     sheet.text(x + 2.0 + width, y, "1")
-
-
-def _focus(weights: np.ndarray, queries: list[str], keys: list[str]) -> str:
-    """In words: how sharp the map is and its strongest link."""
-    row, column = np.unravel_index(int(np.argmax(weights)), weights.shape)
-    return (
-        f"The largest weight of a row is {weights.max(1).mean():.2f} on average; the strongest link is "
-        f"{queries[row]} to {keys[column]} ({weights[row, column]:.2f})."
-    )
 
 
 def _overview(book: Book, name: str, title: str, weights: np.ndarray, query: Side, key_side: Side) -> None:
@@ -149,56 +155,39 @@ def _overview(book: Book, name: str, title: str, weights: np.ndarray, query: Sid
     layers, heads = weights.shape[:2]
     n_rows, n_columns = min(len(queries), ON_A_SHEET), min(len(keys), ON_A_SHEET)
     sharp = weights.max(-1).mean(-1)
-    weights = weights[:, :, :n_rows, :n_columns]
-    rows = [texts.fit(token, LONGEST_TOKEN) for token in queries[:n_rows]]
-    columns = [texts.fit(token, LONGEST_TOKEN) for token in keys[:n_columns]]
-    gap, edge, label = 2.0, 1.0, STEP + 0.6
-    beside = max(texts.width(token) for token in rows) / PT_PER_MM + 0.8
-    panel = (SHEET - 2 * edge - label - beside - (heads - 1) * gap) / heads
-    spelled = panel / max(n_rows, n_columns) >= PITCH
+    rows, columns = ([texts.fit(token, LONGEST_TOKEN) for token in side[:ON_A_SHEET]] for side in (queries, keys))
+    gap, edge = 2.0, 1.0
+    free = SHEET - 2 * edge - (STEP + 0.6) - (heads - 1) * gap  # beside what is upright; labels and maps
     room = (SHEET - 2 * edge) * PT_PER_MM
     sentences = dict.fromkeys((key_side.sentence, query.sentence))  # source before output; one of them where they agree
     key = texts.wrap(" \u2192 ".join(sentences), room)
+    beside, below, across, down = texts.widest(rows) + 0.8, texts.widest(columns) + 1.0, columns, rows
+    spelled = (free - beside) / heads / max(n_rows, n_columns) >= PITCH
     if not spelled:
-        beside = 2 * texts.width("0") / PT_PER_MM + 0.8
-        panel = (SHEET - 2 * edge - label - beside - (heads - 1) * gap) / heads
-        lists = [("down", rows)] if rows == columns else [("down", rows), ("across", columns)]
-        for side, tokens in lists:
-            side = "tokens" if len(lists) == 1 else side
+        beside, below, across, down = 2 * texts.widest("0") + 0.8, STEP + 0.4, _numbers(n_columns), _numbers(n_rows)
+        for side, tokens in {"tokens": rows}.items() if rows == columns else {"down": rows, "across": columns}.items():
             key += texts.wrap(f"{side}: " + " ".join(f"{k}={token}" for k, token in enumerate(tokens, 1)), room)
-    panel_height = panel * min(1.3, max(0.45, n_rows / n_columns))
-    below = max(texts.width(token) for token in columns) / PT_PER_MM + 1.0 if spelled else STEP + 0.4
+    panel = (free - beside) / heads
+    high = panel * min(1.3, max(0.45, n_rows / n_columns))
     top = HEADER + STEP + 0.6
-    height = top + layers * panel_height + (layers - 1) * gap + below + STEP * (1 + len(key)) + 1.4
-    sheet = book.sheet(SHEET, round(height, 1), f"{title}: every layer and head")
-    x0 = edge + label + beside
+    foot = top + layers * high + (layers - 1) * gap
+    sheet = book.sheet(SHEET, round(foot + below + STEP * (1 + len(key)) + 1.4, 1), f"{title}: every layer and head")
+    x0 = SHEET - edge - heads * panel - (heads - 1) * gap
     for layer in range(layers):
-        y = top + layer * (panel_height + gap)
-        sheet.text(edge, y + panel_height / 2, f"layer {layer + 1}", colour=MUTED, rotation=90, valign="center")
+        y = top + layer * (high + gap)
+        sheet.text(edge, y + high / 2, f"layer {layer + 1}", colour=MUTED, rotation=90, va="center")
+        sheet.labels_down(x0 - 0.5, y, high, down)
         for head in range(heads):
-            x = x0 + head * (panel + gap)
-            draw_map(sheet, x, y, panel, panel_height, weights[layer, head])
-            if layer == 0:
-                sheet.text(x + panel / 2, HEADER, f"head {head + 1}", colour=MUTED, align="center")
-            if head == 0:
-                sheet.labels_down(x - 0.5, y, panel_height, rows if spelled else _numbers(n_rows))
-            if layer == layers - 1 and spelled:
-                sheet.labels_across(x, y + panel_height + 0.5, panel, columns)
-            elif layer == layers - 1:
-                for k, number in enumerate(_numbers(n_columns)):
-                    place = x + (k + 0.5) * panel / n_columns
-                    sheet.text(place, y + panel_height + 0.4, number, align="center")
-    y = top + layers * panel_height + (layers - 1) * gap + below + 0.6
+            draw_map(sheet, x0 + head * (panel + gap), y, panel, high, weights[layer, head, :n_rows, :n_columns])
+    for head in range(heads):
+        x = x0 + head * (panel + gap)
+        sheet.text(x + panel / 2, HEADER, f"head {head + 1}", colour=MUTED, ha="center")
+        sheet.labels_across(x, foot + (0.5 if spelled else 0.4), panel, across, rotation=90 * spelled)
     note = "Each row is a query and sums to one; columns are the keys it looks at."
-    if any(token.startswith(GOES_ON) for token in rows + columns):
-        note += f" {GOES_ON} continues the word before."
-    if n_rows < len(queries) or n_columns < len(keys):
-        note += f" Shown: the first {n_rows} of {len(queries)} down, {n_columns} of {len(keys)} across."
-    mark = texts.width(GENERATED, "bold") / PT_PER_MM + 1.5 if book.generated else 0.0  # stands at the right edge
-    x, y_bar = SHEET - edge - 33.5 - mark, HEADER - STEP - 0.2
-    weight_bar(sheet, x, y_bar, 30.0)
-    sheet.text(x - 0.8, y_bar, QUANTITY, colour=MUTED, align="right")
-    sheet.lines(edge, sheet.lines(edge, y, [note], colour=MUTED), key)
+    note += remarks(rows, columns, len(queries), len(keys))
+    mark = texts.widest([GENERATED], "bold") + 1.5 if book.generated else 0.0  # stands at the right edge
+    weight_bar(sheet, SHEET - edge - 34.3 - mark, HEADER - STEP - 0.2, 30.0, "right")
+    sheet.lines(edge, sheet.lines(edge, foot + below + 0.6, [note], colour=MUTED), key)
     where = np.unravel_index(int(sharp.argmax()), sharp.shape)
     alt = (
         f"{title} of all {layers} layers and {heads} heads on one sentence of {len(queries)} query and {len(keys)} key "

@@ -6,7 +6,6 @@ published results are, so these are marked beside that alone.
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from onepage.figures import text as texts
@@ -22,6 +21,7 @@ EDGE = 0.6  # mm of margin at left and right
 TITLE = 0.5  # mm from the top to the line of the title
 MOST_SETS, MOST_BINS = 4, 5  # of the small picture
 LEAST, MOST = 2.4, 5.2  # mm: height of a row
+PITCH = 3.5  # mm: height of a row of the wide picture
 APART = 0.3  # heights of a row between two test sets
 PART = 1.6  # mm between test sets and lengths
 FOOT = TICKS + 0.8  # mm under the axis
@@ -61,22 +61,17 @@ def _report(book: Book) -> None:
     names = sorted(tests, key=lambda name: name != headline)[:MOST_SETS]  # the headline set is never the one left out
     sets = [_set_rows(book, name, name == headline) for name in names]
     bins = _length_rows(tests[headline])[:MOST_BINS]
-    while len(sets) > 1 and _pitch(sets, bins, top) < LEAST:
+    while len(sets) > 1 and _fill(sets, bins, top)[0] < LEAST:
         sets.pop()  # bleu_sets has it
-    pitch = _pitch(sets, bins, top)
+    pitch, height = _fill(sets, bins, top)
     rows = [*itertools.chain(*sets), *bins]
     left = EDGE + max(texts.width(row.label, row.weight) for row in rows) / PT_PER_MM
     left = min(left, EDGE + 14.0) + GAP
-    height = _units(sets, bins) * pitch + _between(sets, bins)
-    scale = common_scale(rows)
-    forest = Forest(
-        sheet, rows, scale, x=EDGE, left=left, end=HALF - EDGE, top=top, height=height, ticks=4, heads=("BLEU", "n")
-    )
-    forest.draw_heads(HEADER if book.generated else TITLE)
-    forest.draw_axis_name("BLEU")
+    forest = Forest(sheet, rows, common_scale(rows), (EDGE, left, HALF - EDGE, top, height), 4, ("BLEU", "n"))
+    forest.name("BLEU", HEADER if book.generated else TITLE)
     y = top
     for part in sets:
-        y = _draw_rows(forest, part, y, pitch) + APART * pitch
+        y = forest.draw_rows(part, y, pitch, guides=True) + APART * pitch
     y -= APART * pitch
     if _keyed(sets):
         draw_key(sheet, left, HALF - EDGE, y + 0.3, TICK, PUBLISHED_BY)
@@ -85,32 +80,16 @@ def _report(book: Book) -> None:
         y += PART
         title = texts.fit(f"By source words, {readable_name(headline)}", (HALF - 2 * EDGE) * PT_PER_MM, "bold")
         sheet.text(EDGE, y, title, weight="bold")
-        _draw_rows(forest, bins, y + STEP, pitch)
+        forest.draw_rows(bins, y + STEP, pitch, guides=True)
     book.add("bleu_report", sheet, _report_alt(book))
 
 
-def _draw_rows(forest: Forest, rows: list[Row], y: float, pitch: float) -> float:
-    """Draw rows from y mm on, and return where they end."""
-    forest.draw_guides(y, len(rows) * pitch)
-    for row in rows:
-        forest.draw(row, y, pitch)
-        y += pitch
-    return y
-
-
-def _pitch(sets: list[list[Row]], bins: list[Row], top: float) -> float:
-    """Height of a row in mm, where the rows and what stands between them fill the picture below ``top`` mm."""
-    return min(MOST, (HALF - FOOT - top - _between(sets, bins)) / _units(sets, bins))
-
-
-def _units(sets: list[list[Row]], bins: list[Row]) -> float:
-    """Rows, with the gaps between test sets in heights of a row."""
-    return sum(map(len, sets)) + APART * (len(sets) - 1) + len(bins)
-
-
-def _between(sets: list[list[Row]], bins: list[Row]) -> float:
-    """Height in mm of the key, and of the second title with the gap before it."""
-    return (STEP if _keyed(sets) else 0.0) + (PART + STEP if bins else 0.0)
+def _fill(sets: list[list[Row]], bins: list[Row], top: float) -> tuple[float, float]:
+    """Height in mm of a row, where rows and what stands between fill the picture below ``top``, and of all of it."""
+    units = sum(map(len, sets)) + APART * (len(sets) - 1) + len(bins)  # rows, with the gaps between test sets
+    between = (STEP if _keyed(sets) else 0.0) + (PART + STEP if bins else 0.0)  # the key; a second title
+    pitch = min(MOST, (HALF - FOOT - top - between) / units)
+    return pitch, units * pitch + between
 
 
 def _keyed(sets: list[list[Row]]) -> bool:
@@ -120,16 +99,17 @@ def _keyed(sets: list[list[Row]]) -> bool:
 def _set_rows(book: Book, name: str, strong: bool) -> list[Row]:
     """A test set's cased score and, where it is measured, the lc.norm.tok one with the published result beside it."""
     test = book.metrics["tests"][name]
-    cased, tok = test["bleu"], test.get("bleu_lc_norm_tok")
-    colour = BLUE if strong else INK
-    cells = (f"{cased['score']:.1f}", f"{test['n']:,}")
-    floor = FLOOR if _claimed(book, name) else None
-    row = Row(readable_name(name), cased["score"], cased["interval"], cells, colour=colour, strong=strong, floor=floor)
-    if not tok:
+    colour, floor = BLUE if strong else INK, FLOOR if _claimed(book, name) else None
+    row = _row(readable_name(name), test["bleu"], f"{test['n']:,}", colour=colour, strong=strong, floor=floor)
+    if not test.get("bleu_lc_norm_tok"):
         return [row]
-    cells = (f"{tok['score']:.1f}", "")
-    beside = Row("lc.norm.tok", tok["score"], tok["interval"], cells, colour=colour, text=MUTED, hollow=True)
-    return [row, replace(beside, published=published(book.metrics, name))]
+    look: dict[str, Any] = {"colour": colour, "text": MUTED, "hollow": True, "published": published(book.metrics, name)}
+    return [row, _row("lc.norm.tok", test["bleu_lc_norm_tok"], "", **look)]
+
+
+def _row(label: str, part: Mapping[str, Any], cell: str, **look: Any) -> Row:
+    """A row of a score with its interval, the score and ``cell`` in its columns."""
+    return Row(label, part["score"], part["interval"], (f"{part['score']:.1f}", cell), **look)
 
 
 def _claimed(book: Book, name: str) -> bool:
@@ -154,24 +134,21 @@ def span(part: Mapping[str, Any]) -> str:
 
 def _report_alt(book: Book) -> str:
     tests, headline = book.metrics["tests"], book.metrics["headline"]
-    parts = [
-        f"{readable_name(name)} {test['bleu']['score']:.1f} ({_bounds(test['bleu'])}; {test['n']:,} sentences)"
-        for name, test in tests.items()
-    ]
-    alt = f"BLEU of cased text by test set, with 95 % bootstrap intervals: {'; '.join(parts)}."
-    if _claimed(book, headline):
-        alt += f" A dashed line marks the claimed floor of {FLOOR:g}."
-    told, marked = [], False
+    cased, told = [], []
     for name, test in tests.items():
-        tok = test.get("bleu_lc_norm_tok")
-        if tok:
-            value = published(book.metrics, name)
-            marked = marked or value is not None
+        cased.append(
+            f"{readable_name(name)} {test['bleu']['score']:.1f} ({_bounds(test['bleu'])}; {test['n']:,} sentences)"
+        )
+        value = published(book.metrics, name)
+        if tok := test.get("bleu_lc_norm_tok"):
             beside = "" if value is None else f"; published {value:.1f}"
             told.append(f"{readable_name(name)} {tok['score']:.1f} ({_bounds(tok)}{beside})")
+    alt = f"BLEU of cased text by test set, with 95 % bootstrap intervals: {'; '.join(cased)}."
+    if _claimed(book, headline):
+        alt += f" A dashed line marks the claimed floor of {FLOOR:g}."
     if told:
         alt += f" Of lc.norm.tok text, which alone compares with published results: {'; '.join(told)}."
-    if marked:
+    if any(published(book.metrics, name) is not None for name in tests):
         alt += f" Ticks mark what is published: {PUBLISHED_BY}."
     return alt + _lengths(readable_name(headline), tests[headline])
 
@@ -195,29 +172,31 @@ def _sets(book: Book) -> None:
     """Every score of every test set, a column a set, all on the same scales; three fill the width of the page."""
     tests = book.metrics["tests"]
     names = list(tests)[:MOST_SETS]
-    scores = {name: _score_rows(tests[name], published(book.metrics, name)) for name in names}
-    lengths = {name: _length_rows(tests[name]) for name in names}
-    pitch, gutter = 3.5, 5.0
+    scores = [_score_rows(tests[name], published(book.metrics, name)) for name in names]
+    lengths = [_length_rows(tests[name]) for name in names]
+    gutter = 5.0
     width = min((SHEET - 2 * EDGE - (len(names) - 1) * gutter) / len(names), 90.0)
-    most_scores = max(len(rows) for rows in scores.values())
-    most_bins = max(len(rows) for rows in lengths.values())
+    most_bins = max(map(len, lengths))
     tops = [HEADER + STEP + 0.6]
-    tops.append(tops[0] + STEP + most_scores * pitch + TICKS + 2.4)
-    tops.append(tops[1] + STEP + 4 * pitch + STEP + 2.4)
-    height = tops[2] + (STEP + most_bins * pitch + TICKS if most_bins else 0) + STEP + 2.4
+    tops.append(tops[0] + STEP + max(map(len, scores)) * PITCH + TICKS + 2.4)
+    tops.append(tops[1] + STEP + 4 * PITCH + STEP + 2.4)
+    height = tops[2] + (STEP + most_bins * PITCH + TICKS if most_bins else 0) + STEP + 2.4
     wide = 2 * EDGE + len(names) * width + (len(names) - 1) * gutter
     sheet = book.sheet(round(wide, 1), round(height, 1), "Every score of every test set, with bootstrap 95 % intervals")
+    blocks = (("scores; of TER less is better", tops[0], scores), ("BLEU by words in the source, n", tops[2], lengths))
     for number, name in enumerate(names):
         x, test = EDGE + number * (width + gutter), tests[name]
         title = f"{readable_name(name)}, {test['n']:,} sentences"
         sheet.text(x, HEADER, texts.fit(title, width * PT_PER_MM, "bold"), weight="bold", colour=BLUE)
-        left = x + 14.0
-        scale = common_scale([row for rows in scores.values() for row in rows])
-        _block(sheet, x, left, tops[0], width, pitch, "scores; of TER less is better", scores[name], scale)
-        _bars(sheet, x, left, tops[1], width, pitch, test["bleu"])
-        if lengths[name]:
-            scale = common_scale([row for rows in lengths.values() for row in rows])
-            _block(sheet, x, left, tops[2], width, pitch, "BLEU by words in the source, n", lengths[name], scale)
+        place = x, x + 14.0, x + width
+        for title, top, rows in blocks:
+            if rows[number]:
+                sheet.text(x, top, texts.fit(title, width * PT_PER_MM), colour=MUTED)
+                scale = common_scale(list(itertools.chain(*rows)))
+                area = *place, top + STEP, len(rows[number]) * PITCH
+                forest = Forest(sheet, rows[number], scale, area, 5)
+                forest.draw_rows(rows[number], top + STEP, PITCH)
+        _bars(sheet, place, tops[1], test["bleu"])
     note = "BLEU: cased, detokenised, 13a."
     if any(test.get("bleu_lc_norm_tok") for test in tests.values()):
         note += " Only lc.norm.tok compares with published results"
@@ -230,53 +209,30 @@ def _sets(book: Book) -> None:
 
 def _score_rows(test: Mapping[str, Any], beside: float | None) -> list[Row]:
     """BLEU, its lc.norm.tok form with the published result ``beside`` it, chrF2 and TER, as far as the run has them."""
-    known = [("BLEU", "bleu"), ("lc.norm.tok", "bleu_lc_norm_tok"), ("chrF2", "chrf2"), ("TER", "ter")]
-    rows = []
-    for label, key in known:
-        if test.get(key):
-            cells = (f"{test[key]['score']:.1f}", _bounds(test[key]))
-            row = Row(label, test[key]["score"], test[key]["interval"], cells)
-            if label == "BLEU":
-                row = replace(row, colour=BLUE)
-            if label == "lc.norm.tok":
-                row = replace(row, hollow=True, published=beside)
-            rows.append(row)
-    return rows
+    hollow = {"hollow": True, "published": beside}
+    known: list[tuple[str, str, dict[str, Any]]] = [
+        ("BLEU", "bleu", {"colour": BLUE}),
+        ("lc.norm.tok", "bleu_lc_norm_tok", hollow),
+    ]
+    known += [("chrF2", "chrf2", {}), ("TER", "ter", {})]
+    return [_row(label, test[key], _bounds(test[key]), **look) for label, key, look in known if test.get(key)]
 
 
-def _block(
-    sheet: Sheet,
-    x: float,
-    left: float,
-    y: float,
-    width: float,
-    pitch: float,
-    title: str,
-    rows: list[Row],
-    scale: tuple[float, float],
-) -> None:
-    """A forest plot with a title, and an axis from one end of ``scale`` to the other under it, ``width`` mm from x."""
-    sheet.text(x, y, texts.fit(title, width * PT_PER_MM), colour=MUTED)
-    top, height = y + STEP, len(rows) * pitch
-    forest = Forest(sheet, rows, scale, x=x, left=left, end=x + width, top=top, height=height, ticks=5)
-    for k, row in enumerate(rows):
-        forest.draw(row, top + k * pitch, pitch)
-
-
-def _bars(sheet: Sheet, x: float, left: float, y: float, width: float, pitch: float, bleu: Mapping[str, Any]) -> None:
+def _bars(sheet: Sheet, place: tuple[float, float, float], y: float, bleu: Mapping[str, Any]) -> None:
     """Precisions as bars from 0 to 100 %, and the brevity penalty with the lengths it comes from."""
+    x, left, end = place
     sheet.text(x, y, "n-gram precision, %", colour=MUTED)
+    room = end - texts.width("100.0") / PT_PER_MM - GAP - left
     y += STEP
-    room = x + width - texts.width("100.0") / PT_PER_MM - GAP - left
     for k, value in enumerate(bleu["precisions"]):
-        line = y + k * pitch
-        sheet.text(left - GAP, line + (pitch - STEP) / 2, f"{k + 1}-gram", align="right")
-        sheet.bar(left, line + 0.6, room, pitch - 1.2, "#f2f2f2")
-        sheet.bar(left, line + 0.6, room * value / 100, pitch - 1.2, BAND)
-        sheet.text(x + width, line + (pitch - STEP) / 2, f"{value:.1f}", align="right")
+        sheet.text(left - GAP, y + (PITCH - STEP) / 2, f"{k + 1}-gram", ha="right")
+        sheet.bar(left, y + 0.6, room, PITCH - 1.2, "#f2f2f2")
+        sheet.bar(left, y + 0.6, room * value / 100, PITCH - 1.2, BAND)
+        sheet.text(end, y + (PITCH - STEP) / 2, f"{value:.1f}", ha="right")
+        y += PITCH
     lengths = f"{bleu['hypothesis_length']:,} tokens for {bleu['reference_length']:,}"
     said = f"brevity penalty {bleu['brevity_penalty']:.3f} ({lengths})"
-    sheet.text(x, y + len(bleu["precisions"]) * pitch, texts.fit(said, width * PT_PER_MM))
+    sheet.text(x, y, texts.fit(said, (end - x) * PT_PER_MM))
 
 
 def _sets_alt(book: Book) -> str:

@@ -23,7 +23,8 @@ HEIGHT = 45.0  # mm of the picture on the page
 MOST_LINES = 3  # of a sentence on the page, where no choice of examples fits it whole
 EDGE = 0.6
 TEXT = 21.4  # mm from the left edge to the sentences; before it kind and score, then what each line is
-Block = tuple[dict[str, Any], list[tuple[str, list[Word], str]]]  # an example; (label, words, what a mark says) thrice
+Rows = list[tuple[str, list[Word], str]]  # source, reference, output: (label, words, what a mark says)
+Block = tuple[dict[str, Any], Rows, list[int]]  # an example, and of each of its rows the lines that it takes
 STRIP = 4.0 + STEP  # mm of all scores: the bars, and below them what is marked
 NARROWEST_GAP, WIDEST_GAP = 1.3, 4.0  # mm between examples, where the strip stands
 BINS = 50  # of chrF2 from 0 to 100
@@ -38,23 +39,19 @@ def draw(book: Book, chrf: np.ndarray) -> None:
 
 
 def compare(reference: str, output: str) -> tuple[list[Word], list[Word]]:
-    """Words of reference and output in parts, marked where the other lacks them at that place."""
-    left, right = _split(reference), _split(output)
+    """Words of reference and output in parts, marked where the other lacks them at that place.
+
+    A part is letters with digits, or what is neither, so that a full stop stands apart.
+    """
+    left, right = ([re.findall(r"\w+|\W+", word) for word in texts.words(text)] for text in (reference, output))
     one, other = ([part for word in words for part in word] for words in (left, right))
     marks = [[False] * len(one), [False] * len(other)]
     for kind, a, b, c, d in difflib.SequenceMatcher(None, one, other, autojunk=False).get_opcodes():
         if kind != "equal":
             marks[0][a:b], marks[1][c:d] = [True] * (b - a), [True] * (d - c)
-    sides = []
-    for words, flags in zip((left, right), marks, strict=True):
-        flag = iter(flags)
-        sides.append([[(part, next(flag)) for part in word] for word in words])
-    return sides[0], sides[1]
-
-
-def _split(text: str) -> list[list[str]]:
-    """Words at spaces, each parted into letters with digits and what is neither, so that a full stop stands apart."""
-    return [re.findall(r"\w+|\W+", word) for word in texts.words(text)]
+    flags = iter(marks[0] + marks[1])
+    one_side, other_side = ([[(part, next(flags)) for part in word] for word in words] for words in (left, right))
+    return one_side, other_side
 
 
 # --- the two pictures --------------------------------------------------------------------------------------------
@@ -66,21 +63,21 @@ def _table(book: Book, chrf: np.ndarray) -> None:
     _key(sheet, 28.0)
     tests, headline = book.metrics["tests"], book.metrics["headline"]
     if not book.generated:  # there the mark stands in this place
-        sheet.text(FULL - EDGE, 0.5, f"rank of {tests[headline]['n']:,}", colour=MUTED, align="right")
+        sheet.text(FULL - EDGE, 0.5, f"rank of {tests[headline]['n']:,}", colour=MUTED, ha="right")
     room = (FULL - TEXT - EDGE) * PT_PER_MM
     top = HEADER + 0.5
-    blocks, limits = _choose(book.metrics["examples"], room, int((HEIGHT - top - 1.2) / STEP))
-    spare = HEIGHT - 0.6 - top - sum(map(sum, limits)) * STEP
+    blocks = _choose(book.metrics["examples"], room, int((HEIGHT - top - 1.2) / STEP))
+    spare = HEIGHT - 0.6 - top - _need(blocks) * STEP
     below = (spare - STRIP) / len(blocks)
     with_strip = below >= NARROWEST_GAP
     gap = min(WIDEST_GAP, below) if with_strip else max(0.0, spare / max(1, len(blocks) - 1))
-    _write(sheet, top, gap, room, blocks, limits)
+    _write(sheet, top, gap, room, blocks)
     exact = tests[headline].get("exact")
     apart = f" (exact copies of the reference, {exact}, are not the best shown)" if exact else ""
     alt = f"{len(blocks)} test sentences with reference and output, differing words marked{apart}. {_told(blocks)}."
     if with_strip:
         sheet.line([1.0, FULL - 1.0], [HEIGHT - 0.6 - STRIP - gap / 2 - 0.1] * 2, colour=FAINT)
-        _strip(sheet, HEIGHT - 0.6 - STRIP, chrf, [example for example, _ in blocks])
+        _strip(sheet, HEIGHT - 0.6 - STRIP, chrf, [example for example, *_ in blocks])
         quarters = ", ".join(f"{value:.0f}" for value in np.percentile(chrf, (25, 50, 75)))
         alt += f" Below, the chrF2 of all {len(chrf):,} sentences as bars; its quartiles are {quarters}."
     book.add("decodes_table", sheet, alt)
@@ -105,7 +102,7 @@ def _strip(sheet: Sheet, y: float, chrf: np.ndarray, examples: Sequence[dict[str
         half = texts.width(label) / PT_PER_MM / 2
         middle = min(max(x, TEXT + half), FULL - EDGE - half)
         if middle + half < free:
-            sheet.text(middle, base + 0.3, label, align="center")
+            sheet.text(middle, base + 0.3, label, ha="center")
             free = middle - half - 1.0
     if free > TEXT + 2.0:
         sheet.text(TEXT, base + 0.3, "0", colour=MUTED)
@@ -113,58 +110,63 @@ def _strip(sheet: Sheet, y: float, chrf: np.ndarray, examples: Sequence[dict[str
 
 def _all(book: Book) -> None:
     """Every example, nothing cut, as high as it takes and as wide as its longest line, at most as the page."""
-    blocks = [(example, _rows(example)) for example in book.metrics["examples"]]
-    longest = max(texts.width(texts.plain(words)) for _, rows in blocks for _, words, _ in rows) / PT_PER_MM
+    examples = book.metrics["examples"]
+    longest = texts.widest(texts.plain(words) for example in examples for _, words, _ in _rows(example))
     width = round(min(SHEET, max(FULL, TEXT + longest + EDGE + 0.2)), 1)
     room = (width - TEXT - EDGE) * PT_PER_MM
-    limits = [[len(texts.wrap_words(words, room)) for _, words, _ in rows] for _, rows in blocks]
+    blocks = [_block(example, room) for example in examples]
     gap, top = 2.2, HEADER + 0.5
-    height = top + sum(map(sum, limits)) * STEP + (len(blocks) - 1) * gap + 0.8
+    height = top + _need(blocks) * STEP + (len(blocks) - 1) * gap + 0.8
     sheet = book.sheet(width, round(height, 1), f"Translations by chrF2 ({len(blocks)})")
     _key(sheet, 32.0)
-    _write(sheet, top, gap, room, blocks, limits)
+    _write(sheet, top, gap, room, blocks)
     alt = f"{len(blocks)} test sentences with reference and output, differing words marked."
     book.add("decodes_all", sheet, f"{alt} {_told(blocks)}.")
 
 
-def _rows(example: dict[str, Any]) -> list[tuple[str, list[Word], str]]:
+def _block(example: dict[str, Any], room: float) -> Block:
+    """An example uncut."""
+    rows = _rows(example)
+    return example, rows, [len(texts.wrap_words(words, room)) for _, words, _ in rows]
+
+
+def _need(blocks: Sequence[Block]) -> int:
+    """Lines."""
+    return sum(sum(lines) for _, _, lines in blocks)
+
+
+def _rows(example: dict[str, Any]) -> Rows:
     reference, output = compare(example["reference"], example["output"])
     source: list[Word] = [[(word, False)] for word in texts.words(example["source"])]
     rows = (("source", source, ""), ("reference", reference, "missing"), ("output", output, "surplus"))
     return [(label, words or [[("(empty)", False)]], mark) for label, words, mark in rows]
 
 
-def _choose(examples: list[dict[str, Any]], room: float, available: int) -> tuple[list[Block], list[list[int]]]:
-    """One example of each kind, and the lines each of its sentences takes, ``available`` in all.
+def _choose(examples: list[dict[str, Any]], room: float, available: int) -> Sequence[Block]:
+    """One example of each kind, in ``available`` lines in all.
 
     The first of each kind, or the next that let everything stand uncut. Where none does, the choice of fewest lines,
     its longest sentences cut.
     """
-    kinds: dict[str, list[tuple[int, Block, list[int]]]] = {}
+    kinds: dict[str, list[tuple[int, Block]]] = {}
     for example in examples:
-        rows, same = _rows(example), kinds.setdefault(example["kind"], [])
-        same.append((len(same), (example, rows), [len(texts.wrap_words(words, room)) for _, words, _ in rows]))
-    choices = sorted(itertools.product(*kinds.values()), key=lambda choice: sum(place for place, _, _ in choice))
-
-    def need(choice: Sequence[tuple[int, Block, list[int]]]) -> int:
-        return sum(sum(lines) for _, _, lines in choice)
-
-    chosen = next((choice for choice in choices if need(choice) <= available), None)
-    if chosen is not None:
-        return [block for _, block, _ in chosen], [lines for _, _, lines in chosen]
-    chosen = min(choices, key=need)
-    limits = [[min(MOST_LINES, count) for count in lines] for _, _, lines in chosen]
-    while sum(map(sum, limits)) > available and max(map(max, limits)) > 1:
+        same = kinds.setdefault(example["kind"], [])
+        same.append((len(same), _block(example, room)))
+    ranked = sorted(itertools.product(*kinds.values()), key=lambda choice: sum(place for place, _ in choice))
+    choices = [[block for _, block in choice] for choice in ranked]
+    chosen = next((choice for choice in choices if _need(choice) <= available), min(choices, key=_need))
+    if _need(chosen) > available:
+        chosen = [(example, rows, [min(MOST_LINES, count) for count in lines]) for example, rows, lines in chosen]
+    limits = [lines for _, _, lines in chosen]
+    while _need(chosen) > available and max(map(max, limits)) > 1:
         longest = max(limits, key=max)  # among equals the first, which is a source before an output
         longest[longest.index(max(longest))] -= 1
-    return [block for _, block, _ in chosen], limits
+    return chosen
 
 
-def _write(
-    sheet: Sheet, y: float, gap: float, room: float, blocks: Sequence[Block], limits: Sequence[Sequence[int]]
-) -> None:
+def _write(sheet: Sheet, y: float, gap: float, room: float, blocks: Sequence[Block]) -> None:
     """Write examples under each other from y mm, a thin line between them."""
-    for number, ((example, rows), lines) in enumerate(zip(blocks, limits, strict=True)):
+    for number, (example, rows, lines) in enumerate(blocks):
         if number:
             sheet.line([1.0, sheet.width - 1.0], [y - gap / 2 - 0.1] * 2, colour=FAINT)
         sheet.text(EDGE, y, example["kind"], weight="bold")
@@ -172,7 +174,7 @@ def _write(
         if "rank" in example:
             sheet.text(EDGE, y + 2 * STEP, f"rank {example['rank']:,}", colour=MUTED)
         for (label, words, mark), limit in zip(rows, lines, strict=True):
-            sheet.text(TEXT - 1.2, y, label, colour=MUTED, align="right")
+            sheet.text(TEXT - 1.2, y, label, colour=MUTED, ha="right")
             for line in texts.wrap_words(words, room, limit):
                 _line(sheet, TEXT, y, line, mark)
                 y += STEP
@@ -186,15 +188,13 @@ def _score(example: dict[str, Any]) -> str:
 
 
 def _told(blocks: Sequence[Block]) -> str:
-    said = []
-    for example, rows in blocks:
-        output = [any(mark for _, mark in word) for word in rows[2][1]]
-        said.append(
-            f"{example['kind']} (chrF2 {_score(example)}): source “{example['source']}”, reference "
-            f"“{example['reference']}”, output “{example['output']}”, {sum(output)} of {len(output)} words not as in "
-            "the reference"
-        )
-    return "; ".join(said)
+    output = [[any(mark for _, mark in word) for word in rows[2][1]] for _, rows, _ in blocks]
+    return "; ".join(
+        f"{example['kind']} (chrF2 {_score(example)}): source “{example['source']}”, reference "
+        f"“{example['reference']}”, output “{example['output']}”, "
+        f"{sum(marks)} of {len(marks)} words not as in the reference"
+        for (example, *_), marks in zip(blocks, output, strict=True)
+    )
 
 
 # --- marks -------------------------------------------------------------------------------------------------------
@@ -208,20 +208,14 @@ def _key(sheet: Sheet, x: float) -> None:
 
 def _line(sheet: Sheet, x: float, y: float, line: Sequence[Word], mark: str) -> None:
     """Write one line; neighbouring characters that are marked alike are one run, spaces between them included."""
-    runs: list[list[Any]] = []
-    for number, word in enumerate(line):
-        parts = list(word)
-        if number:  # the space before a word belongs to a marked run where both its sides do
-            parts.insert(0, (" ", bool(runs[-1][1] and word[0][1])))
-        for part, flag in parts:
-            if runs and runs[-1][1] == flag:
-                runs[-1][0] += part
-            else:
-                runs.append([part, flag])
+    parts: Word = []
+    for word in line:  # the space before a word belongs to a marked run where both its sides do
+        parts += [(" ", parts[-1][1] and word[0][1]), *word] if parts else word
     before = ""
-    for run, flag in runs:
-        _run(sheet, x + texts.width(before) / PT_PER_MM, y, run, mark if flag else "")
-        before += run
+    for flag, run in itertools.groupby(parts, key=lambda part: part[1]):
+        content = "".join(part for part, _ in run)
+        _run(sheet, x + texts.width(before) / PT_PER_MM, y, content, mark if flag else "")
+        before += content
 
 
 def _run(sheet: Sheet, x: float, y: float, run: str, mark: str) -> float:

@@ -20,6 +20,8 @@ TICKS = 3.3  # mm that the numbers under the axis take
 BAND = "#99aabb"
 GUIDE = "#e4e4e4"
 Look = dict[str, Any]
+Span = tuple[float, float]
+Place = tuple[float, float, float, float, float]  # mm: x, left, end, top, height
 DOT: Look = {"marker": "o", "ms": 2.3, "mfc": INK, "mec": INK, "mew": 0.7, "ls": ""}
 RING: Look = DOT | {"mfc": "white", "ms": 2.7}
 TICK: Look = {"marker": "|", "ms": 5.4, "mec": "#aa5500", "mew": 1.6, "ls": ""}
@@ -31,22 +33,14 @@ class Row:
 
     label: str
     score: float
-    interval: Sequence[float] | None
-    """Low and high end of the band; None: no band."""
-    cells: Sequence[str]
-    """Texts of the columns at the right, as many in each row."""
-    colour: str = INK
-    """Of the mark."""
-    text: str = INK
-    """Colour of label and numbers."""
-    strong: bool = False
-    """Label and numbers bold and in ``colour``."""
-    hollow: bool = False
-    """Measured another way than its neighbours: a ring on a thin line in place of a dot on a band."""
-    published: float | None = None
-    """Another's result, an upright tick."""
-    floor: float | None = None
-    """What is claimed at least, a dashed line."""
+    interval: Sequence[float] | None  # low and high end of the band; None: no band
+    cells: Sequence[str]  # texts of the columns at the right, as many in each row
+    colour: str = INK  # of the mark
+    text: str = INK  # colour of label and numbers
+    strong: bool = False  # label and numbers bold and in ``colour``
+    hollow: bool = False  # measured another way than its neighbours: a ring on a thin line, not a dot on a band
+    published: float | None = None  # another's result, an upright tick
+    floor: float | None = None  # what is claimed at least, a dashed line
 
     @property
     def weight(self) -> str:
@@ -54,7 +48,7 @@ class Row:
         return "bold" if self.strong else "normal"
 
 
-def common_scale(rows: Sequence[Row]) -> tuple[float, float]:
+def common_scale(rows: Sequence[Row]) -> Span:
     """A scale on which every score, interval and mark of the rows lies; from 0 where that is near."""
     values: list[float] = []
     for row in rows:
@@ -66,63 +60,53 @@ def common_scale(rows: Sequence[Row]) -> tuple[float, float]:
 
 
 class Forest:
-    """The axis and columns of some rows, from x to ``end`` mm; the labels end at ``left``, where the axis begins."""
+    """The axis and columns of some rows, at x, left and end mm; the labels end at left, where the axis begins."""
 
     def __init__(
-        self,
-        sheet: Sheet,
-        rows: Sequence[Row],
-        scale: tuple[float, float],
-        *,
-        x: float,
-        left: float,
-        end: float,
-        top: float,
-        height: float,
-        ticks: int,
-        heads: Sequence[str] = (),
+        self, sheet: Sheet, rows: Sequence[Row], scale: Span, place: Place, ticks: int, heads: Sequence[str] = ()
     ) -> None:
         """``heads``: what stands over the columns, one for each, or nothing."""
-        self.sheet, self.x, self.left, self.top, self.heads = sheet, x, left, top, heads
+        (self.x, self.left, end, self.top, height), self.sheet, self.heads = place, sheet, heads
         self.columns: list[float] = []  # right edges, the first column first
         for number in reversed(range(len(rows[0].cells))):
             self.columns.insert(0, end)
             widths = [texts.width(row.cells[number], row.weight) for row in rows]
             widths += [texts.width(head) for head in heads[number : number + 1]]
             end -= max(widths) / PT_PER_MM + GAP
-        self.per_unit = (end - left) / (scale[1] - scale[0])  # mm
+        self.per_unit = (end - self.left) / (scale[1] - scale[0])  # mm
         self.scale = scale
-        self.axes = sheet.axes(left, top, end - left, height)
+        self.axes = sheet.axes(self.left, self.top, end - self.left, height)
         self.axes.set(xlim=scale, ylim=(height, 0), yticks=[])
         self.axes.spines["left"].set_visible(False)
         self.axes.xaxis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 5, 10], integer=True))
 
-    def draw_heads(self, y: float) -> None:
-        """Write the heads of the columns in the line at y mm."""
+    def name(self, axis: str, y: float) -> None:
+        """Write what the axis measures before its numbers, and the heads of the columns in the line at y mm."""
         for right, head in zip(self.columns, self.heads, strict=True):
-            self.sheet.text(right, y, head, colour=MUTED, align="right")
+            self.sheet.text(right, y, head, colour=MUTED, ha="right")
+        line = self.top + self.axes.get_ylim()[0] + TICKS - STEP + 1.17
+        self.sheet.text(self.left - GAP - 0.6, line, axis, colour=MUTED, ha="right")
 
-    def draw_axis_name(self, name: str) -> None:
-        """Write what the axis measures before its numbers."""
-        line = self.top + (self.axes.get_ylim()[0]) + TICKS - STEP + 1.17
-        self.sheet.text(self.left - GAP - 0.6, line, name, colour=MUTED, align="right")
-
-    def draw_guides(self, y: float, height: float) -> None:
-        """Thin upright lines at the ticks, behind the rows of a block ``height`` mm high: for reading off scores."""
+    def draw_rows(self, rows: Sequence[Row], y: float, pitch: float, *, guides: bool = False) -> float:
+        """Draw rows ``pitch`` mm high from y mm on, over upright lines at the ticks; returns where they end."""
         low, high = self.scale
         for tick in self.axes.xaxis.get_majorticklocs():
-            if low <= tick <= high:
-                place = [y - self.top, y - self.top + height]
+            if guides and low <= tick <= high:
+                place = [y - self.top, y - self.top + len(rows) * pitch]
                 self.axes.plot([tick] * 2, place, color=GUIDE, lw=0.5, zorder=-2, clip_on=False, gid="guide")
+        for row in rows:
+            self._draw(row, y, pitch)
+            y += pitch
+        return y
 
-    def draw(self, row: Row, y: float, height: float) -> None:
+    def _draw(self, row: Row, y: float, height: float) -> None:
         """Draw a row whose top is at y mm and that is ``height`` mm high."""
         weight, colour = row.weight, row.colour if row.strong else row.text
         line = y + (height - STEP) / 2
         label = texts.fit(row.label, (self.left - self.x - GAP) * PT_PER_MM, weight)
-        self.sheet.text(self.left - GAP, line, label, colour=colour, weight=weight, align="right")
+        self.sheet.text(self.left - GAP, line, label, colour=colour, weight=weight, ha="right")
         for right, cell in zip(self.columns, row.cells, strict=True):
-            self.sheet.text(right, line, cell, colour=colour, weight=weight, align="right")
+            self.sheet.text(right, line, cell, colour=colour, weight=weight, ha="right")
         middle = line + MIDDLE - self.top
         if row.floor is not None:
             self._floor(row, row.floor, line, y - self.top, height)
@@ -132,11 +116,9 @@ class Forest:
             band: Look = {"color": row.colour, "lw": 0.9} if row.hollow else {"color": BAND, "lw": 3.4}
             self.axes.plot(ends, [middle] * 2, clip_on=False, solid_capstyle="butt", gid="interval", **band)
         if row.published is not None:
-            self._mark(row.published, middle, TICK)
-        self._mark(row.score, middle, (RING if row.hollow else DOT | {"mfc": row.colour}) | {"mec": row.colour})
-
-    def _mark(self, value: float, y: float, look: Look) -> None:
-        self.axes.plot([value], [y], clip_on=False, **look)
+            self.axes.plot([row.published], [middle], clip_on=False, **TICK)
+        look = (RING if row.hollow else DOT | {"mfc": row.colour}) | {"mec": row.colour}
+        self.axes.plot([row.score], [middle], clip_on=False, **look)
 
     def _floor(self, row: Row, floor: float, line: float, y: float, height: float) -> None:
         """The dashed line of a claim, named on the side that has room."""
@@ -156,7 +138,7 @@ class Forest:
         ends, middle = [floor + side * 0.4 / self.per_unit, floor + side * room], line + MIDDLE - self.top
         self.axes.plot(ends, [middle] * 2, color="white", lw=6, solid_capstyle="butt", zorder=-1, gid="ground")
         place = self.left + (floor - self.scale[0]) * self.per_unit + side * 0.7
-        self.sheet.text(place, line, word, colour=RED, align=align)
+        self.sheet.text(place, line, word, colour=RED, ha=align)
 
 
 def draw_key(sheet: Sheet, x: float, end: float, y: float, look: Look, label: str) -> None:

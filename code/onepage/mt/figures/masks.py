@@ -4,6 +4,7 @@ The arrays come from the functions that the model itself calls. A filled cell ma
 than its row, a hatched one is padding. Rows are queries, columns keys.
 """
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -51,8 +52,7 @@ def _demo(book: Book, explain: dict[str, np.ndarray]) -> None:
     sources = [f"source {k + 1}" if row_height >= PITCH else "" for k in range(len(padding))]
     rows = [texts.fit(token, LONGEST) if height / len(tokens) >= PITCH else "" for token in tokens]
     # One left edge for all three maps: before it stand the names of their rows and, upright, what the rows are.
-    beside = [STEP + max(map(texts.width, rows)) / PT_PER_MM, max(map(texts.width, sources)) / PT_PER_MM]
-    left = EDGE + max(beside) + 0.8
+    left = EDGE + max(STEP + texts.widest(rows), texts.widest(sources)) + 0.8
     gap = 2.0
     side = (HALF - EDGE - left - gap) / 2
     other = left + side + gap
@@ -64,17 +64,15 @@ def _demo(book: Book, explain: dict[str, np.ndarray]) -> None:
         sheet.text(x, y, name, colour=MUTED)
     _cells(sheet, left, first, HALF - EDGE - left, row_height * len(padding), padding, ~padding)
     padded = raw[which] == PADDING
-    _cells(sheet, left, second, side, height, causal, np.zeros_like(causal))
-    _cells(sheet, other, second, side, height, mask, np.broadcast_to(padded, mask.shape))
+    query, seen, later, pads = _query(tokens, mask)
+    for x, allowed, hatched in ((left, causal, np.zeros_like(padded)), (other, mask, padded)):
+        _cells(sheet, x, second, side, height, allowed, hatched)
+        sheet.text(x + side / 2, second + height + 0.2, READ, colour=MUTED, ha="center")
+        sheet.bar(x, second + query * height / len(tokens), side, height / len(tokens), "none", edge=INK)
     sheet.labels_down(left - 0.6, first, row_height * len(sources), sources, [MUTED] * len(sources))
     sheet.labels_down(left - 0.6, second, height, rows, _colours(padded))
     middle = second + height / 2
-    sheet.text(EDGE + STEP / 2 - 0.2, middle, READS, colour=MUTED, rotation=90, align="center", valign="center")
-    for x in (left, other):
-        sheet.text(x + side / 2, second + height + 0.2, READ, colour=MUTED, align="center")
-    query, seen, later, pads = _query(tokens, mask)
-    for x in (left, other):
-        sheet.bar(x, second + query * height / len(tokens), side, height / len(tokens), "none", edge=INK)
+    sheet.text(EDGE + STEP / 2 - 0.2, middle, READS, colour=MUTED, rotation=90, ha="center", va="center")
     line = f"outlined: {tokens[query]} reads {' '.join(seen)}"
     sheet.text(EDGE, foot, texts.fit(line, (HALF - 2 * EDGE) * PT_PER_MM))
     alt = (
@@ -95,34 +93,27 @@ def _batch(book: Book, explain: dict[str, np.ndarray]) -> None:
     gap, length = 3.0, len(causal)
     panel = (SHEET - 2 * EDGE - len(targets) * gap) / (len(targets) + 1)  # the causal mask, then one a target
     rows = [[texts.fit(token, 40.0) for token in tokens] for tokens in targets]
-    beside = max(texts.width(token) for row in rows for token in row) / PT_PER_MM + 0.8
-    side = panel - beside
+    beside = max(map(texts.widest, rows)) + 0.8
+    side, cell = panel - beside, 3.6
     spelled = side / length >= PITCH
-    cell = 3.6
-    top = HEADER + STEP + cell * len(sources) + 2.4
-    below = (beside if spelled else 0) + 0.6
-    high = min(side, 40.0)
-    height = top + STEP + high + below + len(targets) * STEP + 1.4
+    top, high = HEADER + STEP + cell * len(sources) + 2.4, min(side, 40.0)
+    height = top + STEP + high + (beside if spelled else 0) + 0.6 + len(targets) * STEP + 1.4
     sheet = book.sheet(SHEET, round(height, 1), "Masks of a batch: filled may be attended to, hatched is padding")
     sheet.text(EDGE, HEADER, "padding mask of the sources: a sentence a row", colour=MUTED)
     width = SHEET - 2 * EDGE
     _cells(sheet, EDGE, HEADER + STEP, width, cell * len(sources), padding, ~padding)
-    for k, tokens in enumerate(sources):
-        for j, token in enumerate(tokens):
-            if padding[k, j]:  # where there is padding, the hatching says so
-                x = EDGE + (j + 0.5) * width / len(tokens)
-                label = texts.fit(token, (width / len(tokens) - 0.6) * PT_PER_MM)
-                place = HEADER + STEP + (k + 0.5) * cell
-                sheet.text(x, place, label, colour="white", align="center", valign="center_baseline")
+    for k, j in np.argwhere(padding):  # where there is padding, the hatching says so
+        one = width / len(sources[k])
+        label = texts.fit(sources[k][j], (one - 0.6) * PT_PER_MM)
+        x, y = EDGE + (j + 0.5) * one, HEADER + STEP + (k + 0.5) * cell
+        sheet.text(x, y, label, colour="white", ha="center", va="center_baseline")
     names = ["causal", *(f"with padding, target {k + 1}" for k in range(len(targets)))]
     positions = [str(k + 1) for k in range(length)]
-    maps = [causal, *combined]
-    for number, (name, mask) in enumerate(zip(names, maps, strict=True)):
+    for number, (name, labels, mask) in enumerate(zip(names, [positions, *rows], [causal, *combined], strict=True)):
         x = EDGE + number * (panel + gap) + beside
         sheet.text(x, top, texts.fit(name, side * PT_PER_MM), colour=MUTED)
-        labels = rows[number - 1] if number else positions
-        padded = np.array([token == PADDING for token in (targets[number - 1] if number else positions)])
-        _cells(sheet, x, top + STEP, side, high, mask, np.broadcast_to(padded, mask.shape))
+        padded = np.array([label == PADDING for label in labels])
+        _cells(sheet, x, top + STEP, side, high, mask, padded)
         if spelled:
             sheet.labels_down(x - 0.5, top + STEP, high, labels, _colours(padded))
             sheet.labels_across(x, top + STEP + high + 0.5, side, labels, _colours(padded))
@@ -151,12 +142,13 @@ def _colours(padded: np.ndarray) -> list[str]:
 def _cells(
     sheet: Sheet, x: float, y: float, width: float, height: float, allowed: np.ndarray, padded: np.ndarray
 ) -> None:
-    """A mask as cells: filled may be attended to, pale may not, hatched is padding."""
+    """A mask as cells: filled may be attended to, pale may not, hatched is padding, of each row or of all alike."""
+    padded = np.broadcast_to(padded, allowed.shape)
     rows, columns = allowed.shape
     fill = np.where(allowed[..., None], *(np.array(to_rgb(colour)) for colour in (BLUE, PALE)))
     sheet.image(x, y, width, height, (255 * fill).astype(np.uint8))
-    starts = [0] + [i for i in range(1, rows) if not np.array_equal(padded[i], padded[i - 1])]
-    for first, last in zip(starts, starts[1:] + [rows], strict=True):  # rows that are padded alike, at one go
+    starts = [0, *(np.flatnonzero((padded[1:] != padded[:-1]).any(1)) + 1), rows]
+    for first, last in itertools.pairwise(starts):  # rows that are padded alike, at one go
         edges = np.flatnonzero(np.diff(padded[first].astype(int), prepend=0, append=0))
         for start, end in zip(edges[::2], edges[1::2], strict=True):
             place = (x + start * width / columns, y + first * height / rows)
