@@ -71,7 +71,7 @@ def later(path: Path, seconds: float) -> None:
     os.utime(path, (moment, moment))
 
 
-def test_the_next_stage_is_the_first_that_is_stale(place: Place) -> None:
+def test_next_stage_is_the_first_stale_one(place: Place) -> None:
     run = place.runs[0]
     assert next_stage(run) == "train"
     later(run / "model.pt", 10)

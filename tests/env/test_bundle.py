@@ -61,7 +61,7 @@ def test_wheels_of_the_installed_build_are_taken_once(
     assert len(bundler.asked) == 2 and "up to date" in capsys.readouterr().out
 
 
-def test_wheels_of_other_lock_files_or_another_build_go_first(bundler: SimpleNamespace) -> None:
+def test_stale_wheels_are_removed_first(bundler: SimpleNamespace) -> None:
     bundler.download()
     bundler.download("cuda")
     assert bundler.asked[2:] == ["env/torch-cuda.txt", "env/requirements.txt"]
@@ -72,7 +72,7 @@ def test_wheels_of_other_lock_files_or_another_build_go_first(bundler: SimpleNam
 
 
 @pytest.mark.fault("no network in make bundle", "`... could not be downloaded ...`; `BUNDLE=` refuses what is there")
-def test_a_download_that_did_not_end_is_no_bundle(bundler: SimpleNamespace) -> None:
+def test_an_unfinished_download_is_no_bundle(bundler: SimpleNamespace) -> None:
     bundler.download()
     bundler.fail = bundler.setup.Problem("no network")
     with pytest.raises(bundler.setup.Problem):

@@ -144,7 +144,7 @@ def test_lock_of_the_other_build_does_not_matter(installer: SimpleNamespace) -> 
     assert not installer.done
 
 
-def test_auto_keeps_an_installed_build_and_a_wish_changes_it(installer: SimpleNamespace) -> None:
+def test_auto_keeps_the_installed_build(installer: SimpleNamespace) -> None:
     installer.module.setup(installer.venv, "cuda", installer.locks)
     installer.done.clear()
     installer.module.setup(installer.venv, "auto", installer.locks)
@@ -240,7 +240,7 @@ def test_no_network_names_the_way_round(
     assert "onepage-no-such-package" in capfd.readouterr().err  # pip's own message is shown
 
 
-def test_cpu_index_is_asked_shortly_and_not_at_all_offline(setup: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cpu_index_is_not_asked_offline(setup: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(setup.platform, "system", lambda: "Linux")
     monkeypatch.delenv("PIP_NO_INDEX", raising=False)
     arguments = setup.torch_arguments(ENV, "cpu")
@@ -305,9 +305,7 @@ def comparer(setup: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     return state
 
 
-def test_what_is_compared_with_is_installed_once_and_apart(
-    comparer: SimpleNamespace, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_peers_are_installed_once_and_apart(comparer: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
     comparer.module.install(comparer.venv, comparer.locks)
     (arguments,) = comparer.calls
     assert arguments[arguments.index("--target") + 1] == str(comparer.venv / "compare")
@@ -321,7 +319,7 @@ def test_what_is_compared_with_is_installed_once_and_apart(
     assert len(comparer.calls) == 2 and not (comparer.venv / "compare" / "old").exists()
 
 
-def test_interrupted_installation_of_what_is_compared_with_is_made_again(comparer: SimpleNamespace) -> None:
+def test_interrupted_installation_of_peers_is_made_again(comparer: SimpleNamespace) -> None:
     comparer.fail = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
         comparer.module.install(comparer.venv, comparer.locks)
@@ -332,9 +330,7 @@ def test_interrupted_installation_of_what_is_compared_with_is_made_again(compare
 
 
 @pytest.mark.fault("make setup-compare without an environment", "`... is no finished environment; run make setup`")
-def test_nothing_to_compare_with_is_installed_without_an_environment(
-    comparer: SimpleNamespace, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_peers_need_an_environment(comparer: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
     (comparer.venv / "stamp.json").unlink()
     assert comparer.module.main(["--venv", str(comparer.venv)]) == 1
     error = capsys.readouterr().err
@@ -348,7 +344,7 @@ def pinned(name: str) -> dict[str, str]:
     return dict(re.findall(r"^([A-Za-z0-9._-]+)==([^\s;]+)", lines, re.MULTILINE))
 
 
-def test_what_is_compared_with_changes_nothing_of_the_environment() -> None:
+def test_peers_leave_the_environment_alone() -> None:
     compared = pinned("compare.txt")
     assert pinned("compare.in").items() <= compared.items()
     assert not compared.keys() & {name for lock in LOCKS for name in pinned(lock)}

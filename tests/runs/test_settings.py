@@ -73,7 +73,7 @@ def test_each_task_has_its_minutes() -> None:
         assert tuple(settings.budget_of(values, task) for task in TASKS) == expected
 
 
-def test_a_bundle_is_the_mirror_unless_another_is_given(tmp_path: Path) -> None:
+def test_a_bundle_is_the_default_mirror(tmp_path: Path) -> None:
     (tmp_path / "wheels").mkdir()
     (tmp_path / "wheels/wheels.json").write_text("{}", encoding="utf-8")
     bundle = {"BUNDLE": str(tmp_path)}
