@@ -15,6 +15,8 @@ from onepage.mt import budget as mt_budget
 from onepage.planning import budget, plan, recipes
 from onepage.runs import settings
 
+OwnRecipe = Callable[..., Path]
+
 
 class Decisions:
     """Plans as make would have them decided, of data that is not there: ``real`` says if the sources answer."""
@@ -63,14 +65,6 @@ def decide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Decisions:
     return made
 
 
-def own_recipe(folder: Path, task: str, more: str = "") -> Path:
-    """A file of the user's with the values of the task's quick recipe, ``more`` below them."""
-    path = folder / "mine.toml"
-    text = recipes.built_in(tasks.get(task), "quick").read_text(encoding="utf-8").partition("\n[")[0]
-    path.write_text(f"{text}\n{more}\n", encoding="utf-8")
-    return path
-
-
 def test_a_plan_holds_all_that_a_run_is(decide: Decisions) -> None:
     made = decide("mt", PROFILE="smoke", SRC="fr", TGT="en", DATA="real")
     run = made["run"]
@@ -111,8 +105,8 @@ def test_a_bad_recipe_is_refused_before_any_download(decide: Decisions, text: st
     assert not decide.asked and not decide.said and not (decide.folder / "runs").exists()
 
 
-def test_threads_and_an_own_recipe_reach_the_plan(decide: Decisions) -> None:
-    path = own_recipe(decide.folder, "mt", "[decoding]\nbeam_size = 9\n")
+def test_threads_and_an_own_recipe_reach_the_plan(decide: Decisions, own_recipe: OwnRecipe) -> None:
+    path = own_recipe("mt", "[decoding]\nbeam_size = 9\n")
     run = decide("mt", RECIPE=str(path), THREADS="3")["run"]
     assert run["threads"] == run["recipe"]["threads"] == 3
     assert run["profile"] == recipes.own_profile(path) and run["evaluation"]["decoding"]["beam_size"] == 9
@@ -153,11 +147,11 @@ def test_another_budget_or_setting_is_measured_again(decide: Decisions) -> None:
     assert len(decide.measured) == 5
 
 
-def test_another_search_measures_nothing(decide: Decisions) -> None:
+def test_another_search_measures_nothing(decide: Decisions, own_recipe: OwnRecipe) -> None:
     """What evaluation alone reads of a recipe reaches the plan without a measurement."""
     found = []
     for search in ("", "[decoding]\nbeam_size = 9\n"):
-        path = own_recipe(decide.folder, "mt", search)
+        path = own_recipe("mt", search)
         found.append(decide("mt", RECIPE=str(path), BUDGET_MIN="3")["run"])
     assert [one["evaluation"]["decoding"]["beam_size"] for one in found] == [5, 9] and decide.measured == ["cpu"]
     assert found[0]["recipe"] == found[1]["recipe"]

@@ -56,11 +56,7 @@ def test_a_value_not_allowed_gets_one_line(given: dict[str, str], says: str) -> 
 
 @pytest.mark.parametrize(
     ("given", "seed", "seeds"),
-    [
-        ({"SEED": "3"}, "3", "3"),
-        ({"SEEDS": "3,0 1"}, "3", "3 0 1"),
-        ({"SEEDS": " 2 ", "SEED": "2"}, "2", "2"),
-    ],
+    [({"SEED": "3"}, "3", "3"), ({"SEEDS": "3,0 1"}, "3", "3 0 1"), ({"SEEDS": " 2 ", "SEED": "2"}, "2", "2")],
 )
 def test_the_first_of_the_seeds_is_shown(given: dict[str, str], seed: str, seeds: str) -> None:
     values = settings.resolve(given)

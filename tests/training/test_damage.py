@@ -68,8 +68,7 @@ def sign(path):
         *[(make_hostile, ".pt"), (leave_a_part_out, ".pt")],
     ],
 )
-def test_damaged_checkpoint_falls_back_to_the_one_before(damage, suffix, tmp_path, monkeypatch, capsys):
-    straight = run("mt", tmp_path / "straight")
+def test_damaged_checkpoint_falls_back_to_the_one_before(straight, damage, suffix, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(session, "SAVE_EVERY_SECONDS", 0.0)  # a checkpoint after every update
     stopped(monkeypatch, tmp_path / "stopped", updates=5)
     before, last = whole_checkpoints(tmp_path / "stopped")
@@ -86,8 +85,7 @@ def test_damaged_checkpoint_falls_back_to_the_one_before(damage, suffix, tmp_pat
 
 
 @pytest.mark.fault("every checkpoint damaged", "`none is left, training starts anew`")
-def test_with_no_whole_checkpoint_left_training_starts_anew(tmp_path, monkeypatch, capsys):
-    straight = run("mt", tmp_path / "straight")
+def test_with_no_whole_checkpoint_left_training_starts_anew(straight, tmp_path, monkeypatch, capsys):
     stopped(monkeypatch, tmp_path / "stopped")
     truncate(whole_checkpoints(tmp_path / "stopped")[0])
     assert run("mt", tmp_path / "stopped") == straight

@@ -1,5 +1,6 @@
 """Same seed, same bytes; stopped and resumed, the same bytes; a checkpoint of another recipe is refused."""
 
+import functools
 import os
 import re
 import signal
@@ -122,13 +123,15 @@ def result(task, folder):
     return run(task, folder), [{**row, "seconds": 0} for row in history.read(folder / "history.jsonl")]
 
 
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    """The result of a task's run without interruption, trained once."""
+    return functools.cache(lambda task: result(task, tmp_path_factory.mktemp(task)))
+
+
 PARTS = ["nothing", "generators", "average", "optimisers", "place", "sums"]
-PARTS_CLS = [
-    "nothing",
-    "average",
-    "optimisers",
-    "sums",
-]  # no draws from the default generators; its place is its update
+# it draws nothing from the default generators, and its place is its update
+PARTS_CLS = ["nothing", "average", "optimisers", "sums"]
 
 
 @pytest.mark.fault("a checkpoint that leaves a part out", "another result: each part that is saved is needed")
@@ -136,8 +139,8 @@ PARTS_CLS = [
     ("task", "part"),
     [("mt", part) for part in PARTS] + [pytest.param("cls", part, marks=pytest.mark.slow) for part in PARTS_CLS],
 )
-def test_without_any_part_a_resumed_run_differs(task, part, tmp_path, monkeypatch):
-    straight = result(task, tmp_path / "straight")
+def test_without_any_part_a_resumed_run_differs(uninterrupted, task, part, tmp_path, monkeypatch):
+    straight = uninterrupted(task)
     stopped(monkeypatch, tmp_path / "stopped", updates=3 if task == "mt" else 1, task=task)
     real = checkpoint.latest
 
@@ -165,13 +168,13 @@ def test_without_any_part_a_resumed_run_differs(task, part, tmp_path, monkeypatc
         ({"program": "b" * 64}, r"\(the code that trains has changed\)"),
     ],
 )
-def test_a_checkpoint_of_another_recipe_is_refused(change, says, tmp_path, monkeypatch):
+def test_a_checkpoint_of_another_recipe_is_refused(straight, change, says, tmp_path, monkeypatch):
     stopped(monkeypatch, tmp_path / "stopped")
     before = {path.name: path.read_bytes() for path in (tmp_path / "stopped").iterdir()}
     with pytest.raises(UserError, match=r"checkpoint-00000003\.pt is of another recipe " + says):
         run("mt", tmp_path / "stopped", **change)
     assert {path.name: path.read_bytes() for path in (tmp_path / "stopped").iterdir()} == before
-    assert run("mt", tmp_path / "stopped") == run("mt", tmp_path / "straight")  # put back, it goes on
+    assert run("mt", tmp_path / "stopped") == straight  # put back, it goes on
 
 
 @pytest.mark.fault("final weights of another recipe", "`the weights in ...; training anew`")
