@@ -111,7 +111,7 @@ test: check runs ## check, then train quick if there are no runs, then the slow 
 check: lint types unit ## lint, types and the quick tests
 lint types unit: $(READY)
 lint:
-	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/lint-imports
+	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/lint-imports --no-cache
 types:
 	@$(VENV)/bin/mypy
 unit:

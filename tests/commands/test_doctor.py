@@ -3,7 +3,6 @@
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -13,14 +12,19 @@ from onepage.commands import doctor
 from onepage.errors import UserError
 from onepage.planning import recipes
 
+RESET = "\x1b["
+
 
 def status(state: str, where: str = "https://host.example/file", name: str = "host.example") -> SimpleNamespace:
     return SimpleNamespace(name=name, where=where, state=state, detail="told by the test")
 
 
 @pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
-    """A complete machine: sources answer, an engine is there. Tests change ``states`` and ``engine``."""
+def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> SimpleNamespace:
+    """A complete machine: sources answer, an engine is there. Tests change ``states`` and ``engine``.
+
+    ``run`` gives (exit status, what was printed).
+    """
     settings = SimpleNamespace(states=["reachable"], engine="latex", asked=[])
     fetch, pdf = ModuleType("onepage.data.fetch"), ModuleType("onepage.report.pdf")
 
@@ -42,7 +46,13 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
     monkeypatch.setattr(shutil, "disk_usage", lambda place: plenty)
     monkeypatch.setattr(doctor, "total_memory", lambda: 16 * 10**9)
     monkeypatch.setattr(doctor, "_nvidia_gpu_is_here", lambda: False)
-    yield settings
+
+    def run(folder: Path = tmp_path) -> tuple[int, str]:
+        found = doctor.run(folder / "data", folder, "https://mirror.example", "auto", "auto", "en", "fr")
+        return found, capsys.readouterr().out
+
+    settings.run = run
+    return settings
 
 
 def fake_torch(monkeypatch: pytest.MonkeyPatch, cuda_build: str | None = None, usable: bool = False) -> None:
@@ -54,19 +64,9 @@ def fake_torch(monkeypatch: pytest.MonkeyPatch, cuda_build: str | None = None, u
     monkeypatch.setitem(sys.modules, "torch", torch)
 
 
-@pytest.fixture
-def check(machine: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """A function that runs doctor and returns its table; ``code`` is the exit status it expects."""
-
-    def run(code: int = 0, folder: Path = tmp_path) -> str:
-        assert doctor.run(folder / "data", folder, "https://mirror.example", "auto", "auto", "en", "fr") == code
-        return capsys.readouterr().out
-
-    return run
-
-
-def test_complete_machine_passes_and_names_every_row(machine, tmp_path, check):
-    text = check()
+def test_complete_machine_passes_and_names_every_row(machine: SimpleNamespace, tmp_path: Path) -> None:
+    status, text = machine.run()
+    assert status == 0
     for what in ("Python", "torch", "cores", "arithmetic", "memory", "disk", "PDF", "CIFAR-10", "Multi30k en-fr"):
         assert what in text
     assert "remedy" not in text.split("found, and the remedy")[1]
@@ -74,29 +74,29 @@ def test_complete_machine_passes_and_names_every_row(machine, tmp_path, check):
     assert machine.asked == [("cifar10", *expected), ("multi30k", *expected)]
 
 
-def test_missing_torch_is_a_row_with_its_remedy(machine, check, monkeypatch):
+def test_missing_torch_is_a_row_with_its_remedy(machine: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)  # makes "import torch" raise ImportError
-    text = check(1)
-    assert "remedy: make setup" in text and "CIFAR-10" in text
+    status, text = machine.run()
+    assert status == 1 and "remedy: make setup" in text and "CIFAR-10" in text
     assert "cannot run yet: torch" in text
 
 
-def test_no_network_is_a_note(machine, check, tmp_path):
+def test_no_network_is_a_note(machine: SimpleNamespace, tmp_path: Path) -> None:
     machine.states = ["not reachable", "not reachable"]
-    text = check()
-    assert text.count(" note ") == 2 and "DATA_MIRROR=" in text and "generated" in text
+    status, text = machine.run()
+    assert status == 0 and text.count(" note ") == 2 and "DATA_MIRROR=" in text and "generated" in text
     row = doctor.data_row("cifar10", tmp_path, None, "en", "de")
     assert row.state == "note" and "told by the test" in row.found
 
 
 @pytest.mark.parametrize("state", ["cached", "mirror", "reachable"])
-def test_one_source_is_enough(machine, tmp_path, state):
+def test_one_source_is_enough(machine: SimpleNamespace, tmp_path: Path, state: str) -> None:
     machine.states = ["not reachable", state]
     row = doctor.data_row("multi30k", tmp_path, None, "en", "de")
     assert row.state == "ok" and f"host.example: {state}" in row.found
 
 
-def test_unknown_language_is_a_row(machine, tmp_path, monkeypatch):
+def test_unknown_language_is_a_row(machine: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise UserError("SRC=xx is no language of Multi30k")
 
@@ -106,24 +106,28 @@ def test_unknown_language_is_a_row(machine, tmp_path, monkeypatch):
 
 
 @pytest.mark.fault("neither LaTeX nor typst", "make doctor: missing, with the remedy")
-def test_no_pdf_engine(machine, check):
+def test_no_pdf_engine(machine: SimpleNamespace) -> None:
     machine.engine = UserError("neither LaTeX nor typst works")
-    assert "neither LaTeX nor typst works" in check(1)
+    status, text = machine.run()
+    assert status == 1 and "neither LaTeX nor typst works" in text
 
 
 @pytest.mark.parametrize(
-    ("device", "cuda_build", "usable", "state", "found", "remedy"),
+    ("device", "build", "state", "found", "remedy"),
     [
-        ("auto", None, False, "ok", "device cpu", ""),
-        ("auto", "13.0", True, "ok", "Test GPU", ""),
-        ("cpu", "13.0", True, "ok", "device cpu", ""),
-        ("cuda", None, False, "missing", "without CUDA", "TORCH=cuda"),
-        ("cuda", "13.0", False, "missing", "no GPU", "DEVICE=cpu"),
-        ("tpu", None, False, "missing", "DEVICE=tpu", "choose"),
+        ("auto", (None, False), "ok", "device cpu", ""),
+        ("auto", ("13.0", True), "ok", "Test GPU", ""),
+        ("cpu", ("13.0", True), "ok", "device cpu", ""),
+        ("cuda", (None, False), "missing", "without CUDA", "TORCH=cuda"),
+        ("cuda", ("13.0", False), "missing", "no GPU", "DEVICE=cpu"),
+        ("tpu", (None, False), "missing", "DEVICE=tpu", "choose"),
     ],
 )
-def test_device(machine, monkeypatch, device, cuda_build, usable, state, found, remedy):
-    fake_torch(monkeypatch, cuda_build, usable)
+def test_device(
+    machine: SimpleNamespace, monkeypatch: pytest.MonkeyPatch,
+    device: str, build: tuple[str | None, bool], state: str, found: str, remedy: str,
+) -> None:  # fmt: skip
+    fake_torch(monkeypatch, *build)
     row = doctor.torch_row(device)
     assert row.state == state and found in row.found and remedy in row.remedy
 
@@ -161,28 +165,30 @@ def test_total_memory_is_that_of_this_machine() -> None:
 
 
 @pytest.mark.parametrize("columns", ["36", "80"])
-def test_narrow_and_without_a_terminal(machine, check, monkeypatch, columns):
+def test_narrow_and_without_a_terminal(machine: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, columns: str) -> None:
     monkeypatch.setenv("COLUMNS", columns)
     monkeypatch.delenv("FORCE_COLOR", raising=False)
     machine.states = ["not reachable"]
-    text = check()
-    assert "\x1b[" not in text
+    _, text = machine.run()
+    assert RESET not in text
     assert max(map(len, text.splitlines())) <= int(columns)
     assert "DATA_MIRROR" in text.replace("\n", "")
 
 
-def test_no_color_is_kept(machine, check, monkeypatch):
+def test_no_color_is_kept(machine: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm-256color")
     machine.states = ["not reachable"]
     monkeypatch.delenv("NO_COLOR", raising=False)
-    assert "\x1b[33m" in check()  # yellow, so that the next line can fail
+    assert "\x1b[33m" in machine.run()[1]  # yellow, so that the next line can fail
     monkeypatch.setenv("NO_COLOR", "1")
-    assert "\x1b[33m" not in check()
+    assert "\x1b[33m" not in machine.run()[1]
 
 
-def test_brackets_in_a_path_are_shown(check, tmp_path, monkeypatch):
+def test_brackets_in_a_path_are_shown(
+    machine: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLUMNS", "300")
     folder = tmp_path / "[red]odd"
     folder.mkdir()
-    assert "[red]odd" in check(folder=folder)
+    assert "[red]odd" in machine.run(folder)[1]

@@ -37,7 +37,7 @@ def every_command(group, name=""):
 
 
 @pytest.mark.parametrize("command", list(every_command(main)))
-def test_every_default_is_a_value_that_its_option_takes(command):
+def test_every_option_takes_its_default(command):
     context = click.Context(command)
     for option in command.params:
         default = option.get_default(context)
@@ -47,44 +47,43 @@ def test_every_default_is_a_value_that_its_option_takes(command):
 
 @pytest.mark.fault("a run folder that is not there", "`... is missing; ...`")
 def test_a_missing_run_gets_one_line(tmp_path):
-    result = invoke("evaluate", "cls", "--run", str(tmp_path / "none"))
+    result = invoke("evaluate", str(tmp_path / "none"))
     assert result.exit_code == 1 and "run.json is missing" in result.output and result.output.count("\n") == 1
 
 
-@pytest.mark.fault("the Transformer evaluated without its plan", "`... needs --plan: ...`; exit status 2")
-def test_evaluation_of_the_transformer_is_told_how_to_decode(tmp_path):
+@pytest.mark.fault("a run trained or evaluated without its plan", "`... is not planned (... is missing); ...`")
+@pytest.mark.parametrize("stage", ["train", "evaluate"])
+def test_a_stage_without_its_plan_is_refused(stage, tmp_path):
     (tmp_path / "run.json").write_text("{}", encoding="utf-8")
-    result = invoke("evaluate", "mt", "--run", str(tmp_path))
-    assert result.exit_code == 2 and "evaluate mt needs --plan" in result.output
+    result = invoke(stage, str(tmp_path))
+    assert result.exit_code == 1 and result.output.count("\n") == 1
+    assert f"is not planned ({tmp_path}/plan/{stage}.json is missing)" in result.output
 
 
 @pytest.mark.fault(
     "an unknown PROFILE, DEVICE, DATA or RECIPE", "one line that names what is known; no plan is written"
 )
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("task", "settings", "says"),
     [
-        (["--profile", "fast"], "no recipe 'fast' for cls; PROFILE is one of: "),
-        (["--device", "tpu"], "DEVICE=tpu is not known"),
-        (["--data", "imaginary"], "DATA=imaginary is not known"),
-        (["--recipe", "/nowhere/mine.toml"], "/nowhere/mine.toml: not a readable recipe"),
+        ("cls", ["PROFILE=fast"], "no recipe 'fast' for cls; PROFILE is one of: "),
+        ("cls", ["DEVICE=tpu"], 'DEVICE="tpu": must be auto, cpu or cuda'),
+        ("cls", ["DATA=imaginary"], 'DATA="imaginary": must be auto, real or generated'),
+        ("cls", ["RECIPE=/nowhere/mine.toml"], "/nowhere/mine.toml: not a readable recipe"),
+        ("mt", ["SRC=en", "TGT=tlh", "DATA=real"], 'TGT="tlh": must be en, de or fr'),
+        ("mt", ["SRC=de", "TGT=de", "DATA=real"], "de"),
+        ("diffusion", [], "'diffusion' is not a task; choose one of cls, mt"),
+        ("cls", ["quick"], "'quick' is not a setting; give NAME=value"),
     ],
 )
-def test_a_bad_setting_gets_one_line_and_writes_no_plan(tmp_path, arguments, says):
-    plan = tmp_path / "plan.mk"
-    result = invoke("data", "cls", "--plan", str(plan), "--data-dir", str(tmp_path / "data"), *arguments)
+def test_a_bad_setting_gets_one_line(task, settings, says, tmp_path):
+    result = invoke("plan", task, f"OUT={tmp_path}", f"DATA_DIR={tmp_path}/data", *settings)
     assert result.exit_code == 1 and says in result.output and result.output.count("\n") == 1
-    assert not plan.exists()
-
-
-def test_languages_that_are_not_there_are_refused(tmp_path):
-    plan = ["--plan", str(tmp_path / "plan.mk"), "--data-dir", str(tmp_path)]
-    result = invoke("data", "mt", *plan, "--src", "en", "--tgt", "tlh", "--data", "real")
-    assert result.exit_code == 1 and "tlh" in result.output and "Traceback" not in result.output
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_help_does_not_wait_for_torch():
-    code = "import sys; from onepage.cli import main; sys.exit('torch' in sys.modules)"
+    code = "import sys; from onepage.commands.main import main; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": str(REPOSITORY / "code")})
 
 
@@ -97,16 +96,18 @@ def test_help_does_not_wait_for_torch():
         (KeyboardInterrupt(), 130, "interrupted; run the same command to go on"),  # with nothing to save yet
     ],
 )
-def test_an_interruption_says_how_to_go_on_and_has_the_status_of_its_signal(error, status, says, tmp_path, monkeypatch):
-    def read(path):
+def test_an_interruption_says_how_to_resume(error, status, says, tmp_path, monkeypatch):
+    """And its exit status is that of the signal."""
+
+    def read(run):
         raise error
 
-    monkeypatch.setattr("onepage.planning.plan.read", read)
-    result = invoke("train", "cls", "--plan", str(tmp_path / "p.mk"), "--run", str(tmp_path / "run"))
+    monkeypatch.setattr("onepage.runs.plan.read", read)
+    result = invoke("train", str(tmp_path / "run"))
     assert (result.exit_code, result.output) == (status, f"onepage: {says}\n")
 
 
-def test_the_caller_s_shell_does_not_seed_the_intervals_of_scores(monkeypatch):
+def test_the_shell_does_not_seed_score_intervals(monkeypatch):
     monkeypatch.setenv("SACREBLEU_SEED", "none")
     CliRunner().invoke(main, ["digest"])
     assert "SACREBLEU_SEED" not in os.environ
@@ -114,15 +115,15 @@ def test_the_caller_s_shell_does_not_seed_the_intervals_of_scores(monkeypatch):
 
 def test_the_interval_of_checkpoints_can_be_set(tmp_path, monkeypatch):
     monkeypatch.setattr(session, "SAVE_EVERY_SECONDS", 60.0)
-    plan = ["train", "cls", "--plan", str(tmp_path / "none.mk"), "--run", str(tmp_path / "run")]
+    train = ["train", str(tmp_path / "run")]
     monkeypatch.setenv("ONEPAGE_SAVE_EVERY", "3.5")
-    assert invoke(*plan).exit_code == 1 and session.SAVE_EVERY_SECONDS == 3.5
-    assert invoke(*plan, "--save-every", "0").exit_code == 1 and session.SAVE_EVERY_SECONDS == 0
+    assert invoke(*train).exit_code == 1 and session.SAVE_EVERY_SECONDS == 3.5
+    assert invoke(*train, "--save-every", "0").exit_code == 1 and session.SAVE_EVERY_SECONDS == 0
     monkeypatch.setenv("ONEPAGE_SAVE_EVERY", "often")
-    result = invoke(*plan)
+    result = invoke(*train)
     assert result.exit_code == 2 and "--save-every" in result.output
 
 
 def test_debug_shows_the_traceback(tmp_path):
-    result = invoke("--debug", "evaluate", "cls", "--run", str(tmp_path / "none"))
+    result = invoke("--debug", "evaluate", str(tmp_path / "none"))
     assert result.exception is not None and "run.json is missing" in str(result.exception)

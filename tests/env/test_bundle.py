@@ -1,30 +1,20 @@
 """env/bundle.py: which wheels it asks for, when it does nothing, and what a failure leaves. pip is replaced."""
 
-import importlib.util
 import json
 import shutil
-import sys
+from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
 ENV = Path(__file__).resolve().parents[2] / "env"
 
 
-def module_of(name: str, monkeypatch: pytest.MonkeyPatch) -> object:
-    spec = importlib.util.spec_from_file_location(name, ENV / f"{name}.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, name, module)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
-def bundler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SimpleNamespace:
+def bundler(load: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SimpleNamespace:
     """bundle.py beside an environment that counts as complete; ``fail`` makes pip fail after its first wheel."""
-    setup, module = module_of("setup", monkeypatch), module_of("bundle", monkeypatch)
+    setup, module = load("setup"), load("bundle")
     locks, venv = tmp_path / "env", tmp_path / "venv"
     locks.mkdir()
     for name in ("requirements.txt", "torch-cpu.txt", "torch-cuda.txt"):
@@ -61,7 +51,7 @@ def test_wheels_of_the_installed_build_are_taken_once(
     assert len(bundler.asked) == 2 and "up to date" in capsys.readouterr().out
 
 
-def test_wheels_of_other_lock_files_or_another_build_go_first(bundler: SimpleNamespace) -> None:
+def test_stale_wheels_are_removed_first(bundler: SimpleNamespace) -> None:
     bundler.download()
     bundler.download("cuda")
     assert bundler.asked[2:] == ["env/torch-cuda.txt", "env/requirements.txt"]
@@ -72,7 +62,7 @@ def test_wheels_of_other_lock_files_or_another_build_go_first(bundler: SimpleNam
 
 
 @pytest.mark.fault("no network in make bundle", "`... could not be downloaded ...`; `BUNDLE=` refuses what is there")
-def test_a_download_that_did_not_end_is_no_bundle(bundler: SimpleNamespace) -> None:
+def test_an_unfinished_download_is_no_bundle(bundler: SimpleNamespace) -> None:
     bundler.download()
     bundler.fail = bundler.setup.Problem("no network")
     with pytest.raises(bundler.setup.Problem):
@@ -96,17 +86,11 @@ def test_without_an_environment_or_room_nothing_is_done(
 
 
 def test_the_real_pip_shows_its_own_message(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    load: Callable[[str], ModuleType], lock_of_nothing: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Told to look in an empty folder for a package that does not exist."""
-    setup, module = module_of("setup", monkeypatch), module_of("bundle", monkeypatch)
-    (tmp_path / "bin").mkdir()
-    launcher = tmp_path / "bin" / "python"
-    launcher.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n', encoding="utf-8")
-    launcher.chmod(0o755)
-    lock = tmp_path / "lock.txt"
-    lock.write_text(f"onepage-no-such-package==1 --hash=sha256:{'0' * 64}\n", encoding="utf-8")
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    with pytest.raises(setup.Problem, match="could not be downloaded"):  # type: ignore[attr-defined]
-        module.pip_download(tmp_path, tmp_path / "wheels", ["-r", str(lock)], "the lock")  # type: ignore[attr-defined]
+    setup, module = load("setup"), load("bundle")
+    folder = lock_of_nothing.parent
+    with pytest.raises(setup.Problem, match="could not be downloaded"):
+        module.pip_download(folder, folder / "wheels", ["-r", str(lock_of_nothing)], "the lock")
     assert "onepage-no-such-package" in capfd.readouterr().err

@@ -12,7 +12,7 @@ import pytest
 
 from dockerfile_reader import Ignored, problems, read
 from isolated_build import Build, can_isolate
-from onepage.runs.settings import SETTINGS
+from onepage.runs.settings import BY_NAME
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = (ROOT / "env" / "Dockerfile").read_text(encoding="utf-8")
@@ -106,11 +106,10 @@ def test_context_holds_all_that_git_tracks() -> None:
     assert not ignored(".git/HEAD")
 
 
-def test_settings_are_variables_of_the_makefile_or_of_tools() -> None:
-    variables = {setting.name for setting in SETTINGS}
+def test_settings_are_those_of_make_or_tools() -> None:
     steps = [step for step in read(DOCKERFILE) if step.keyword in ("ARG", "ENV")]
     names = {word.split("=")[0] for step in steps for word in step.words}
-    assert names - {"PIP_NO_CACHE_DIR", "MPLCONFIGDIR"} <= variables
+    assert names - {"PIP_NO_CACHE_DIR", "MPLCONFIGDIR"} <= BY_NAME.keys()
     assert {"OUT", "DATA_DIR", "TORCH"} <= names
 
 
@@ -153,7 +152,7 @@ def test_steps_of_the_build_run(built: Build) -> None:
 
 
 @pytest.mark.slow
-def test_whoever_runs_it_can_write_results_and_nothing_else(built: Build) -> None:
+def test_any_user_can_write_results_alone(built: Build) -> None:
     """`docker run --user` with a number that no passwd knows: it owns the folder mounted for it."""
     elsewhere = built.inside("/elsewhere")
     elsewhere.mkdir()

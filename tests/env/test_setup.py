@@ -4,10 +4,10 @@ Nothing is installed here: pip and venv are replaced, but for one call of the re
 """
 
 import ast
-import importlib.util
 import re
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -18,12 +18,8 @@ LOCKS = ["requirements.txt", "torch-cpu.txt", "torch-cuda.txt"]
 
 
 @pytest.fixture
-def setup() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("env_setup", ENV / "setup.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def setup(load: Callable[[str], ModuleType]) -> ModuleType:
+    return load("setup")
 
 
 @pytest.fixture
@@ -34,6 +30,7 @@ def installer(setup: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     for name in LOCKS:
         shutil.copy(ENV / name, locks)
     state = SimpleNamespace(module=setup, locks=locks, venv=venv, done=[], fail=None)
+    state.setup = lambda asked="auto": setup.setup(venv, asked, locks)
 
     def make_venv(folder: Path) -> None:
         (folder / "bin").mkdir(parents=True)
@@ -60,26 +57,18 @@ def test_parses_on_an_old_python(name: str) -> None:
 
 @pytest.mark.fault("a Python or system that torch has no wheels for", "`... cannot be used: torch needs ...`")
 @pytest.mark.parametrize(
-    ("version", "implementation", "system", "machine", "free_threaded", "said"),
+    ("python", "said"),
     [
-        ((3, 10, 13), "CPython", "Linux", "x86_64", False, "3.11 to 3.14"),
-        ((3, 15, 0), "CPython", "Linux", "x86_64", False, "3.11 to 3.14"),
-        ((3, 11, 0), "PyPy", "Linux", "x86_64", False, "CPython"),
-        ((3, 14, 0), "CPython", "Linux", "x86_64", True, "global lock"),
-        ((3, 12, 0), "CPython", "Windows", "AMD64", False, "WSL"),
-        ((3, 12, 0), "CPython", "Darwin", "x86_64", False, "arm64"),
+        (((3, 10, 13), "CPython", "Linux", "x86_64", False), "3.11 to 3.14"),
+        (((3, 15, 0), "CPython", "Linux", "x86_64", False), "3.11 to 3.14"),
+        (((3, 11, 0), "PyPy", "Linux", "x86_64", False), "CPython"),
+        (((3, 14, 0), "CPython", "Linux", "x86_64", True), "global lock"),
+        (((3, 12, 0), "CPython", "Windows", "AMD64", False), "WSL"),
+        (((3, 12, 0), "CPython", "Darwin", "x86_64", False), "arm64"),
     ],
 )
-def test_unsupported_python_gets_one_line(
-    setup: ModuleType,
-    version: tuple[int, ...],
-    implementation: str,
-    system: str,
-    machine: str,
-    free_threaded: bool,
-    said: str,
-) -> None:
-    line = setup.python_problem(version, implementation, system, machine, free_threaded)
+def test_unsupported_python_gets_one_line(setup: ModuleType, python: tuple, said: str) -> None:
+    line = setup.python_problem(*python)
     assert said in line and "\n" not in line and ("make PYTHON=" in line or "use " in line)
 
 
@@ -111,45 +100,45 @@ def test_choice_of_torch(setup: ModuleType) -> None:
 
 
 def test_second_run_does_nothing(installer: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
-    installer.module.setup(installer.venv, "auto", installer.locks)
+    installer.setup()
     assert installer.done == ["venv", "env/torch-cpu.txt", "env/requirements.txt"]
     stamp = installer.venv / "stamp.json"
     before = stamp.stat()
     installer.done.clear()
     capsys.readouterr()
     for asked in ("auto", "cpu"):
-        installer.module.setup(installer.venv, asked, installer.locks)
+        installer.setup(asked)
         assert "up to date" in capsys.readouterr().out
     assert not installer.done and stamp.stat().st_mtime_ns == before.st_mtime_ns
 
 
 @pytest.mark.parametrize("name", ["requirements.txt", "torch-cpu.txt"])
 def test_changed_lock_file_makes_it_again(installer: SimpleNamespace, name: str) -> None:
-    installer.module.setup(installer.venv, "auto", installer.locks)
+    installer.setup()
     stamp = (installer.venv / "stamp.json").read_bytes()
     with open(installer.locks / name, "a", encoding="utf-8") as file:
         file.write("# changed\n")
     installer.done.clear()
-    installer.module.setup(installer.venv, "auto", installer.locks)
+    installer.setup()
     assert "venv" in installer.done
     assert (installer.venv / "stamp.json").read_bytes() != stamp
     assert not installer.venv.with_name("venv.old").exists()
 
 
 def test_lock_of_the_other_build_does_not_matter(installer: SimpleNamespace) -> None:
-    installer.module.setup(installer.venv, "auto", installer.locks)
+    installer.setup()
     (installer.locks / "torch-cuda.txt").write_text("# changed\n", encoding="utf-8")
     installer.done.clear()
-    installer.module.setup(installer.venv, "auto", installer.locks)
+    installer.setup()
     assert not installer.done
 
 
-def test_auto_keeps_an_installed_build_and_a_wish_changes_it(installer: SimpleNamespace) -> None:
-    installer.module.setup(installer.venv, "cuda", installer.locks)
+def test_auto_keeps_the_installed_build(installer: SimpleNamespace) -> None:
+    installer.setup("cuda")
     installer.done.clear()
-    installer.module.setup(installer.venv, "auto", installer.locks)
+    installer.setup()
     assert not installer.done
-    installer.module.setup(installer.venv, "cpu", installer.locks)
+    installer.setup("cpu")
     assert "env/torch-cpu.txt" in installer.done
 
 
@@ -157,40 +146,40 @@ def test_auto_keeps_an_installed_build_and_a_wish_changes_it(installer: SimpleNa
 def test_interrupted_installation_is_made_again(installer: SimpleNamespace) -> None:
     installer.fail = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
-        installer.module.setup(installer.venv, "auto", installer.locks)
+        installer.setup()
     assert not (installer.venv / "stamp.json").exists()
     half = installer.venv / "half-unpacked"
     half.touch()
     installer.fail = None
-    installer.module.setup(installer.venv, "auto", installer.locks)
+    installer.setup()
     assert (installer.venv / "stamp.json").exists() and not half.exists()
 
 
 @pytest.mark.fault("an upgrade of the environment that fails", "the one that works is kept")
 def test_failed_upgrade_keeps_the_environment_that_works(installer: SimpleNamespace) -> None:
-    installer.module.setup(installer.venv, "auto", installer.locks)
+    installer.setup()
     works = installer.venv / "works"
     works.touch()
     (installer.locks / "requirements.txt").write_text("# newer\n", encoding="utf-8")
     installer.fail = installer.module.Problem("no network")
     with pytest.raises(installer.module.Problem):
-        installer.module.setup(installer.venv, "auto", installer.locks)
+        installer.setup()
     assert works.exists() and not installer.venv.with_name("venv.old").exists()
     # Killed with no chance to tidy: the old one is beside a half-made one, and comes back before the next try.
     installer.venv.rename(installer.venv.with_name("venv.old"))
     installer.module.begin(installer.venv)
     with pytest.raises(installer.module.Problem):
-        installer.module.setup(installer.venv, "auto", installer.locks)
+        installer.setup()
     assert works.exists() and not installer.venv.with_name("venv.old").exists()
 
 
 def test_python_that_is_gone_makes_it_again(installer: SimpleNamespace) -> None:
-    installer.module.setup(installer.venv, "auto", installer.locks)
+    installer.setup()
     python = installer.venv / "bin" / "python"
     python.unlink()
     python.symlink_to(installer.venv / "removed-by-an-upgrade")
     installer.done.clear()
-    installer.module.setup(installer.venv, "auto", installer.locks)
+    installer.setup()
     assert "venv" in installer.done
 
 
@@ -224,23 +213,16 @@ def test_full_disk_is_said_before_anything_is_done(
 
 @pytest.mark.fault("no network for pip", "`... could not be installed (pip's message is above); ...`")
 def test_no_network_names_the_way_round(
-    setup: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    setup: ModuleType, lock_of_nothing: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The real pip, told to look in an empty folder for a package that does not exist."""
-    (tmp_path / "bin").mkdir()
-    launcher = tmp_path / "bin" / "python"
-    launcher.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n', encoding="utf-8")
-    launcher.chmod(0o755)
-    lock = tmp_path / "lock.txt"
-    lock.write_text(f"onepage-no-such-package==1 --hash=sha256:{'0' * 64}\n", encoding="utf-8")
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    monkeypatch.setenv("PIP_FIND_LINKS", str(lock_of_nothing.parent))
     with pytest.raises(setup.Problem, match="PIP_FIND_LINKS"):
-        setup.pip_install(tmp_path, ["-r", str(lock)], "the lock")
+        setup.pip_install(lock_of_nothing.parent, ["-r", str(lock_of_nothing)], "the lock")
     assert "onepage-no-such-package" in capfd.readouterr().err  # pip's own message is shown
 
 
-def test_cpu_index_is_asked_shortly_and_not_at_all_offline(setup: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cpu_index_is_not_asked_offline(setup: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(setup.platform, "system", lambda: "Linux")
     monkeypatch.delenv("PIP_NO_INDEX", raising=False)
     arguments = setup.torch_arguments(ENV, "cpu")
@@ -279,13 +261,11 @@ def test_apt_packages(setup: ModuleType) -> None:
 
 
 @pytest.fixture
-def comparer(setup: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SimpleNamespace:
+def comparer(
+    setup: ModuleType, load: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> SimpleNamespace:
     """compare.py beside an environment that counts as complete, pip replaced by a folder; ``fail`` makes pip fail."""
-    monkeypatch.setitem(sys.modules, "setup", setup)
-    spec = importlib.util.spec_from_file_location("env_compare", ENV / "compare.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load("compare")
     locks, venv = tmp_path / "env", tmp_path / "venv"
     locks.mkdir()
     shutil.copy(ENV / "compare.txt", locks)
@@ -293,6 +273,7 @@ def comparer(setup: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     (venv / "bin" / "python").touch()
     (venv / "stamp.json").write_text("{}", encoding="utf-8")
     state = SimpleNamespace(module=module, locks=locks, venv=venv, calls=[], fail=None)
+    state.install = lambda: module.install(venv, locks)
 
     def pip_install(folder: Path, arguments: list[str], what: str) -> None:
         (venv / "compare").mkdir()
@@ -305,36 +286,32 @@ def comparer(setup: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     return state
 
 
-def test_what_is_compared_with_is_installed_once_and_apart(
-    comparer: SimpleNamespace, capsys: pytest.CaptureFixture[str]
-) -> None:
-    comparer.module.install(comparer.venv, comparer.locks)
+def test_peers_are_installed_once_and_apart(comparer: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
+    comparer.install()
     (arguments,) = comparer.calls
     assert arguments[arguments.index("--target") + 1] == str(comparer.venv / "compare")
     assert "--no-deps" in arguments and "--no-build-isolation" in arguments
     capsys.readouterr()
-    comparer.module.install(comparer.venv, comparer.locks)
+    comparer.install()
     assert len(comparer.calls) == 1 and "up to date" in capsys.readouterr().out
     (comparer.venv / "compare" / "old").touch()
     (comparer.locks / "compare.txt").write_text("# changed\n", encoding="utf-8")
-    comparer.module.install(comparer.venv, comparer.locks)
+    comparer.install()
     assert len(comparer.calls) == 2 and not (comparer.venv / "compare" / "old").exists()
 
 
-def test_interrupted_installation_of_what_is_compared_with_is_made_again(comparer: SimpleNamespace) -> None:
+def test_interrupted_installation_of_peers_is_made_again(comparer: SimpleNamespace) -> None:
     comparer.fail = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
-        comparer.module.install(comparer.venv, comparer.locks)
+        comparer.install()
     (comparer.venv / "compare" / "half-unpacked").touch()
     comparer.fail = None
-    comparer.module.install(comparer.venv, comparer.locks)
+    comparer.install()
     assert len(comparer.calls) == 1 and not (comparer.venv / "compare" / "half-unpacked").exists()
 
 
 @pytest.mark.fault("make setup-compare without an environment", "`... is no finished environment; run make setup`")
-def test_nothing_to_compare_with_is_installed_without_an_environment(
-    comparer: SimpleNamespace, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_peers_need_an_environment(comparer: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
     (comparer.venv / "stamp.json").unlink()
     assert comparer.module.main(["--venv", str(comparer.venv)]) == 1
     error = capsys.readouterr().err
@@ -348,7 +325,7 @@ def pinned(name: str) -> dict[str, str]:
     return dict(re.findall(r"^([A-Za-z0-9._-]+)==([^\s;]+)", lines, re.MULTILINE))
 
 
-def test_what_is_compared_with_changes_nothing_of_the_environment() -> None:
+def test_peers_leave_the_environment_alone() -> None:
     compared = pinned("compare.txt")
     assert pinned("compare.in").items() <= compared.items()
     assert not compared.keys() & {name for lock in LOCKS for name in pinned(lock)}

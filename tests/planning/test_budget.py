@@ -2,10 +2,8 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,9 +16,9 @@ from onepage.cls.train import timetable
 from onepage.data.images import ImageSet
 from onepage.mt import budget as mt_budget
 from onepage.mt.recipe import Recipe as MtRecipe
-from onepage.planning import budget, plan, recipes
+from onepage.planning import budget
 from onepage.planning.recipes import resolve
-from onepage.runs import history, settings
+from onepage.runs import history
 
 CLS, MT = tasks.every()
 RATES = {"16": 700.0, "24": 350.0, "32": 190.0}
@@ -37,13 +35,12 @@ def minutes_of(recipe: ClsRecipe) -> float:
     """Training minutes at RATES, validations (forward only) included."""
     n = 50_000 - recipe.validation_size
     training = sum(stage.epochs * n / RATES[str(stage.image_size)] for stage in recipe.stages)
-    return (
-        training + recipe.validations * recipe.validation_size / (3 * RATES[str(recipe.stages[-1].image_size)])
-    ) / 60
+    validating = recipe.validations * recipe.validation_size / (3 * RATES[str(recipe.stages[-1].image_size)])
+    return (training + validating) / 60
 
 
 @pytest.mark.parametrize("minutes", [30, 60, 240])
-def test_a_budget_is_used_and_kept_at_the_measured_rates(minutes: int) -> None:
+def test_a_budget_is_used_at_the_measured_rates(minutes: int) -> None:
     fitted = cls_budget.fit(FULL, CIFAR, RATES, minutes)
     assert 0.96 * minutes < minutes_of(fitted) <= minutes
     shares = [stage.epochs / before.epochs for stage, before in zip(fitted.stages, FULL.stages, strict=True)]
@@ -51,7 +48,8 @@ def test_a_budget_is_used_and_kept_at_the_measured_rates(minutes: int) -> None:
     assert dataclasses.replace(fitted, stages=FULL.stages) == FULL  # nothing but the epochs
 
 
-def test_a_short_budget_leaves_out_the_largest_size_rather_than_see_it_for_less_than_an_epoch() -> None:
+def test_a_short_budget_leaves_out_the_largest_size() -> None:
+    """Rather than train at it for less than an epoch."""
     sizes = {m: [s.image_size for s in cls_budget.fit(FULL, CIFAR, RATES, m).stages] for m in (60, 5, 1)}
     assert sizes == {60: [16, 24, 32], 5: [16, 24], 1: [16]}
     assert 4.5 < minutes_of(cls_budget.fit(FULL, CIFAR, RATES, 5)) <= 5
@@ -64,14 +62,14 @@ def test_no_budget_is_too_short_for_an_update() -> None:
     assert mt_budget.fit(translation, None, {"update": 0.3, "validation": 1.0}, 0.001).updates == 10
 
 
-def test_the_transformer_gets_the_updates_that_remain_after_validation() -> None:
+def test_the_transformer_gets_updates_left_after_validation() -> None:
     translation = resolve(MT, "quick", hardware="bf16", generated=False).recipe
     fitted = mt_budget.fit(translation, None, {"update": 0.25, "validation": 2.0}, 10)
     seconds = fitted.updates * 0.25 + translation.validations * 2.0
     assert 575 < seconds <= 600 and dataclasses.replace(fitted, updates=translation.updates) == translation
 
 
-def test_rates_are_measured_by_the_training_loop_at_each_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_training_loop_measures_rates_at_each_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     images = ImageSet(
         name="toy-images", generated=True, digest="d", class_names=tuple("abcdefghij"),
@@ -92,7 +90,7 @@ def test_rates_are_measured_by_the_training_loop_at_each_size(tmp_path: Path, mo
 
 
 @pytest.mark.parametrize(("r_drop", "third"), [(0.0, 3), (1.0, 6)])
-def test_an_update_and_a_validation_are_told_apart_by_the_work_they_are(
+def test_updates_and_validations_are_told_apart_by_work(
     monkeypatch: pytest.MonkeyPatch, r_drop: float, third: int
 ) -> None:
     lines = (["a"] * 29_000, ["b"] * 29_000)
@@ -110,62 +108,3 @@ def test_an_update_and_a_validation_are_told_apart_by_the_work_they_are(
     recipe = dataclasses.replace(resolve(MT, "smoke", hardware="bf16", generated=True).recipe, r_drop=r_drop)
     rates = mt_budget.measure(recipe, data, {"device": "cpu"})  # type: ignore[arg-type]
     assert rates == pytest.approx({"update": update, "validation": validation})
-
-
-@pytest.fixture
-def decided(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """A function that decides a plan with a budget, as make would; ``calls`` holds the measurements made."""
-    calls: list[str] = []
-
-    def measured(rates: Callable[[Any], dict[str, float]]) -> Callable[..., dict[str, float]]:
-        return lambda recipe, data, plan: calls.append(plan["device"]) or rates(recipe)  # type: ignore[func-returns-value]
-
-    by_size = measured(lambda recipe: {str(stage.image_size): 100.0 * len(calls) for stage in recipe.stages})
-    monkeypatch.setattr(cls_budget, "measure", by_size)
-    monkeypatch.setattr(mt_budget, "measure", measured(lambda recipe: {"update": 0.1, "validation": 1.0}))
-    monkeypatch.setattr(plan.fetch, "check_settings", lambda *arguments: None)
-    monkeypatch.setattr(plan.fetch, "ensure", lambda *arguments: "a-set")
-    loaded = SimpleNamespace(digest="d", train_images=range(10_000), generated=True, src="en", tgt="de")
-    monkeypatch.setattr(plan.data, "load", lambda *arguments: loaded, raising=False)
-
-    def decide(task: str = "cls", **changes: str) -> dict[str, Any]:
-        values = settings.resolve({"OUT": str(tmp_path), "PROFILE": "quick", "DATA": "generated", "DEVICE": "cpu"})
-        return plan.decide(task, values | {"BUDGET_MIN": "3"} | changes, say=lambda line: None)
-
-    return SimpleNamespace(decide=decide, calls=calls, folder=tmp_path)
-
-
-def test_the_machine_is_measured_once(decided: SimpleNamespace) -> None:
-    """The scaled recipe is the run's from then on: nothing is measured again for the same settings."""
-    first = decided.decide()
-    assert first["run"]["profile"] == "quick-budget3" and first["run"]["budget_minutes"] == 3.0
-    assert first["run"]["recipe"]["stages"] == [{"epochs": pytest.approx(1.792, abs=1e-3), "image_size": 16}]
-    assert decided.decide() == first and decided.calls == ["cpu"]
-
-
-def test_another_budget_or_setting_is_measured_again(decided: SimpleNamespace) -> None:
-    decided.decide()
-    assert decided.decide(BUDGET_MIN="4")["run"]["profile"] == "quick-budget4" and len(decided.calls) == 2
-    decided.decide(BUDGET_MIN="4", THREADS="1")
-    assert len(decided.calls) == 3
-    for path in decided.folder.rglob("*.json"):
-        path.unlink()
-    decided.decide(BUDGET_MIN="4", THREADS="1")
-    assert len(decided.calls) == 4
-
-
-def test_another_search_measures_nothing(decided: SimpleNamespace, tmp_path: Path) -> None:
-    """What evaluation alone reads of a recipe reaches the plan without a measurement."""
-    mine = tmp_path / "mine.toml"
-    training = recipes.built_in(MT, "quick").read_text(encoding="utf-8").partition("\n[decoding]")[0]
-    found = []
-    for search in ("", "[decoding]\nbeam_size = 9\n"):
-        mine.write_text(f"{training}\n{search}", encoding="utf-8")
-        found.append(decided.decide("mt", RECIPE=str(mine))["run"])
-    assert [one["evaluation"]["decoding"]["beam_size"] for one in found] == [5, 9] and decided.calls == ["cpu"]
-    assert found[0]["recipe"] == found[1]["recipe"]
-
-
-def test_no_budget_leaves_the_recipe_alone(decided: SimpleNamespace) -> None:
-    made = decided.decide(BUDGET_MIN="0")["run"]
-    assert made["profile"] == "quick" and not decided.calls and "budget_minutes" not in made

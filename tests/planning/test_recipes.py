@@ -1,6 +1,7 @@
 """The recipe of a run: what every profile says on every hardware, and what is refused in a user's own file."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from onepage.runs import provenance
 from onepage.training.recipe import as_dict, recipe_hash
 
 fault = pytest.mark.fault
+OwnRecipe = Callable[..., Path]
 KINDS = (*HARDWARE, recipes.GENERATED)
 
 # each profile: the kinds of hardware, or generated data, and what the recipe says there
@@ -29,20 +31,7 @@ CLS = {
     "full on cuda": ("6x24 20x32", 512, "muon", 0.17, "linear", 0.1, 0.98, 4, 12, 0.0, 1000, 13),
     "long on real": ("240x32", 512, "muon", 0.17, "cosine", 0.05, 0.995, 4, 0, 0.5, 1000, 24),
     "long on generated": ("2x16", 256, "muon", 0.12, "linear", 0.05, 0.9, 2, 0, 0.0, 1000, 4),
-    "smoke on all": (
-        "1x8 1x12",
-        128,
-        "sgd",
-        0.05,
-        "linear",
-        0.2,
-        0.9,
-        2,
-        0,
-        0.0,
-        500,
-        3,
-    ),
+    "smoke on all": ("1x8 1x12", 128, "sgd", 0.05, "linear", 0.2, 0.9, 2, 0, 0.0, 500, 3),
     "ablation on real": ("2x16", 256, "muon", 0.12, "linear", 0.05, 0.9, 2, 0, 0.0, 5000, 2),
     "ablation on generated": ("1x16", 256, "muon", 0.12, "linear", 0.05, 0.9, 2, 0, 0.0, 1000, 2),
 }
@@ -53,59 +42,11 @@ MT = {
     "quick on generated": (700, 1024, "muon", 0.003, 400, "128/256/4", "2+2", 0.1, 0.0, 0.0, 0.2, 0.97, 5, 5, 1.0),
     "quick on fp32": (1250, 1536, "muon", 0.004, 4000, "192/384/4", "3+3", 0.1, 0.0, 0.0, 0.17, 0.99, 5, 5, 1.3),
     "quick on bf16-half": (2000, 1536, "muon", 0.004, 4000, "192/384/4", "3+3", 0.15, 0.0, 0.0, 0.17, 0.99, 6, 5, 1.3),
-    "full on cpu": (
-        12000,
-        2560,
-        "muon",
-        0.004,
-        4000,
-        "192/384/4",
-        "3+3",
-        0.2,
-        0.05,
-        3.0,
-        0.1,
-        0.998,
-        24,
-        5,
-        1.3,
-    ),
+    "full on cpu": (12000, 2560, "muon", 0.004, 4000, "192/384/4", "3+3", 0.2, 0.05, 3.0, 0.1, 0.998, 24, 5, 1.3),
     "full on generated": (700, 1024, "muon", 0.003, 400, "128/256/4", "2+2", 0.1, 0.0, 0.0, 0.2, 0.97, 5, 5, 1.0),
     "full on cuda": (8000, 4096, "muon", 0.004, 8000, "128/256/4", "4+4", 0.3, 0.0, 0.0, 0.15, 0.998, 20, 5, 1.0),
-    "smoke on all": (
-        60,
-        512,
-        "adamw",
-        0.003,
-        300,
-        "64/128/2",
-        "2+2",
-        0.1,
-        0.0,
-        0.0,
-        0.15,
-        0.9,
-        3,
-        2,
-        1.0,
-    ),
-    "ablation on real": (
-        900,
-        1536,
-        "muon",
-        0.004,
-        4000,
-        "192/384/4",
-        "3+3",
-        0.1,
-        0.0,
-        0.0,
-        0.2,
-        0.98,
-        3,
-        5,
-        1.3,
-    ),
+    "smoke on all": (60, 512, "adamw", 0.003, 300, "64/128/2", "2+2", 0.1, 0.0, 0.0, 0.15, 0.9, 3, 2, 1.0),
+    "ablation on real": (900, 1536, "muon", 0.004, 4000, "192/384/4", "3+3", 0.1, 0.0, 0.0, 0.2, 0.98, 3, 5, 1.3),
     "ablation on generated": (400, 1024, "muon", 0.003, 400, "128/256/4", "2+2", 0.1, 0.0, 0.0, 0.2, 0.97, 2, 5, 1.0),
 }
 EFFECTIVE = {"cls": CLS, "mt": MT}
@@ -149,9 +90,8 @@ def test_settings_that_all_image_recipes_share(profile: str) -> None:
     for kind in KINDS:
         r = resolved("cls", profile, kind).recipe
         shared = (r.muon_momentum, r.sgd_momentum, r.bias_factor, r.whiten, r.weight_decay, r.sgd_learning_rate)
-        assert shared == (
-            (0.75, 0.9, 1.0, False, 5e-4, 0.05) if profile == "smoke" else (0.75, 0.9, 4.0, True, 1e-4, 0.05)
-        )
+        whitened = (4.0, True, 1e-4) if profile != "smoke" else (1.0, False, 5e-4)
+        assert shared == (0.75, 0.9, *whitened, 0.05)
 
 
 @pytest.mark.parametrize("task", EFFECTIVE)
@@ -167,29 +107,21 @@ def test_tables_are_overridden_key_by_key() -> None:
     assert recipes.overridden(values, "fp32") == {"a": 1, "t": {"x": 1, "y": 2}}
 
 
-def own_file(place: Path, task: str, changed: str = "") -> Path:
-    """A file of the user's with the values of the task's quick recipe, ``changed`` below them."""
-    path = place / "mine.toml"
-    text = recipes.built_in(tasks.get(task), "quick").read_text(encoding="utf-8").partition("\n[")[0]
-    path.write_text(f"{text}\n{changed}\n", encoding="utf-8")
-    return path
-
-
 def of_file(task: str, path: Path, threads: int = 0) -> recipes.Resolved:
     return resolve(tasks.get(task), "mine", hardware="fp32", generated=False, file=path, threads=threads)
 
 
-def test_own_file_is_read_as_it_stands(tmp_path: Path) -> None:
+def test_own_file_is_read_as_it_stands(own_recipe: OwnRecipe) -> None:
     """No hardware changes a user's recipe; THREADS does."""
-    found = of_file("cls", own_file(tmp_path, "cls"), threads=3)
+    found = of_file("cls", own_recipe("cls"), threads=3)
     assert found.recipe == dataclasses.replace(resolved("cls", "quick", "bf16").recipe, threads=3)
-    assert found.path == tmp_path / "mine.toml" and found.evaluation == {}
+    assert found.path.name == "mine.toml" and found.evaluation == {}
 
 
 @fault("overrides in a recipe of the user's", "`...: only built-in recipes have tables [on....]; ...`")
-def test_own_file_has_no_overrides(tmp_path: Path) -> None:
+def test_own_file_has_no_overrides(own_recipe: OwnRecipe) -> None:
     with pytest.raises(UserError, match=r"mine\.toml: only built-in recipes have tables \[on"):
-        of_file("cls", own_file(tmp_path, "cls", "[on.cuda]\nbatch_size = 512"))
+        of_file("cls", own_recipe("cls", "[on.cuda]\nbatch_size = 512"))
 
 
 @fault(
@@ -211,24 +143,24 @@ def test_own_file_has_no_overrides(tmp_path: Path) -> None:
         ("beam_size = 5", ": 'beam_size' belongs in the table [decoding], below all other keys"),
     ],
 )
-def test_wrong_decoding_is_refused_with_the_recipe(tmp_path: Path, text: str, says: str) -> None:
-    path = own_file(tmp_path, "mt", text)
+def test_wrong_decoding_is_refused_with_the_recipe(own_recipe: OwnRecipe, text: str, says: str) -> None:
+    path = own_recipe("mt", text)
     with pytest.raises(UserError) as caught:
         of_file("mt", path)
     assert str(caught.value) == f"{path}{says}"
 
 
-def test_the_hash_leaves_out_how_it_decodes(tmp_path: Path) -> None:
+def test_the_hash_leaves_out_how_it_decodes(own_recipe: OwnRecipe) -> None:
     searches = ["", "[decoding]\nbeam_size = 9\nlength_penalty = 0\n"]
-    found = [of_file("mt", own_file(tmp_path, "mt", search)) for search in searches]
+    found = [of_file("mt", own_recipe("mt", search)) for search in searches]
     assert recipe_hash(found[0].recipe) == recipe_hash(found[1].recipe)
     assert [one.evaluation["decoding"] for one in found] == [as_dict(Decoding()), as_dict(Decoding(9, 0.0))]
 
 
 @fault("decoding settings in a recipe of ResNet-18", "`...: unknown key ...`")
-def test_only_the_transformer_decodes(tmp_path: Path) -> None:
+def test_only_the_transformer_decodes(own_recipe: OwnRecipe) -> None:
     with pytest.raises(UserError, match=r"mine\.toml: unknown key 'decoding'; "):
-        of_file("cls", own_file(tmp_path, "cls", "[decoding]\nbeam_size = 5"))
+        of_file("cls", own_recipe("cls", "[decoding]\nbeam_size = 5"))
 
 
 @fault("an unknown PROFILE, or a path in its place", "`no recipe ... for ...; PROFILE is one of: ...`")

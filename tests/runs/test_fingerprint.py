@@ -77,7 +77,7 @@ def test_indentation_counts() -> None:
     assert of("if a:\n    b()\n") == of("if a:\n        b()\n")
 
 
-def test_an_f_string_is_one_token_on_every_python() -> None:
+def test_f_strings_are_one_token_on_every_python() -> None:
     """From Python 3.12 on an f-string comes in parts; here it stands as it was written."""
     assert of("x = f'a{b}c'\n") == ["x", "=", "f'a{b}c'", "NEWLINE"]
     assert of("x = f'{f\"{a}\"}' 'z'\n") == ["x", "=", "f'{f\"{a}\"}'", "'z'", "NEWLINE"]
@@ -120,7 +120,7 @@ def test_what_was_read_once_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert Fingerprints(cache).digest([file]) == digest
 
 
-def test_a_file_that_is_not_python_counts_as_it_stands(tmp_path: Path) -> None:
+def test_files_other_than_python_count_as_written(tmp_path: Path) -> None:
     for name in ("a.toml", "broken.py"):
         file = tmp_path / name
         file.write_text("x = (  # a\n", encoding="utf-8")

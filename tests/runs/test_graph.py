@@ -34,7 +34,7 @@ def read(out: Path, *goals: str, dry_run: bool = False, **given: str) -> dict[st
     return dict(pairs)
 
 
-def test_a_plan_is_asked_for_until_it_is_there(tmp_path: Path) -> None:
+def test_a_plan_is_asked_for_until_there(tmp_path: Path) -> None:
     found = read(tmp_path, "cls")
     assert found["PLANS"].endswith("cls-quick-auto-auto-0.mk") and found["INCLUDED"] == found["PLANS"]
     assert found["RUNS"] == "" and not list(tmp_path.glob("runs/cls"))
@@ -80,7 +80,7 @@ def test_a_damaged_plan_is_made_again(tmp_path: Path) -> None:
     assert read(tmp_path, "cls")["RUNS"] == "" and not path.with_suffix(".mk").exists()
 
 
-def test_a_dry_run_changes_nothing_and_names_what_is_stale(tmp_path: Path) -> None:
+def test_a_dry_run_names_what_is_stale(tmp_path: Path) -> None:
     planned(tmp_path)
     before = sorted(tmp_path.rglob("*"))
     found = read(tmp_path, "cls", dry_run=True)
@@ -132,7 +132,7 @@ def test_values_survive_make(tmp_path: Path) -> None:
     assert done.stdout == value, done.stderr
 
 
-def test_it_runs_without_site_packages_and_says_errors_as_make_does(tmp_path: Path) -> None:
+def test_it_runs_without_packages_and_errors_through_make(tmp_path: Path) -> None:
     command = [sys.executable, "-S", "-E", str(REPOSITORY / "code/onepage/runs/graph.py"), "--goals", "cls", "--"]
     done = subprocess.run([*command, f"OUT={tmp_path}", "SEED=x"], capture_output=True, text=True, cwd=tmp_path)
     assert done.stdout == '$(error SEED="x": must be a whole number, 0 or more)\n' and done.returncode == 0

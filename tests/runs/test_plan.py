@@ -30,7 +30,7 @@ def test_it_is_rewritten_only_when_content_changes(tmp_path: Path) -> None:
     assert plan.write(tmp_path, "train", VALUES | {"seed": 1}) and stamp(tmp_path) > first
 
 
-def test_a_moved_data_folder_changes_the_plan_and_not_its_time(tmp_path: Path) -> None:
+def test_a_moved_data_folder_keeps_the_time(tmp_path: Path) -> None:
     plan.write(tmp_path, "train", VALUES)
     first = stamp(tmp_path)
     time.sleep(0.02)

@@ -137,11 +137,7 @@ def test_damaged_neighbours_and_other_folders_are_left_out(runs: Path) -> None:
     (runs / "seed7").mkdir()  # being trained
     content, left_out = seeds.gather(runs / "seed0")
     assert content["seeds"] == [0]
-    assert left_out == [
-        "seed0-before (holds seed 0)",
-        "seed1 (cannot be read)",
-        "seed2 (history.jsonl cannot be read)",
-    ]
+    assert left_out == ["seed0-before (holds seed 0)", "seed1 (cannot be read)", "seed2 (history.jsonl cannot be read)"]
 
 
 def test_run_shown_must_be_there_and_whole(runs: Path) -> None:

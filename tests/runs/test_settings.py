@@ -56,11 +56,7 @@ def test_a_value_not_allowed_gets_one_line(given: dict[str, str], says: str) -> 
 
 @pytest.mark.parametrize(
     ("given", "seed", "seeds"),
-    [
-        ({"SEED": "3"}, "3", "3"),
-        ({"SEEDS": "3,0 1"}, "3", "3 0 1"),
-        ({"SEEDS": " 2 ", "SEED": "2"}, "2", "2"),
-    ],
+    [({"SEED": "3"}, "3", "3"), ({"SEEDS": "3,0 1"}, "3", "3 0 1"), ({"SEEDS": " 2 ", "SEED": "2"}, "2", "2")],
 )
 def test_the_first_of_the_seeds_is_shown(given: dict[str, str], seed: str, seeds: str) -> None:
     values = settings.resolve(given)
@@ -73,7 +69,7 @@ def test_each_task_has_its_minutes() -> None:
         assert tuple(settings.budget_of(values, task) for task in TASKS) == expected
 
 
-def test_a_bundle_is_the_mirror_unless_another_is_given(tmp_path: Path) -> None:
+def test_a_bundle_is_the_default_mirror(tmp_path: Path) -> None:
     (tmp_path / "wheels").mkdir()
     (tmp_path / "wheels/wheels.json").write_text("{}", encoding="utf-8")
     bundle = {"BUNDLE": str(tmp_path)}

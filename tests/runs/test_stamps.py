@@ -51,7 +51,7 @@ def test_drawing_imports_no_training_but_schedules(known: Fingerprints) -> None:
         assert {f"{task}/draw.py", "figures/sheet.py"} <= found and f"{task}/train.py" not in found
 
 
-def test_the_page_reads_templates_and_the_facts_of_each_task(known: Fingerprints) -> None:
+def test_page_reads_templates_and_facts_of_tasks(known: Fingerprints) -> None:
     files = stamps.files_of("render", "", known)
     assert {"report.tex.j2", "page.toml", "claims.toml", "facts.py"} <= {path.name for path in files}
 
@@ -88,7 +88,7 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
 
 
-def test_a_comment_trains_nothing_and_a_constant_one_task(copy: Path) -> None:
+def test_comments_train_nothing_and_constants_one_task(copy: Path) -> None:
     before = programs()
     edit(copy / "cls/augment.py", "import functools\n", "# another comment\nimport functools\n")
     edit(copy / "cls/resnet.py", '"""', '"""Other words. ')
@@ -106,7 +106,7 @@ def test_progress_and_records_train_nothing(copy: Path) -> None:
     assert changed(before) == []
 
 
-def test_other_runs_and_ablations_are_read_by_the_page(tmp_path: Path, known: Fingerprints) -> None:
+def test_page_reads_other_runs_and_ablations(tmp_path: Path, known: Fingerprints) -> None:
     run = tmp_path / "runs/mt/multi30k-en-de/quick/seed0"
 
     def read() -> dict[str, object]:
@@ -129,7 +129,7 @@ def test_other_runs_and_ablations_are_read_by_the_page(tmp_path: Path, known: Fi
     assert list(read()["ablations"]) == [str(run)]  # type: ignore[call-overload]
 
 
-def test_seeds_are_gathered_again_when_another_is_there_or_shown(tmp_path: Path, known: Fingerprints) -> None:
+def test_seeds_are_gathered_again_with_another(tmp_path: Path, known: Fingerprints) -> None:
     task, zero, one = tasks.get("mt"), tmp_path / "seed0", tmp_path / "seed1"
     first = stamps.of_seeds([zero], task, known)
     (zero / "metrics.json").parent.mkdir()
@@ -141,7 +141,7 @@ def test_seeds_are_gathered_again_when_another_is_there_or_shown(tmp_path: Path,
     assert second != first and stamps.of_seeds([one], task, known) != second
 
 
-def test_a_run_is_unfinished_by_the_rule_of_make(tmp_path: Path) -> None:
+def test_runs_are_unfinished_by_the_rule_of_make(tmp_path: Path) -> None:
     run = tmp_path / "seed0"
     for stage in ("train", "evaluate"):
         plan.write(run, stage, {"task": "cls"})

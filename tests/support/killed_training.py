@@ -1,4 +1,4 @@
-"""A training that is killed again and again; run by test_training_kill.py in a process of its own.
+"""A training that is killed again and again; run by test_kill.py in a process of its own.
 
 This process imports torch once and forks a child for each session of the training, so that a session costs no start of
 Python. Every other child is killed from outside after a random time, the rest kill themselves at a random step of

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from onepage.cls.train import Plan
+from onepage.cls.train import Timetable
 from onepage.terminal import progress
 from onepage.terminal.progress import Reporter, clock
+
+TABLE = Timetable(10, 5, ((0, 16), (4, 32)))
 
 
 class Clock:
@@ -32,13 +34,11 @@ def hands(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def test_work_counts_pixels_over_the_stages() -> None:
-    plan = Plan(10, 5, ((0, 16), (4, 32)), frozenset())
-    assert [plan.work(updates) for updates in (0, 3, 4, 6, 10)] == [0, 3 * 256, 1024, 1024 + 2048, 1024 + 6 * 1024]
+    assert [TABLE.work(updates) for updates in (0, 3, 4, 6, 10)] == [0, 3 * 256, 1024, 1024 + 2048, 1024 + 6 * 1024]
 
 
 def test_time_left_goes_by_the_work_left(tmp_path: Path, hands: Clock) -> None:
-    plan = Plan(10, 5, ((0, 16), (4, 32)), frozenset())
-    report = Reporter("cls", 10, "images", tmp_path / "log", done=1, work=plan.work)
+    report = Reporter("cls", 10, "images", tmp_path / "log", done=1, work=TABLE.work)
     for _ in range(3):  # up to update 4: three updates of 16 px in three seconds
         hands.now += 1.0
         report.advance(256, "")
@@ -53,9 +53,7 @@ def test_without_it_every_update_is_alike(tmp_path: Path, hands: Clock) -> None:
     assert report.seconds_left(hands.now) == pytest.approx(12)
 
 
-def test_lines_tell_the_rate_of_the_last_seconds_and_the_time_left(
-    tmp_path: Path, hands: Clock, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_lines_tell_recent_rate_and_time_left(tmp_path: Path, hands: Clock, capsys: pytest.CaptureFixture[str]) -> None:
     report = Reporter("mt", 100, "tokens", tmp_path / "log")
     for seconds in (1.0, *[4.0] * 5):  # one fast update, then slow ones
         hands.now += seconds
@@ -65,12 +63,12 @@ def test_lines_tell_the_rate_of_the_last_seconds_and_the_time_left(
     assert (tmp_path / "log").read_text().splitlines() == [f"then  {line}"]
 
 
-def test_a_stage_begins_with_a_plain_line_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_heading_is_plain_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     progress.heading("Training: [cls]")
     assert capsys.readouterr().out == "== Training: [cls]\n"
 
 
-def test_on_a_terminal_it_stands_on_a_rule_without_colours(
+def test_a_heading_on_a_terminal_has_no_colour(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(progress, "console", Console(force_terminal=True, width=60))

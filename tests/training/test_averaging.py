@@ -6,7 +6,7 @@ from torch import nn
 from onepage.training.averaging import WeightAverage
 
 
-def test_average_of_constant_weights_is_those_weights_and_lags_moving_ones():
+def test_average_equals_constant_weights_and_lags_moving_ones():
     model = nn.BatchNorm1d(2)
     average = WeightAverage(model, 0.9)
     nn.init.constant_(model.weight, 3.0)

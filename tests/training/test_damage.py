@@ -68,8 +68,7 @@ def sign(path):
         *[(make_hostile, ".pt"), (leave_a_part_out, ".pt")],
     ],
 )
-def test_a_damaged_checkpoint_falls_back_to_the_one_before(damage, suffix, tmp_path, monkeypatch, capsys):
-    straight = run("mt", tmp_path / "straight")
+def test_damaged_checkpoint_falls_back_to_the_one_before(straight, damage, suffix, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(session, "SAVE_EVERY_SECONDS", 0.0)  # a checkpoint after every update
     stopped(monkeypatch, tmp_path / "stopped", updates=5)
     before, last = whole_checkpoints(tmp_path / "stopped")
@@ -86,8 +85,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(damage, suffix, tmp_p
 
 
 @pytest.mark.fault("every checkpoint damaged", "`none is left, training starts anew`")
-def test_with_no_whole_checkpoint_left_training_starts_anew(tmp_path, monkeypatch, capsys):
-    straight = run("mt", tmp_path / "straight")
+def test_with_no_whole_checkpoint_left_training_starts_anew(straight, tmp_path, monkeypatch, capsys):
     stopped(monkeypatch, tmp_path / "stopped")
     truncate(whole_checkpoints(tmp_path / "stopped")[0])
     assert run("mt", tmp_path / "stopped") == straight
@@ -95,7 +93,7 @@ def test_with_no_whole_checkpoint_left_training_starts_anew(tmp_path, monkeypatc
 
 
 @pytest.mark.fault("half-written files that a kill left", "removed; the run goes on")
-def test_what_a_kill_left_half_written_goes_when_the_run_goes_on(tmp_path, monkeypatch):
+def test_half_written_files_go_when_the_run_resumes(tmp_path, monkeypatch):
     stopped(monkeypatch, tmp_path)
     for name in (".checkpoint-00000004.pt.x1.tmp", ".history.jsonl.x2.tmp", "checkpoint-00000004.pt"):
         (tmp_path / name).write_bytes(b"half")
@@ -197,7 +195,7 @@ def test_final_weights_damaged_at_any_place(changes, cut):
     ],
     ids=["no model", "other tensors", "no optimisers", "generators", "sums", "far update", "text update"],
 )
-def test_a_loop_state_that_does_not_fit_gets_one_line(change, task, tmp_path, monkeypatch):
+def test_a_state_that_does_not_fit_is_refused(change, task, tmp_path, monkeypatch):
     monkeypatch.setattr(session, "SAVE_EVERY_SECONDS", 0.0)
     stopped(monkeypatch, tmp_path, updates=3, task=task)
     *_, last = whole_checkpoints(tmp_path)
@@ -211,7 +209,7 @@ def test_a_loop_state_that_does_not_fit_gets_one_line(change, task, tmp_path, mo
     assert last.exists()
 
 
-def test_what_fails_without_a_checkpoint_is_not_laid_to_one(tmp_path, monkeypatch):
+def test_a_failure_without_checkpoint_blames_none(tmp_path, monkeypatch):
     def fails(self, epoch):
         raise ValueError("of another kind")
 

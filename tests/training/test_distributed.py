@@ -84,7 +84,7 @@ def losses(folder: Path) -> list[float]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["plain", "single-pairs"])
-def test_two_processes_have_the_loss_of_one_at_every_update(trained: Path, tmp_path: Path, name: str) -> None:
+def test_two_processes_have_the_loss_of_one(trained: Path, tmp_path: Path, name: str) -> None:
     run("mt", tmp_path / "one", **JOBS[name][1])
     one, two = losses(tmp_path / "one"), losses(trained / name)
     assert len(one) == len(two) == 8 and max(one) - min(one) > 0.01
@@ -110,7 +110,7 @@ class OnHalves(Ranks):
 
 
 @pytest.mark.slow
-def test_two_processes_have_the_loss_of_one_with_batch_norm_on_the_same_halves(trained: Path, tmp_path: Path) -> None:
+def test_batch_norm_reads_each_process_s_half_alone(trained: Path, tmp_path: Path) -> None:
     changes = IMAGES | {"stages": (Stage(3.0, 8),)}
     run("cls", tmp_path / "halves", ranks=OnHalves(), **changes)
     halves, two = losses(tmp_path / "halves"), losses(trained / "images")
@@ -121,7 +121,7 @@ def test_two_processes_have_the_loss_of_one_with_batch_norm_on_the_same_halves(t
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "again"), [("first", "second"), ("images", "images-again"), ("first", "stopped")])
-def test_two_runs_and_a_stopped_and_resumed_one_are_equal_to_the_bit(trained: Path, name: str, again: str) -> None:
+def test_repeated_and_resumed_runs_are_equal(trained: Path, name: str, again: str) -> None:
     digests = {here["digest"] for part in (name, again) for here in said(trained, part)}
     assert len(digests) == 1  # on both processes, in both runs
     rows = [[{**row, "seconds": 0} for row in history.read(trained / part / "history.jsonl")] for part in (name, again)]
@@ -146,7 +146,7 @@ def test_dropout_draws_differ_between_processes(trained: Path, tmp_path: Path) -
 @pytest.mark.fault(
     "SIGTERM to one process of several", "all stop after the same update, saved; the same command goes on"
 )
-def test_a_signal_to_one_process_stops_both_after_the_same_update(trained: Path) -> None:
+def test_a_signal_to_one_process_stops_both(trained: Path) -> None:
     stopped = said(trained, "shrunk")
     assert [here["stopped"] for here in stopped] == [
         "SIGTERM: stopped after update 4, saved; run the same command to go on"
@@ -158,7 +158,7 @@ def test_a_signal_to_one_process_stops_both_after_the_same_update(trained: Path)
     "another number of processes than before",
     "`going on with another number of processes (...)`; run.json and metrics.json tell both",
 )
-def test_a_checkpoint_of_two_is_gone_on_from_by_one_and_the_other_way(trained: Path, tmp_path: Path, capsys) -> None:
+def test_another_number_of_processes_resumes_a_checkpoint(trained: Path, tmp_path: Path, capsys) -> None:
     run("mt", tmp_path / "one", **PLAIN)
     assert not (trained / "shrunk" / "model.pt").exists()
     run("mt", trained / "shrunk", **PLAIN)
@@ -172,7 +172,7 @@ def test_a_checkpoint_of_two_is_gone_on_from_by_one_and_the_other_way(trained: P
 
 
 @pytest.mark.slow
-def test_rank_0_alone_writes_and_the_number_of_processes_is_part_of_the_run(trained: Path) -> None:
+def test_rank_0_alone_writes_and_records_both_processes(trained: Path) -> None:
     _, identity = checkpoint.load_model(trained / "plain" / "model.pt")
     assert identity["processes"] == 2 == read_json(trained / "plain" / "run.json")["processes"]
     lines = (trained / "plain" / "train.log").read_text(encoding="utf-8").splitlines()
@@ -185,27 +185,22 @@ def test_rank_0_alone_writes_and_the_number_of_processes_is_part_of_the_run(trai
 
 @pytest.mark.slow
 @pytest.mark.fault("synchronised BatchNorm on a CPU", '`batch_norm = "synchronised" needs CUDA GPUs; ...`')
-def test_what_cannot_be_shared_gets_one_line_on_every_process(trained: Path) -> None:
+def test_every_process_refuses_what_cannot_be_shared(trained: Path) -> None:
     assert all("needs CUDA GPUs" in here["error"] for here in said(trained, "synchronised"))
     assert all("under two images for each of 2" in here["error"] for here in said(trained, "tiny-batch"))
 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 7])
-def test_parts_of_a_batch_are_all_of_it_once_and_weigh_what_they_hold(world: int) -> None:
+def test_parts_of_a_batch_cover_it_once(world: int) -> None:
     for n in (1, 2, 32, 33):
         ranks = [Ranks(rank, world) for rank in range(world)]
         rows = [list(range(n))[part.rows(n)] for part in ranks]
         assert [*itertools.chain(*rows)] == list(range(n)) and max(map(len, rows)) - min(map(len, rows)) <= 1
         shares = [list(part.share(range(n))) for part in ranks]
         assert sorted(itertools.chain(*shares)) == list(range(n)) and max(map(len, shares)) - min(map(len, shares)) <= 1
-        mean = (
-            sum(
-                part.weight(len(share), n) * sum(share) / max(1, len(share))
-                for part, share in zip(ranks, shares, strict=True)
-            )
-            / world
-        )
-        assert mean == pytest.approx((n - 1) / 2)
+        pairs = zip(ranks, shares, strict=True)
+        means = [part.weight(len(share), n) * sum(share) / max(1, len(share)) for part, share in pairs]
+        assert sum(means) / world == pytest.approx((n - 1) / 2)
 
 
 def test_alone_nothing_is_computed_or_joined(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,7 +212,7 @@ def test_alone_nothing_is_computed_or_joined(monkeypatch: pytest.MonkeyPatch) ->
         assert ranks is ALONE and not torch.distributed.is_initialized()
 
 
-def test_other_recipes_are_refused_whatever_the_number_of_processes(tmp_path: Path) -> None:
+def test_other_recipes_are_refused_with_other_processes_too(tmp_path: Path) -> None:
     plan = {"task": "mt", "device": "cpu", "seed": 0}
     two, other = Ranks(0, 2), {**plan, "seed": 1}
     mine = session.Session(tmp_path, MT, plan).identity

@@ -48,9 +48,8 @@ def at_update(monkeypatch, number, act):
     "the disk fills while a checkpoint is written",
     "`cannot write ...`, `...; the checkpoint before stays, and the same command goes on from it`",
 )
-def test_disk_full_while_a_checkpoint_is_written(tmp_path, monkeypatch):
+def test_disk_full_while_a_checkpoint_is_written(straight, tmp_path, monkeypatch):
     """torch writes the file in many pieces and meets the error in the middle of one."""
-    straight = run("mt", tmp_path / "straight")
     with contextlib.ExitStack() as disk, monkeypatch.context() as patch:
         at_update(patch, 5, lambda: disk.enter_context(file_size_limit()))
         with pytest.raises(UserError, match=rf"cannot write \S*checkpoint-00000005\.pt: .*{GOES_ON}"):
@@ -64,8 +63,7 @@ def test_disk_full_while_a_checkpoint_is_written(tmp_path, monkeypatch):
     "the disk is full at the end of a write",
     "`cannot write ...`, `...; the checkpoint before stays, and the same command goes on from it`",
 )
-def test_disk_full_when_a_checkpoint_is_flushed(tmp_path, monkeypatch):
-    straight = run("mt", tmp_path / "straight")
+def test_disk_full_when_a_checkpoint_is_flushed(straight, tmp_path, monkeypatch):
 
     def fsync(descriptor):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -81,8 +79,7 @@ def test_disk_full_when_a_checkpoint_is_flushed(tmp_path, monkeypatch):
 @fault(
     "the disk fills before the final weights are written", "`cannot write ...: ...; free space`; the next run goes on"
 )
-def test_disk_full_at_the_final_weights(tmp_path, monkeypatch):
-    straight = run("mt", tmp_path / "straight")
+def test_disk_full_at_the_final_weights(straight, tmp_path, monkeypatch):
     with contextlib.ExitStack() as disk, monkeypatch.context() as patch:
         patch.setattr(session.Session, "due", lambda self, *epoch: self.rows == [])  # no checkpoint after the last row
         at_update(patch, 8, lambda: disk.enter_context(file_size_limit()))
@@ -93,8 +90,7 @@ def test_disk_full_at_the_final_weights(tmp_path, monkeypatch):
 
 
 @fault("the disk fills while the log is written", "`cannot write ...; free space and run the same command to go on`")
-def test_disk_full_at_a_line_of_the_log(tmp_path, monkeypatch):
-    straight = run("mt", tmp_path / "straight")
+def test_disk_full_at_a_line_of_the_log(straight, tmp_path, monkeypatch):
     log = tmp_path / "run/train.log"
 
     def fill():

@@ -22,7 +22,7 @@ def without_seconds(path):
     "kill -9 at 20 moments, in the middle of writing too", "the same command goes on; the same bytes as without"
 )
 @pytest.mark.slow
-def test_killed_at_twenty_moments_it_ends_with_the_same_bytes(tmp_path):
+def test_killed_at_twenty_moments_gives_the_same_bytes(tmp_path):
     paths = [HERE, HERE.parent, HERE.parents[1] / "code"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, paths)), "PYTHONUNBUFFERED": "1"}
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""`onepage train --processes 2`: killed, restarted by torchrun, told to stop; and what its options are refused for."""
+"""`onepage train` by two processes: killed, restarted by torchrun, told to stop; and torchrun's options."""
 
 import os
 import shutil
@@ -11,9 +11,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from onepage import tasks
 from onepage.errors import UserError
 from onepage.files import read_json
-from onepage.planning import plan
+from onepage.planning import plan as planning
+from onepage.runs import plan, settings, stamps
+from onepage.runs.fingerprint import Fingerprints
 from onepage.training import launch
 from onepage.training.checkpoint import load_model
 from onepage.training.weights import digest_tensors
@@ -37,25 +40,28 @@ precision = "fp32"
 
 
 class Training:
-    """The command line's training of a small Transformer, in a folder of its own."""
+    """The command line's training of a small Transformer by two processes, in a folder of its own."""
 
     def __init__(self, place: Path, updates: int = 3000):
-        self.place = place
+        self.place, self.data = place, place / "data"
         (place / "recipe.toml").write_text(RECIPE.format(updates=updates), encoding="utf-8")
-        settings = {"mirror": "", "src": "en", "tgt": "de", "profile": "smoke", "device": "cpu", "threads": 0}
-        plan.decide(
-            "mt", place / "mt.mk", data_dir=place / "data", data="generated",
-            recipe_file=str(place / "recipe.toml"), say=lambda line: None, **settings,
-        )  # fmt: skip
+        given = {"OUT": str(place), "DATA_DIR": str(self.data), "DATA": "generated", "DEVICE": "cpu"}
+        values = settings.resolve(given | {"RECIPE": str(place / "recipe.toml")})
+        self.planned = planning.decide("mt", values, say=lambda line: None)["run"]
 
-    def start(self, name: str, *options: str, save_every: float = 0.0) -> subprocess.Popen:
-        command = [sys.executable, "-m", "onepage", "train", "mt", "--plan", str(self.place / "mt.mk")]
-        command += ["--run", str(self.place / name), "--data-dir", str(self.place / "data")]
+    def plan(self, name: str, processes: int = 2, torchrun: str = "") -> Path:
+        """A run folder with its plan, as make would write it."""
+        run = self.place / name
+        whole = self.planned | {"seed": 0, "data_dir": str(self.data), "processes": processes, "torchrun": torchrun}
+        for stage, values in stamps.of_run(whole, tasks.get("mt"), Fingerprints()).items():
+            plan.write(run, stage, values)
+        return run
+
+    def start(self, name: str, torchrun: str = "", save_every: float = 0.0) -> subprocess.Popen:
+        command = [sys.executable, "-m", "onepage", "train", str(self.plan(name, torchrun=torchrun))]
         environment = {key: value for key, value in os.environ.items() if key not in ("RANK", "WORLD_SIZE")}
         environment |= {"PYTHONPATH": str(CODE), "ONEPAGE_SAVE_EVERY": str(save_every)}
-        return subprocess.Popen(
-            [*command, *options], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def saved(self, name: str) -> int:
         """The update of the newest checkpoint, or 0."""
@@ -97,12 +103,13 @@ def ended(process: subprocess.Popen) -> tuple[int, list[str], str]:
     "a process of several is killed",
     "`process ... of the training was killed (...); ...`: after which update it goes on; torchrun can do so by itself",
 )
-def test_a_killed_process_ends_the_job_and_torchrun_goes_on_by_itself_to_the_same_bytes(tmp_path: Path) -> None:
+def test_a_killed_process_ends_or_restarts_the_job(tmp_path: Path) -> None:
+    """The job ends with one line; with --max-restarts torchrun resumes by itself, to the same bytes."""
     training = Training(tmp_path, updates=240)
-    status, err, _ = ended(training.start("straight", "--processes", "2", save_every=60.0))
+    status, err, _ = ended(training.start("straight", save_every=60.0))
     assert (status, err) == (0, [])
 
-    process = training.start("killed", "--processes", "2")
+    process = training.start("killed")
     training.wait_for(process, "killed", 10)
     os.kill(process_of_rank(process.pid, 1), signal.SIGKILL)
     status, err, _ = ended(process)
@@ -113,7 +120,7 @@ def test_a_killed_process_ends_the_job_and_torchrun_goes_on_by_itself_to_the_sam
         "run the same command to go on"
     ]
 
-    process = training.start("killed", "--processes", "2", "--torchrun", "--max-restarts 2")
+    process = training.start("killed", "--max-restarts 2")
     for rank in (0, 1):  # each once more
         training.wait_for(process, "killed", training.saved("killed") + 10)
         os.kill(process_of_rank(process.pid, rank), signal.SIGKILL)
@@ -131,9 +138,9 @@ def test_a_killed_process_ends_the_job_and_torchrun_goes_on_by_itself_to_the_sam
     "SIGTERM or Ctrl-C to a training of several processes",
     "`...: stopped, ...`: saved after which update; the same command goes on",
 )
-def test_a_signal_to_the_launcher_stops_all_and_a_killed_one_leaves_none(tmp_path: Path) -> None:
+def test_a_signalled_or_killed_launcher_leaves_no_process(tmp_path: Path) -> None:
     training = Training(tmp_path)
-    process = training.start("run", "--processes", "2")
+    process = training.start("run")
     training.wait_for(process, "run", 5)
     ranks = [process_of_rank(process.pid, rank) for rank in (0, 1)]
     process.send_signal(signal.SIGTERM)
@@ -143,7 +150,7 @@ def test_a_signal_to_the_launcher_stops_all_and_a_killed_one_leaves_none(tmp_pat
     assert err == [f"onepage: SIGTERM: stopped, saved after update {saved}; run the same command to go on"]
     assert not any(Path(f"/proc/{pid}").exists() for pid in ranks)
 
-    process = training.start("run", "--processes", "2")
+    process = training.start("run")
     training.wait_for(process, "run", saved + 5)
     ranks = [process_of_rank(process.pid, rank) for rank in (0, 1)]
     process.kill()
@@ -155,20 +162,20 @@ def test_a_signal_to_the_launcher_stops_all_and_a_killed_one_leaves_none(tmp_pat
 
 
 @pytest.mark.slow
-def test_a_refusal_of_one_process_is_the_one_line_and_a_finished_run_starts_none(tmp_path: Path) -> None:
+def test_finished_runs_start_none_and_refusals_are_short(tmp_path: Path) -> None:
     training = Training(tmp_path, updates=4)
-    assert ended(training.start("run", "--processes", "2"))[:2] == (0, [])
+    assert ended(training.start("run"))[:2] == (0, [])
     begun = time.monotonic()
-    assert ended(training.start("run", "--processes", "2")) == (0, [], "")
+    assert ended(training.start("run")) == (0, [], "")
     assert time.monotonic() - begun < PATIENCE
     environment = os.environ | {"PYTHONPATH": str(CODE), "OMP_NUM_THREADS": "1"}
-    command = ["torch.distributed.run", "--nproc-per-node", "2", "-m", "onepage", "--", "train", "mt"]
-    command += ["--plan", f"{tmp_path}/mt.mk", "--run", f"{tmp_path}/torchrun", "--data-dir", f"{tmp_path}/data"]
+    command = ["torch.distributed.run", "--nproc-per-node", "2", "-m", "onepage", "--", "train"]
+    command.append(str(training.plan("torchrun", processes=1)))
     subprocess.run([sys.executable, "-m", *command], env=environment, check=True, capture_output=True, timeout=PATIENCE)
     assert training.digest("torchrun") == training.digest("run")
 
     shutil.rmtree(tmp_path / "data" / "toy-translation")
-    status, err, _ = ended(training.start("other", "--processes", "2"))
+    status, err, _ = ended(training.start("other"))
     assert status == 1 and len(err) == 1 and err[0].startswith("onepage: ") and "toy-translation" in err[0]
 
 
@@ -202,7 +209,7 @@ def test_the_process_that_failed_first_gives_the_reason(tmp_path: Path) -> None:
     assert killed.startswith("process 1 of the training was killed (SIGKILL); saved after update 120; ")
 
 
-def test_an_error_is_left_for_the_launcher_where_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_is_left_for_the_launcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
     path = tmp_path / "error.json"

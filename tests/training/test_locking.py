@@ -26,7 +26,7 @@ def chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[int]:
     return found
 
 
-def test_each_takes_the_first_free_gpu_and_gives_it_back(chosen: list[int]) -> None:
+def test_each_takes_and_returns_the_first_free_gpu(chosen: list[int]) -> None:
     said: list[str] = []
     with contextlib.ExitStack() as both:
         both.enter_context(locking.own_gpu("cuda", said.append))

@@ -14,7 +14,7 @@ def test_orthogonalised_matrices_have_singular_values_near_one(shape):
     assert values.min() > 0.6 and values.max() < 1.3
 
 
-def test_orthogonalising_by_the_gram_matrix_equals_the_plain_iteration():
+def test_gram_matrix_iteration_equals_plain_one():
     torch.manual_seed(0)
     matrix = torch.randn(12, 40) @ torch.diag(torch.logspace(0, -2, 40))
     x = matrix / matrix.norm()
@@ -25,7 +25,7 @@ def test_orthogonalising_by_the_gram_matrix_equals_the_plain_iteration():
 
 
 @pytest.mark.parametrize(("iterations", "error"), [(3, 0.03), (5, 0.03)])
-def test_orthogonalising_wide_matrices_in_bf16_is_close_to_float32(iterations, error):
+def test_bf16_orthogonalises_wide_matrices_close_to_float32(iterations, error):
     torch.manual_seed(0)
     rows = torch.linalg.qr(torch.randn(64, 64)).Q * torch.logspace(0, -3, 64)
     matrix = rows @ torch.linalg.qr(torch.randn(256, 64)).Q.T
@@ -33,7 +33,7 @@ def test_orthogonalising_wide_matrices_in_bf16_is_close_to_float32(iterations, e
     assert (orthogonalise(matrix, iterations, torch.bfloat16) - exact).norm() < error * exact.norm()
 
 
-def test_muon_makes_the_same_step_however_the_filters_lie_in_memory():
+def test_muon_steps_alike_in_either_memory_layout():
     torch.manual_seed(0)
     start, gradient = torch.randn(6, 4, 3, 3), torch.randn(6, 4, 3, 3)
     results = []
@@ -47,14 +47,14 @@ def test_muon_makes_the_same_step_however_the_filters_lie_in_memory():
     torch.testing.assert_close(*results, rtol=1e-4, atol=1e-5)
 
 
-def test_matrices_in_a_stack_are_made_orthogonal_each_for_itself():
+def test_matrices_in_a_stack_are_orthogonalised_separately():
     torch.manual_seed(0)
     stack = torch.randn(3, 10, 12) * torch.tensor([1.0, 1e-3, 50.0]).view(3, 1, 1)
     for matrix, one in zip(stack, orthogonalise(stack, iterations=5), strict=True):
         torch.testing.assert_close(one, orthogonalise(matrix, iterations=5))
 
 
-def test_muon_with_weight_decay_steps_by_its_rate_times_an_orthogonal_matrix():
+def test_muon_steps_by_its_rate_and_weight_decay():
     torch.manual_seed(0)
     layers = [nn.Linear(5, 5, bias=False), nn.Linear(5, 20, bias=False), nn.Linear(5, 5, bias=False)]
     before = [layer.weight.detach().clone() for layer in layers]

@@ -146,7 +146,7 @@ def test_a_hostile_recipe_is_refused(tmp_path, text, says):
     "a recipe of 100 MB, a device, a folder, bytes that are no text",
     "`...: too large for a recipe (...`, `...: not a readable recipe: ...`",
 )
-def test_what_is_no_recipe_is_not_read_to_its_end(tmp_path):
+def test_no_recipe_is_not_read_to_its_end(tmp_path):
     large, other = tmp_path / "large.toml", tmp_path / "other.toml"
     with open(large, "wb") as file:
         file.truncate(100_000_000)

@@ -1,5 +1,6 @@
 """Same seed, same bytes; stopped and resumed, the same bytes; a checkpoint of another recipe is refused."""
 
+import functools
 import os
 import re
 import signal
@@ -50,7 +51,7 @@ def test_stopped_and_resumed_ends_with_the_same_bytes(task, updates, changes, tm
     assert not list((tmp_path / "stopped").glob("checkpoint-*"))
 
 
-def test_checkpoints_come_at_the_end_of_epochs_and_at_intervals_and_two_are_kept(tmp_path, monkeypatch):
+def test_checkpoints_follow_epochs_and_intervals(tmp_path, monkeypatch):
     saved = []
     real = checkpoint.save
 
@@ -71,7 +72,7 @@ def test_checkpoints_come_at_the_end_of_epochs_and_at_intervals_and_two_are_kept
     assert [kept for _, _, kept in saved] == [1] + [2] * 31
 
 
-def test_a_checkpoint_is_due_after_a_minute_at_the_end_of_an_epoch_and_when_told_to_stop(tmp_path, monkeypatch):
+def test_when_a_checkpoint_is_due(tmp_path, monkeypatch):
     now = 1000.0
     monkeypatch.setattr(session.time, "monotonic", lambda: now)
     plan = {"task": "mt", "device": "cpu", "seed": 0}
@@ -89,7 +90,7 @@ def test_a_checkpoint_is_due_after_a_minute_at_the_end_of_an_epoch_and_when_told
     assert len(whole_checkpoints(tmp_path / "run")) == 2
 
 
-def test_epochs_little_longer_than_a_checkpoint_takes_are_not_each_saved(tmp_path, monkeypatch):
+def test_short_epochs_are_not_each_saved(tmp_path, monkeypatch):
     now = 1000.0
 
     def slow(*arguments):
@@ -122,13 +123,15 @@ def result(task, folder):
     return run(task, folder), [{**row, "seconds": 0} for row in history.read(folder / "history.jsonl")]
 
 
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    """The result of a task's run without interruption, trained once."""
+    return functools.cache(lambda task: result(task, tmp_path_factory.mktemp(task)))
+
+
 PARTS = ["nothing", "generators", "average", "optimisers", "place", "sums"]
-PARTS_CLS = [
-    "nothing",
-    "average",
-    "optimisers",
-    "sums",
-]  # no draws from the default generators; its place is its update
+# it draws nothing from the default generators, and its place is its update
+PARTS_CLS = ["nothing", "average", "optimisers", "sums"]
 
 
 @pytest.mark.fault("a checkpoint that leaves a part out", "another result: each part that is saved is needed")
@@ -136,8 +139,8 @@ PARTS_CLS = [
     ("task", "part"),
     [("mt", part) for part in PARTS] + [pytest.param("cls", part, marks=pytest.mark.slow) for part in PARTS_CLS],
 )
-def test_without_a_part_of_the_checkpoint_a_resumed_run_differs(task, part, tmp_path, monkeypatch):
-    straight = result(task, tmp_path / "straight")
+def test_without_any_part_a_resumed_run_differs(uninterrupted, task, part, tmp_path, monkeypatch):
+    straight = uninterrupted(task)
     stopped(monkeypatch, tmp_path / "stopped", updates=3 if task == "mt" else 1, task=task)
     real = checkpoint.latest
 
@@ -165,17 +168,17 @@ def test_without_a_part_of_the_checkpoint_a_resumed_run_differs(task, part, tmp_
         ({"program": "b" * 64}, r"\(the code that trains has changed\)"),
     ],
 )
-def test_a_checkpoint_of_another_recipe_is_refused_by_its_keys(change, says, tmp_path, monkeypatch):
+def test_a_checkpoint_of_another_recipe_is_refused(straight, change, says, tmp_path, monkeypatch):
     stopped(monkeypatch, tmp_path / "stopped")
     before = {path.name: path.read_bytes() for path in (tmp_path / "stopped").iterdir()}
     with pytest.raises(UserError, match=r"checkpoint-00000003\.pt is of another recipe " + says):
         run("mt", tmp_path / "stopped", **change)
     assert {path.name: path.read_bytes() for path in (tmp_path / "stopped").iterdir()} == before
-    assert run("mt", tmp_path / "stopped") == run("mt", tmp_path / "straight")  # put back, it goes on
+    assert run("mt", tmp_path / "stopped") == straight  # put back, it goes on
 
 
 @pytest.mark.fault("final weights of another recipe", "`the weights in ...; training anew`")
-def test_finished_weights_of_another_recipe_are_replaced_and_that_is_said(tmp_path, capsys):
+def test_weights_of_another_recipe_are_replaced(tmp_path, capsys):
     run("mt", tmp_path / "there")
     assert "training anew" not in capsys.readouterr().out
     (tmp_path / "there" / "metrics.json").write_text("{}", encoding="utf-8")
@@ -203,7 +206,7 @@ def test_cuda_asked_for_and_absent_is_refused():
         seeding.prepare(0, 1, "cuda")
 
 
-def test_fp32_is_fp32_and_a_training_on_the_cpu_leaves_cuda_alone(monkeypatch):
+def test_cpu_training_is_fp32_and_leaves_cuda_alone(monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_rng_state", lambda: pytest.fail("CUDA was started"))

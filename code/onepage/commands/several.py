@@ -30,7 +30,7 @@ class Queue:
 
     def __init__(self, runs: Sequence[Path], jobs: int, program: Sequence[str] = PROGRAM):
         self.waiting, self.jobs, self.program = list(runs), jobs, program
-        self.active: dict[Path, subprocess.Popen[bytes]] = {}
+        self.active: dict[Path, tuple[str, subprocess.Popen[bytes]]] = {}
         self.signal: int | None = None
 
     def work(self) -> None:
@@ -39,12 +39,13 @@ class Queue:
         try:
             while self.active or (self.waiting and self.signal is None):
                 while self.waiting and len(self.active) < self.jobs and self.signal is None:
-                    self._start(self.waiting.pop(0))
-                for run, process in list(self.active.items()):
+                    run = self.waiting.pop(0)
+                    self._start(run, next_stage(run))
+                for run, (stage, process) in list(self.active.items()):
                     if process.poll() is not None:
                         del self.active[run]
-                        if process.returncode == 0:
-                            self._start(run)
+                        if process.returncode == 0 and stage == "train":
+                            self._start(run, "evaluate")
                 time.sleep(POLL_SECONDS)
         finally:
             for number, handler in before.items():
@@ -52,16 +53,18 @@ class Queue:
         if self.signal is not None:
             raise Stopped(self.signal)
 
-    def _start(self, run: Path) -> None:
-        """Start the next stage of a run, if one is left to do."""
-        stage = next_stage(run)
-        if stage and self.signal is None:
-            own = ["--own-gpu"] if self.jobs > 1 else []
-            self.active[run] = subprocess.Popen([*self.program, stage, str(run), *own])
+    def _start(self, run: Path, stage: str) -> None:
+        if not stage or self.signal is not None:
+            return
+        own = ["--own-gpu"] if self.jobs > 1 else []
+        process = subprocess.Popen([*self.program, stage, str(run), *own])
+        self.active[run] = stage, process
+        if self.signal is not None:  # it came while the process was started
+            process.send_signal(signal.SIGTERM)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.signal = number
-        for process in self.active.values():
+        for _, process in self.active.values():
             process.send_signal(signal.SIGTERM)
 
 
