@@ -153,7 +153,7 @@ def test_three_seeds_give_a_prediction_interval() -> None:
     [
         (lambda m: m.update(set="toy-images"), "other set (cifar10 there, toy-images here)"),
         (lambda m: m.update(data_digest="0" * 64), "other data"),
-        (lambda m: m["recipe"].update(epochs=9), "other recipe (epochs 6 -> 9)"),
+        (lambda m: m["recipe"].update(batch_size=9), "other recipe (batch_size 128 -> 9)"),
     ],
 )
 def test_other_data_or_recipe_is_not_compared(change: Callable[[Any], object], says: str, pair: Pair) -> None:
@@ -233,10 +233,10 @@ def test_claim_holds_within_its_band_elsewhere(pair: Pair, monkeypatch: pytest.M
 
 
 def test_claim_is_not_held_to_another_recipe(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    edit(pair[0] / "cls/metrics.json", lambda m: m["recipe"].update(epochs=9))
+    edit(pair[0] / "cls/metrics.json", lambda m: m["recipe"].update(batch_size=9))
     result = check(pair, monkeypatch, value=0.99, band=[0.98, 0.995])
     assert (
-        result.state == "PASS" and "not compared with reference" in result.reason and "epochs 6 -> 9" in result.reason
+        result.state == "PASS" and "not compared with reference" in result.reason and "batch_size 128 -> 9" in result.reason
     )
 
 

@@ -142,7 +142,7 @@ def test_kept_picture_is_small_and_keeps_its_provenance(case: Case) -> None:
 def test_seeds_of_the_recipe_alone_are_listed(case: Case) -> None:
     seed1 = synthetic_run.write_cls_run(case[1].parent / "seed1", seed=1)
     seed2 = synthetic_run.write_cls_run(case[1].parent / "seed2", seed=2)
-    edit(seed2 / "metrics.json", lambda m: m["recipe"].update(epochs=9))
+    edit(seed2 / "metrics.json", lambda m: m["recipe"].update(batch_size=9))
     rows = json.loads((written(case) / "cls/seeds.json").read_text())
     assert [row["seed"] for row in rows] == [0, 1]
     accuracy = json.loads((seed1 / "metrics.json").read_text())["test"]["accuracy"]
@@ -312,10 +312,10 @@ def test_verify_fails_a_run_below_the_reference(case: Case, monkeypatch: pytest.
 
 def test_verify_says_what_is_not_compared(case: Case) -> None:
     folder = written(case)
-    edit(case[1] / "metrics.json", lambda m: m["recipe"].update(epochs=9))
+    edit(case[1] / "metrics.json", lambda m: m["recipe"].update(batch_size=9))
     arguments = ["--ref", str(folder), "--runs-only"]
     result = run("verify", case, *arguments)
-    assert result.exit_code == 0 and "cls  NOT CHECKED  not compared: other recipe (epochs 6 -> 9)" in result.output
+    assert result.exit_code == 0 and "cls  NOT CHECKED  not compared: other recipe (batch_size 128 -> 9)" in result.output
     assert run("verify", case, *arguments, "--strict").exit_code == 1
 
 
