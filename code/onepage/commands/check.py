@@ -62,8 +62,7 @@ def verify(
         given = lookup.by_task(runs)
         compared = [task for task in TASKS if task in given or (ref / task).is_dir()]
         rows = [row for task in compared for row in comparison.compare(task, given.get(task), ref)]
-        columns = ("measure", "reference", "here", "band", "result", "verdict")
-        verification.print_rows(f"Beside {ref}", columns, [row.cells() for row in rows])
+        verification.print_table(rows, comparison.COLUMNS, f"Beside {ref}")
     sys.exit(verification.exit_code([*results, *checks, *rows], strict))
 
 
@@ -93,13 +92,14 @@ def reference(name: str, runs: tuple[Path, ...], out: Path, data_dir: Path, clai
     """
     from onepage.verification import reference as references
     from onepage.verification import verify as verification
+    from onepage.verification.claims import PASS
 
     results, checks = verification.verify_all(claims, out, data_dir, runs)
     verification.print_table([*results, *checks])
     folder, remarks = references.write(name, out, runs, results, checks)
     click.echo("\n".join([*remarks, f"reference result in {folder}/; report/claims.toml may name it:"]))
     for result in results:
-        if result.state == verification.PASS:
+        if result.state == PASS:
             click.echo(f"  {result.claim.id}: {references.toml(result.claim, folder)}")
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from onepage.files import read_json
 from onepage.runs import plan as run_plan
 from onepage.runs.fingerprint import PACKAGE, REPOSITORY, Fingerprints
 from onepage.tasks import TASKS, Task
