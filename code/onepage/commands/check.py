@@ -11,7 +11,7 @@ from onepage.terminal.options import begins, data_dir_option, out_option
 # each command imports what it needs, so that --help stays quick
 runs_argument = click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
 claims_option = click.option(
-    "--claims", type=click.Path(path_type=Path, exists=True), default=Path("report/claims.toml"), show_default=True
+    "--claims", type=click.Path(path_type=Path), default=Path("report/claims.toml"), show_default=True
 )
 
 
@@ -94,13 +94,13 @@ def reference(name: str, runs: tuple[Path, ...], out: Path, data_dir: Path, clai
     from onepage.verification import verify as verification
     from onepage.verification.claims import PASS
 
+    references.place(name, out)  # a bad name is told before anything is recounted
     results, checks = verification.verify_all(claims, out, data_dir, runs)
     verification.print_table([*results, *checks])
     folder, remarks = references.write(name, out, runs, results, checks)
-    click.echo("\n".join([*remarks, f"reference result in {folder}/; report/claims.toml may name it:"]))
-    for result in results:
-        if result.state == PASS:
-            click.echo(f"  {result.claim.id}: {references.toml(result.claim, folder)}")
+    lines = [f"  {r.claim.id}: {references.toml(r.claim, folder)}" for r in results if r.state == PASS]
+    named = "; report/claims.toml may name it:" if lines else ""
+    click.echo("\n".join([*remarks, f"reference result in {folder}/{named}", *lines]))
 
 
 COMMANDS = (verify, reference, provenance, digest)
