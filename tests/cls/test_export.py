@@ -52,6 +52,14 @@ def test_without_a_run_it_says_so(tmp_path: Path) -> None:
     assert status == 1 and "no finished run in" in said and not (tmp_path / "export").exists()
 
 
+def test_a_folder_that_is_no_run_is_one_line(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    (run / "run.json").write_text("[]")
+    for folder, says in ((run, "is a run of None, not of ResNet-18"), (tmp_path / "none", "is not a run folder")):
+        status, said = export("--run", folder, "--to", tmp_path / "to")
+        assert status == 1 and says in said and said.count("\n") == 1
+
+
 def test_weights_that_were_not_evaluated_are_not_exported(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     edit(run / "metrics.json", weights_digest="0" * 64)

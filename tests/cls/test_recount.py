@@ -1,6 +1,5 @@
 """Every score of ResNet-18 that is recounted from its logits: changed by hand it is found, in a line."""
 
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from click.testing import CliRunner, Result
 
 import synthetic_data
 import synthetic_run
+from edits import edit
 from onepage.commands.main import main
 
 CLAIMS_FILE = Path(__file__).resolve().parents[2] / "report" / "claims.toml"
@@ -27,12 +27,6 @@ def cls_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def verified(cls_run: Path) -> Result:
     places = [cls_run, cls_run.parent / "mt", "--out", cls_run.parent, "--claims", CLAIMS_FILE]
     return CliRunner().invoke(main, ["verify", *map(str, places), "--runs-only"])
-
-
-def edit(path: Path, change: Callable[[Any], object]) -> None:
-    content = json.loads(path.read_text())
-    change(content)
-    path.write_text(json.dumps(content))
 
 
 @pytest.mark.parametrize(

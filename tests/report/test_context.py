@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import synthetic_run
 from onepage.errors import UserError
 from onepage.report import escape
 from onepage.runs import seeds
-from onepage.runs.words import percent
+from onepage.runs.words import NBSP, percent
 from page_cases import (
     Case,
     accuracies,
@@ -47,6 +48,15 @@ def test_captions_are_of_this_runs_pictures(real: Case) -> None:
     assert said["confusion_matrix"].endswith(f"; back, {test['confusion'][predicted][true]}.")
 
 
+def score_by_length(case: Case, scores: Sequence[float], longest: Sequence[int | None]) -> None:
+    """Let the headline's BLEU of each group be this; groups end at ``longest`` source words."""
+    groups = [
+        {"min": before + 1, "max": last, "n": 40, "bleu": score}  # type: ignore[operator]
+        for before, last, score in zip((0, *longest), longest, scores, strict=False)
+    ]
+    change_run(case, "mt", lambda metrics: metrics["tests"][metrics["headline"]].update(bleu_by_length=groups))
+
+
 @pytest.mark.parametrize(
     ("scores", "says"),
     [
@@ -58,15 +68,7 @@ def test_captions_are_of_this_runs_pictures(real: Case) -> None:
     ],
 )
 def test_bleus_caption_names_where_it_falls(scores: tuple[float, ...], says: str, fresh: Case) -> None:
-    bounds = [(1, 8), (9, 16), (17, 24), (25, None)]
-
-    def change(metrics: dict[str, Any]) -> None:
-        metrics["tests"][metrics["headline"]]["bleu_by_length"] = [
-            {"min": low, "max": high, "n": 40, "bleu": score}
-            for (low, high), score in zip(bounds, scores, strict=False)
-        ]
-
-    change_run(fresh, "mt", change)
+    score_by_length(fresh, scores, (8, 16, 24, None))
     caption = captions(fresh)["bleu_report"]
     assert caption.startswith(says) and (says.endswith(".") or caption.endswith(" on test 2016."))
 
@@ -91,13 +93,7 @@ def test_what_was_not_measured_is_not_said(fresh: Case) -> None:
     [((40.0, 35.0, 30.0), "Long sentences are harder."), ((30.0, 35.0, 40.0), "No fall with length.")],
 )
 def test_bleu_over_length_is_said_as_it_goes(scores: tuple[float, ...], title: str, fresh: Case) -> None:
-    def change(metrics: dict[str, Any]) -> None:
-        bounds = [(1, 8), (9, 16), (17, None)]
-        metrics["tests"][metrics["headline"]]["bleu_by_length"] = [
-            {"min": low, "max": high, "n": 40, "bleu": score} for (low, high), score in zip(bounds, scores, strict=True)
-        ]
-
-    change_run(fresh, "mt", change)
+    score_by_length(fresh, scores, (8, 16, None))
     text = insights(fresh)[title]
     assert "40.0" in text and "30.0" in text and "17 or more" in text
 
@@ -243,11 +239,8 @@ def test_one_seed_is_one_seed(real: Case, tmp_path: Path) -> None:
     for run in case[1:]:
         seeds.write(run)
     assert markdown_of(case) == before
-    assert (
-        "seed 0 (n = 1)" in plain_text(before).replace("\u00a0", " ")
-        and "seeds)" not in before
-        and "Every seed" not in before
-    )
+    assert "seed 0 (n = 1)" in plain_text(before).replace(NBSP, " ")
+    assert "seeds)" not in before and "Every seed" not in before
 
 
 @pytest.mark.fault("a seeds.json older than its run", "`... does not hold ... as it is now; ...`")
@@ -256,3 +249,35 @@ def test_seeds_of_other_numbers_are_refused(three: Case, tmp_path: Path) -> None
     change_run(case, "cls", lambda metrics: metrics["test"].update(accuracy=0.99))
     with pytest.raises(UserError, match=r"seeds\.json does not hold seed0 as it is now"):
         values_of(case)
+
+
+# --- the headline -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "value", "verdict"),
+    [
+        (0.8995, "89.95", "9.95 points above the floor of 80 %"),  # and not 90.0
+        (0.79996, "79.99", "0.01 points below the floor of 80 %"),  # and not 80.00 beside FAIL
+        (0.8, "80.00", "0.00 points above the floor of 80 %"),
+    ],
+)
+def test_the_headline_is_cut_and_not_rounded(accuracy: float, value: str, verdict: str, fresh: Case) -> None:
+    change_run(fresh, "cls", lambda metrics: metrics["test"].update(accuracy=accuracy))
+    headline = values_of(fresh)["sections"][0]["headline"]
+    assert headline["value"] == value
+    assert headline["verdict"].replace(NBSP, " ") == verdict
+
+
+def test_generated_data_only_names_the_real_floor(generated: Case) -> None:
+    verdicts = [section["headline"]["verdict"] for section in values_of(generated)["sections"]]
+    assert verdicts == [f"floor 80{NBSP}%, on CIFAR-10", "floor 15 BLEU, on Multi30k"]
+
+
+def test_beside_the_headline_stand_mean_deviation_and_n(three: Case) -> None:
+    values = accuracies(three)
+    assert len(values) == 3
+    cls, mt = (section["headline"] for section in values_of(three)["sections"])
+    mean, sd = (f"{part(values):.2f}" for part in (statistics.fmean, statistics.stdev))
+    assert cls["seeds"] == f"mean {mean} ± {sd} (sd, n = 3 seeds)"
+    assert cls["value"] == f"{values[0]:.2f}" and mt["seeds"] == ""

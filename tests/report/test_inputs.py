@@ -5,7 +5,7 @@ import json
 import pytest
 
 from onepage.errors import UserError
-from onepage.report import render
+from onepage.report import inputs, render
 from page_cases import Case, values_of
 
 
@@ -60,3 +60,14 @@ def test_undrawn_and_badly_named_pictures_are_errors(fresh: Case) -> None:
     path.write_text(json.dumps(manifest))
     with pytest.raises(UserError, match="no name for a picture"):
         values_of(fresh)
+
+
+def test_an_unknown_name_in_the_prose_is_named() -> None:
+    with pytest.raises(UserError, match="'nonsense'"):
+        inputs.fill("{nonsense}", {"a": "b"}, "cls.objective")
+
+
+def test_alternatives_follow_the_figures_there_are() -> None:
+    entry = {"title": "t", "text": "x", "with": {"a": {"text": "with a"}}, "without": {"b": {"title": "without b"}}}
+    found = [inputs.chosen(entry, dict.fromkeys(names, "1")) for names in ("b", "ab", "")]
+    assert [(e["title"], e["text"]) for e in found] == [("t", "x"), ("t", "with a"), ("without b", "x")]

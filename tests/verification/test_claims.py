@@ -7,10 +7,10 @@ import pytest
 
 from onepage.errors import UserError
 from onepage.verification import verify
-from onepage.verification.claims import at
+from onepage.verification.claims import NOT_CHECKED, PASS, Claim, Result, at, load_claims
 
 FILE = Path(__file__).resolve().parents[2] / "report" / "claims.toml"
-CLAIMS = verify.load_claims(FILE)
+CLAIMS = load_claims(FILE)
 
 
 def test_claims_are_eighty_percent_and_fifteen_bleu() -> None:
@@ -37,7 +37,7 @@ def test_dotted_path_leads_through_lists() -> None:
     ("text", "says"),
     [
         ("", r"holds no \[\[claim\]\]"),
-        ("[[claim]\n", "mend the claim"),
+        ("[[claim]\n", "fix the claim"),
         ('[[claim]]\nid = "a"\n', "missing"),
         (FILE.read_text().replace("minimum = 0.80", 'minimum = "high"'), "must be a number"),
         (FILE.read_text().replace('measure = "bleu"', 'measure = "accuracy"'), "no measure"),
@@ -48,41 +48,41 @@ def test_dotted_path_leads_through_lists() -> None:
 def test_malformed_claims_file_is_one_error(text: str, says: str, tmp_path: Path) -> None:
     (tmp_path / "claims.toml").write_text(text)
     with pytest.raises(UserError, match=says):
-        verify.load_claims(tmp_path / "claims.toml")
+        load_claims(tmp_path / "claims.toml")
 
 
 def test_missing_claims_file_is_one_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is missing; restore it"):
-        verify.load_claims(tmp_path / "claims.toml")
+        load_claims(tmp_path / "claims.toml")
 
 
 # --- on this machine's trained runs ----------------------------------------------------------------------------------
 
 
-def hold(claim: verify.Claim, stand_in: bool = False) -> verify.Result:
+def hold(claim: Claim, stand_in: bool = False) -> Result:
     """The claim checked on the runs in CLAIMED_RUNS; skips where none are named, or they are of another set."""
     out, data, runs = (os.environ.get(f"CLAIMED_{name}") for name in ("OUT", "DATA", "RUNS"))
     if not (out and data and runs):
         pytest.skip("no trained runs named; make test names them")
-    places = [Path(run) for run in runs.split()]
-    if stand_in and claim not in verify.stand_ins(FILE, places):
+    evidence = verify.gather(Path(out), Path(data), [Path(run) for run in runs.split()])
+    if stand_in and claim not in verify.stand_ins(FILE, evidence):
         pytest.skip(f"not trained on {claim.set}")
-    (result,) = verify.check([claim], Path(out), Path(data), places)
+    (result,) = verify.check([claim], evidence)
     return result
 
 
 @pytest.mark.claims
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)
-def test_claim_holds(claim: verify.Claim) -> None:
+def test_claim_holds(claim: Claim) -> None:
     result = hold(claim)
-    if result.state == verify.NOT_CHECKED and os.environ.get("STRICT") != "1":
+    if result.state == NOT_CHECKED and os.environ.get("STRICT") != "1":
         pytest.skip(f"NOT CHECKED: {result.reason}")
-    assert result.state == verify.PASS, f"{result.state}: {result.reason}"
+    assert result.state == PASS, f"{result.state}: {result.reason}"
 
 
 @pytest.mark.claims
-@pytest.mark.parametrize("claim", verify.load_claims(FILE, "stand_in"), ids=lambda claim: claim.id)
-def test_floor_of_a_generated_set_holds(claim: verify.Claim) -> None:
+@pytest.mark.parametrize("claim", load_claims(FILE, "stand_in"), ids=lambda claim: claim.id)
+def test_floor_of_a_generated_set_holds(claim: Claim) -> None:
     """Where a run was trained on that set."""
     result = hold(claim, stand_in=True)
-    assert result.state == verify.PASS, f"{result.state}: {result.reason}"
+    assert result.state == PASS, f"{result.state}: {result.reason}"

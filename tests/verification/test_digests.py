@@ -8,6 +8,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from edits import edit, edit_arrays
 from onepage.commands.main import main
 from onepage.errors import UserError
 from onepage.training import checkpoint
@@ -34,19 +35,6 @@ def pair(made, tmp_path):
     return made / "cls", tmp_path / "again"
 
 
-def change_json(path, change):
-    values = json.loads(path.read_text(encoding="utf-8"))
-    change(values)
-    path.write_text(json.dumps(values), encoding="utf-8")
-
-
-def change_arrays(path, change):
-    with np.load(path) as file:
-        arrays = {name: file[name].copy() for name in file.files}
-    change(arrays)
-    np.savez(path, **arrays)
-
-
 def change_weights(run, change):
     weights = {name: value.clone() for name, value in WEIGHTS.items()}
     change(weights)
@@ -69,11 +57,11 @@ def test_each_part_of_a_run_gets_a_digest(made, task):
 
 def test_commit_times_and_files_do_not_count(pair):
     _, again = pair
-    change_json(again / "metrics.json", lambda metrics: metrics.update(commit="f" * 40, commit_time=1, dirty=True))
+    edit(again / "metrics.json", lambda metrics: metrics.update(commit="f" * 40, commit_time=1, dirty=True))
     rows = [json.loads(line) for line in (again / "history.jsonl").read_text(encoding="utf-8").splitlines()]
     text = "".join(json.dumps({**row, "seconds": 1e9}) + "\n" for row in rows)
     (again / "history.jsonl").write_text(text, encoding="utf-8")
-    change_arrays(again / "predictions.npz", lambda arrays: None)  # another file, of the same arrays
+    edit_arrays(again / "predictions.npz", lambda arrays: None)  # another file, of the same arrays
     change_weights(again, lambda weights: None)
     status, said = compare(*pair)
     assert status == 0 and said.count("  equal") == 5 and said.endswith("are equal to the bit\n")
@@ -91,17 +79,17 @@ CHANGES = {
     ],
     "predictions": [
         (
-            lambda run: change_arrays(run / "predictions.npz", lambda a: a["logits"][3].__iadd__(np.float32(1))),
+            lambda run: edit_arrays(run / "predictions.npz", lambda a: a["logits"][3].__iadd__(np.float32(1))),
             "logits in 10 of 20,000, by 1 at most",
         ),
-        (lambda run: change_arrays(run / "predictions.npz", lambda a: a.pop("labels")), "labels only in the first"),
+        (lambda run: edit_arrays(run / "predictions.npz", lambda a: a.pop("labels")), "labels only in the first"),
     ],
     "explanations": [
-        (lambda run: change_arrays(run / "explain.npz", lambda a: a["layers"].__setitem__(0, "layerX")), "layers in 1"),
+        (lambda run: edit_arrays(run / "explain.npz", lambda a: a["layers"].__setitem__(0, "layerX")), "layers in 1"),
     ],
     "metrics": [
-        (lambda run: change_json(run / "metrics.json", lambda m: m["test"].update(nll=9.5)), "test.nll 0."),
-        (lambda run: change_json(run / "metrics.json", lambda m: m.update(seed=1)), "seed 0 | 1"),
+        (lambda run: edit(run / "metrics.json", lambda m: m["test"].update(nll=9.5)), "test.nll 0."),
+        (lambda run: edit(run / "metrics.json", lambda m: m.update(seed=1)), "seed 0 | 1"),
     ],
 }
 

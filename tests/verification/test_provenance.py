@@ -1,7 +1,7 @@
 """Pictures and page lead back to their run, and are found out when it has changed, gone, or was never theirs."""
 
-import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pypdf
@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image, PngImagePlugin
 
-import synthetic_page
 import synthetic_run
+from edits import edit, touch
 from onepage.commands.main import main
 from onepage.errors import UserError
 from onepage.verification import provenance as checked
@@ -18,37 +18,34 @@ from onepage.verification import provenance as checked
 Case = tuple[Path, Path, Path]  # out, cls run, mt run
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Case:
-    return synthetic_page.write(tmp_path_factory.mktemp("made"))
+def rewrite(
+    picture: Path, text: Callable[[str], str], pixels: Callable[[Image.Image], Image.Image] = lambda image: image
+) -> None:
+    """Save a PNG again with another short form, or other pixels."""
+    with Image.open(picture) as image:
+        about = PngImagePlugin.PngInfo()
+        about.add_itxt("Source", text(image.text["Source"]))  # type: ignore[attr-defined]
+        pixels(image).save(picture, pnginfo=about)
 
 
-@pytest.fixture
-def case(made: Case, tmp_path: Path) -> Case:
-    """A copy to break."""
-    out = tmp_path / "out"
-    shutil.copytree(made[0], out)
-    return out, out / made[1].relative_to(made[0]), out / made[2].relative_to(made[0])
+def states(page: Case) -> dict[str, str]:
+    return {row.id: row.state for row in checked.check_files(page[0], page[1:])}
 
 
-def states(case: Case) -> dict[str, str]:
-    return {row.id: row.state for row in checked.check_files(case[0], case[1:])}
+def reasons(page: Case) -> str:
+    return " ".join(row.reason for row in checked.check_files(page[0], page[1:]) if row.state == "FAIL")
 
 
-def reasons(case: Case) -> str:
-    return " ".join(row.reason for row in checked.check_files(case[0], case[1:]) if row.state == "FAIL")
-
-
-def provenance(case: Case, file: str) -> tuple[int, str]:
-    result = CliRunner().invoke(main, ["provenance", str(case[0] / file), "--out", str(case[0])])
+def provenance(page: Case, file: str) -> tuple[int, str]:
+    result = CliRunner().invoke(main, ["provenance", str(page[0] / file), "--out", str(page[0])])
     return result.exit_code, result.output
 
 
 @pytest.mark.parametrize(
     "file", ["figures/cls/one.png", "figures/cls/one.pdf", "figures/mt/one.png", "report/report.pdf"]
 )
-def test_file_prints_its_provenance_and_matches(file: str, case: Case) -> None:
-    code, output = provenance(case, file)
+def test_file_prints_its_provenance_and_matches(file: str, page: Case) -> None:
+    code, output = provenance(page, file)
     assert code == 0
     run = "mt/multi30k-en-de/quick/seed0" if "cls" not in file else "cls/cifar10/quick/seed0"
     assert f"run        {run}" in output and "commit" in output and "hardware   Example CPU" in output
@@ -58,95 +55,86 @@ def test_file_prints_its_provenance_and_matches(file: str, case: Case) -> None:
 
 @pytest.mark.fault("a picture or page whose run has changed", "it no longer matches, exit status 1")
 @pytest.mark.parametrize("file", ["figures/cls/one.png", "figures/cls/one.pdf", "report/report.pdf"])
-def test_file_of_a_changed_run_does_not_match(file: str, case: Case) -> None:
-    path = case[1] / "metrics.json"
-    path.write_text(path.read_text() + "\n")
-    code, output = provenance(case, file)
+def test_file_of_a_changed_run_does_not_match(file: str, page: Case) -> None:
+    touch(page[1] / "metrics.json")
+    code, output = provenance(page, file)
     assert code == 1 and "cls/cifar10/quick/seed0 has other numbers now" in output
     assert "run        cls/cifar10/quick/seed0" in output  # it is printed all the same
-    assert states(case) == {"cls-figures": "FAIL", "mt-figures": "PASS", "page": "FAIL"}
-    assert "run: make cls" in reasons(case)
+    assert states(page) == {"cls-figures": "FAIL", "mt-figures": "PASS", "page": "FAIL"}
+    assert "run: make cls" in reasons(page)
 
 
-def test_file_of_a_missing_run_does_not_match(case: Case) -> None:
-    shutil.rmtree(case[2])
-    code, output = provenance(case, "figures/mt/one.pdf")
+def test_file_of_a_missing_run_does_not_match(page: Case) -> None:
+    shutil.rmtree(page[2])
+    code, output = provenance(page, "figures/mt/one.pdf")
     assert code == 1 and "mt/multi30k-en-de/quick/seed0 is not among the runs" in output
-    assert states(case) == {"cls-figures": "PASS", "mt-figures": "FAIL", "page": "FAIL"}
+    assert states(page) == {"cls-figures": "PASS", "mt-figures": "FAIL", "page": "FAIL"}
 
 
-def test_pictures_may_be_of_another_run_on_disk(case: Case) -> None:
-    other = synthetic_run.write_cls_run(case[0] / "runs/cls/cifar10/quick/seed1", seed=1)
-    assert {row.id: row.state for row in checked.check_files(case[0], [other, case[2]])}["cls-figures"] == "PASS"
+def test_pictures_may_be_of_another_run_on_disk(page: Case) -> None:
+    other = synthetic_run.write_cls_run(page[0] / "runs/cls/cifar10/quick/seed1", seed=1)
+    assert {row.id: row.state for row in checked.check_files(page[0], [other, page[2]])}["cls-figures"] == "PASS"
 
 
-def test_run_elsewhere_is_found_where_it_is_given(case: Case, tmp_path: Path) -> None:
+def test_run_elsewhere_is_found_where_it_is_given(page: Case, tmp_path: Path) -> None:
     moved = tmp_path / "elsewhere"
-    shutil.move(case[1], moved)
-    assert {row.state for row in checked.check_files(case[0], [moved, case[2]])} == {"PASS"}
-    assert states(case)["cls-figures"] == "FAIL"
+    shutil.move(page[1], moved)
+    assert {row.state for row in checked.check_files(page[0], [moved, page[2]])} == {"PASS"}
+    assert states(page)["cls-figures"] == "FAIL"
 
 
 @pytest.mark.fault("an edited picture", "make verify fails")
 @pytest.mark.parametrize("kind", ["png", "pdf"])
-def test_edited_picture_is_found(kind: str, case: Case) -> None:
-    picture = case[0] / f"figures/cls/one.{kind}"
+def test_edited_picture_is_found(kind: str, page: Case) -> None:
+    picture = page[0] / f"figures/cls/one.{kind}"
     if kind == "png":
-        with Image.open(picture) as image:
-            about = PngImagePlugin.PngInfo()
-            about.add_itxt("Source", image.text["Source"])
-            image.point(lambda value: value // 2).save(picture, pnginfo=about)
+        rewrite(picture, lambda text: text, lambda image: image.point(lambda value: value // 2))
     else:
         picture.write_bytes(picture.read_bytes() + b"% edited\n")
-    code, output = provenance(case, f"figures/cls/one.{kind}")
+    code, output = provenance(page, f"figures/cls/one.{kind}")
     assert code == 1 and "its bytes are not those that were written" in output
-    assert states(case)["cls-figures"] == "FAIL"
+    assert states(page)["cls-figures"] == "FAIL"
 
 
 @pytest.mark.fault("a picture that claims another run", "make verify fails")
-def test_picture_that_claims_another_run_is_found(case: Case) -> None:
+def test_picture_that_claims_another_run_is_found(page: Case) -> None:
     """With figures.json made to fit: what the picture itself carries decides."""
-    picture, listed = case[0] / "figures/cls/one.png", case[0] / "figures/cls/figures.json"
-    with Image.open(picture) as image:
-        about = PngImagePlugin.PngInfo()
-        about.add_itxt("Source", image.text["Source"].replace("seed0", "seed7"))
-        image.save(picture, pnginfo=about)
-    content = json.loads(listed.read_text())
-    content["figures"][0]["sha256_png"] = checked.sha256_file(picture)
-    listed.write_text(json.dumps(content))
-    assert "cls/cifar10/quick/seed7 is not among the runs" in reasons(case)
+    picture = page[0] / "figures/cls/one.png"
+    rewrite(picture, lambda text: text.replace("seed0", "seed7"))
+    digest = checked.sha256_file(picture)
+    edit(picture.parent / "figures.json", lambda listed: listed["figures"][0].update(sha256_png=digest))
+    assert "cls/cifar10/quick/seed7 is not among the runs" in reasons(page)
 
 
-def test_picture_missing_or_without_provenance_fails(case: Case) -> None:
+def test_picture_missing_or_without_provenance_fails(page: Case) -> None:
     """One of somebody else's, which is not on the list, does not."""
-    folder = case[0] / "figures/mt"
+    folder = page[0] / "figures/mt"
     Image.new("RGB", (2, 2)).save(folder / "mine.png")
     (folder / "broken.png").write_bytes(b"not a picture")
-    assert states(case)["mt-figures"] == "PASS"
+    assert states(page)["mt-figures"] == "PASS"
     Image.new("RGB", (2, 2)).save(folder / "one.png")
-    assert "figures/mt/one.png: names no run" in reasons(case)
+    assert "figures/mt/one.png: names no run" in reasons(page)
     (folder / "one.png").unlink()
-    assert "figures/mt/one.png: is missing" in reasons(case)
+    assert "figures/mt/one.png: is missing" in reasons(page)
 
 
-def test_stray_picture_of_another_run_is_found(case: Case) -> None:
-    shutil.copy(case[0] / "figures/cls/one.png", case[0] / "figures/cls/stray.png")
-    assert states(case)["cls-figures"] == "PASS"
-    path = case[1] / "metrics.json"
-    path.write_text(path.read_text() + "\n")
-    (case[0] / "figures/cls/figures.json").unlink()
-    assert "stray.png" in reasons(case) or "(and" in reasons(case)
+def test_stray_picture_of_another_run_is_found(page: Case) -> None:
+    shutil.copy(page[0] / "figures/cls/one.png", page[0] / "figures/cls/stray.png")
+    assert states(page)["cls-figures"] == "PASS"
+    touch(page[1] / "metrics.json")
+    (page[0] / "figures/cls/figures.json").unlink()
+    assert "stray.png" in reasons(page) or "(and" in reasons(page)
 
 
 @pytest.mark.fault("an edited page", "make verify fails")
-def test_edited_page_is_found(case: Case) -> None:
-    path = case[0] / "report/report.md"
+def test_edited_page_is_found(page: Case) -> None:
+    path = page[0] / "report/report.md"
     path.write_text(path.read_text().replace("87", "97"))
-    assert "report/report.md: its bytes are not those that were written" in reasons(case)
+    assert "report/report.md: its bytes are not those that were written" in reasons(page)
 
 
-def test_nothing_drawn_is_nothing_to_check(case: Case, tmp_path: Path) -> None:
-    assert checked.check_files(tmp_path / "none", case[1:]) == []
+def test_nothing_drawn_is_nothing_to_check(page: Case, tmp_path: Path) -> None:
+    assert checked.check_files(tmp_path / "none", page[1:]) == []
 
 
 def blank_pdf(path: Path) -> None:
@@ -181,19 +169,16 @@ def test_file_of_another_program_gets_one_line(name: str, write, says: str, tmp_
 
 @pytest.mark.fault("a picture naming a run outside the folder", "nothing is read there")
 @pytest.mark.parametrize("name", ["../../../etc", "/etc", "cls/../../seed0", "cls/a/b/seed0/..", "cls/a\0/b/seed0", ""])
-def test_hostile_name_of_a_run_reads_nothing(name: str, case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    picture = case[0] / "figures/cls/one.png"
-    with Image.open(picture) as image:
-        about = PngImagePlugin.PngInfo()
-        about.add_itxt("Source", image.text["Source"].replace("cls/cifar10/quick/seed0", name))
-        image.save(picture, pnginfo=about)
+def test_hostile_name_of_a_run_reads_nothing(name: str, page: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = page[0] / "figures/cls/one.png"
+    rewrite(picture, lambda text: text.replace("cls/cifar10/quick/seed0", name))
     monkeypatch.setattr(checked, "sha256_file", lambda path: pytest.fail(f"{path} was read"))
-    result = CliRunner().invoke(main, ["provenance", str(picture), "--out", str(case[0])])
+    result = CliRunner().invoke(main, ["provenance", str(picture), "--out", str(page[0])])
     assert result.exit_code == 1 and "does not say where it comes from" in result.output
 
 
-def test_list_of_another_program_is_one_error(case: Case) -> None:
-    (case[0] / "figures/cls/figures.json").write_text('{"figures": [1]}')
+def test_list_of_another_program_is_one_error(page: Case) -> None:
+    (page[0] / "figures/cls/figures.json").write_text('{"figures": [1]}')
     with pytest.raises(UserError, match=r"figures\.json is not one of this program"):
-        checked.listed(case[0] / "figures/cls")
-    assert states(case)["cls-figures"] == "FAIL"
+        checked.listed(page[0] / "figures/cls")
+    assert states(page)["cls-figures"] == "FAIL"

@@ -1,5 +1,6 @@
 """Verification: claims are recomputed, failed by any edited number, and never passed on generated data."""
 
+import ast
 import dataclasses
 import json
 from collections.abc import Callable
@@ -11,11 +12,16 @@ import pytest
 
 import synthetic_data
 import synthetic_run
+from edits import edit, edit_arrays
+from onepage import tasks
 from onepage.errors import UserError
 from onepage.verification import verify
+from onepage.verification.claims import FAIL, Result, load_claims
 
 CLAIMS_FILE = Path(__file__).resolve().parents[2] / "report" / "claims.toml"
-CLAIMS = verify.load_claims(CLAIMS_FILE)
+CLAIMS = load_claims(CLAIMS_FILE)
+OUTPUT = "test_2016_flickr_output"
+PACKAGE = Path(tasks.__file__).parent
 Case = tuple[Path, ...]  # cls run, mt run
 
 
@@ -32,26 +38,19 @@ def _metrics(run: Path) -> dict[str, Any]:
     return json.loads((run / "metrics.json").read_text())
 
 
-def _edit(run: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    metrics = _metrics(run)
-    change(metrics)
-    (run / "metrics.json").write_text(json.dumps(metrics))
+def _edit(run: Path, change: Callable[[Any], object]) -> None:
+    edit(run / "metrics.json", change)
 
 
-def _edit_predictions(run: Path, **arrays: Callable[[np.ndarray], np.ndarray | None]) -> None:
-    stored = dict(np.load(run / "predictions.npz"))
-    for name, change in arrays.items():
-        changed = change(stored.pop(name))
-        if changed is not None:
-            stored[name] = changed
-    np.savez(run / "predictions.npz", **stored)  # type: ignore[arg-type]
+def _edit_predictions(run: Path, change: Callable[[dict[str, np.ndarray]], object]) -> None:
+    edit_arrays(run / "predictions.npz", change)
 
 
-def _check(case: Case, tmp_path: Path) -> list[verify.Result]:
-    return verify.check(CLAIMS, tmp_path, tmp_path / "data", case)
+def _check(case: Case, tmp_path: Path) -> list[Result]:
+    return verify.check(CLAIMS, verify.gather(tmp_path, tmp_path / "data", case))
 
 
-def _states(results: list[verify.Result]) -> list[str]:
+def _states(results: list[Result]) -> list[str]:
     return [result.state for result in results]
 
 
@@ -67,7 +66,7 @@ def test_true_claims_pass(case: Case, tmp_path: Path) -> None:
 
 def test_score_below_its_bound_fails(case: Case, tmp_path: Path) -> None:
     claims = [dataclasses.replace(CLAIMS[0], minimum=0.99), dataclasses.replace(CLAIMS[1], minimum=99.0)]
-    results = verify.check(claims, tmp_path, tmp_path, case)
+    results = verify.check(claims, verify.gather(tmp_path, tmp_path, case))
     assert _states(results) == ["FAIL", "FAIL"]
     assert "below 99.00 %" in results[0].reason and "below 99.00" in results[1].reason
     assert verify.exit_code(results) == 1
@@ -90,8 +89,8 @@ def test_score_that_is_no_number_fails(case: Case, tmp_path: Path) -> None:
 
 @pytest.mark.fault("predictions edited", "FAIL")
 def test_tampered_predictions_fail(case: Case, tmp_path: Path) -> None:
-    _edit_predictions(case[0], logits=lambda x: -x)
-    _edit_predictions(case[1], test_2016_flickr_output=lambda x: x[::-1])
+    _edit_predictions(case[0], lambda a: a.update(logits=-a["logits"]))
+    _edit_predictions(case[1], lambda a: a.update({OUTPUT: a[OUTPUT][::-1]}))
     results = _check(case, tmp_path)
     assert _states(results) == ["FAIL", "FAIL"]
     assert all("the predictions give" in result.reason for result in results)
@@ -100,21 +99,18 @@ def test_tampered_predictions_fail(case: Case, tmp_path: Path) -> None:
 @pytest.mark.fault("predictions made on other labels or references", "FAIL")
 def test_predictions_of_other_labels_or_references_fail(case: Case, tmp_path: Path) -> None:
     """Labels moved to agree with the predictions, and references replaced by the outputs, do not help."""
-    _edit_predictions(case[0], labels=lambda x: (x + 1) % 10)
-    stored = np.load(case[1] / "predictions.npz")["test_2016_flickr_output"]
-    _edit_predictions(case[1], test_2016_flickr_reference=lambda x: stored)
+    _edit_predictions(case[0], lambda a: a.update(labels=(a["labels"] + 1) % 10))
+    _edit_predictions(case[1], lambda a: a.update(test_2016_flickr_reference=a[OUTPUT]))
     results = _check(case, tmp_path)
     assert _states(results) == ["FAIL", "FAIL"]
     assert "labels are not those of the test set" in results[0].reason
     assert "references are not those" in results[1].reason
 
 
-@pytest.mark.parametrize("change", [lambda x: x[:-1], lambda x: None], ids=["one too few", "none"])
-def test_too_few_predictions_fail(
-    change: Callable[[np.ndarray], np.ndarray | None], case: Case, tmp_path: Path
-) -> None:
-    _edit_predictions(case[0], logits=change)
-    _edit_predictions(case[1], test_2016_flickr_output=change)
+@pytest.mark.parametrize("none", [False, True], ids=["one too few", "none"])
+def test_too_few_predictions_fail(none: bool, case: Case, tmp_path: Path) -> None:
+    for run, name in zip(case, ("logits", OUTPUT), strict=True):
+        _edit_predictions(run, lambda a, name=name: a.pop(name) if none else a.update({name: a[name][:-1]}))
     results = _check(case, tmp_path)
     assert _states(results) == ["FAIL", "FAIL"] and all("not one" in result.reason for result in results)
 
@@ -131,7 +127,7 @@ def test_missing_and_unreadable_predictions_fail(case: Case, tmp_path: Path) -> 
 
 @pytest.mark.fault("predictions that would run code", "FAIL; nothing is run")
 def test_pickled_predictions_are_not_loaded(case: Case, tmp_path: Path) -> None:
-    _edit_predictions(case[0], logits=lambda x: np.array([{"a": 1}], dtype=object))
+    _edit_predictions(case[0], lambda a: a.update(logits=np.array([{"a": 1}], dtype=object)))
     assert "cannot be read" in _check(case, tmp_path)[0].reason
 
 
@@ -200,6 +196,18 @@ def test_table_on_a_terminal_prints_brackets(
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "200")
-    verify.print_table([verify.Result(CLAIMS[0], verify.FAIL, 0.5, "because [bold] it is")])
+    verify.print_table([Result(CLAIMS[0], FAIL, 0.5, "because [bold] it is")])
     out = capsys.readouterr().out
     assert "[bold]" in out and "FAIL" in out and "50.00 %" in out and "measured" in out
+
+
+@pytest.mark.parametrize("path", [*(f"{task}/recount.py" for task in tasks.TASKS), "verification/verify.py"])
+def test_recount_imports_neither_evaluate_nor_scores(path: str) -> None:
+    """It is independent of the code that computed the scores."""
+    tree = ast.parse((PACKAGE / path).read_text(encoding="utf-8"))
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = {alias.name for node in found for alias in node.names}
+    names |= {str(node.module) for node in found if isinstance(node, ast.ImportFrom)}
+    assert not {part for name in names for part in name.split(".")} & {"evaluate", "scores"}
+    if path.endswith("recount.py"):
+        assert {name for name in names if name.startswith("onepage.")} <= {"onepage.data", "onepage.tasks"}

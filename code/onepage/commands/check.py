@@ -11,7 +11,7 @@ from onepage.terminal.options import begins, data_dir_option, out_option
 # each command imports what it needs, so that --help stays quick
 runs_argument = click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
 claims_option = click.option(
-    "--claims", type=click.Path(path_type=Path, exists=True), default=Path("report/claims.toml"), show_default=True
+    "--claims", type=click.Path(path_type=Path), default=Path("report/claims.toml"), show_default=True
 )
 
 
@@ -62,8 +62,7 @@ def verify(
         given = lookup.by_task(runs)
         compared = [task for task in TASKS if task in given or (ref / task).is_dir()]
         rows = [row for task in compared for row in comparison.compare(task, given.get(task), ref)]
-        columns = ("measure", "reference", "here", "band", "result", "verdict")
-        verification.print_rows(f"Beside {ref}", columns, [row.cells() for row in rows])
+        verification.print_table(rows, comparison.COLUMNS, f"Beside {ref}")
     sys.exit(verification.exit_code([*results, *checks, *rows], strict))
 
 
@@ -93,14 +92,15 @@ def reference(name: str, runs: tuple[Path, ...], out: Path, data_dir: Path, clai
     """
     from onepage.verification import reference as references
     from onepage.verification import verify as verification
+    from onepage.verification.claims import PASS
 
+    references.place(name, out)  # a bad name is told before anything is recounted
     results, checks = verification.verify_all(claims, out, data_dir, runs)
     verification.print_table([*results, *checks])
     folder, remarks = references.write(name, out, runs, results, checks)
-    click.echo("\n".join([*remarks, f"reference result in {folder}/; report/claims.toml may name it:"]))
-    for result in results:
-        if result.state == verification.PASS:
-            click.echo(f"  {result.claim.id}: {references.toml(result.claim, folder)}")
+    lines = [f"  {r.claim.id}: {references.toml(r.claim, folder)}" for r in results if r.state == PASS]
+    named = "; report/claims.toml may name it:" if lines else ""
+    click.echo("\n".join([*remarks, f"reference result in {folder}/{named}", *lines]))
 
 
 COMMANDS = (verify, reference, provenance, digest)

@@ -29,7 +29,7 @@ def export(run: Path | None, folder: Path | None, out: Path) -> None:
     weights.pt holds plain tensors by name, tokenizer.model the pieces of a model that has some, and model.json what one
     must know to use them.
     """
-    chosen = {str(read_json(run / "run.json").get("task")): run} if run else lookup.last_evaluated(out)
+    chosen = {lookup.task_of(run): run} if run else lookup.last_evaluated(out)
     for task, which in chosen.items():
         target = (folder or out / "export") / task
         write(which, task, target)

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from onepage import tasks
 from onepage.errors import UserError
-from onepage.report import ablations, headline, provenance
-from onepage.report.inputs import Shown, distinct, load_page, load_runs
-from onepage.report.prose import chosen, fill
+from onepage.report import ablations, provenance
+from onepage.report.inputs import Shown, chosen, distinct, fill, load_page, load_runs
 from onepage.runs import words
 from onepage.runs.provenance import label
 from onepage.verification import claims as held
@@ -73,7 +73,7 @@ def _assemble(page: Prose, claims: Sequence[held.Claim], shown: Sequence[Shown])
             "steps": _cells(reproduce["steps"], every, "reproduce"),
             "note": reproduce["note" if all(len(run.seeds) == 1 for run in shown) else "note_seeds"],
         },
-        "claims": [headline.claim(page, result) for result in results],
+        "claims": [_claim(page, result) for result in results],
         "footer": provenance.footer(shown),
         "more": [{"task": run.name, "figures": _rest(run, names[run.name])} for run in shown],
         "tables": {
@@ -129,10 +129,70 @@ def _section(page: Prose, run: Shown, names: Names, results: Sequence[held.Resul
         "heading": prose["heading"],
         "model": fill(prose["model"], names, f"{key}.model"),
         "objective": fill(objective, names, f"{key}.objective"),
-        "headline": headline.build(page, run, names, result),
+        "headline": _headline(page, run, names, result),
         "facts": [{"label": label, "value": names[name]} for name, label in prose["facts"].items() if name in names],
         "rows": [[_figure(page, run, names, name) for name in row] for row in run.task.module("facts").ROWS],
     }
+
+
+def _headline(page: Prose, run: Shown, names: Names, result: held.Result | None) -> dict[str, Any]:
+    """The headline as texts. The score is cut to two decimals and not rounded, as claims are; its interval is rounded.
+
+    ``result``: what became of the claim about this task, None where claims.toml makes none.
+    """
+    prose, task = page[run.name], run.task
+    measure, scale = task.measures(run.metrics)[task.headline(run.metrics)], _scale(task)
+    return {
+        "value": words.cut(scale * measure.value),
+        "unit": task.unit,
+        "label": fill(prose["headline"], names, f"{run.name}.headline"),
+        "interval": f"95{words.NBSP}% interval {words.interval([scale * bound for bound in measure.interval], 2)}",
+        "n": fill(prose["headline_n"], names, f"{run.name}.headline_n"),
+        "seeds": _mean(page, run),
+        "claim": _claim(page, result) if result else None,
+        "verdict": _verdict(page, result) if result else "",
+    }
+
+
+def _mean(page: Prose, run: Shown) -> str:
+    """The mean, sd and n of the headline over the task's seeds, as prose; "" where there is one seed."""
+    if len(run.seeds) == 1:
+        return ""
+    part = run.several["summary"][run.task.headline(run.metrics)]
+    middle, sd = (words.number(_scale(run.task) * part[key], 2) for key in ("mean", "sd"))
+    return fill(page["seeds"], {"mean": middle, "sd": sd, "n": str(part["n"])}, "seeds")
+
+
+def _claim(page: Prose, result: held.Result) -> dict[str, str]:
+    """A claim and what became of it, as texts."""
+    said, task = result.claim, tasks.get(result.claim.task)
+    unit = f"{words.NBSP}%" if task.percent else f" {task.unit}"
+    return {
+        "id": said.id,
+        "set": page["sets"].get(said.set, said.set),
+        "text": said.text,
+        "bound": "≥ " + said.show(said.minimum),
+        "floor": f"{_scale(task) * said.minimum:g}{unit}",
+        "measured": words.NONE if result.measured is None else said.show(result.measured),
+        "state": result.state,
+        "reason": result.reason,
+    }
+
+
+def _verdict(page: Prose, result: held.Result) -> str:
+    """How far the score, as shown, is from its floor; where it is not held to it, of which set the floor is."""
+    names = _claim(page, result)
+    if result.measured is None:
+        return fill(page["verdict"]["none"], names, "verdict.none")
+    task = tasks.get(result.claim.task)
+    margin = float(words.cut(_scale(task) * result.measured)) - _scale(task) * result.claim.minimum
+    side = "below" if result.state == held.FAIL else "above"
+    unit = f"{words.NBSP}points" if task.percent else ""
+    return fill(page["verdict"][side], names | {"margin": words.number(abs(margin), 2) + unit}, f"verdict.{side}")
+
+
+def _scale(task: tasks.Task) -> int:
+    return 100 if task.percent else 1
 
 
 def _grid(sections: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

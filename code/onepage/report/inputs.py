@@ -1,4 +1,4 @@
-"""What the page is made of: the records and pictures of one run for each task, and the prose of report/page.toml."""
+"""The page's material: records and pictures of one run for each task, and the prose of report/page.toml."""
 
 import re
 import tomllib
@@ -110,3 +110,20 @@ def load_page(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} is missing; restore it with: git checkout report/page.toml") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: {error}; fix the line or restore the file with git") from None
+
+
+def fill(template: str, names: Mapping[str, str], where: str) -> str:
+    """``template`` with its {names} filled in; raises UserError for a name this run has no figure for."""
+    try:
+        return template.format_map(names)
+    except (KeyError, IndexError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"report/page.toml, {where}: {error} cannot be filled in; names: {', '.join(sorted(names))}"
+        ) from None
+
+
+def chosen(entry: Mapping[str, Any], names: Mapping[str, str]) -> Mapping[str, Any]:
+    """``entry`` with what ``with.NAME`` or ``without.NAME`` says instead, where the run has or lacks that figure."""
+    others = [other for name, other in entry.get("with", {}).items() if name in names]
+    others += [other for name, other in entry.get("without", {}).items() if name not in names]
+    return {**entry, **others[0]} if others else entry

@@ -19,6 +19,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from subprocess import SubprocessError
+from typing import Any
 
 from onepage.errors import UserError
 from onepage.files import HOME, write_bytes
@@ -121,12 +122,7 @@ def compile_typst(source: str, pictures: Mapping[str, Path], commit_time: int) -
         main.write_text(source, encoding="utf-8")
         _copy(pictures, folder / "figures")
         try:
-            compiler = typst.Compiler(
-                str(main),
-                root=str(folder),
-                font_paths=[str(folder) for folder in font_folders()],
-                ignore_system_fonts=True,
-            )
+            compiler = _typst_compiler(main)
             pages = compiler.query("<pages>", field="value", one=True)
             if pages.strip() != "1":
                 raise DoesNotFit(f"{pages.strip()} pages")
@@ -166,15 +162,19 @@ def _by_typst(source: Path) -> bytes | None:
         return None
     import typst
 
-    fonts = [str(folder) for folder in font_folders()]
     try:
-        compiler = typst.Compiler(
-            str(source), root=str(source.parent.parent), font_paths=fonts, ignore_system_fonts=True
-        )
-        content = compiler.compile(format="png", ppi=DPI)
+        content = _typst_compiler(source).compile(format="png", ppi=DPI)
     except typst.TypstError:
         return None
     return content if isinstance(content, bytes) else None
+
+
+def _typst_compiler(source: Path) -> Any:
+    """A compiler of report/report.typ, which reads nothing outside the folder above and no font of the system's."""
+    import typst
+
+    fonts = [str(folder) for folder in font_folders()]
+    return typst.Compiler(str(source), root=str(source.parent.parent), font_paths=fonts, ignore_system_fonts=True)
 
 
 @functools.cache

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from onepage.files import read_json
 from onepage.runs import plan as run_plan
 from onepage.runs.fingerprint import PACKAGE, REPOSITORY, Fingerprints
 from onepage.tasks import TASKS, Task
@@ -142,11 +141,3 @@ def unfinished(runs: Iterable[Path]) -> list[Path]:
         if older(run / "model.pt", run_plan.path_of(run, "train"))
         or older(run / "metrics.json", run / "model.pt", run_plan.path_of(run, "evaluate"))
     ]
-
-
-def task_of(run: Path) -> str:
-    """The task of a run folder, by its plan, or by its place runs/<task>/<set>/<profile>/seed<k>."""
-    path = run_plan.path_of(run, "train")
-    if path.is_file():
-        return str(read_json(path).get("task"))
-    return run.resolve().parts[-4] if len(run.resolve().parts) > 3 else ""

@@ -60,15 +60,24 @@ class Result:
     measured: float | None
     reason: str
 
+    def cells(self) -> tuple[str, ...]:
+        """Its row in the printed table."""
+        claim, measured = self.claim, "-" if self.measured is None else self.claim.show(self.measured)
+        return claim.id, claim.text, ">= " + claim.show(claim.minimum), measured, self.state, self.reason
+
 
 @dataclass(frozen=True)
 class Check:
-    """Something verified that no claim speaks of: ``text`` says what, ``state`` and ``reason`` what came of it."""
+    """Something verified that no claim speaks of: ``text`` says what, ``state`` and ``reason`` the outcome."""
 
     id: str
     text: str
     state: str
     reason: str
+
+    def cells(self) -> tuple[str, ...]:
+        """Its row in the printed table, without bound and measured value."""
+        return self.id, self.text, "", "", self.state, self.reason
 
 
 def load_claims(path: Path, kind: str = "claim") -> list[Claim]:
@@ -83,7 +92,7 @@ def load_claims(path: Path, kind: str = "claim") -> list[Claim]:
     except FileNotFoundError:
         raise UserError(f"{path} is missing; restore it with: git checkout report/claims.toml") from None
     except (OSError, ValueError, TypeError) as error:
-        raise UserError(f"{path}: {error}; mend the claim or restore the file with git") from None
+        raise UserError(f"{path}: {error}; fix the claim or restore the file with git") from None
     if not claims:
         raise UserError(f"{path} holds no [[{kind}]]; restore it with: git checkout report/claims.toml")
     for claim in claims:

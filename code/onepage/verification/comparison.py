@@ -11,7 +11,7 @@ import json
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,23 +28,25 @@ STUDENT = {2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306,
 FEWEST_SEEDS = 3
 # float addition in another order is no other result
 NOISE = 1e-6
+# of metrics.json: a later commit can give the same results
 COMMIT = ("commit", "commit_time", "dirty")
+COLUMNS = ("measure", "reference", "here", "band", "result", "verdict")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the comparison, as it is printed; ``state`` decides the exit code."""
+    """One line of the comparison, its fields in the order of COLUMNS; ``state`` decides the exit code."""
 
     measure: str
     reference: str
     here: str
     band: str
-    verdict: str
     state: str
+    verdict: str
 
-    def cells(self) -> tuple[str, str, str, str, str, str]:
-        """What is printed, in the columns measure, reference, here, band, result, verdict."""
-        return self.measure, self.reference, self.here, self.band, self.state, self.verdict
+    def cells(self) -> tuple[str, ...]:
+        """Its row in the printed table."""
+        return astuple(self)
 
 
 def fingerprint(metrics: Mapping[str, Any], provenance: Mapping[str, Any]) -> str | None:
@@ -112,6 +114,16 @@ def band(name: str, reference: Measure, seeds: Sequence[Mapping[str, Any]]) -> t
     return *reference.interval, "binomial" if reference.percent else "bootstrap"
 
 
+def _relation(run: Path, reference: Path) -> tuple[Mapping[str, Any], Mapping[str, Any], str, bool]:
+    """(metrics here, metrics there, why they cannot be compared or "", whether they must agree to the last digit)."""
+    mine, theirs = (read_json(folder / "metrics.json") for folder in (run, reference))
+    why = obstacle(mine, theirs)
+    if why:
+        return mine, theirs, why, False
+    here, there = (read_json(folder / "provenance.json") for folder in (run, reference))
+    return mine, theirs, "", must_be_exact(mine, theirs, here, there)
+
+
 def beside_reference(claim: Claim, reference: Reference, value: float, run: Path, references: Path) -> tuple[str, str]:
     """(PASS or FAIL, why) of a claim's recomputed value beside the reference result that the claim names.
 
@@ -120,12 +132,11 @@ def beside_reference(claim: Claim, reference: Reference, value: float, run: Path
     folder = references / reference.result / claim.task
     if not (folder / "metrics.json").is_file():
         raise UserError(f"{folder} is missing, which claim {claim.id} names; restore it with git")
-    mine, theirs = read_json(run / "metrics.json"), read_json(folder / "metrics.json")
     where = f"reference {reference.result} ({claim.show(reference.value)})"
-    why = obstacle(mine, theirs)
+    _, _, why, exact = _relation(run, folder)
     if why:
         return PASS, f"not compared with {where}: {why}"
-    if must_be_exact(mine, theirs, read_json(run / "provenance.json"), read_json(folder / "provenance.json")):
+    if exact:
         if abs(value - reference.value) <= NOISE:
             return PASS, f"as {where}, exactly"
         return FAIL, f"not {where}, though machine, software and settings are the same"
@@ -140,37 +151,39 @@ def compare(task: str, run: Path | None, reference: Path) -> list[Row]:
     """A row for each score of a task; ``reference`` is a folder of report/reference, already found to be whole."""
     folder = reference / task
     if not folder.is_dir():
-        return [Row(task, "", "", "", f"not compared: {reference.name} holds no run of {task}", NOT_CHECKED)]
-    theirs = read_json(folder / "metrics.json")
+        return _not_compared(task, f"{reference.name} holds no run of {task}")
     if run is None or not (run / "metrics.json").is_file():
-        return [Row(task, "", "", "", f"not compared: not run: make {task}", NOT_CHECKED)]
-    mine = read_json(run / "metrics.json")
+        return _not_compared(task, f"not run: make {task}")
     try:
-        why = obstacle(mine, theirs)
+        mine, theirs, why, exact = _relation(run, folder)
         if why:
-            return [Row(task, "", "", "", f"not compared: {why}", NOT_CHECKED)]
-        here, there = read_json(run / "provenance.json"), read_json(folder / "provenance.json")
-        if must_be_exact(mine, theirs, here, there):
-            return _exact(task, mine, theirs)
-        return _within(task, mine, theirs, read_json(folder / "seeds.json"))
+            return _not_compared(task, why)
+        return _exact(task, mine, theirs) if exact else _within(task, mine, theirs, read_json(folder / "seeds.json"))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{run / 'metrics.json'} lacks what is compared ({error!r}); run make again") from error
 
 
+def _not_compared(task: str, why: str) -> list[Row]:
+    return [Row(task, "", "", "", NOT_CHECKED, f"not compared: {why}")]
+
+
 def _exact(task: str, mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[Row]:
+    found = measures(mine)
     rows = []
-    found, expected = measures(mine), measures(theirs)
-    for name, measure in expected.items():
+    for name, measure in measures(theirs).items():
         value = found[name].value if name in found else math.nan
         rows.append((name, repr(measure.value), repr(value), value == measure.value))
-    digests = [str(metrics["weights_digest"]) for metrics in (theirs, mine)]
-    rows.append(("weights, SHA-256", digests[0][:12], digests[1][:12], digests[0] == digests[1]))
     kept = [{key: value for key, value in metrics.items() if key not in COMMIT} for metrics in (theirs, mine)]
-    digests = [hashlib.sha256(json.dumps(part, sort_keys=True).encode()).hexdigest() for part in kept]
-    rows.append(("metrics.json but its commit, SHA-256", digests[0][:12], digests[1][:12], digests[0] == digests[1]))
+    digests = {
+        "weights, SHA-256": [str(metrics["weights_digest"]) for metrics in (theirs, mine)],
+        "metrics.json but its commit, SHA-256": [
+            hashlib.sha256(json.dumps(part, sort_keys=True).encode()).hexdigest() for part in kept
+        ],
+    }
+    rows += [(name, there[:12], here[:12], there == here) for name, (there, here) in digests.items()]
     return [
-        Row(f"{task} {name}", reference, here, "exact", "same" if same else "differs", PASS if same else FAIL)
-        for name, reference, here, same in rows
+        Row(f"{task} {name}", there, here, "exact", PASS if same else FAIL, "same" if same else "differs")
+        for name, there, here, same in rows
     ]
 
 
@@ -181,15 +194,15 @@ def _within(
     found = measures(mine)
     for name, expected in measures(theirs).items():
         low, high, basis = band(name, expected, seeds)
-        shown = f"{expected.show(low)} to {expected.show(high)} ({basis})"
         value = found[name].value if name in found else None
+        here = "-"
         if not is_number(value) or value is None:
-            rows.append(Row(f"{task} {name}", expected.show(expected.value), "-", shown, "missing", FAIL))
-            continue
-        verdict = "within" if low <= value <= high else "above" if value > high else "below"
-        state = PASS if value >= low else FAIL  # "not <": NaN must fail
-        cells = (f"{task} {name}", expected.show(expected.value), expected.show(value), shown)
-        rows.append(Row(*cells, verdict if state == PASS else "below", state))
+            state, verdict = FAIL, "missing"
+        else:
+            here, state = expected.show(value), PASS if value >= low else FAIL  # "not <": NaN must fail
+            verdict = "below" if state == FAIL else "above" if value > high else "within"
+        shown = f"{expected.show(low)} to {expected.show(high)} ({basis})"
+        rows.append(Row(f"{task} {name}", expected.show(expected.value), here, shown, state, verdict))
     return rows
 
 

@@ -6,7 +6,6 @@ and bytes. What a repetition may change is left out: seconds of training, and th
 
 import hashlib
 import json
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,9 @@ from onepage.runs import history
 from onepage.tasks import TASKS
 from onepage.training import checkpoint
 from onepage.training.weights import digest_tensors
+from onepage.verification.comparison import COMMIT
+from onepage.verification.verify import read_arrays
 
-APART = ("commit", "commit_time", "dirty")  # of metrics.json: a later commit can give the same results
 SHOWN = 4  # differences named for each part
 
 
@@ -38,11 +38,11 @@ def results(run: Path) -> dict[str, dict[str, Any]]:
         return {
             "weights": dict(weights),
             "history": _flat([{key: value for key, value in row.items() if key != "seconds"} for row in rows]),
-            "predictions": _arrays(run / "predictions.npz"),
-            "explanations": _arrays(run / "explain.npz"),
-            "metrics": _flat({key: value for key, value in metrics.items() if key not in APART}),
+            "predictions": read_arrays(run / "predictions.npz"),
+            "explanations": read_arrays(run / "explain.npz"),
+            "metrics": _flat({key: value for key, value in metrics.items() if key not in COMMIT}),
         }
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, AttributeError) as error:
         again = f"make {' '.join(TASKS)}"
         raise UserError(f"{run} is not a whole run ({error}); train and evaluate it again: {again}") from None
 
@@ -111,11 +111,6 @@ def _how(mine: Any, other: Any) -> str:
     if a.dtype.kind not in "iuf":
         return changed
     return f"{changed}, by {np.abs(a.astype(np.float64) - b.astype(np.float64)).max():.3g} at most"
-
-
-def _arrays(path: Path) -> dict[str, np.ndarray]:
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
 
 
 def _flat(value: Any, name: str = "") -> dict[str, Any]:

@@ -56,12 +56,17 @@ def _png(path: Path) -> str:
 
 
 def _pdf(path: Path) -> str:
-    import pypdf
-
-    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # what it mends on the way is no message for the user
-    about: Mapping[str, Any] = pypdf.PdfReader(path).metadata or {}
+    about = _about(path)
     texts = [str(about.get(key) or "") for key in ("/Keywords", "/Subject")]  # pictures, the page
     return next((text for text in texts if provenance.parse(text)), "")
+
+
+def _about(path: Path) -> Mapping[str, Any]:
+    """The metadata of a PDF."""
+    import pypdf
+
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # what it repairs on the way is no message for the user
+    return pypdf.PdfReader(path).metadata or {}
 
 
 def mismatches(path: Path, forms: Sequence[Mapping[str, str]], out: Path, runs: Sequence[Path] = ()) -> list[str]:
@@ -130,10 +135,7 @@ def _set_by(path: Path) -> list[str]:
     """Engine and paper of a page, from its metadata: ["  page       engine typst, paper a4"]; [] of a picture."""
     if path.suffix.lower() != ".pdf":
         return []
-    import pypdf
-
-    about: Mapping[str, Any] = pypdf.PdfReader(path).metadata or {}
-    keywords = str(about.get("/Keywords") or "")
+    keywords = str(_about(path).get("/Keywords") or "")
     return [f"  {'page':<10} {keywords}"] if re.fullmatch(r"engine \w+, paper \w+", keywords) else []
 
 

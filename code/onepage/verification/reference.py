@@ -27,6 +27,13 @@ RUN_FILES = ("metrics.json", "history.jsonl", "run.json", "provenance.json")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
+def place(name: str, out: Path) -> Path:
+    """The folder of the result ``name``; raises UserError for a bad name."""
+    if not _NAME.fullmatch(name):
+        raise UserError(f"NAME={name!r} is no name for a folder; use letters, digits, dots and dashes: two-core-epyc")
+    return out / "report" / "reference" / name
+
+
 def write(
     name: str, out: Path, given: Sequence[Path], results: Sequence[Result], checks: Sequence[Any]
 ) -> tuple[Path, list[str]]:
@@ -36,8 +43,7 @@ def write(
     An older result of that name is replaced. Raises UserError, and leaves everything as it was, for a bad name, runs
     or a page that do not verify, and a result over 3 MB.
     """
-    if not _NAME.fullmatch(name):
-        raise UserError(f"NAME={name!r} is no name for a folder; use letters, digits, dots and dashes: two-core-epyc")
+    target = place(name, out)
     failed = [result.claim.id for result in results if result.state == FAIL]
     failed += [check.id for check in checks if check.state == FAIL]
     if failed:
@@ -45,7 +51,6 @@ def write(
     page, runs = out / "report", lookup.by_task(given)
     _is_of(page / "report.pdf", out, runs)
     remarks = [f"{result.claim.id}: {result.state}: {result.reason}" for result in results if result.state != PASS]
-    target = out / "report" / "reference" / name
     target.parent.mkdir(parents=True, exist_ok=True)
     for left in target.parent.glob(f".{name}.*.tmp"):  # by a writing that was killed
         shutil.rmtree(left, ignore_errors=True)

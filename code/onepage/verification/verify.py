@@ -1,10 +1,12 @@
 """Verification: do the predictions give the numbers of the page, and do page and pictures come from these runs?
 
-Every claim of report/claims.toml, and every score in metrics.json that can be, is compared with a recount
-(``recount``): such a number edited by hand, in predictions or metrics, fails. ``provenance`` follows pictures and page
-back to their runs, ``comparison`` sets a run beside a reference result. Nothing heavy is imported before it is needed.
+Every claim of report/claims.toml, and every score in metrics.json that can be, is recounted from predictions.npz and
+from digest-checked data: such a number edited by hand, in predictions or metrics, fails. The task's module ``recount``
+counts, without the code that computed the scores. ``provenance`` follows pictures and page back to their runs,
+``comparison`` sets a run beside a reference result. Nothing heavy is imported before it is needed.
 """
 
+import zipfile
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -30,8 +32,19 @@ from onepage.verification.claims import (
 )
 
 REFERENCES = HOME / "report" / "reference"
+COLUMNS = ("id", "claim", "bound", "measured", "result", "reason")
+_MALFORMED = (KeyError, TypeError, AttributeError)  # what metrics.json of another program raises
 
-__all__ = ["FAIL", "NOT_CHECKED", "PASS", "Check", "Claim", "Result", "check", "load_claims", "status"]
+
+def read_arrays(path: Path) -> dict[str, Any]:
+    """Every array of an .npz, {name: numpy array}, without pickle; raises ValueError for one that cannot be read."""
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        raise ValueError(str(error)) from error
 
 
 class Evidence:
@@ -45,16 +58,14 @@ class Evidence:
         self.metrics: Mapping[str, Any] | None = read_json(run / "metrics.json") if run and there else None
 
     @cached_property
-    def _recounted(self) -> tasks.Recount | tuple[str, str]:
+    def recounted(self) -> tasks.Recount | tuple[str, str]:
         """The recount, or (state, reason) where there can be none."""
-        from onepage.verification.recount import recount
-
         assert self.run is not None and self.metrics is not None
         path = self.run / "predictions.npz"
         if not path.is_file():
             return FAIL, f"{self.where} is missing; delete metrics.json there and run: make {self.task.name}"
         try:
-            found = recount(self.task.name, self.metrics, path, self.data_dir)
+            found: tasks.Recount = self.task.module("recount").recount(self.metrics, self.data_dir, read_arrays(path))
         except UserError as error:  # no data here to check against: say so, and do not pass
             return NOT_CHECKED, f"cannot recompute: {error}"
         except ValueError as error:
@@ -66,7 +77,7 @@ class Evidence:
     def recount(self, path: str) -> tuple[str, float | None, str]:
         """(state, recomputed score or None, reason if not PASS) of the score at ``path`` in metrics.json."""
         assert self.metrics is not None
-        found = self._recounted
+        found = self.recounted
         if isinstance(found, tuple):
             return found[0], None, found[1]
         value = found.values.get(path)
@@ -80,15 +91,6 @@ class Evidence:
             return FAIL, value, f"metrics.json says {told!r} for {path}, the predictions give {value!r}"
         return PASS, value, ""
 
-    def scores(self) -> list[str]:
-        """Paths of all scores that can be recounted; [] where nothing can."""
-        found = self._recounted
-        return [] if isinstance(found, tuple) else sorted(found.values.keys() | found.problems.keys())
-
-    def obstacle(self) -> tuple[str, str] | None:
-        """(state, reason) of what stands against any recount; None where nothing does."""
-        return self._recounted if isinstance(self._recounted, tuple) else None
-
 
 def gather(out: Path, data_dir: Path, runs: Sequence[Path]) -> dict[str, Evidence]:
     """The evidence of every task, with a run given or none; files are named relative to ``out``."""
@@ -96,57 +98,55 @@ def gather(out: Path, data_dir: Path, runs: Sequence[Path]) -> dict[str, Evidenc
     return {task: Evidence(task, given.get(task), Path(out), data_dir) for task in tasks.TASKS}
 
 
-def check(claims: Sequence[Claim], out: Path, data_dir: Path, runs: Sequence[Path]) -> list[Result]:
-    """Recompute every claim from predictions and digest-checked data; files are named relative to ``out``."""
-    return check_claims(claims, gather(out, data_dir, runs))
-
-
-def check_claims(
-    claims: Sequence[Claim], evidence: Mapping[str, Evidence], references: Path = REFERENCES
-) -> list[Result]:
-    """As ``check``, from evidence gathered before; ``references`` holds the reference results that claims name."""
+def check(claims: Sequence[Claim], evidence: Mapping[str, Evidence], references: Path = REFERENCES) -> list[Result]:
+    """Recompute every claim; ``references`` holds the reference results that claims name."""
     return [_check(claim, evidence[claim.task], references) for claim in claims]
 
 
 def _check(claim: Claim, evidence: Evidence, references: Path) -> Result:
-    if evidence.metrics is None:
+    if evidence.metrics is None or evidence.run is None:
         return status(claim, None)
     try:
         told = status(claim, evidence.metrics)
         if told.state == NOT_CHECKED or told.measured is None:
             return told
         state, value, reason = evidence.recount(claim.metric)
-    except (KeyError, TypeError, AttributeError) as error:
+        if state != PASS or value is None:
+            return Result(claim, state, value, reason)
+        result = against_bound(claim, value, f"recomputed from {claim.recomputed_from}")
+        if result.state != PASS or claim.reference is None:
+            return result
+        state, why = comparison.beside_reference(claim, claim.reference, value, evidence.run, references)
+    except _MALFORMED as error:
         return Result(claim, FAIL, None, f"metrics.json is not one of this program ({type(error).__name__}: {error})")
-    if state != PASS or value is None:
-        return Result(claim, state, value, reason)
-    result = against_bound(claim, value, f"recomputed from {claim.recomputed_from}")
-    if result.state != PASS or claim.reference is None or evidence.run is None:
-        return result
-    state, why = comparison.beside_reference(claim, claim.reference, value, evidence.run, references)
     return Result(claim, state, value, f"{why}; {result.reason}")
 
 
 def recounts(evidence: Mapping[str, Evidence]) -> list[Check]:
-    """A check for each run that is there: the scores that ``recount`` knows, claimed or not, recounted."""
+    """A check for each run that is there: the scores that its task recounts, claimed or not."""
     rows = []
     for task, found in evidence.items():
         if found.metrics is None:
             continue
-        text = f"{found.task.recounted} in metrics.json is what the predictions give"
         try:
-            obstacle = found.obstacle()
-            states = [found.recount(path) for path in found.scores()]
-        except (KeyError, TypeError, AttributeError) as error:
-            obstacle, states = (FAIL, f"metrics.json is not one of this program ({error!r})"), []
-        wrong = [reason for state, _, reason in states if state != PASS]
-        if obstacle is not None:
-            rows.append(Check(f"{task}-recount", text, *obstacle))
-        elif wrong or not states:
-            rows.append(Check(f"{task}-recount", text, FAIL, wrong[0] if wrong else "no score could be recomputed"))
-        else:
-            rows.append(Check(f"{task}-recount", text, PASS, f"{len(states)} recomputed"))
+            outcome = _recount_all(found)
+        except _MALFORMED as error:
+            outcome = FAIL, f"metrics.json is not one of this program ({error!r})"
+        text = f"{found.task.recounted} in metrics.json is what the predictions give"
+        rows.append(Check(f"{task}-recount", text, *outcome))
     return rows
+
+
+def _recount_all(evidence: Evidence) -> tuple[str, str]:
+    """(state, reason) of all scores of a run that can be recounted."""
+    found = evidence.recounted
+    if isinstance(found, tuple):
+        return found
+    paths = sorted(found.values.keys() | found.problems.keys())
+    wrong = [reason for state, _, reason in map(evidence.recount, paths) if state != PASS]
+    if wrong or not paths:
+        return FAIL, wrong[0] if wrong else "no score could be recomputed"
+    return PASS, f"{len(paths)} recomputed"
 
 
 def seed_checks(evidence: Mapping[str, Evidence]) -> list[Check]:
@@ -171,16 +171,14 @@ def verify_all(
     from onepage.verification.provenance import check_files
 
     evidence = gather(out, data_dir, runs)
-    results = check_claims(load_claims(claims) + stand_ins(claims, runs), evidence, claims.parent / "reference")
+    results = check(load_claims(claims) + stand_ins(claims, evidence), evidence, claims.parent / "reference")
     checks = recounts(evidence)
     return results, checks + (seed_checks(evidence) + check_files(out, runs) if files else [])
 
 
-def stand_ins(path: Path, runs: Sequence[Path]) -> list[Claim]:
+def stand_ins(path: Path, evidence: Mapping[str, Evidence]) -> list[Claim]:
     """The floors of the generated sets that these runs were trained on; none for runs on real data."""
-    present = [run / "metrics.json" for run in runs if (run / "metrics.json").is_file()]
-    told = [read_json(metrics) for metrics in present]
-    sets = {str(metrics.get("set")) for metrics in told if isinstance(metrics, Mapping)}
+    sets = {str(found.metrics.get("set")) for found in evidence.values() if isinstance(found.metrics, Mapping)}
     return [claim for claim in load_claims(path, "stand_in") if claim.set in sets]
 
 
@@ -190,37 +188,25 @@ def exit_code(results: Sequence[Any], strict: bool = False) -> int:
     return int(FAIL in states or (strict and NOT_CHECKED in states))
 
 
-def print_table(results: Sequence[Result | Check]) -> None:
-    """Print what was verified to stdout: a rich table on a terminal, one plain line a row elsewhere."""
-    rows = []
-    for result in results:
-        if isinstance(result, Check):
-            rows.append((result.id, result.text, "", "", result.state, result.reason))
-            continue
-        claim = result.claim
-        measured = "-" if result.measured is None else claim.show(result.measured)
-        rows.append((claim.id, claim.text, ">= " + claim.show(claim.minimum), measured, result.state, result.reason))
-    print_rows("", ("id", "claim", "bound", "measured", "result", "reason"), rows)
-
-
-def print_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows to stdout: a rich table on a terminal, the filled cells of a row on one plain line elsewhere."""
+def print_table(rows: Sequence[Any], columns: Sequence[str] = COLUMNS, title: str = "") -> None:
+    """Print the ``cells()`` of each row to stdout: a rich table on a terminal, the filled ones on a line elsewhere."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     console = Console()
+    cells = [row.cells() for row in rows]
     if not console.is_terminal:
-        for row in rows:
+        for row in cells:
             print("  ".join(cell for cell in row if cell))
         return
     table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for number, column in enumerate(columns):
         table.add_column(column, no_wrap=number != 1 and column != "reason")
     style = {PASS: "green", FAIL: "bold red", NOT_CHECKED: "yellow"}
-    for number, row in enumerate(rows):
-        if number and "" in row and "" not in rows[number - 1]:
+    for number, row in enumerate(cells):
+        if number and "" in row and "" not in cells[number - 1]:
             table.add_section()  # claims, which fill every cell; then checks
         # Text, not str: a reason may hold square brackets, which rich would read as markup.
         table.add_row(*(Text(cell, style=style.get(cell, "")) for cell in row))

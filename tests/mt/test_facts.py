@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from onepage.mt import directions
+from onepage.mt import facts
 from onepage.report import inputs, render
 from page_cases import markdown_of, plain_text, write_case
 from synthetic_run import write_mt_run
@@ -49,7 +49,7 @@ def read(runs: Path) -> dict[str, Any]:
 
 
 def table(runs: Path) -> list[list[str]]:
-    return directions.table(runs / "multi30k-en-de/quick/seed0", read(runs), PAGE)
+    return facts._directions(runs / "multi30k-en-de/quick/seed0", read(runs), PAGE)
 
 
 def test_one_direction_needs_no_table(runs: Path) -> None:
@@ -105,7 +105,7 @@ def test_a_damaged_file_is_passed_over(runs: Path) -> None:
 def test_generated_sentences_have_no_other_direction(runs: Path) -> None:
     add(runs, "multi30k-en-fr/quick/seed0")
     run = runs / "multi30k-en-de/quick/seed0"
-    assert directions.table(run, read(runs) | {"generated": True}, PAGE) == []
+    assert facts._directions(run, read(runs) | {"generated": True}, PAGE) == []
 
 
 def test_the_markdown_has_the_table(tmp_path: Path) -> None:
