@@ -1,9 +1,8 @@
-"""Classify pictures of people's own with a trained ResNet-18.
+"""Classify image files with a trained ResNet-18.
 
-Each picture (``pictures.py``) goes the way of a test image: 32x32, then the size that the run is evaluated at. The
-probabilities are softmax(logits / T), with the temperature T that evaluation fitted on validation images (Guo et al.
-2017, section 4.2). The answer is always one of the run's classes, whatever the picture shows: there is no "none of
-them".
+Each picture (``pictures.py``) is processed like a test image: 32x32, then the run's evaluation size. The probabilities
+are softmax(logits / T), with the temperature T fitted on validation images (Guo et al. 2017, section 4.2). The answer
+is always one of the run's classes; there is no "none of them".
 """
 
 import dataclasses
@@ -15,29 +14,22 @@ import numpy as np
 import torch
 from PIL import Image
 
-from onepage.cls import augment, pictures, scores
-from onepage.cls.gradcam import GradCAM
-from onepage.cls.recipe import Recipe
-from onepage.cls.resnet import ResNet18
+from onepage.cls import augment, evaluate, pictures, scores
 from onepage.cls.train import predict
 from onepage.errors import UserError
 from onepage.files import read_json
 from onepage.runs import lookup
-from onepage.training import checkpoint, seeding
-from onepage.training.recipe import of_run
 from onepage.training.weights import digest_tensors
-
-LAYERS = ("layer3", "layer4")  # that Grad-CAM explains, as evaluation does
 
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """What the model says of one picture."""
+    """The model's answer for one picture."""
 
     picture: Image.Image
-    """Its middle square, RGB, at the size it has."""
+    """Its central square, RGB, at its own size."""
     pixels: torch.Tensor
-    """uint8 (1, 3, size, size): what the model looked at."""
+    """uint8 (1, 3, size, size): the model's input."""
     probabilities: np.ndarray
     """float64 (classes,), calibrated; they sum to one."""
 
@@ -53,29 +45,21 @@ class Classifier:
     def __init__(self, run: Path):
         """Load ``run``.
 
-        Raises UserError for a run that is missing, damaged, not of ResNet-18, of another version of this program, not
+        Raises UserError for a run that is missing, damaged, of another task or of another version of this program, not
         evaluated, or trained again since.
         """
-        block = lookup.identity(run, "cls")
+        plan = lookup.identity(run, "cls")
         self.class_names, self.temperature, evaluated = _evaluated(run)
-        recipe = of_run(Recipe, run, block)
-        # a model trained on a GPU classifies without one too
-        device = "cuda" if block["device"] == "cuda" and torch.cuda.is_available() else "cpu"
-        self.device = seeding.prepare(block["seed"], recipe.threads, device)
-        weights, _ = checkpoint.load_model(run / "model.pt")
-        if digest_tensors(weights) != evaluated:
-            raise UserError(f"{run / 'metrics.json'} is of other weights than model.pt; evaluate them (make cls)")
-        model = ResNet18(len(self.class_names), shortcut=recipe.shortcut)
+        device = plan["device"] if torch.cuda.is_available() else "cpu"  # trained on a GPU, it needs none here
         try:
-            model.load_state_dict(weights)
+            self.model, recipe, _, self.device = evaluate.load(run, len(self.class_names), device)
         except RuntimeError:
-            raise UserError(
-                f"{run / 'model.pt'} does not fit the {len(self.class_names)} classes of metrics.json; "
-                "train it again (make cls)"
-            ) from None
-        self.model = model.to(device=self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-        self.size, self.precision = recipe.stages[-1].image_size, block["precision"]
-        self.run, self.generated = run, bool(block["generated"])
+            says = f"does not fit the {len(self.class_names)} classes of metrics.json; train it again (make cls)"
+            raise UserError(f"{run / 'model.pt'} {says}") from None
+        if digest_tensors(self.model.state_dict()) != evaluated:
+            raise UserError(f"{run / 'metrics.json'} is of other weights than model.pt; evaluate them (make cls)")
+        self.size, self.precision = recipe.stages[-1].image_size, plan["precision"]
+        self.run, self.generated = run, bool(plan["generated"])
 
     def classify(self, path: Path) -> Answer:
         """The model's answer to the picture in ``path``; raises UserError as ``pictures.read`` does."""
@@ -87,9 +71,8 @@ class Classifier:
 
     def explain(self, answer: Answer) -> dict[str, np.ndarray]:
         """Grad-CAM maps {layer: (h, w)} in 0..1 of the most probable class."""
-        with GradCAM(self.model, [getattr(self.model, layer) for layer in LAYERS]) as cam:
-            maps = cam(augment.normalise(answer.pixels), [answer.ranked[0]])
-        return {layer: values[0].cpu().numpy() for layer, values in zip(LAYERS, maps, strict=True)}
+        maps = evaluate.cams(self.model, answer.pixels, np.array(answer.ranked[:1]))
+        return {layer: values[0] for layer, values in maps.items()}
 
 
 def _evaluated(run: Path) -> tuple[tuple[str, ...], float, str]:

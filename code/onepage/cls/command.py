@@ -1,4 +1,4 @@
-"""``python -m onepage classify``: ResNet-18 for people."""
+"""``python -m onepage classify``: classify image files."""
 
 import sys
 from pathlib import Path
@@ -9,7 +9,7 @@ import click
 from onepage.errors import UserError
 from onepage.runs import lookup
 from onepage.terminal import streams
-from onepage.terminal.options import out_option
+from onepage.terminal.options import chosen_run_option, out_option, picture_option
 
 if TYPE_CHECKING:
     from onepage.cls.classify import Answer, Classifier
@@ -17,35 +17,26 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "--top", type=click.IntRange(min=1), default=3, show_default=True, help="Classes a picture, likely first."
-)
-@click.option(
-    "--gradcam",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="With one IMAGE: draw what spoke for its most probable class (Grad-CAM), as PNG or PDF.",
-)
-@click.option("--run", type=click.Path(path_type=Path), help="Trained run folder. [the one evaluated last]")
+@click.option("--top", type=click.IntRange(1), default=3, show_default=True, help="Classes per IMAGE, best first.")
+@picture_option("--gradcam", "With one IMAGE: draw the evidence for its most probable class (Grad-CAM), as PNG or PDF.")
+@chosen_run_option
 @out_option
 def classify(images: tuple[Path, ...], top: int, gradcam: Path | None, run: Path | None, out: Path) -> None:
-    """Say which of the classes it knows ResNet-18 sees in each IMAGE.
+    """Classify each IMAGE with ResNet-18.
 
     The answer is always one of the run's classes (CIFAR-10 has ten), whatever the picture shows.
 
-    A line reads FILE, tab, CLASS, tab, PROBABILITY; an IMAGE gives --top of them, most probable first. Probabilities
-    are calibrated on validation images. In FILE, tabs and what else is not printable are written as escapes.
+    Each IMAGE gives --top lines, most probable class first: FILE, tab, CLASS, tab, PROBABILITY. Probabilities are
+    calibrated on validation images. Tabs and unprintable characters in FILE are written as escapes.
 
-    An IMAGE may have any size and mode: it is turned as its EXIF says, cut to the square in its middle, put on white
-    where it is transparent, reduced (antialiased) to 32x32 pixels, and then to the size at which the run was evaluated.
+    An IMAGE may have any size and mode. It is rotated by its EXIF data, cropped to its central square, put on white
+    where it is transparent, reduced (antialiased) to 32x32 pixels, and resized to the run's evaluation size.
 
     Exit status: 0 when every IMAGE was classified, 1 when one was refused or nothing could be done, 2 for wrong
     options.
     """
     if gradcam is not None and len(images) != 1:
         raise click.UsageError("--gradcam draws one picture: give one IMAGE")
-    if gradcam is not None and gradcam.suffix.lower() not in (".png", ".pdf"):
-        raise click.UsageError(f"--gradcam: a file that ends in .png or .pdf, not {gradcam.name!r:.60}")
     with streams.ending_quietly():
         from onepage.cls.classify import Classifier
 
@@ -75,12 +66,12 @@ COMMANDS = (classify,)
 
 
 def shown(name: object) -> str:
-    """Text on one line: what would break it, or what a terminal would obey, by its escape."""
+    """Text on one line, with escapes for line breaks and terminal control characters."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(name))
 
 
 def _introduce(classifier: "Classifier", which: str) -> None:
-    """Say on standard error who classifies, and what it is not."""
+    """Say on standard error which run classifies, and its limits."""
     names = ", ".join(classifier.class_names)
     click.echo(f"onepage: by {classifier.run}{which}; the answer is always one of: {names}", err=True)
     if classifier.generated:

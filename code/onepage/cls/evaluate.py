@@ -27,21 +27,23 @@ from onepage.training.weights import count_parameters, digest_tensors
 
 GRID = 24  # pictures kept for each grid
 EXPLAINED = 8  # pictures explained by Grad-CAM
+LAYERS = ("layer3", "layer4")  # whose maps Grad-CAM gives
 
 
-def load(run: Path, classes: int) -> tuple[ResNet18, Recipe, dict[str, Any], torch.device]:
-    """The trained model in evaluation mode, its recipe, what run.json says, and where it runs.
+def load(run: Path, classes: int, device: str = "") -> tuple[ResNet18, Recipe, dict[str, Any], torch.device]:
+    """The trained model in evaluation mode, its recipe, its plan (run.json), and its device.
 
+    ``device``: "cpu" or "cuda" in place of the one it was trained on.
     Raises UserError when the weights are missing or damaged, or of a version of this program with other recipe keys.
     """
-    block = common_block(run)
-    recipe = of_run(Recipe, run, block)
-    device = seeding.prepare(block["seed"], recipe.threads, block["device"])
+    plan = common_block(run)
+    recipe = of_run(Recipe, run, plan)
+    where = seeding.prepare(plan["seed"], recipe.threads, device or plan["device"])
     weights, _ = checkpoint.load_model(run / "model.pt")
     model = ResNet18(classes, shortcut=recipe.shortcut)
     model.load_state_dict(weights)
-    model = model.to(device=device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    return model, recipe, block, device
+    model = model.to(device=where, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    return model, recipe, plan, where
 
 
 def on_validation(
@@ -57,25 +59,25 @@ def on_validation(
 def evaluate(images: ImageSet, run: Path, settings: Mapping[str, Any], say: Any = print) -> dict[str, Any]:
     """Score ``run/model.pt`` on validation and test; returns what metrics.json holds.
 
-    settings: none, as no table of the recipe is read by evaluation alone.
-    Raises UserError when the weights are missing or damaged, or the data is not what the run was trained on.
+    ``settings``: unused, as no table of the recipe is read by evaluation alone.
+    Raises UserError when the weights are missing or damaged.
     """
     stopwatch = provenance.Stopwatch()
-    model, recipe, block, device = load(run, len(images.class_names))
+    model, recipe, plan, device = load(run, len(images.class_names))
 
     size = recipe.stages[-1].image_size
     test = augment.resize(torch.from_numpy(images.test_images.copy()), size).to(device)
-    logits = predict(model, test, block["precision"])
+    logits = predict(model, test, plan["precision"])
     test_scores = scores.summary(logits.numpy(), images.test_labels, images.class_names)
-    views = functools.partial(predict, model, precision=block["precision"])
+    views = functools.partial(predict, model, precision=plan["precision"])
     test_scores |= tta.score(views, test, logits, images.test_labels)
-    val_logits, val_labels = on_validation(model, images, recipe, block["precision"], device)
+    val_logits, val_labels = on_validation(model, images, recipe, plan["precision"], device)
     val_scores = scores.summary(val_logits, val_labels, images.class_names)
     temperature = scores.fit_temperature(val_logits, val_labels)
     test_scores["calibrated"] = scores.calibrated(logits.numpy(), images.test_labels, temperature)
     last = history.read(run / "history.jsonl")[-1]
     metrics = {
-        **block,
+        **plan,
         "weights_digest": digest_tensors(model.state_dict()),
         "class_names": list(images.class_names),
         "model": {"name": "ResNet-18", "parameters": count_parameters(model)},
@@ -107,17 +109,19 @@ def evaluate(images: ImageSet, run: Path, settings: Mapping[str, Any], say: Any 
         "labels": images.test_labels[explained],
         "predicted": predicted[explained],
         "probabilities": probabilities[explained].astype(np.float32),
-        "layers": np.array(["layer3", "layer4"]),
-        **cams(model, test[explained], images.test_labels[explained], predicted[explained]),
+        "layers": np.array(LAYERS),
     }
+    for name, classes in (("predicted", predicted), ("true", images.test_labels)):
+        maps = cams(model, test[explained], classes[explained])
+        explain |= {f"cam_{layer}_{name}": values for layer, values in maps.items()}
     write_with(run / "predictions.npz", lambda file: np.savez_compressed(file, **arrays))  # type: ignore[arg-type]
     write_with(run / "explain.npz", lambda file: np.savez_compressed(file, **explain))  # type: ignore[arg-type]
     stopwatch.record(run, "evaluate")
     write_json(run / "metrics.json", metrics)
     low, high = test_scores["accuracy_interval"]
-    generated = " (generated stand-in data)" if block["generated"] else ""
-    accuracy, n = test_scores["accuracy"], test_scores["n"]
-    say(f"cls  test accuracy {accuracy:.2%} (95 % {low:.2%} to {high:.2%}, n={n:,}){generated}")
+    generated = " (generated stand-in data)" if plan["generated"] else ""
+    accuracy = f"{test_scores['accuracy']:.2%} (95 % {low:.2%} to {high:.2%}, n={test_scores['n']:,})"
+    say(f"cls  test accuracy {accuracy}{generated}")
     return metrics
 
 
@@ -140,12 +144,8 @@ def interleave(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.array([*pairs, *first[shorter:], *second[shorter:]], dtype=np.int64)
 
 
-def cams(model: ResNet18, images: torch.Tensor, true: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
-    """Grad-CAM maps in float32 of layer3 and layer4 for the true and the predicted classes."""
-    maps: dict[str, np.ndarray] = {}
-    with GradCAM(model, [model.layer3, model.layer4]) as cam:
-        for name, classes in (("predicted", predicted), ("true", true)):
-            targets = torch.from_numpy(np.asarray(classes)).to(images.device)
-            for layer, values in zip(("layer3", "layer4"), cam(augment.normalise(images), targets), strict=True):
-                maps[f"cam_{layer}_{name}"] = values.cpu().numpy()
-    return maps
+def cams(model: ResNet18, images: torch.Tensor, classes: np.ndarray) -> dict[str, np.ndarray]:
+    """Grad-CAM maps {layer: float32 (B, h, w)} of uint8 images (B, 3, H, H) for the classes (B,)."""
+    with GradCAM(model, [getattr(model, layer) for layer in LAYERS]) as cam:
+        maps = cam(augment.normalise(images), torch.from_numpy(classes))
+    return {layer: values.cpu().numpy() for layer, values in zip(LAYERS, maps, strict=True)}

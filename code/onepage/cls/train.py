@@ -8,7 +8,6 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -207,10 +206,12 @@ def split(recipe: Recipe, images: ImageSet, seed: int, device: torch.device) -> 
     training, validation = split_indices(len(images.train_images), recipe.validation_size, recipe.split_seed)
     if recipe.train_images:
         training = training[: recipe.train_images]
-    batches, held_out = (
-        to_tensors(images.train_images[index], images.train_labels[index], device) for index in (training, validation)
-    )
-    return Batches(recipe, *batches, seed), held_out
+
+    def chosen(index: np.ndarray) -> tuple[Tensor, Tensor]:
+        pixels, labels = images.train_images[index], images.train_labels[index]
+        return torch.from_numpy(pixels).to(device), torch.from_numpy(labels).to(device)
+
+    return Batches(recipe, *chosen(training), seed), chosen(validation)
 
 
 def build_model(recipe: Recipe, batches: Batches, size: int, classes: int) -> ResNet18:
@@ -243,11 +244,6 @@ def make_optimisers(model: nn.Module, recipe: Recipe, precision: str) -> list[to
         Muon(filters, lr=recipe.muon_learning_rate, momentum=recipe.muon_momentum, dtype=dtype),
         torch.optim.SGD(groups, lr=recipe.sgd_learning_rate, momentum=recipe.sgd_momentum, nesterov=True),
     ]
-
-
-def to_tensors(images: np.ndarray, labels: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
-    """uint8 (N, 3, 32, 32) and int64 (N,) arrays as tensors on the device."""
-    return torch.from_numpy(images.copy()).to(device), torch.from_numpy(labels.copy()).to(device)
 
 
 def validate(model: nn.Module, images: Tensor, labels: Tensor, size: int, precision: str) -> dict[str, float]:

@@ -1,8 +1,8 @@
-"""``python -m onepage translate``: the Transformer for people."""
+"""``python -m onepage translate``: translate lines of text."""
 
+import io
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -10,34 +10,20 @@ import click
 
 from onepage.runs import lookup
 from onepage.terminal import streams
-from onepage.terminal.options import out_option
+from onepage.terminal.options import chosen_run_option, out_option, picture_option
 
 if TYPE_CHECKING:
-    from onepage.mt.translate import Answer, Stream, Translator
+    from onepage.mt.translate import Answer, Translator
 
 
 @click.command()
-@click.option("--text", "texts", multiple=True, help="Translate this instead of standard input; may stand repeatedly.")
-@click.option("--nbest", type=click.IntRange(1, 100), default=1, show_default=True, help="Outputs a line, best first.")
+@click.option("--text", "texts", multiple=True, help="Translate this instead of standard input; may be repeated.")
+@click.option("--nbest", type=click.IntRange(1, 100), default=1, show_default=True, help="Outputs per line.")
 @click.option("--scores", is_flag=True, help="Put the score and a tab before each output.")
-@click.option(
-    "--beam",
-    "beam_size",
-    type=click.IntRange(1, 100),
-    help="Partial outputs kept; 1 is greedy. [as the run was evaluated]",
-)
-@click.option(
-    "--length-penalty",
-    type=click.FloatRange(0, 10),
-    help="alpha of Wu et al. 2016; 0 for none. [as the run was evaluated]",
-)
-@click.option(
-    "--attention",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="With one --text: draw which words it looked at for each word written, as PNG or PDF.",
-)
-@click.option("--run", type=click.Path(path_type=Path), help="Trained run folder. [the one evaluated last]")
+@click.option("--beam", "beam_size", type=click.IntRange(1, 100), help="Beam size; 1 is greedy. [as evaluated]")
+@click.option("--length-penalty", type=click.FloatRange(0, 10), help="alpha of Wu et al. 2016. [as evaluated]")
+@picture_option("--attention", "With one --text: draw which source words each output word attends to, as PNG or PDF.")
+@chosen_run_option
 @out_option
 def translate(
     texts: tuple[str, ...],
@@ -49,28 +35,27 @@ def translate(
     run: Path | None,
     out: Path,
 ) -> None:
-    """Translate sentences, one a line, from standard input (UTF-8) to standard output, or those of --text.
+    """Translate sentences, one per line, from standard input (UTF-8) or --text, to standard output.
 
-    Every line gives one line; with --nbest N it gives N, best first, blank where there are fewer. An empty line gives
-    an empty one. With --scores a line reads SCORE, tab, TEXT; the score is the log-probability (nats) over the length
-    penalty. A line that cannot be translated (not UTF-8, too long, nothing in it that the model knows) gives an empty
-    one and a message with its number on standard error.
+    Every input line gives one output line, or N with --nbest N: best first, blank where there are fewer. With --scores
+    a line reads SCORE, tab, TEXT; the score is the log-probability (nats) divided by the length penalty. An empty line
+    gives an empty line. A line that cannot be translated (not UTF-8, too long, no known piece) gives an empty line, and
+    a message with its number on standard error.
 
     Exit status: 0 when every line was translated, 1 when one was refused or nothing could be done, 2 for wrong options.
     """
     if attention is not None and (len(texts) != 1 or "\n" in texts[0] or not texts[0].strip()):
         raise click.UsageError("--attention draws one sentence: give it by one --text")
-    if attention is not None and attention.suffix.lower() not in (".png", ".pdf"):
-        raise click.UsageError(f"--attention: a file that ends in .png or .pdf, not {attention.name!r:.60}")
     with streams.ending_quietly():
         from onepage.mt import translate as translation
 
         run, which = lookup.chosen(run, out, "mt")
         translator = translation.Translator(run, beam_size, length_penalty, nbest)
         _introduce(translator, which, bool(texts))
-        groups: Iterator[list[bytes]] = iter([_lines(texts)])
+        groups = iter([_lines(texts)])
         if not texts:
-            groups = translation.batches(cast("Stream", streams.standard("stdin", ", or give sentences by --text")))
+            given = streams.standard("stdin", ", or give sentences by --text")
+            groups = translation.batches(cast(io.BufferedIOBase, given))
         output = streams.standard("stdout")
         number, refused, last = 1, 0, None
         for group in groups:
@@ -99,7 +84,7 @@ def _lines(texts: tuple[str, ...]) -> list[bytes]:
 
 
 def _introduce(translator: "Translator", which: str, given: bool) -> None:
-    """Say on standard error who translates, and what it is not."""
+    """Say on standard error which run translates, and its limits."""
     ask = "; a sentence a line, Ctrl-D ends" if not given and sys.stdin is not None and sys.stdin.isatty() else ""
     click.echo(f"onepage: {' to '.join(translator.languages)} by {translator.run}{which}{ask}", err=True)
     if translator.generated:

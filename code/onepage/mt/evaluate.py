@@ -20,7 +20,7 @@ from onepage.mt.losses import mean_loss
 from onepage.mt.recipe import Recipe
 from onepage.mt.search import beam, greedy
 from onepage.mt.tokenizer import PAD, Tokenizer
-from onepage.mt.train import sizes_of
+from onepage.mt.train import as_tensor, sizes_of
 from onepage.mt.transformer import Transformer
 from onepage.runs import history, provenance
 from onepage.training import checkpoint, seeding
@@ -30,23 +30,24 @@ from onepage.training.weights import count_parameters, digest_tensors
 
 EXAMPLES = 3  # of each kind: enough that one choice fits the page whole
 PIECES = (9, 13)  # of the sentence whose attention is shown: long enough to reorder, short enough to be read
+SIZES = ("encoder_layers", "decoder_layers", "heads", "d_model", "d_ff", "vocabulary")  # that metrics.json states
 SHOWN_TARGETS = (0, 6, 8)  # pieces, at least, of the targets in the batch whose masks are shown
 
 
 def load(run: Path, device: str = "") -> tuple[Transformer, Tokenizer, Recipe, dict[str, Any]]:
-    """The trained model in evaluation mode, its tokenizer, its recipe and what run.json says.
+    """The trained model in evaluation mode, its tokenizer, its recipe and its plan (run.json).
 
     ``device``: "cpu" or "cuda" in place of the one it was trained on.
     Raises UserError when the weights are missing or damaged, or of a version of this program with other recipe keys.
     """
-    block = common_block(run)
-    recipe = of_run(Recipe, run, block)
-    where = seeding.prepare(block["seed"], recipe.threads, device or block["device"])
+    plan = common_block(run)
+    recipe = of_run(Recipe, run, plan)
+    where = seeding.prepare(plan["seed"], recipe.threads, device or plan["device"])
     weights, _ = checkpoint.load_model(run / "model.pt")
     tokenizer = Tokenizer(weights.pop("tokenizer").numpy().tobytes())
     model = Transformer(sizes_of(recipe, len(tokenizer)), PAD)
     model.load_state_dict(weights)
-    return model.to(where).eval(), tokenizer, recipe, block
+    return model.to(where).eval(), tokenizer, recipe, plan
 
 
 def best(model: Transformer, sources: list[list[int]], beam_size: int, length_penalty: float) -> list[list[int]]:
@@ -70,8 +71,8 @@ def evaluate(
     """
     decoding = decoding_of(settings)
     stopwatch = provenance.Stopwatch()
-    model, tokenizer, recipe, block = load(run)
-    weights, _ = checkpoint.load_model(run / "model.pt")
+    model, tokenizer, recipe, plan = load(run)
+    generated = " (generated stand-in data)" if plan["generated"] else ""
 
     def search(lines: Sequence[str], beam_size: int) -> list[list[int]]:
         return best(model, [tokenizer.encode(line) for line in lines], beam_size, decoding.length_penalty)
@@ -86,38 +87,27 @@ def evaluate(
         found[name] = search(sources, decoding.beam_size)
         outputs = [tokenizer.decode(ids) for ids in found[name]]
         greedy_outputs = [tokenizer.decode(ids) for ids in search(sources, 1)]
-        chrf = scores.sentence_chrf(outputs, references)
         tok = data.tok_references.get(name)
-        tests[name] = scores.every_score(sources, outputs, greedy_outputs, references, tok, data.tgt)
-        arrays[f"{name}_source"] = np.array(sources)
-        arrays[f"{name}_reference"] = np.array(references)
-        arrays[f"{name}_output"] = np.array(outputs)
-        arrays[f"{name}_greedy"] = np.array(greedy_outputs)
-        arrays[f"{name}_chrf"] = np.array(chrf, dtype=np.float32)
-        interval = tests[name]["bleu"]["interval"]
-        say(
-            f"mt   {name}: BLEU {tests[name]['bleu']['score']:.2f} (95 % {interval[0]:.1f} to {interval[1]:.1f}, "
-            f"n={len(sources):,}), greedy {tests[name]['bleu_greedy']:.2f}"
-            + (" (generated stand-in data)" if block["generated"] else "")
-        )
+        found_scores = scores.every_score(sources, outputs, greedy_outputs, references, tok, data.tgt)
+        tests[name] = found_scores
+        texts = {"source": sources, "reference": references, "output": outputs, "greedy": greedy_outputs}
+        arrays |= {f"{name}_{kind}": np.array(lines) for kind, lines in texts.items()}
+        arrays[f"{name}_chrf"] = np.array(scores.sentence_chrf(outputs, references), dtype=np.float32)
+        bleu, (low, high) = found_scores["bleu"]["score"], found_scores["bleu"]["interval"]
+        shown = f"BLEU {bleu:.2f} (95 % {low:.1f} to {high:.1f}, n={len(sources):,})"
+        say(f"mt   {name}: {shown}, greedy {found_scores['bleu_greedy']:.2f}{generated}")
 
     head = data.headline
     last = history.read(run / "history.jsonl")[-1]
-    sizes = model.sizes
     metrics = {
-        **block,
-        "weights_digest": digest_tensors(weights),
+        **plan,
+        "weights_digest": digest_tensors({**model.state_dict(), "tokenizer": as_tensor(tokenizer.model)}),
         "src": data.src,
         "tgt": data.tgt,
         "model": {
             "name": "Transformer",
             "parameters": count_parameters(model),
-            "encoder_layers": sizes.encoder_layers,
-            "decoder_layers": sizes.decoder_layers,
-            "heads": sizes.heads,
-            "d_model": sizes.d_model,
-            "d_ff": sizes.d_ff,
-            "vocabulary": sizes.vocabulary,
+            **{name: getattr(model.sizes, name) for name in SIZES},
         },
         "train": {
             "n": len(data.splits["train"][0]),
@@ -145,15 +135,15 @@ def evaluate(
 
 
 def examples(arrays: dict[str, Any], head: str) -> list[dict[str, Any]]:
-    """Best, median and worst outputs of the headline set by chrF, ``EXAMPLES`` of each, the most fitting first.
+    """Best, median and worst outputs of the headline set by chrF, ``EXAMPLES`` of each, the most typical first.
 
-    An exact copy of the reference is not a best one shown. ``index``: the sentence in its set, from 0; ``rank``: its
-    place by chrF, 1 the best of all.
+    Exact copies of the reference are left out of the best. ``index``: number of the sentence in its set, from 0;
+    ``rank``: its place by chrF, 1 for the best of all.
     """
     chrf = arrays[f"{head}_chrf"]
     order = np.argsort(-chrf, kind="stable").tolist()
     ranks = {i: rank for rank, i in enumerate(order, 1)}
-    # a perfect score shows nothing to compare: the best below it, if there are
+    # an exact copy shows nothing to compare
     imperfect = [i for i in order if chrf[i] < 99.9] or order
     middle = len(order) // 2
     picks = [("best", i) for i in imperfect[:EXAMPLES]]
@@ -165,9 +155,7 @@ def examples(arrays: dict[str, Any], head: str) -> list[dict[str, Any]]:
             "index": i,
             "rank": ranks[i],
             "chrf": float(chrf[i]),
-            "source": str(arrays[f"{head}_source"][i]),
-            "reference": str(arrays[f"{head}_reference"][i]),
-            "output": str(arrays[f"{head}_output"][i]),
+            **{name: str(arrays[f"{head}_{name}"][i]) for name in ("source", "reference", "output")},
         }
         for kind, i in picks
     ]
@@ -191,12 +179,10 @@ def explanation(
     target = found[best]
     pairs = [(tokenizer.encode(s), tokenizer.encode(t)) for s, t in zip(*val, strict=True)]
     by_length = sorted(range(len(pairs)), key=lambda i: (len(pairs[i][1]), len(pairs[i][0]), i))
-    # short ones of unequal length, so that the masks can be read with their tokens beside them
+    # short ones of unequal length: the masks stay readable beside their tokens
     few = [next((i for i in by_length if len(pairs[i][1]) >= least), by_length[-1]) for least in SHOWN_TARGETS]
     return {
-        "source": arrays[f"{head}_source"][best],
-        "reference": arrays[f"{head}_reference"][best],
-        "output": arrays[f"{head}_output"][best],
+        **{name: arrays[f"{head}_{name}"][best] for name in ("source", "reference", "output")},
         **explain.tokens(tokenizer, sources[best], target),
         **explain.attention_weights(model, sources[best], target),
         **explain.masks(model, tokenizer, [pairs[i] for i in few]),

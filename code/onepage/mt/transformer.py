@@ -139,15 +139,11 @@ class DecoderLayer(nn.Module):
         self.feed_forward = FeedForward(sizes.d_model, sizes.d_ff, sizes.activation_dropout)
         self.dropout = Dropout(sizes.dropout)
 
-    def forward(
-        self, x: Tensor, own: tuple[Tensor, Tensor] | None, own_mask: Tensor | None, source: "KeysValues", mask: Tensor
-    ) -> Tensor:
-        """x (B, T, D) -> (B, T, D). ``own``: keys and values of all target positions so far, or None to take x's."""
+    def forward(self, x: Tensor, own_mask: Tensor, source: "KeysValues", mask: Tensor) -> Tensor:
+        """x (B, T, D) -> (B, T, D). ``source``: keys and values of the source, with its ``mask``."""
         h = self.norm1(x)
-        keys, values = self.self_attention.keys_values(h) if own is None else own
-        x = x + self.dropout(self.self_attention.attend(h, keys, values, own_mask))
-        h = self.norm2(x)
-        x = x + self.dropout(self.cross_attention.attend(h, source[0], source[1], mask))
+        x = x + self.dropout(self.self_attention(h, h, own_mask))
+        x = x + self.dropout(self.cross_attention.attend(self.norm2(x), *source, mask))
         return x + self.dropout(self.feed_forward(self.norm3(x)))
 
 
@@ -234,7 +230,7 @@ class Transformer(nn.Module):
         own_mask = self.target_mask(target)
         x = self.embed(target)
         for layer, source in zip(self.decoder_layers(), self.source_keys_values(memory), strict=True):
-            x = layer(x, None, own_mask, source, mask)
+            x = layer(x, own_mask, source, mask)
         return self.decoder_norm(x)
 
     def logits(self, hidden: Tensor) -> Tensor:

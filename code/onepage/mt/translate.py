@@ -1,13 +1,13 @@
-"""Translate sentences of people's own with a trained Transformer: a line in, a line out, whatever stands in it.
+"""Translate lines of text with a trained Transformer: one output line for every input line.
 
-A line that cannot be translated is refused by its number and leaves a blank one behind, so that output and input stay
-in step. Lines are decoded as the evaluation decoded the test sets (metrics.json), unless told otherwise.
+A line that cannot be translated is refused by its number and gives a blank line, so that output and input stay aligned.
+Decoding settings are those of the evaluation (metrics.json), unless given.
 """
 
 import dataclasses
+import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -21,47 +21,41 @@ from onepage.mt.tokenizer import END, UNKNOWN
 from onepage.runs import lookup
 from onepage.training.recipe import from_values
 
-LINES_AT_ONCE = 200  # enough for full batches of like length; few enough that answers keep coming
+LINES_AT_ONCE = 200  # enough for full batches of similar length; few enough that answers keep coming
 CHUNK_BYTES = 65_536
-MAX_BYTES = 100_000  # a line; no sentence is longer, and what has no line breaks at all must not fill the memory
+MAX_BYTES = 100_000  # per line: no sentence is longer, and input without line breaks must not fill the memory
 LANGUAGES = {"en": "English", "de": "German", "fr": "French"}
-
-
-class Stream(Protocol):
-    """What ``batches`` reads: standard input as bytes."""
-
-    def read1(self, size: int, /) -> bytes:
-        """What is there, at most ``size`` bytes; waits for the first; b"" at the end."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """What became of one line."""
+    """The result for one line."""
 
     number: int
     """Of the line, from 1."""
     outputs: list[tuple[float, str]]
-    """(score, text), best first; none for a line that is empty or refused. Scores: log-probability in nats over the
-    length penalty."""
+    """(score, text), best first; empty for an empty or refused line. Score: log-probability (nats) / length penalty."""
     refused: bool = False
     remark: str = ""
-    """For the person: why it was refused, or what to know about the translation."""
+    """For the user: why the line was refused, or a warning about its translation."""
     text: str = ""
+    """The part of the line that was translated."""
     source: list[int] = dataclasses.field(default_factory=list)
+    """Its piece ids."""
     target: list[int] = dataclasses.field(default_factory=list)
-    """What of the line was translated; piece ids of it and of the best output (see ``Translator.alignment``)."""
+    """Piece ids of the best output."""
 
 
 class Translator:
     """A trained run and how it decodes."""
 
     def __init__(self, run: Path, beam_size: int | None = None, length_penalty: float | None = None, nbest: int = 1):
-        """Load ``run``; what is None is as the run was evaluated, and the beam no narrower than ``nbest``.
+        """Load ``run``. Settings that are None are the evaluation's, with a beam of at least ``nbest``.
 
-        Raises UserError for a run that is missing, damaged, not of the Transformer, or of another version of this
-        program, and for decoding settings out of range.
+        Raises UserError for a run that is missing, damaged, of another task or of another version of this program, and
+        for decoding settings out of range.
         """
-        block = lookup.identity(run, "mt")
+        plan = lookup.identity(run, "mt")
         asked = {"beam_size": beam_size, "length_penalty": length_penalty}
         settings = dataclasses.asdict(evaluated_with(run)) | {k: v for k, v in asked.items() if v is not None}
         if beam_size is None:
@@ -69,18 +63,16 @@ class Translator:
         self.decoding = from_values(Decoding, settings, "decoding")
         if nbest > self.decoding.beam_size:
             raise UserError(f"a beam of {self.decoding.beam_size} has no {nbest} best; give a larger --beam")
-        # a model trained on a GPU translates without one too
-        device = "cuda" if block["device"] == "cuda" and torch.cuda.is_available() else "cpu"
+        device = plan["device"] if torch.cuda.is_available() else "cpu"  # trained on a GPU, it needs none here
         self.model, self.tokenizer, self.recipe, _ = evaluate.load(run, device)
-        self.nbest, self.run, self.generated = nbest, run, bool(block["generated"])
-        self.languages = tuple(LANGUAGES.get(block[side], block[side]) for side in ("src", "tgt"))
+        self.nbest, self.run, self.generated = nbest, run, bool(plan["generated"])
+        self.languages = tuple(LANGUAGES.get(plan[side], plan[side]) for side in ("src", "tgt"))
 
     def answers(self, lines: Sequence[bytes], first: int = 1) -> list[Answer]:
         """An answer to each line (UTF-8, without its line break), numbered from ``first``."""
         read = [self._read(number, line) for number, line in enumerate(lines, first)]
         todo = [answer for answer in read if answer.source]
-        settings = self.decoding
-        width, alpha = settings.beam_size, settings.length_penalty
+        width, alpha = self.decoding.beam_size, self.decoding.length_penalty
         found = beam(self.model, [a.source for a in todo], width, alpha, nbest=self.nbest) if todo else []
         done = {}
         for answer, hypotheses in zip(todo, found, strict=True):
@@ -89,14 +81,14 @@ class Translator:
         return [done.get(answer.number, answer) for answer in read]
 
     def _read(self, number: int, line: bytes) -> Answer:
-        """The line as piece ids, or why not: its ``source`` is empty where there is nothing to translate."""
+        """The line as piece ids, or the reason against it; ``source`` is empty if there is nothing to translate."""
         if len(line) > MAX_BYTES:
             return Answer(number, [], True, f"longer than {MAX_BYTES:,} bytes; break it into sentences")
         try:
             text = line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:
             return Answer(number, [], True, f"not UTF-8 (byte {line[error.start]:#04x} at {error.start + 1})")
-        text = " ".join(text.split())  # line and paragraph separators within it too are but spaces
+        text = " ".join(text.split())  # Unicode line separators count as spaces
         if not text:
             return Answer(number, [])
         ids = self.tokenizer.encode(text)
@@ -106,7 +98,7 @@ class Translator:
         known = " ".join(known.replace("▁", " ").split())
         if not known:
             return Answer(number, [], True, "nothing in it is known to the model")
-        if unknown:  # no sentence of the training had such a piece: what it would stand for is random
+        if unknown:  # never seen in training: its embedding is random
             text, ids = known, self.tokenizer.encode(known)
         if len(ids) > len(self.model.positions):
             most = len(self.model.positions)
@@ -119,20 +111,20 @@ class Translator:
         return Answer(number, [], False, "; ".join(remarks), text, ids)
 
     def _pieces(self, text: str) -> list[str]:
-        """The pieces of a text as it has them, unknown ones included, and the end."""
+        """The pieces of a text, unknown ones included, and END."""
         return [*self.tokenizer.processor.encode(text, out_type=str), *self.tokenizer.pieces([END])]
 
     def alignment(self, answer: Answer) -> tuple[np.ndarray, list[str], list[str]]:
-        """(weights (T, S), pieces written T, pieces read S): cross-attention for the best output of a line.
+        """(weights (T, S), target pieces T, source pieces S): cross-attention for the best output of a line.
 
-        The mean over all layers and heads: each row sums to one.
+        The mean over all layers and heads; each row sums to one.
         """
         weights = explain.attention_weights(self.model, answer.source, answer.target)["cross"]  # (L, H, T, S)
         return weights.mean((0, 1)), self.tokenizer.pieces(answer.target), self._pieces(answer.text)
 
 
 def _shown(pieces: Sequence[str], most: int = 5) -> str:
-    """Unknown pieces for a message of one line: what a terminal would not show, or would obey, by its code point."""
+    """Unknown pieces for a one-line message, unprintable characters by their code point."""
     texts = ["".join(c if c.isprintable() else f"U+{ord(c):04X}" for c in piece[:12]) for piece in pieces[:most]]
     return " ".join(texts) + (" ..." if len(pieces) > most else "")
 
@@ -148,11 +140,11 @@ def evaluated_with(run: Path) -> Decoding:
     return from_values(Decoding, values, f"{run / 'metrics.json'}: decoding")
 
 
-def batches(stream: Stream) -> Iterator[list[bytes]]:
-    """The lines of a stream, without their breaks (LF or CRLF), in groups: as many as came at one read.
+def batches(stream: io.BufferedIOBase) -> Iterator[list[bytes]]:
+    """The lines of a stream, without their breaks (LF or CRLF), in groups of those that arrived together.
 
-    So a person at a terminal, or a slow program in a pipe, is answered after each line, and a file is read in batches.
-    A line longer than MAX_BYTES comes cut, one byte too long.
+    A terminal or a slow pipe is thus answered line by line, and a file in batches. A line longer than MAX_BYTES is cut,
+    one byte too long.
     """
     rest = b""
     while chunk := stream.read1(CHUNK_BYTES):
@@ -165,6 +157,6 @@ def batches(stream: Stream) -> Iterator[list[bytes]]:
 
 
 def written(answer: Answer, nbest: int, scores: bool) -> str:
-    """The lines of output of an answer, each ended: ``nbest``, blank where there is no more to say."""
+    """The ``nbest`` output lines of an answer, each ended; blank where there are fewer outputs."""
     lines = [f"{score:.4f}\t{text}" if scores else text for score, text in answer.outputs]
     return "".join(f"{line}\n" for line in [*lines, *[""] * (nbest - len(lines))])

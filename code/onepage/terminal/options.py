@@ -1,6 +1,8 @@
 """Arguments and options that several commands share."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -16,7 +18,21 @@ out_option = click.option(
     show_default=True,
     help="Folder that holds runs/, figures/ and report/.",
 )
+chosen_run_option = click.option(
+    "--run", type=click.Path(path_type=Path), help="Trained run folder. [the one evaluated last]"
+)
 own_gpu_option = click.option("--own-gpu", is_flag=True, help="Take a GPU that no other run with this option uses.")
+
+
+def picture_option(name: str, help: str) -> Callable[[Any], Any]:
+    """An option for the file of one picture; refused unless drawing can write a file with that suffix."""
+
+    def checked(context: click.Context, option: click.Parameter, path: Path | None) -> Path | None:
+        if path is not None and path.suffix.lower() not in (".png", ".pdf"):
+            raise click.UsageError(f"{name}: a file that ends in .png or .pdf, not {path.name!r:.60}")
+        return path
+
+    return click.option(name, type=click.Path(path_type=Path), metavar="FILE", callback=checked, help=help)
 
 
 def begins(stage: str, task: str = "") -> None:
