@@ -1,3 +1,21 @@
-"""Fixtures of drawing."""
+"""Fixtures of drawing, and a run that classifies."""
 
+from pathlib import Path
+
+import pytest
+
+from classify_cases import write_run
 from drawing import copy, draw, made, style  # noqa: F401
+from onepage.cls.classify import Classifier
+
+
+@pytest.fixture(scope="session")
+def classifying(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An evaluated run of random weights; not to be changed."""
+    return write_run(tmp_path_factory.mktemp("classify") / "runs/cls/cifar10/quick/seed0")
+
+
+@pytest.fixture(scope="session")
+def classifier(classifying: Path) -> Classifier:
+    """The classifier of that run."""
+    return Classifier(classifying)

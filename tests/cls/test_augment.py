@@ -42,7 +42,7 @@ def test_alternating_flip_shows_each_side_every_other_epoch():
     assert 0 < first.sum() < 6 or len(batch) == 6
 
 
-def test_the_same_place_in_training_gives_the_same_batch_and_another_does_not():
+def test_batches_are_keyed_by_place_in_training():
     batch, index, coins = images(), torch.tensor([3, 1, 5]), augment.flip_coins(6, 0)
     one, again, later = (
         augment.augmented_batch(batch, index, coins, "random", 1, keyed_generator(0, "augment", 1, update), 1)
@@ -67,7 +67,7 @@ def test_normalise_gives_zero_mean_for_the_mean_colour():
     assert augment.normalise(pixel.expand(1, 3, 4, 4)).abs().max() < 0.01
 
 
-def test_a_square_is_cut_at_the_border_and_nowhere_else():
+def test_square_is_cut_at_the_border_only():
     centres = torch.tensor([[3, 0], [4, 7]])  # (row, column): (3, 4) and (0, 7)
     inside = augment.in_square(8, centres, 4)
     assert inside.shape == (2, 1, 8, 8)
@@ -87,7 +87,7 @@ def test_cutout_blanks_one_square_of_each_image_alone():
     assert torch.equal(cut[~blank[:, None].expand_as(cut)], batch[~blank[:, None].expand_as(cut)])
 
 
-def test_cutmix_pastes_the_partner_and_tells_the_share_of_each():
+def test_cutmix_pastes_the_partner_and_tells_shares():
     batch = torch.arange(1.0, 21).view(20, 1, 1, 1).expand(20, 3, 8, 8).contiguous()
     labels = torch.arange(20)
     shares = []
@@ -108,7 +108,7 @@ def test_lengths_go_with_the_image_size():
 
 
 @pytest.mark.parametrize("profile", ["quick", "full", "long"])
-def test_augmentation_model_and_optimisers_stay_on_the_device_they_began_on(profile: str) -> None:
+def test_everything_stays_on_its_device(profile: str) -> None:
     """Tensors of "meta" have no values, and nothing of the CPU may be combined with them, as with those of a GPU."""
     recipe, device = resolve(tasks.get("cls"), profile, hardware="cuda", generated=False).recipe, torch.device("meta")
     pixels, labels = torch.empty(64, 3, 32, 32, dtype=torch.uint8, device=device), torch.empty(64, device=device).long()
@@ -128,7 +128,7 @@ def test_augmentation_model_and_optimisers_stay_on_the_device_they_began_on(prof
     assert {tensor.device for tensor in average.state_dict().values() if tensor.ndim} == {device}
 
 
-def test_a_gpu_is_sent_what_was_drawn_without_being_waited_for() -> None:
+def test_transfer_to_a_gpu_does_not_wait() -> None:
     drawn = Mock()
     moved = augment.moved(drawn, torch.device("cuda"))
     drawn.pin_memory.return_value.to.assert_called_once_with(torch.device("cuda"), non_blocking=True)

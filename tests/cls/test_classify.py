@@ -4,36 +4,20 @@ import numpy as np
 import pytest
 import torch
 
-from classify_cases import TEMPERATURE, classify, photo, said, table, write_run
+from classify_cases import TEMPERATURE, classify, photo, said, saved, table
 from onepage.cls import augment, scores
-from onepage.cls.classify import Classifier
 from onepage.cls.resnet import ResNet18
 from onepage.cls.train import predict
 from onepage.training import checkpoint
 from synthetic_run import CIFAR_CLASSES
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return write_run(tmp_path_factory.mktemp("classify") / "runs/cls/cifar10/quick/seed0")
-
-
-@pytest.fixture(scope="module")
-def classifier(run):
-    return Classifier(run)
-
-
-def saved(image, path, **options):
-    image.save(path, **options)
-    return path
-
-
-def test_a_test_image_gets_what_evaluation_gives_it(run, tmp_path):
+def test_a_test_image_gets_what_evaluation_gives_it(classifying, tmp_path):
     images = [photo(32, 32, seed) for seed in range(5)]
     paths = [saved(image, tmp_path / f"{k}.png") for k, image in enumerate(images)]
-    result = classify(run, *paths, "--top", 10)
+    result = classify(classifying, *paths, "--top", 10)
     assert result.exit_code == 0 and not said(result)
-    weights, _ = checkpoint.load_model(run / "model.pt")
+    weights, _ = checkpoint.load_model(classifying / "model.pt")
     model = ResNet18()
     model.load_state_dict(weights)
     tensor = torch.from_numpy(np.stack([np.asarray(image).transpose(2, 0, 1) for image in images]))

@@ -3,10 +3,8 @@
 import io
 import os
 import shutil
-import signal
 import struct
 import subprocess
-import sys
 import zlib
 from pathlib import Path
 
@@ -15,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from classify_cases import classify, edit, photo, said, table, write_run
+from classify_cases import classify, photo, said, saved, table, write_run
 from onepage.cls import pictures
 from onepage.cls.command import shown
 from onepage.commands.main import main
@@ -23,27 +21,14 @@ from onepage.errors import UserError
 from onepage.training import checkpoint
 from onepage.training.weights import digest_tensors
 from signals import started
-from tests.test_make import OURS
+from user_commands import assert_ends_quietly, damaged, edit, made, redirected
 
 fault = pytest.mark.fault
-REPOSITORY = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return write_run(tmp_path_factory.mktemp("hostile") / "seed0")
 
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory):
-    path = tmp_path_factory.mktemp("good") / "good.png"
-    photo(50, 40).save(path)
-    return path
-
-
-def saved(image, path, **options):
-    image.save(path, **options)
-    return path
+    return saved(photo(50, 40), tmp_path_factory.mktemp("good") / "good.png")
 
 
 def encoded(image, name, **options):
@@ -105,10 +90,10 @@ UNREAD = "is not a picture that can be read ("
         pytest.param(encoded(Image.fromarray(np.full((9, 9), 2**20, np.int32)), "TIFF"), "has 32 bits", id="int32"),
     ],
 )  # fmt: skip
-def test_what_is_no_picture_is_left_out(run, good, tmp_path, content, says):
+def test_what_is_no_picture_is_left_out(classifying, good, tmp_path, content, says):
     bad = tmp_path / "bad picture"
     bad.write_bytes(content)
-    result = classify(run, good, bad, good, "--top", 1)
+    result = classify(classifying, good, bad, good, "--top", 1)
     assert result.exit_code == 1
     assert [name for name, *_ in table(result)] == [str(good)] * 2
     (message,) = said(result)
@@ -116,7 +101,7 @@ def test_what_is_no_picture_is_left_out(run, good, tmp_path, content, says):
 
 
 @fault("an image file missing, unreadable, a folder, a pipe, a device", "one line naming it; the others go on")
-def test_what_is_no_file_is_left_out(run, good, tmp_path):
+def test_what_is_no_file_is_left_out(classifying, good, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     cases = {
         tmp_path / "none.png": "is missing",
@@ -131,16 +116,16 @@ def test_what_is_no_file_is_left_out(run, good, tmp_path):
     if os.geteuid():
         (tmp_path / "secret").touch(mode=0)
         cases[tmp_path / "secret"] = "cannot be read (Permission denied)"
-    result = classify(run, *cases, good)
+    result = classify(classifying, *cases, good)
     assert result.exit_code == 1 and [name for name, *_ in table(result)] == [str(good)] * 3
     assert said(result) == [f"onepage: {path} {says}; left out" for path, says in cases.items()]
 
 
 @fault("a file name with tabs, line breaks, escapes, no UTF-8", "escaped: a line stays a line of three columns")
-def test_any_name_stays_in_its_column(run, good, tmp_path):
+def test_any_name_stays_in_its_column(classifying, good, tmp_path):
     name = os.fsencode(tmp_path) + b"/a\tb\nc\x1b[31m\xff\xc3\xa9 $(x)"
     shutil.copy(good, name)
-    result = classify(run, os.fsdecode(name), os.fsdecode(name) + "no", "--top", 1)
+    result = classify(classifying, os.fsdecode(name), os.fsdecode(name) + "no", "--top", 1)
     ((shown_name, *_),) = table(result)
     assert shown_name == f"{tmp_path}/a\\tb\\nc\\x1b[31m\\udcffé $(x)"
     assert said(result) == [f"onepage: {shown_name}no is missing; left out"]
@@ -148,14 +133,14 @@ def test_any_name_stays_in_its_column(run, good, tmp_path):
 
 
 @fault("damaged EXIF, a text chunk that unpacks to much", "the picture as stored; one line")
-def test_metadata_can_be_wrong(run, tmp_path):
+def test_metadata_can_be_wrong(classifying, tmp_path):
     picture = photo(32, 32)
     picture.save(tmp_path / "exif.png", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\x01\x12")
     assert np.array_equal(pictures.read(tmp_path / "exif.png"), picture)
     text = b"a\0\0" + zlib.compress(bytes(200 * 10**6))
     chunk = struct.pack(">I", len(text)) + b"zTXt" + text + struct.pack(">I", zlib.crc32(b"zTXt" + text))
     (tmp_path / "text.png").write_bytes(png(4, 4, zlib.compress(bytes(20)), chunk))
-    result = classify(run, tmp_path / "text.png")
+    result = classify(classifying, tmp_path / "text.png")
     assert len(said(result)) == (1 if result.exit_code else 0)
 
 
@@ -170,12 +155,6 @@ def test_decoders_add_no_lines_of_their_own(tmp_path, capfd):
     assert capfd.readouterr().err == ""
     os.write(2, b"heard")
     assert capfd.readouterr().err == "heard"
-
-
-def damaged(run, tmp_path, change):
-    copy = Path(shutil.copytree(run, tmp_path / "damaged"))
-    change(copy)
-    return copy
 
 
 def other_classes(path):
@@ -210,8 +189,8 @@ def trained_again(path):
         (other_classes, "does not fit the 10 classes of metrics.json"),
     ],
 )
-def test_a_run_that_cannot_classify_gets_one_line(run, good, tmp_path, change, says):
-    result = classify(damaged(run, tmp_path, change), good)
+def test_a_run_that_cannot_classify_gets_one_line(classifying, good, tmp_path, change, says):
+    result = classify(damaged(classifying, tmp_path, change), good)
     assert result.exit_code == 1 and result.stdout == ""
     (message,) = result.stderr.splitlines()
     assert message.startswith("onepage: ") and says in message
@@ -221,50 +200,31 @@ def test_a_run_that_cannot_classify_gets_one_line(run, good, tmp_path, change, s
 @pytest.mark.parametrize(
     ("arguments", "says"), [([], "Missing argument 'IMAGE...'"), (["--top", "0", "a"], "0 is not")]
 )
-def test_wrong_options_are_refused(run, arguments, says):
-    result = classify(run, *arguments)
+def test_wrong_options_are_refused(classifying, arguments, says):
+    result = classify(classifying, *arguments)
     assert (result.exit_code, result.stdout) == (2, "") and says in result.stderr
 
 
 @fault("answers of classify into a pipe that closes, Ctrl-C, a full disk", "nothing more, or one line; no traceback")
-def test_closed_pipe_interrupt_and_full_disk_end_quietly(run, good):
-    many = [good] * 3000
-    process = started("classify", run, *many)
-    assert process.stdout.readline()
-    process.stdout.close()
-    assert process.wait(timeout=120) == 141 and process.stderr.read().count(b"\n") == 1
-    process = started("classify", run, *many)
-    assert process.stdout.readline()
-    process.send_signal(signal.SIGINT)
-    process.stdout.read()
-    assert process.wait(timeout=60) == 130 and process.stderr.read().count(b"\n") == 1
-    if not os.path.exists("/dev/full"):
-        pytest.skip("no /dev/full here")
-    command = ["bash", "-c", '"$0" -m onepage classify --run "$1" "$2" >/dev/full', sys.executable, str(run), str(good)]
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "code")}
-    done = subprocess.run(command, env=environment, capture_output=True, timeout=120)
+@pytest.mark.parametrize("by", ["pipe", "interrupt"])
+def test_closed_pipe_and_interrupt_end_quietly(classifying, good, by):
+    assert_ends_quietly(started("classify", classifying, *[good] * 3000, stdin=subprocess.DEVNULL), by)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+def test_full_disk_gets_one_line(classifying, good):
     says = "onepage: cannot write to standard output (No space left on device); the answers are not complete"
-    assert done.returncode == 1 and done.stderr.decode().splitlines()[1:] == [says]
+    assert redirected("classify", classifying, ">/dev/full", good) == (1, [says])
 
 
 @fault("quotes, $, backticks and a leading dash in FILE of make classify", "part of the file's name; nothing is run")
 @pytest.mark.parametrize("by_environment", [False, True])
 def test_make_passes_a_file_name_as_it_stands(tmp_path, by_environment):
     name = f"-a \"b\" 'c' $(shell touch {tmp_path}/x) `touch {tmp_path}/x` $$ $HOME \\ ; # % é.png"
-    program, seen = tmp_path / "onepage", tmp_path / "seen"
-    program.write_text(f'#!/bin/bash\nprintf "%s\\n" "$@" >{seen}\n', encoding="utf-8")
-    program.chmod(0o755)
-    (tmp_path / "ready").touch()
-    environment = {key: value for key, value in os.environ.items() if key not in OURS}
-    command = ["make", "classify", f"OUT={tmp_path}", f"ONEPAGE={program}", f"READY={tmp_path / 'ready'}"]
-    command += [f"PYTHON={sys.executable}"]
-    given = command if by_environment else [*command, f"FILE={name}"]
-    surroundings = environment | ({"FILE": name} if by_environment else {})
-    done = subprocess.run(given, cwd=REPOSITORY, env=surroundings, capture_output=True, text=True, timeout=60)
+    done, seen = made(tmp_path, "classify", by_environment, FILE=name)
     assert done.returncode == 0, done.stderr
-    assert seen.read_text(encoding="utf-8").splitlines() == ["classify", "--out", str(tmp_path), "--", name]
-    assert not (tmp_path / "x").exists()
-    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=60)
+    assert seen == ["classify", "--out", str(tmp_path), "--", name] and not (tmp_path / "x").exists()
+    done, _ = made(tmp_path, "classify", by_environment)
     assert done.returncode == 2 and "FILE is not given; make classify FILE=photo.jpg" in done.stderr
 
 
@@ -272,11 +232,11 @@ def test_make_passes_a_file_name_as_it_stands(tmp_path, by_environment):
 
 
 @pytest.mark.parametrize(("arguments", "lines"), [((), 3), (("--top", "1"), 1), (("--top", "99"), 10)])
-def test_top_says_how_many_lines_a_file_gets(run, tmp_path, arguments, lines):
+def test_top_says_how_many_lines_a_file_gets(classifying, tmp_path, arguments, lines):
     path = saved(photo(40, 30), tmp_path / "a.png")
-    rows = table(classify(run, path, path, *arguments))
+    rows = table(classify(classifying, path, path, *arguments))
     assert len(rows) == 2 * lines and rows[:lines] == rows[lines:]
-    assert rows[:lines] == table(classify(run, path, "--top", "10"))[:lines]
+    assert rows[:lines] == table(classify(classifying, path, "--top", "10"))[:lines]
 
 
 def test_the_run_evaluated_last_is_taken_and_named(tmp_path):
@@ -308,6 +268,6 @@ def test_a_model_of_generated_data_says_so(tmp_path):
     assert "one of: texture A, " in result.stderr
 
 
-def test_model_of_a_gpu_classifies_without_one(run, tmp_path):
+def test_model_of_a_gpu_classifies_without_one(classifying, tmp_path):
     path = saved(photo(32, 32), tmp_path / "a.png")
-    assert classify(write_run(tmp_path / "run", device="cuda"), path).stdout == classify(run, path).stdout
+    assert classify(write_run(tmp_path / "run", device="cuda"), path).stdout == classify(classifying, path).stdout

@@ -35,7 +35,7 @@ def test_values_and_gradients_are_the_library_s(size: int, stride: int) -> None:
 
 
 @pytest.mark.parametrize(("size", "stride"), SHAPES)
-def test_products_by_position_are_the_convolution_and_its_input_gradient(size: int, stride: int) -> None:
+def test_products_by_position_equal_convolution_and_input_gradient(size: int, stride: int) -> None:
     torch.manual_seed(4)
     x = torch.randn(3, 5, size, size + 2, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(7, 5, 3, 3, dtype=torch.float64)
@@ -46,7 +46,7 @@ def test_products_by_position_are_the_convolution_and_its_input_gradient(size: i
     torch.testing.assert_close(input_gradient(direction, weight, x.shape, stride, 1), gradient, rtol=1e-12, atol=1e-12)
 
 
-def test_the_widest_layers_take_products_by_position_in_bf16_and_round_no_more_than_the_library() -> None:
+def test_widest_layers_in_bf16_round_like_the_library() -> None:
     torch.manual_seed(5)
     own, theirs = Conv2d(256, 512, 3, 2, padding=1), nn.Conv2d(256, 512, 3, 2, padding=1, bias=False)
     own, theirs = own.to(memory_format=torch.channels_last), theirs.to(memory_format=torch.channels_last)
@@ -70,7 +70,7 @@ def test_the_widest_layers_take_products_by_position_in_bf16_and_round_no_more_t
     assert error(inputs[0].grad, inputs[2].grad) <= 1.1 * error(inputs[1].grad, inputs[2].grad) < 0.02
 
 
-def test_the_widest_layers_take_products_by_position_in_fp32_where_they_write_a_map_of_2x2() -> None:
+def test_widest_layers_in_fp32_equal_the_library() -> None:
     torch.manual_seed(6)
     for width_in, size, stride in ((256, 4, 2), (512, 2, 1)):
         own, theirs = Conv2d(width_in, 512, 3, stride, padding=1), nn.Conv2d(width_in, 512, 3, stride, 1, bias=False)
@@ -136,14 +136,14 @@ def test_every_layer_of_resnet18_equals_the_library_s(image_size: int, dtype: to
             assert errors[0] <= max(1.1 * errors[1], least) and errors[0] < 0.01
 
 
-def test_a_tap_that_meets_only_padding_has_no_gradient() -> None:
+def test_tap_on_padding_alone_has_no_gradient() -> None:
     gradient = weight_gradient(torch.ones(2, 4, 1, 1), torch.ones(2, 5, 1, 1), 3, 1, 1)
     assert gradient[:, :, 1, 1].eq(2).all()
     gradient[:, :, 1, 1] = 0
     assert gradient.eq(0).all()
 
 
-def test_under_autocast_it_rounds_no_more_than_the_library() -> None:
+def test_autocast_rounds_no_more_than_the_library() -> None:
     own, theirs = pair(1)
     x = torch.randn(32, 128, 2, 2).contiguous(memory_format=torch.channels_last)
     exact = theirs(x).square().sum().backward() or theirs.weight.grad.clone()
@@ -158,7 +158,7 @@ def test_under_autocast_it_rounds_no_more_than_the_library() -> None:
     assert errors[0] <= 1.1 * errors[1] + 1e-6 and errors[1] < 0.02
 
 
-def test_a_frozen_weight_and_an_input_without_gradient_are_left_alone() -> None:
+def test_frozen_weights_and_plain_inputs_get_no_gradient() -> None:
     own, _ = pair(1)
     own.weight.requires_grad_(False)
     x = torch.randn(2, 128, 2, 2, requires_grad=True)
@@ -170,5 +170,5 @@ def test_a_frozen_weight_and_an_input_without_gradient_are_left_alone() -> None:
 
 
 @pytest.mark.parametrize(("width", "size", "stride"), [(64, 2, 1), (128, 5, 1), (128, 17, 2)])
-def test_larger_maps_and_narrower_layers_go_to_the_library(width: int, size: int, stride: int) -> None:
+def test_larger_maps_and_narrow_layers_use_the_library(width: int, size: int, stride: int) -> None:
     assert not Conv2d(width, 8, 3, stride, padding=1).has_small_map(torch.zeros(1, width, size, size))

@@ -130,3 +130,12 @@ def test_grad_cam_explains_wrong_and_right_in_turn(evaluated: SimpleNamespace, i
         for kind, classes in (("true", explain["labels"]), ("predicted", explain["predicted"])):
             for layer, maps in zip(("layer3", "layer4"), cam(pixels, classes.tolist()), strict=True):
                 assert explain[f"cam_{layer}_{kind}"] == pytest.approx(np.asarray(maps), abs=1e-5)
+
+
+def test_spread_takes_one_of_each_class_first():
+    labels = np.array([0, 0, 0, 0, 1, 2])
+    assert evaluate.spread(np.array([0, 1, 2, 3, 4, 5]), labels, 4).tolist() == [0, 4, 5, 1]
+
+
+def test_interleave_ends_with_the_rest_of_the_longer():
+    assert evaluate.interleave(np.array([1, 2, 3]), np.array([9])).tolist() == [1, 9, 2, 3]

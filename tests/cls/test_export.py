@@ -10,12 +10,13 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from classify_cases import edit, photo, write_run
+from classify_cases import photo, write_run
 from onepage.benchmarks.plain_cls import import_torchvision
 from onepage.cls.resnet import ResNet18
 from onepage.cls.train import predict
 from onepage.commands.main import main
 from onepage.training import checkpoint
+from user_commands import edit
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
 

@@ -1,12 +1,31 @@
-"""Grad-CAM against closed forms, and the model left as it was found."""
+"""Grad-CAM against closed forms and the package grad-cam, and the model left as it was found.
 
+The package (github.com/jacobgil/pytorch-grad-cam, installed by `make setup-compare`) subtracts a map's minimum and
+divides by its maximum, ours only divides; it enlarges the map to the image and does both again. So two things are
+compared: unscaled maps at the layer's size, in shares of their maximum; and the package's result, with our unscaled
+maps treated the same way by torch.
+"""
+
+import os
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
+from onepage.benchmarks.plain_cls import import_torchvision
+from onepage.cls import augment
 from onepage.cls.gradcam import GradCAM, scale, weighted_map
 from onepage.cls.resnet import ResNet18, initialise
+from onepage.files import read_json
+from onepage.training.checkpoint import load_model
 from onepage.training.seeding import keyed_generator
+
+TOLERANCE = 1e-4  # of values in 0..1, against the package
 
 
 class GapLinear(nn.Module):
@@ -58,6 +77,13 @@ def resnet():
     return model.eval()
 
 
+def randomise(part, generator):
+    """Draw the weights of a part of a network again, at their own spread."""
+    for parameter in part.parameters():
+        if parameter.dim() > 1:
+            parameter.data.normal_(0.0, parameter.std().item(), generator=generator)
+
+
 def images(count, size=32):
     return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(1))
 
@@ -72,7 +98,7 @@ def images(count, size=32):
         ("relu", 0.0, [[0.0, 4.0], [28.0, 32.5]]),
     ],
 )
-def test_equals_the_values_known_for_a_network_of_whole_numbers(layer, added, expected, inplace, frozen):
+def test_equals_known_values_of_a_small_network(layer, added, expected, inplace, frozen):
     model = Known(inplace).requires_grad_(not frozen)
     with GradCAM(model, [getattr(model, layer)]) as cam:
         (maps,) = cam(NUMBERS + added, [0], scaled=False)
@@ -81,7 +107,7 @@ def test_equals_the_values_known_for_a_network_of_whole_numbers(layer, added, ex
     torch.testing.assert_close(shares, maps / maps.max())
 
 
-def test_what_speaks_against_the_class_is_zero_in_the_known_network():
+def test_evidence_against_the_class_is_zero():
     inputs = NUMBERS.clone()
     inputs[0, 0, 1, 1] = -4.0
     model = Known()
@@ -136,7 +162,7 @@ def test_an_all_negative_map_is_zeros_not_nan():
 @pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad, torch.inference_mode])
 @pytest.mark.parametrize("frozen", [False, True], ids=["trainable", "frozen"])
 @pytest.mark.parametrize("layer", ["conv", "norm", "relu"])
-def test_works_without_gradients_with_frozen_weights_and_inplace_relu(layer, frozen, mode):
+def test_works_without_gradients_frozen_and_in_place(layer, frozen, mode):
     reference, model, inputs = GapLinear(), GapLinear(inplace=True), images(2, 6)
     model.requires_grad_(not frozen)
     with GradCAM(reference, [getattr(reference, layer)]) as cam:
@@ -149,7 +175,7 @@ def test_works_without_gradients_with_frozen_weights_and_inplace_relu(layer, fro
     torch.testing.assert_close(got, expected)
 
 
-def test_a_batch_gives_what_its_images_give_one_by_one():
+def test_batch_equals_single_images():
     # in double precision: in single, a rounding that moves an activation across zero moves its whole gradient
     model, inputs, targets = resnet().double(), images(3).double(), torch.tensor([1, 2, 3])
     with GradCAM(model, [model.layer3, model.layer4]) as cam:
@@ -208,7 +234,7 @@ def test_modes_hooks_gradients_and_statistics_are_as_before():
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_an_error_in_the_model_leaves_it_as_before():
+def test_error_leaves_the_model_as_before():
     model = half_trained()
     before = everything(model)
     with pytest.raises(RuntimeError, match="channels"), GradCAM(model, [model.conv]) as cam:
@@ -237,8 +263,116 @@ def test_randomised_weights_change_the_map():
         assert torch.equal(cam(inputs, targets)[0], before)
         generator = keyed_generator(1)
         for part in (model.fc, model.layer4, model.layer3):
-            for parameter in part.parameters():
-                if parameter.dim() > 1:
-                    parameter.data.normal_(0.0, parameter.std().item(), generator=generator)
+            randomise(part, generator)
             after = cam(inputs, targets)[0]
             assert (before - after).abs().amax(dim=(1, 2)).min() > 0.2, type(part)
+
+
+# --- against the package grad-cam ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def peer(monkeypatch):
+    """The package grad-cam, from the folder in the environment that nothing else looks into."""
+    monkeypatch.syspath_prepend(str(Path(sys.prefix) / "compare"))
+    import_torchvision()  # which grad-cam imports, and could not beside a CPU build of torch
+    return pytest.importorskip("pytorch_grad_cam", reason="no grad-cam package here: make setup-compare")
+
+
+def untrained():
+    model = resnet()
+    pixels = torch.randint(0, 256, (4, 3, 32, 32), generator=keyed_generator(1), dtype=torch.uint8)
+    inputs = augment.normalise(pixels)
+    predicted = model(inputs).argmax(dim=1)
+    return SimpleNamespace(model=model, inputs=inputs, classes={"predicted": predicted, "true": (predicted + 3) % 10})
+
+
+def trained():
+    """This machine's trained network and the images that its page explains, at the size it was tested at."""
+    if not os.environ.get("CLAIMED_CLS_RUN"):
+        pytest.skip("no trained run named; make test names it")
+    run = Path(os.environ["CLAIMED_CLS_RUN"])
+    recipe, weights = read_json(run / "run.json")["recipe"], load_model(run / "model.pt")[0]
+    with np.load(run / "explain.npz") as arrays:
+        explain = {name: arrays[name] for name in arrays.files}
+    model = ResNet18(len(weights["fc.bias"]), shortcut=recipe["shortcut"])
+    model.load_state_dict(weights)
+    pixels = torch.from_numpy(explain["images"].transpose(0, 3, 1, 2).copy())
+    inputs = augment.normalise(augment.resize(pixels, recipe["stages"][-1]["image_size"]))
+    classes = {"predicted": torch.from_numpy(explain["predicted"]), "true": torch.from_numpy(explain["labels"])}
+    return SimpleNamespace(model=model.eval(), inputs=inputs, classes=classes, explain=explain)
+
+
+def to_unit_range(maps):
+    """Each map of (B, h, w) less its minimum, divided by what is then its maximum."""
+    maps = maps - maps.amin(dim=(1, 2), keepdim=True)
+    return maps / (1e-7 + maps.amax(dim=(1, 2), keepdim=True))  # their guard against a map that is flat
+
+
+def assert_equal_to_theirs(peer, case):
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    for name in ("layer3", "layer4"):
+        layer = getattr(case.model, name)
+        for kind, classes in case.classes.items():
+            with GradCAM(case.model, [layer]) as cam:
+                ours = cam(case.inputs, classes, scaled=False)[0]
+            targets = [ClassifierOutputTarget(int(number)) for number in classes]
+            with peer.GradCAM(case.model, [layer]) as theirs:
+                enlarged = torch.from_numpy(theirs(case.inputs, targets))
+                kept = theirs.activations_and_grads
+                arrays = [values[0].numpy() for values in (kept.activations, kept.gradients)]
+                raw = torch.from_numpy(theirs.get_cam_image(case.inputs, layer, targets, *arrays)).relu()
+            peak = ours.amax(dim=(1, 2), keepdim=True).clamp_min(1e-12)
+            said = f"{name}, {kind}"
+            assert ours.shape == raw.shape and ours.max() > 0, said
+            assert (ours / peak - raw / peak).abs().max() < TOLERANCE, said
+            size = case.inputs.shape[2:]
+            larger = F.interpolate(to_unit_range(ours)[:, None], size, mode="bilinear", align_corners=False)[:, 0]
+            assert (to_unit_range(larger) - enlarged).abs().max() < TOLERANCE, said
+
+
+@pytest.mark.parametrize(
+    "network", [pytest.param(untrained, marks=pytest.mark.slow), pytest.param(trained, marks=pytest.mark.claims)]
+)
+def test_equals_the_package_grad_cam(peer, network):
+    assert_equal_to_theirs(peer, network())
+
+
+@pytest.mark.claims
+def test_maps_on_disk_are_of_the_trained_weights():
+    """What the pictures show, made on this machine by the weights beside it."""
+    case = trained()
+    for number, name in enumerate(("layer3", "layer4")):
+        for kind, classes in case.classes.items():
+            with GradCAM(case.model, [case.model.layer3, case.model.layer4]) as cam:
+                maps = cam(case.inputs, classes)[number].numpy()
+            stored = case.explain[f"cam_{name}_{kind}"]
+            assert stored.shape == maps.shape and np.abs(stored - maps).mean() < 0.01, (name, kind)
+
+
+@pytest.mark.claims
+def test_trained_maps_do_not_survive_random_weights():
+    """Adebayo et al. 2018, section 3: rank correlation with the map before, as layers become random from the top."""
+    case = trained()
+    model, classes = case.model, case.classes["predicted"]
+    with GradCAM(model, [model.layer3]) as cam:
+        before = cam(case.inputs, classes)[0]
+        generator, agreement = keyed_generator(1), []
+        for part in (model.fc, model.layer4, model.layer3):
+            randomise(part, generator)
+            agreement.append(rank_correlation(before, cam(case.inputs, classes)[0]))
+    assert rank_correlation(before, before) == pytest.approx(1)
+    assert agreement[-1] < 0.5, agreement
+
+
+def rank_correlation(first, second):
+    """Spearman's, over the positions of each pair of maps (B, h, w); the mean over pairs of which neither is flat."""
+    pairs = zip(*(ranks(maps.flatten(1)) for maps in (first, second)), strict=True)
+    return float(torch.stack([torch.corrcoef(torch.stack(pair))[0, 1] for pair in pairs]).nanmean())
+
+
+def ranks(values):
+    """The rank of each of (B, n) values in its row, the mean rank where values are equal."""
+    one, other = values[:, :, None], values[:, None, :]
+    return (one > other).double().sum(dim=2) + (one == other).double().sum(dim=2) / 2

@@ -4,13 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from classify_cases import photo
+from classify_cases import photo, saved
 from onepage.cls import pictures
-
-
-def saved(image, path, **options):
-    image.save(path, **options)
-    return path
 
 
 def test_the_square_in_the_middle_is_read(tmp_path):

@@ -48,7 +48,7 @@ def test_shortcuts_are_projections_only_where_the_shape_changes():
             assert block.downsample[0].kernel_size == (1, 1) and block.downsample[0].stride == (2, 2)
 
 
-def test_a_block_whose_branch_is_silent_is_its_shortcut():
+def test_block_with_zero_branch_is_its_shortcut():
     model = ResNet18().eval()
     initialise(model, keyed_generator(0))
     nn.init.zeros_(model.layer1[0].bn2.weight)
@@ -62,7 +62,7 @@ def test_without_shortcuts_the_sum_is_gone():
     assert all(block.downsample is None for block in model.layer2)
 
 
-def test_the_whitened_stem_gives_uncorrelated_features_of_unit_variance_and_is_frozen():
+def test_whitened_stem_is_uncorrelated_and_frozen():
     generator = torch.Generator().manual_seed(2)
     images = torch.randn(200, 3, 12, 12, generator=generator)
     images = torch.nn.functional.avg_pool2d(images, 3, 1, 1)  # neighbouring pixels correlated, as in pictures

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from onepage.cls import scores
-from onepage.cls.evaluate import interleave, spread
 
 
 def test_wilson_interval_against_a_published_value():
@@ -44,15 +43,6 @@ def test_confusion_recall_and_precision():
 def test_softmax_survives_large_logits():
     probabilities = scores.softmax(np.array([[1000.0, 0.0], [0.0, 0.0]], dtype=np.float32))
     assert probabilities.tolist() == [[1.0, 0.0], [0.5, 0.5]]
-
-
-def test_spread_takes_one_of_each_class_first():
-    labels = np.array([0, 0, 0, 0, 1, 2])
-    assert spread(np.array([0, 1, 2, 3, 4, 5]), labels, 4).tolist() == [0, 4, 5, 1]
-
-
-def test_interleave_ends_with_the_rest_of_the_longer():
-    assert interleave(np.array([1, 2, 3]), np.array([9])).tolist() == [1, 9, 2, 3]
 
 
 def test_brier_score_by_hand():

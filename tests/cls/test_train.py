@@ -41,7 +41,7 @@ def trained(recipe: Recipe, images: ImageSet, run: Path) -> tuple[str, list[dict
     return digest_tensors(checkpoint.load_model(run / "model.pt")[0]), rows
 
 
-def test_how_often_the_loss_is_read_changes_no_number(
+def test_reading_the_loss_less_changes_no_number(
     images: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     each = trained(SMOKE, images, tmp_path / "each")
@@ -51,18 +51,14 @@ def test_how_often_the_loss_is_read_changes_no_number(
 
 
 @pytest.mark.parametrize("extra", [{"cutout": 12}, {"cutmix": 1.0}, {"cutout": 8, "cutmix": 0.5}])
-def test_cutout_and_cutmix_change_the_training_and_repeat_to_the_bit(
-    images: ImageSet, tmp_path: Path, extra: dict
-) -> None:
+def test_cutout_and_cutmix_change_training_and_repeat(images: ImageSet, tmp_path: Path, extra: dict) -> None:
     recipe = dataclasses.replace(SMOKE, **extra)
     first = trained(recipe, images, tmp_path / "first")
     assert trained(recipe, images, tmp_path / "second") == first
     assert first[0] != trained(SMOKE, images, tmp_path / "without")[0]
 
 
-def test_a_loss_that_is_not_finite_ends_the_training_with_a_line(
-    images: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_loss_not_finite_ends_training(images: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "READ_EVERY", {"cpu": 4})
     wild = dataclasses.replace(SMOKE, optimiser="sgd", sgd_learning_rate=99.0, warmup=0.0)
     with pytest.raises(UserError, match="not finite by update"):

@@ -21,7 +21,7 @@ def test_shift_moves_every_pixel_and_reflects_the_rim(down, right):
             assert torch.equal(moved[:, :, y, x], images[:, :, source(y - down, 6), source(x - right, 7)])
 
 
-def test_both_figures_are_means_over_just_the_views_they_name():
+def test_both_scores_are_means_over_their_views():
     generator = torch.Generator().manual_seed(1)
     images = torch.randint(0, 256, (200, 3, 8, 8), dtype=torch.uint8, generator=generator)
     weights = torch.randn(10, 3 * 8 * 8, generator=generator)
@@ -46,7 +46,7 @@ def test_both_figures_are_means_over_just_the_views_they_name():
     assert "mirror" in found["tta"]["method"] and "six views" in found["tta_shifts"]["method"]
 
 
-def test_a_classifier_that_sees_a_corner_alone_gains_from_moved_views():
+def test_moved_views_help_a_corner_classifier():
     images = torch.zeros(4, 3, 8, 8, dtype=torch.uint8)
     images[:, :, 1, 1] = 255  # one pixel off the corner that decides
 

@@ -9,17 +9,11 @@ from pathlib import Path
 import pytest
 
 from onepage.mt.bpe_dropout import WAYS, BpeDropout
-from onepage.mt.tokenizer import END, UNKNOWN, train_tokenizer
+from onepage.mt.tokenizer import END, UNKNOWN
+from translate_cases import LINES
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-LINES = [f"Zwei Hunde spielen im grünen Gras mit Ball Nummer {i}." for i in range(60)]
-LINES += [f"a man in a blue shirt is standing on ladder {i} ." for i in range(60)]
 ODD = ["", "  two   spaces ", "ﬁrst ② x²", "a▁b", "grünen" * 9]
-
-
-@pytest.fixture(scope="module")
-def tokenizer():
-    return train_tokenizer(LINES, 120)
 
 
 def samples(tokenizer, rate, seed=0, epoch=0):
@@ -42,7 +36,7 @@ def test_dropping_all_leaves_characters(tokenizer):
     assert dropout.sample(dropout.words("a man")) == [*map(tokenizer.processor.piece_to_id, "▁a▁man"), END]
 
 
-def test_more_dropping_makes_more_pieces_and_the_same_text(tokenizer):
+def test_more_dropping_makes_more_pieces_same_text(tokenizer):
     lengths = []
     for rate in (0.0, 0.1, 0.5):
         found = samples(tokenizer, rate)
@@ -51,7 +45,7 @@ def test_more_dropping_makes_more_pieces_and_the_same_text(tokenizer):
     assert lengths == sorted(set(lengths))
 
 
-def test_each_seed_and_epoch_has_pieces_of_its_own(tokenizer):
+def test_pieces_are_keyed_by_seed_and_epoch(tokenizer):
     assert samples(tokenizer, 0.3, 1, 2) == samples(tokenizer, 0.3, 1, 2)
     assert samples(tokenizer, 0.3, 1, 2) != samples(tokenizer, 0.3, 1, 3)
     assert samples(tokenizer, 0.3, 1, 2) != samples(tokenizer, 0.3, 2, 2)
@@ -66,7 +60,7 @@ def test_a_merge_is_dropped_at_its_rate(tokenizer):
     assert lengths[1] / 20_000 == pytest.approx(0.7, abs=0.015)  # more than four standard deviations
 
 
-def test_a_word_has_no_more_ways_an_epoch_than_are_kept(tokenizer):
+def test_splits_of_a_word_are_limited_per_epoch(tokenizer):
     dropout = BpeDropout(tokenizer, 0.5)
     dropout.start(0, 0)
     (word,) = dropout.words("standing")
@@ -78,7 +72,7 @@ def test_another_process_draws_the_same(tokenizer):
         "import sys; sys.path[:0] = sys.argv[1:]; import test_bpe_dropout as t; "
         "print(t.samples(t.train_tokenizer(t.LINES, 120), 0.3, 5, 1))"
     )
-    command = [sys.executable, "-c", program, str(REPOSITORY / "code"), str(Path(__file__).parent)]
+    command = [sys.executable, "-c", program, str(REPOSITORY / "code"), *sys.path]
     for salt in ("1", "2"):
         done = subprocess.run(command, env=os.environ | {"PYTHONHASHSEED": salt}, capture_output=True, text=True)
         assert done.stdout.strip() == str(samples(tokenizer, 0.3, 5, 1)), done.stderr

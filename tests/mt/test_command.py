@@ -3,8 +3,6 @@
 import io
 import os
 import select
-import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -19,9 +17,8 @@ from onepage.commands.main import main
 from onepage.mt import translate as translation
 from onepage.mt.translate import CHUNK_BYTES, LINES_AT_ONCE, MAX_BYTES, Translator, batches
 from signals import started
-from tests.mt.test_translate import SOURCES, searched
-from tests.test_make import OURS
-from translate_cases import edit, said, translate, write_run
+from translate_cases import SOURCES, said, searched, translate, write_run
+from user_commands import assert_ends_quietly, damaged, edit, made, redirected
 
 fault = pytest.mark.fault
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -29,19 +26,15 @@ GOOD = "a man in a blue shirt"
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return write_run(tmp_path_factory.mktemp("hostile") / "seed0")
-
-
-@pytest.fixture(scope="module")
-def translator(run):
-    return Translator(run, beam_size=2)
+def translator(translating):
+    return Translator(translating, beam_size=2)
 
 
 WORDS, BYTES = (
     "pieces, the model takes 512; break it into sentences",
     "longer than 100,000 bytes; break it into sentences",
 )
+UTF8 = "not UTF-8 (byte ... at ...)"
 NOTHING = "nothing in it is known to the model"
 
 
@@ -54,13 +47,7 @@ def refused(name, line, says, what="", seen=""):
     [
         refused("words", b"a man " * 1000, WORDS, "a line of 2,000 words", "... pieces, the model takes ...; break it"),
         refused("utf-16", b"\xff\xfea\0 \0m\0a\0n\0", "not UTF-8 (byte 0xff at 1)"),
-        refused(
-            "latin-1",
-            b"Gr\xf6\xdfe",
-            "not UTF-8 (byte 0xf6 at 3)",
-            "a line not in UTF-8",
-            "not UTF-8 (byte ... at ...)",
-        ),
+        refused("latin-1", b"Gr\xf6\xdfe", "not UTF-8 (byte 0xf6 at 3)", "a line not in UTF-8", UTF8),
         refused("script", "中文 日本語".encode(), NOTHING, "a line of which the model knows nothing", NOTHING),
         refused("emoji", "🙂👩\u200d👩\u200d👧".encode(), NOTHING),
         refused("controls", b"\0\x01\x07", NOTHING),
@@ -70,19 +57,19 @@ def refused(name, line, says, what="", seen=""):
         refused("zeros", bytes(300_000), BYTES),
     ],
 )
-def test_untranslatable_line_is_refused_by_its_number(run, line, says):
-    result = translate(run, given=GOOD.encode() + b"\n" + line + b"\n" + GOOD.encode())
-    alone = translate(run, "--text", GOOD).stdout
+def test_untranslatable_line_is_refused_by_its_number(translating, line, says):
+    result = translate(translating, given=GOOD.encode() + b"\n" + line + b"\n" + GOOD.encode())
+    alone = translate(translating, "--text", GOOD).stdout
     assert result.exit_code == 1 and result.stdout == f"{alone}\n{alone}"
     (message,) = said(result)
     assert message.startswith("onepage: line 2: ") and message.endswith(f"{says}; refused") and message.isprintable()
-    assert translate(run, "--nbest", "2", "--scores", given=line).stdout == "\n\n"
+    assert translate(translating, "--nbest", "2", "--scores", given=line).stdout == "\n\n"
 
 
 @fault("emoji, other scripts, controls in a line", "the rest is translated; `left out, unknown to the model: ...`")
-def test_unknown_pieces_of_a_line_are_named(run):
+def test_unknown_pieces_of_a_line_are_named(translating):
     texts = [f"{GOOD} 🙂", f"{GOOD} 日本語 中文", "a\0man \x1b[31m in", f"{GOOD}"]
-    result = translate(run, given="\n".join(texts).encode())
+    result = translate(translating, given="\n".join(texts).encode())
     assert result.exit_code == 0 and result.stdout.count("\n") == 4
     translated = result.stdout.splitlines()
     assert translated[0] == translated[1] == translated[3]  # as if it were not there
@@ -95,8 +82,8 @@ def test_unknown_pieces_of_a_line_are_named(run):
 
 
 @fault("a line longer than any of the training", "translated; `... pieces, longer than any sentence of the training`")
-def test_line_longer_than_training_is_translated(run):
-    result = translate(run, given=b"a man " * 60)
+def test_line_longer_than_training_is_translated(translating):
+    result = translate(translating, given=b"a man " * 60)
     (message,) = said(result)
     assert result.exit_code == 0 and "pieces, longer than any sentence of the training (40)" in message
     assert result.stdout.strip()
@@ -104,40 +91,24 @@ def test_line_longer_than_training_is_translated(run):
 
 @fault("line and paragraph separators of Unicode within a line", "spaces; the output has no line more")
 @pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\r", "\u3000", "\t"])
-def test_nothing_but_a_line_feed_ends_a_line(run, separator):
-    one, other = (translate(run, given=f"a man{space}in Gras\n".encode()) for space in (separator, " "))
+def test_nothing_but_a_line_feed_ends_a_line(translating, separator):
+    one, other = (translate(translating, given=f"a man{space}in Gras\n".encode()) for space in (separator, " "))
     assert one.stdout == other.stdout and one.exit_code == 0 and not said(one)
 
 
-odd = st.text(st.characters(codec="utf-8"), max_size=40) | st.sampled_from(
-    [
-        "",
-        " ",
-        "\r",
-        "\u2028",
-        "\x85",
-        "\ufeff",
-        "\0",
-        "▁",
-        "</s>",
-        "<s> <pad>",
-        "<unk>",
-        GOOD,
-        "🙂 a man",
-        "a\u0301" * 20,
-    ]
-)
+ODD = ["", " ", "\r", "\u2028", "\x85", "\ufeff", "\0", "▁", "</s>", "<s> <pad>", "<unk>", GOOD, "🙂 a man"]
+odd = st.text(st.characters(codec="utf-8"), max_size=40) | st.sampled_from([*ODD, "a\u0301" * 20])
 lines_of_bytes = st.binary(max_size=40) | odd.map(str.encode)
 
 
 @fault("any bytes for sentences (fuzzed)", "as many lines as the input has; a message for each refused")
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(lines_of_bytes, max_size=5), st.booleans(), st.integers(1, 3))
-def test_any_bytes_give_as_many_lines(run, translator, lines, ended, nbest):
+def test_any_bytes_give_as_many_lines(translating, translator, lines, ended, nbest):
     content = b"\n".join(lines) + b"\n" * ended
     count = content.count(b"\n") + (not content.endswith(b"\n") and bool(content))
     translator.nbest = nbest
-    result = monkeyed(translator, run, content, nbest)
+    result = monkeyed(translator, translating, content, nbest)
     assert result.stdout_bytes.count(b"\n") == nbest * count
     assert len(result.stdout.splitlines()) == nbest * count  # nor anything else that ends a line somewhere
     refused = [line for line in said(result) if line.endswith("; refused")]
@@ -145,11 +116,11 @@ def test_any_bytes_give_as_many_lines(run, translator, lines, ended, nbest):
     assert all(line.startswith("onepage: line ") and line.isprintable() for line in said(result))
 
 
-def monkeyed(translator, run, content, nbest):
+def monkeyed(translator, translating, content, nbest):
     """The command with a translator that is loaded already."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(translation, "Translator", lambda *settings: translator)
-        return translate(run, "--nbest", str(nbest), given=content)
+        return translate(translating, "--nbest", str(nbest), given=content)
 
 
 class Pieces(io.BytesIO):
@@ -182,12 +153,6 @@ def test_groups_and_memory_are_bounded():
     assert MAX_BYTES < len(long) <= MAX_BYTES + 1 + CHUNK_BYTES and end == b"end"
 
 
-def damaged(run, tmp_path, change):
-    copy = Path(shutil.copytree(run, tmp_path / "damaged"))
-    change(copy)
-    return copy
-
-
 @fault("a run of ResNet-18, an old one, a damaged one, none at all", "one line that says what is wrong with it")
 @pytest.mark.parametrize(
     ("change", "says"),
@@ -205,8 +170,8 @@ def damaged(run, tmp_path, change):
         (lambda p: edit(p / "metrics.json", decoding={"beam_size": 0}), "metrics.json: decoding: beam_size from 1 to"),
     ],
 )
-def test_a_run_that_cannot_translate_gets_one_line(run, tmp_path, change, says):
-    result = translate(damaged(run, tmp_path, change), "--text", GOOD)
+def test_a_run_that_cannot_translate_gets_one_line(translating, tmp_path, change, says):
+    result = translate(damaged(translating, tmp_path, change), "--text", GOOD)
     assert result.exit_code == 1 and result.stdout == ""
     (message,) = result.stderr.splitlines()
     assert message.startswith("onepage: ") and says in message
@@ -224,34 +189,22 @@ def test_a_run_that_cannot_translate_gets_one_line(run, tmp_path, change, says):
         (["--beam", "2", "--nbest", "3"], 1, "a beam of 2 has no 3 best; give a larger --beam"),
     ],
 )
-def test_wrong_options_are_refused(run, arguments, status, says):
-    result = translate(run, "--text", GOOD, *arguments)
+def test_wrong_options_are_refused(translating, arguments, status, says):
+    result = translate(translating, "--text", GOOD, *arguments)
     assert (result.exit_code, result.stdout) == (status, "") and says in result.stderr
 
 
 @fault("translations into a pipe that closes (`| head -1`), Ctrl-C", "nothing more; exit status 141, 130")
-def test_closed_pipe_and_interrupt_end_quietly(run):
-    process = started("translate", run)
+@pytest.mark.parametrize("by", ["pipe", "interrupt"])
+def test_closed_pipe_and_interrupt_end_quietly(translating, by):
+    process = started("translate", translating)
     process.stdin.write(b"a man\n")
     process.stdin.flush()
-    assert process.stdout.readline()
-    process.stdout.close()
-    process.stdin.write(b"a man\n" * 20_000)  # more than a pipe holds
-    process.stdin.close()
-    assert process.wait(timeout=120) == 141
-    assert process.stderr.read().count(b"\n") == 1
-
-    process = started("translate", run)
-    process.stdin.write(b"a man\n")
-    process.stdin.flush()
-    assert process.stdout.readline()
-    process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=60) == 130
-    assert process.stderr.read().count(b"\n") == 1
+    assert_ends_quietly(process, by)
 
 
 @pytest.mark.parametrize(
-    ("redirected", "says"),
+    ("redirection", "says"),
     [
         pytest.param(
             ">/dev/full",
@@ -268,36 +221,22 @@ def test_closed_pipe_and_interrupt_end_quietly(run):
         pytest.param(">&-", "stdout is closed; open it", id="output"),
     ],
 )
-def test_streams_that_cannot_be_used_get_one_line(run, redirected, says):
-    if redirected == ">/dev/full" and not os.path.exists("/dev/full"):
+def test_streams_that_cannot_be_used_get_one_line(translating, redirection, says):
+    if redirection == ">/dev/full" and not os.path.exists("/dev/full"):
         pytest.skip("no /dev/full here")
-    command = ["bash", "-c", f'"$0" -m onepage translate --run "$1" {redirected}', sys.executable, str(run)]
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "code")}
-    done = subprocess.run(command, env=environment, input=b"a man\n", capture_output=True, timeout=120)
-    assert done.returncode == 1 and done.stderr.decode().splitlines()[1:] == [f"onepage: {says}"]
+    assert redirected("translate", translating, redirection) == (1, [f"onepage: {says}"])
 
 
 @fault("quotes, $, backticks and comment signs in TEXT of make translate", "part of the sentence; nothing is run")
 @pytest.mark.parametrize("by_environment", [False, True])
 def test_make_passes_a_sentence_as_it_stands(tmp_path, by_environment):
     sentence = f"a \"b\" 'c' $(shell touch {tmp_path}/x) `touch {tmp_path}/x` $$ $HOME ${{HOME}} \\ ; # % | é 🙂 --beam"
-    program, seen = tmp_path / "onepage", tmp_path / "seen"
-    program.write_text(f'#!/bin/bash\nprintf "%s\\n" "$@" >{seen}\ncat >>{seen}\n', encoding="utf-8")
-    program.chmod(0o755)
-    (tmp_path / "ready").touch()
-    environment = {key: value for key, value in os.environ.items() if key not in OURS}
-    command = ["make", "translate", f"OUT={tmp_path}", f"ONEPAGE={program}", f"READY={tmp_path / 'ready'}"]
-    command += [f"PYTHON={sys.executable}"]
-    for text, expected in ((sentence, ["--text", sentence]), ("", ["from standard input"])):
-        given = command if by_environment or not text else [*command, f"TEXT={text}"]
-        surroundings = environment | ({"TEXT": text} if by_environment else {})
-        done = subprocess.run(
-            given, cwd=REPOSITORY, env=surroundings, input="from standard input\n" * (not text), text=True,
-            capture_output=True, timeout=60,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        assert seen.read_text(encoding="utf-8").splitlines() == ["translate", "--out", str(tmp_path), *expected]
-    assert not (tmp_path / "x").exists()
+    done, seen = made(tmp_path, "translate", by_environment, TEXT=sentence)
+    assert done.returncode == 0, done.stderr
+    assert seen == ["translate", "--out", str(tmp_path), "--text", sentence] and not (tmp_path / "x").exists()
+    done, seen = made(tmp_path, "translate", by_environment, given="from standard input\n")
+    assert done.returncode == 0, done.stderr
+    assert seen == ["translate", "--out", str(tmp_path), "from standard input"]
 
 
 # --- the run, and what is said of it ---------------------------------------------------------------------------------
@@ -327,9 +266,9 @@ def test_a_model_of_generated_data_says_so(tmp_path):
     ]
 
 
-def test_each_line_is_answered_at_once(run):
-    process = started("translate", run)
-    expected = [found[0][1] for found in searched(run)]
+def test_each_line_is_answered_at_once(translating):
+    process = started("translate", translating)
+    expected = [found[0][1] for found in searched(translating)]
     for source, answer in zip(SOURCES, expected, strict=True):
         process.stdin.write(source.encode() + b"\n")
         process.stdin.flush()

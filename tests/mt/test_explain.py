@@ -5,13 +5,12 @@ import pytest
 import torch
 
 from onepage.mt import explain
-from onepage.mt.evaluate import examples
 from onepage.mt.rows import check_rows
-from onepage.mt.tokenizer import END, PAD, START, train_tokenizer
+from onepage.mt.tokenizer import END, PAD, START
 from onepage.mt.transformer import Sizes, Transformer, initialise
 from onepage.training.seeding import keyed_generator
+from translate_cases import LINES
 
-LINES = [f"Zwei Hunde spielen im grünen Gras mit Ball Nummer {i}." for i in range(60)]
 SOURCE, TARGET = [5, 6, 7, 8, END], [9, 10, 11, END]
 
 
@@ -22,7 +21,7 @@ def model(vocabulary=40, **changes):
     return made.eval()
 
 
-def test_weights_are_of_every_layer_and_head_with_rows_that_sum_to_one():
+def test_weights_of_every_layer_and_head_are_distributions():
     weights = explain.attention_weights(model(), SOURCE, TARGET)
     shapes = {name: array.shape for name, array in weights.items()}
     assert shapes == {"encoder_self": (2, 4, 5, 5), "decoder_self": (3, 4, 4, 4), "cross": (3, 4, 4, 5)}
@@ -58,7 +57,7 @@ def test_recording_ends_with_its_block():
 @pytest.mark.parametrize(
     "broken", [0.999, float("nan"), 0.0, -0.2], ids=["sum below one", "not a number", "nothing", "negative"]
 )
-def test_a_row_that_is_no_distribution_is_refused_and_named(broken):
+def test_row_that_is_no_distribution_is_named(broken):
     weights = np.full((2, 3, 4, 5), 0.2, np.float32)
     check_rows("cross", weights)
     weights[1, 2, 3] = [broken, 1 - broken, 0, 0, 0] if broken < 0 else [broken, 0, 0, 0, 0]
@@ -66,15 +65,14 @@ def test_a_row_that_is_no_distribution_is_refused_and_named(broken):
         check_rows("cross", weights)
 
 
-def test_a_model_whose_weights_do_not_sum_to_one_is_not_explained(monkeypatch):
+def test_model_with_wrong_softmax_is_not_explained(monkeypatch):
     softmax = torch.softmax
     monkeypatch.setattr(torch, "softmax", lambda *given, **named: softmax(*given, **named) * 0.99)
     with pytest.raises(ValueError, match=r"sums to 0\.99"):
         explain.attention_weights(model(), SOURCE, TARGET)
 
 
-def test_masks_are_those_the_model_uses():
-    tokenizer = train_tokenizer(LINES, 120)
+def test_masks_are_those_the_model_uses(tokenizer):
     made = model(vocabulary=len(tokenizer))
     pairs = [(tokenizer.encode(text), tokenizer.encode(text)[1:]) for text in ("Zwei Hunde", LINES[0], "im Gras.")]
     arrays = explain.masks(made, tokenizer, pairs)
@@ -91,29 +89,8 @@ def test_masks_are_those_the_model_uses():
     assert (explain.masks(monkeyed, tokenizer, pairs)["mask_target_combined"] != both).any()
 
 
-def test_tokens_are_those_of_the_rows_and_columns():
-    tokenizer = train_tokenizer(LINES, 120)
+def test_tokens_are_those_of_the_rows_and_columns(tokenizer):
     source, target = tokenizer.encode("Zwei Hunde"), tokenizer.encode("im Gras.")
     named = {name: array.tolist() for name, array in explain.tokens(tokenizer, source, target).items()}
     assert named["target_input_tokens"] == tokenizer.pieces([START])[:1] + named["target_output_tokens"][:-1]
     assert named["source_tokens"][-1] == named["target_output_tokens"][-1] == "</s>"
-
-
-def arrays_of(chrf):
-    lines = np.array([str(i) for i in range(len(chrf))])
-    names = ("source", "reference", "output")
-    return {"test_chrf": np.array(chrf, np.float32)} | {f"test_{name}": lines for name in names}
-
-
-def test_examples_are_best_but_exact_median_and_worst_with_their_rank():
-    chrf = [10.0, 100.0, 50.0, 99.0, 20.0, 98.0, 60.0, 97.0, 40.0, 30.0, 96.0]
-    found = [(row["kind"], row["chrf"], row["rank"]) for row in examples(arrays_of(chrf), "test")]
-    assert found == [
-        *[("best", 99, 2), ("best", 98, 3), ("best", 97, 4)],
-        *[("median", 60, 6), ("median", 50, 7), ("median", 40, 8)],
-        *[("worst", 10, 11), ("worst", 20, 10), ("worst", 30, 9)],
-    ]
-
-
-def test_exact_copies_are_shown_where_there_is_nothing_else():
-    assert [row["chrf"] for row in examples(arrays_of([100.0] * 3), "test")][:3] == [100.0] * 3

@@ -13,7 +13,8 @@ from onepage.mt.train import sizes_of
 from onepage.mt.transformer import Sizes, Transformer
 from onepage.training import checkpoint
 from onepage.training.weights import digest_tensors
-from translate_cases import RECIPE, edit, write_run
+from translate_cases import RECIPE, write_run
+from user_commands import edit
 
 
 def test_the_files_alone_make_the_model_again(tmp_path: Path) -> None:

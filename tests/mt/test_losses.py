@@ -21,7 +21,7 @@ def model(dropout=0.0):
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_a_batchs_loss_is_the_mean_over_its_real_tokens(smoothing):
+def test_batch_loss_is_mean_over_real_tokens(smoothing):
     net = model()
     logits = net(BATCH.source, BATCH.target_input)
     expected = F.cross_entropy(logits.transpose(1, 2), BATCH.target_output, ignore_index=PAD, label_smoothing=smoothing)

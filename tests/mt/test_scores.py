@@ -10,9 +10,8 @@ import pytest
 from onepage.data.translation import load_translation
 from onepage.errors import UserError
 from onepage.mt import scores
+from translate_cases import LINES
 
-LINES = [f"Zwei Hunde spielen im grünen Gras mit Ball Nummer {i}." for i in range(60)]
-LINES += [f"a man in a blue shirt is standing on ladder {i} ." for i in range(60)]
 OUTPUTS = [line.replace("blue", "red").replace("spielen", "laufen").replace("Gras mit", "mit Gras") for line in LINES]
 REPOSITORY = Path(__file__).resolve().parents[2]
 

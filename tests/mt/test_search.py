@@ -71,7 +71,7 @@ def tree(monkeypatch):
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.6, 1.0, 1.7, 3.0])
-def test_a_beam_as_wide_as_the_tree_finds_the_best_of_all(tree, alpha):
+def test_full_width_beam_finds_the_best(tree, alpha):
     net, source, every = tree
     best = sorted(((total / penalty(len(ids), alpha), ids) for total, ids in every), reverse=True)[:5]
     found = beam(net, [source], 4**4, alpha, nbest=5)[0]
@@ -130,7 +130,7 @@ def test_neighbours_order_and_padding_change_no_output():
             assert [h.score for h in one] == pytest.approx([h.score for h in found[0]], abs=1e-4)
 
 
-def test_batches_on_several_threads_give_what_one_thread_gives(monkeypatch):
+def test_several_threads_give_what_one_gives(monkeypatch):
     """Few sentences are shared out too, on one thread they stay together."""
     net, lines, before = model(), sources(9), torch.get_num_threads()
     searched = []

@@ -18,6 +18,7 @@ from onepage.training.recipe import as_dict
 from onepage.training.seeding import keyed_generator
 from onepage.training.weights import digest_tensors
 from synthetic_run import write_cls_run
+from user_commands import edit
 
 TEMPERATURE = 0.7
 RECIPE = Recipe(
@@ -43,10 +44,10 @@ def write_run(folder: Path, *, seed: int = 0, generated: bool = False, device: s
     return folder
 
 
-def edit(path: Path, **changes: Any) -> None:
-    """Change keys of a JSON file; None removes one."""
-    values = json.loads(path.read_text(encoding="utf-8")) | changes
-    path.write_text(json.dumps({k: v for k, v in values.items() if v is not None}), encoding="utf-8")
+def saved(image: Image.Image, path: Path, **options: Any) -> Path:
+    """``image``, written to ``path``."""
+    image.save(path, **options)
+    return path
 
 
 def photo(width: int, height: int, seed: int = 0) -> Image.Image:

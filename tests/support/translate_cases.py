@@ -1,13 +1,13 @@
 """A run of the Transformer that translates, made in a moment: random weights with opinions, a vocabulary of its own."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 from click.testing import CliRunner, Result
 
 from onepage.commands.main import main
+from onepage.mt.evaluate import load
 from onepage.mt.recipe import Recipe
+from onepage.mt.search import beam
 from onepage.mt.tokenizer import PAD, train_tokenizer
 from onepage.mt.train import as_tensor, sizes_of
 from onepage.mt.transformer import Transformer, initialise
@@ -15,9 +15,11 @@ from onepage.training import checkpoint
 from onepage.training.recipe import as_dict
 from onepage.training.seeding import keyed_generator
 from synthetic_run import write_mt_run
+from user_commands import edit
 
 LINES = [f"Zwei Hunde spielen im grünen Gras mit Ball Nummer {i}." for i in range(60)]
 LINES += [f"a man in a blue shirt is standing on ladder {i} ." for i in range(60)]
+SOURCES = [LINES[0], LINES[70], "a man", LINES[33], "im Ball"]
 RECIPE = Recipe(
     updates=1, batch_tokens=100, adamw_learning_rate=0.1, vocabulary=120, validations=1, max_length=40, threads=1,
     d_model=16, d_ff=32, heads=2, encoder_layers=2, decoder_layers=2,
@@ -41,12 +43,6 @@ def write_run(folder: Path, *, seed: int = 0, generated: bool = False, device: s
     return folder
 
 
-def edit(path: Path, **changes: Any) -> None:
-    """Change keys of a JSON file; None removes one."""
-    values = json.loads(path.read_text(encoding="utf-8")) | changes
-    path.write_text(json.dumps({k: v for k, v in values.items() if v is not None}), encoding="utf-8")
-
-
 def translate(run: Path, *arguments: str, given: bytes = b"") -> Result:
     """The command in this process, with ``given`` as standard input."""
     return CliRunner().invoke(main, ["translate", "--run", str(run), *arguments], input=given)
@@ -57,3 +53,10 @@ def said(result: Result) -> list[str]:
     first, *rest = result.stderr.splitlines()
     assert first.startswith("onepage: English to German by ")
     return rest
+
+
+def searched(run: Path, beam_size: int = 3, alpha: float = 0.5) -> list[list[tuple[float, str]]]:
+    """[(score, text), ...] of each of SOURCES by the search that evaluation uses."""
+    model, tokenizer, _, _ = load(run)
+    found = beam(model, [tokenizer.encode(line) for line in SOURCES], beam_size, alpha)
+    return [[(h.score, tokenizer.decode(h.ids).strip()) for h in hypotheses] for hypotheses in found]

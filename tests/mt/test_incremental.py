@@ -94,7 +94,7 @@ def test_products_are_linear_layers(net):
 
 
 @torch.no_grad()
-def test_a_model_of_products_shares_its_weights_and_leaves_the_model_as_it_was(net):
+def test_model_of_products_shares_its_weights(net):
     fast = with_products(net)
     assert not any(isinstance(module, nn.Linear) for module in fast.modules())
     assert sum(isinstance(module, nn.Linear) for module in net.modules()) == 32

@@ -8,29 +8,27 @@ from onepage.mt.figures import alignment
 from onepage.mt.translate import Translator
 from onepage.runs.provenance import parse
 from onepage.verification import provenance
-from tests.mt.test_translate import run
 from translate_cases import LINES, said, translate
 
-__all__ = ["run"]  # the fixture
 LONG = "a man in a blue shirt is standing on ladder with Hunde im Gras " * 5
 
 
-def test_it_is_drawn_beside_the_translation(run, tmp_path):
+def test_it_is_drawn_beside_the_translation(translating, tmp_path):
     for name in ("one.png", "two.PDF"):
-        result = translate(run, "--text", LINES[70], "--attention", str(tmp_path / name))
+        result = translate(translating, "--text", LINES[70], "--attention", str(tmp_path / name))
         assert result.exit_code == 0 and said(result) == [f"onepage: attention in {tmp_path / name}"]
-        assert result.stdout == translate(run, "--text", LINES[70]).stdout
+        assert result.stdout == translate(translating, "--text", LINES[70]).stdout
         (fields,) = provenance.read(tmp_path / name)
         assert fields["run"] == "mt/multi30k-en-de/quick/seed0" and not provenance.mismatches(
-            tmp_path / name, [fields], run.parents[4]
+            tmp_path / name, [fields], translating.parents[4]
         )
     with Image.open(tmp_path / "one.png") as image:
         assert "Cross-attention, English to German" in image.text["Description"]
         assert image.text["Description"].count(" to ") >= 10
 
 
-def test_weights_are_the_mean_of_all_heads(run):
-    translator = Translator(run)
+def test_weights_are_the_mean_of_all_heads(translating):
+    translator = Translator(translating)
     (answer,) = translator.answers([LINES[70].encode()])
     weights, written, read = translator.alignment(answer)
     assert weights.shape == (len(written), len(read)) == (len(answer.target), len(answer.source))
@@ -46,7 +44,7 @@ def boxes(sheet):
 
 @pytest.mark.parametrize("pieces", [1, 3, 20, alignment.MOST, 200])
 @pytest.mark.parametrize("generated", [False, True])
-def test_no_text_is_cut_or_over_another(run, tmp_path, monkeypatch, pieces, generated):
+def test_no_text_is_cut_or_over_another(translating, tmp_path, monkeypatch, pieces, generated):
     drawn = []
     monkeypatch.setattr(alignment.Book, "write", lambda book, path, sheet, alt: drawn.append((sheet, alt)))
     make = alignment.Book.sheet
@@ -56,7 +54,7 @@ def test_no_text_is_cut_or_over_another(run, tmp_path, monkeypatch, pieces, gene
     written = [f"▁{'Donaudampfschiffahrtsgesellschaft'[: 3 + k % 30]}" for k in range(pieces)]
     read = [f"▁{'unimaginatively'[: 2 + k % 13]}" for k in range(pieces + 5)]
     weights = np.full((pieces, pieces + 5), 1 / (pieces + 5))
-    alignment.draw(run, tmp_path / "a.png", weights, written, read, "English to German")
+    alignment.draw(translating, tmp_path / "a.png", weights, written, read, "English to German")
     ((sheet, _),) = drawn
     found = boxes(sheet)
     assert len(found) >= 2 * min(pieces, alignment.MOST) + 3
@@ -82,26 +80,26 @@ def test_no_text_is_cut_or_over_another(run, tmp_path, monkeypatch, pieces, gene
         (["--text", "a", "--attention", "picture.jpeg"], "a file that ends in .png or .pdf, not 'picture.jpeg'"),
     ],
 )
-def test_undrawable_is_refused_before_anything_is_loaded(run, tmp_path, arguments, says):
-    result = translate(run, "--attention", str(tmp_path / "a.png"), *arguments)
+def test_undrawable_is_refused_before_anything_is_loaded(translating, tmp_path, arguments, says):
+    result = translate(translating, "--attention", str(tmp_path / "a.png"), *arguments)
     assert result.exit_code == 2 and says in " ".join(result.stderr.split()) and not list(tmp_path.iterdir())
 
 
 @pytest.mark.fault("--attention where no file can be, of a line refused", "one line; the translation stands")
-def test_failed_picture_leaves_the_translation(run, tmp_path):
+def test_failed_picture_leaves_the_translation(translating, tmp_path):
     (tmp_path / "file").touch()
-    result = translate(run, "--text", "a man", "--attention", str(tmp_path / "file/a.png"))
+    result = translate(translating, "--text", "a man", "--attention", str(tmp_path / "file/a.png"))
     assert result.exit_code == 1 and result.stdout.strip() and "cannot write" in said(result)[0]
-    result = translate(run, "--text", "日本", "--attention", str(tmp_path / "a.png"))
+    result = translate(translating, "--text", "日本", "--attention", str(tmp_path / "a.png"))
     assert result.exit_code == 1 and not (tmp_path / "a.png").exists() and len(said(result)) == 1
 
 
 @pytest.mark.fault("a sentence for --attention with emoji and controls, a long one, one of a letter", "a picture")
 @pytest.mark.parametrize("text", ["a 🙂\0\x1b[31m \u2028 $x$ \\write18{x} <b> % _", LONG, "a"])
-def test_any_sentence_can_be_drawn(run, tmp_path, text):
+def test_any_sentence_can_be_drawn(translating, tmp_path, text):
     if "\0" in text:  # no argument of a program holds one
         text = text.replace("\0", "\x01")
-    result = translate(run, "--text", text, "--attention", str(tmp_path / "a.png"))
+    result = translate(translating, "--text", text, "--attention", str(tmp_path / "a.png"))
     assert result.exit_code == 0, result.stderr
     with Image.open(tmp_path / "a.png") as image:
         image.load()

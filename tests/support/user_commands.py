@@ -1,0 +1,67 @@
+"""What the tests of the commands for users share: damaged copies of a run, make's arguments, a full disk."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from signals import REPOSITORY
+from tests.test_make import OURS
+
+
+def edit(path: Path, **changes: Any) -> None:
+    """Change keys of a JSON file; None removes one."""
+    values = json.loads(path.read_text(encoding="utf-8")) | changes
+    path.write_text(json.dumps({k: v for k, v in values.items() if v is not None}), encoding="utf-8")
+
+
+def damaged(run: Path, tmp_path: Path, change: Callable[[Path], object]) -> Path:
+    """A copy of ``run`` with a change made to it."""
+    copy = Path(shutil.copytree(run, tmp_path / "damaged"))
+    change(copy)
+    return copy
+
+
+def made(tmp_path: Path, target: str, by_environment: bool, given: str = "", **values: str) -> tuple[Any, list[str]]:
+    """``make TARGET`` with a stand-in for the program: (what make did, the stand-in's arguments and standard input)."""
+    program, seen = tmp_path / "onepage", tmp_path / "seen"
+    program.write_text(f'#!/bin/bash\nprintf "%s\\n" "$@" >{seen}\ncat >>{seen}\n', encoding="utf-8")
+    program.chmod(0o755)
+    (tmp_path / "ready").touch()
+    command = ["make", target, f"OUT={tmp_path}", f"ONEPAGE={program}", f"READY={tmp_path / 'ready'}"]
+    command += [f"PYTHON={sys.executable}", *(f"{key}={value}" for key, value in values.items() if not by_environment)]
+    environment = {key: value for key, value in os.environ.items() if key not in OURS}
+    environment |= values if by_environment else {}
+    done = subprocess.run(
+        command, cwd=REPOSITORY, env=environment, input=given, capture_output=True, text=True, timeout=60
+    )
+    return done, seen.read_text(encoding="utf-8").splitlines() if seen.exists() else []
+
+
+def redirected(command: str, run: Path, redirection: str, *arguments: object) -> tuple[int, list[str]]:
+    """``onepage COMMAND --run RUN ...`` in a shell: exit status, and standard error after its first line."""
+    words = ["bash", "-c", f'"$0" -m onepage {command} --run "$@" {redirection}', sys.executable, str(run)]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "code")}
+    done = subprocess.run(
+        [*words, *map(str, arguments)], env=environment, input=b"a man\n", capture_output=True, timeout=120
+    )
+    return done.returncode, done.stderr.decode().splitlines()[1:]
+
+
+def assert_ends_quietly(process: subprocess.Popen[bytes], by: str) -> None:
+    """After its first line the reader leaves (``by`` "pipe"), or Ctrl-C comes ("interrupt")."""
+    assert process.stdout and process.stderr and process.stdout.readline()
+    if by == "pipe":
+        process.stdout.close()
+        if process.stdin and not process.stdin.closed:
+            process.stdin.write(b"a man\n" * 20_000)  # more than a pipe holds
+            process.stdin.close()
+    else:
+        process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=120) == (141 if by == "pipe" else 130)
+    assert process.stderr.read().count(b"\n") == 1
