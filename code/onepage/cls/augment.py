@@ -1,9 +1,8 @@
 """Batches of augmented images from one tensor, with every random draw keyed by (seed, epoch, step).
 
-The usual CIFAR augmentation (He et al. 2015, section 4.2): reflect-pad, crop at random, mirror; the alternating flip of
-Jordan 2024 ("94% on CIFAR-10 in 3.29 seconds", section 3.6) mirrors each image every other epoch instead of by a coin.
-For long trainings also Cutout (DeVries & Taylor 2017) and CutMix (Yun et al. 2019). All on whole batches, on the device
-where the images lie; no DataLoader, no workers.
+Reflect-pad, random crop and mirroring (He et al. 2015, section 4.2), or the alternating flip of Jordan 2024 ("94% on
+CIFAR-10 in 3.29 seconds", section 3.6); Cutout (DeVries & Taylor 2017) and CutMix (Yun et al. 2019) for long trainings.
+All on whole batches, on the images' device; no DataLoader, no workers.
 """
 
 import functools
@@ -20,7 +19,7 @@ STD = (0.2470, 0.2435, 0.2616)
 
 
 def moved(drawn: Tensor, device: torch.device) -> Tensor:
-    """What was drawn on the CPU, on ``device``; a GPU is sent it without waiting for what it still computes."""
+    """A tensor drawn on the CPU, moved to ``device`` without waiting for a GPU's pending work."""
     if device.type != "cuda":
         return drawn.to(device)
     return drawn.pin_memory().to(device, non_blocking=True)
@@ -29,7 +28,7 @@ def moved(drawn: Tensor, device: torch.device) -> Tensor:
 @functools.cache
 def colours(device: torch.device) -> tuple[Tensor, Tensor]:
     """(mean, standard deviation) of the channels of uint8 images, float32 (1, 3, 1, 1) each."""
-    with torch.inference_mode(False):  # they are kept: for a caller too that wants gradients
+    with torch.inference_mode(False):  # cached: callers that need gradients use them too
         mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1) * 255 for values in (MEAN, STD))
     return mean, std
 
@@ -46,18 +45,18 @@ def resize(images: Tensor, size: int) -> Tensor:
 
 
 def normalise(images: Tensor) -> Tensor:
-    """uint8 (B, 3, H, W) -> float32 (B, 3, H, W) of zero mean and unit variance a channel, channels last."""
+    """uint8 (B, 3, H, W) -> float32 (B, 3, H, W) of zero mean and unit variance per channel, channels last."""
     mean, std = colours(images.device)
     return ((images.float() - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
 def scaled(at_32: int, size: int) -> int:
-    """A length of ``at_32`` pixels in images of 32 at another image size, in pixels; at least 1 unless that is 0."""
+    """A length of ``at_32`` pixels in 32-pixel images, scaled to ``size``, in pixels; at least 1, or 0 for 0."""
     return max(1, round(at_32 * size / 32)) if at_32 else 0
 
 
 def random_crop(images: Tensor, padding: int, generator: torch.Generator) -> Tensor:
-    """Each image of uint8 (B, 3, H, W) moved by up to ``padding`` pixels each way, the rim filled by reflection."""
+    """Each image of uint8 (B, 3, H, W) moved by up to ``padding`` pixels each way; reflection fills the border."""
     batch, _, height, width = images.shape
     padded = F.pad(images.float(), (padding,) * 4, mode="reflect").to(images.dtype)
     offsets = moved(torch.randint(0, 2 * padding + 1, (2, batch), generator=generator), images.device)
@@ -74,21 +73,18 @@ def mirror(images: Tensor, which: Tensor) -> Tensor:
 
 
 def flip_coins(n: int, seed: int) -> Tensor:
-    """A coin for each of ``n`` training images, bool (n,): in which parity of epoch "alternating" mirrors it."""
+    """Bool (n,), one per training image: the epoch parity in which "alternating" mirrors it."""
     return torch.randint(0, 2, (n,), generator=keyed_generator(seed, "flip")).bool()
 
 
 def batch_order(n: int, batch_size: int, seed: int, epoch: int) -> list[Tensor]:
-    """The batches of one epoch as index tensors; the remainder short of a batch is left out of this epoch."""
+    """The batches of one epoch as index tensors; an incomplete last batch is left out."""
     order = torch.randperm(n, generator=keyed_generator(seed, "order", epoch))
     return list(order[: n - n % batch_size].split(batch_size)) if n >= batch_size else [order]
 
 
 def in_square(size: int, centres: Tensor, side: int) -> Tensor:
-    """Which pixels of maps of ``size`` lie in a square, cut at the border: bool (B, 1, size, size).
-
-    ``centres``: rows and columns (2, B); ``side``: length in pixels, one for all.
-    """
+    """Pixels inside a square of ``side`` pixels around ``centres`` (2, B; rows, columns): bool (B, 1, size, size)."""
     place = torch.arange(size, device=centres.device)
     first = centres - side // 2  # (2, B)
     inside = (place >= first[..., None]) & (place < (first + side)[..., None])  # (2, B, size)
@@ -105,15 +101,15 @@ def cutout(images: Tensor, side: int, generator: torch.Generator) -> Tensor:
 def cutmix(images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, float]:
     """Paste one rectangle of each image's partner into it (Yun et al. 2019, section 3.1, alpha 1: any area as likely).
 
-    Takes normalised images (B, 3, H, H) and labels (B,); the partners are the batch in another order, the rectangle is
-    the batch's. Returns the mixed images, the partners' labels (B,), and the share of each image that is its own.
+    Takes normalised images (B, 3, H, H) and labels (B,). The partners are the batch in another order; one rectangle
+    serves all. Returns the mixed images, the partners' labels (B,), and the share of each image that is its own.
     """
     batch, _, size, _ = images.shape
     partner = moved(torch.randperm(batch, generator=generator), images.device)
     area = torch.rand((), generator=generator)
     side = int((size * area.sqrt()).round())
     centre = torch.randint(0, size, (2, 1), generator=generator)
-    inside = in_square(size, centre, side)  # (1, 1, H, H), on the CPU: its area is wanted there
+    inside = in_square(size, centre, side)  # (1, 1, H, H), on the CPU, where its area is needed
     mixed = torch.where(moved(inside, images.device), images[partner], images)
     return mixed, labels[partner], 1.0 - inside.float().mean().item()
 
@@ -123,8 +119,7 @@ def augmented_batch(
 ) -> Tensor:
     """The normalised float32 batch (B, 3, H, W) of ``images[index]``, cropped and mirrored; ``index`` is on the CPU.
 
-    ``flip`` is "random" (a coin each time) or "alternating" (every other epoch, by ``coins`` from ``flip_coins``);
-    ``padding`` is in pixels of these images.
+    ``flip``: "random", or "alternating" by ``coins`` from ``flip_coins``. ``padding``: in pixels of these images.
     """
     batch = random_crop(images[moved(index, images.device)], padding, generator)
     if flip == "random":

@@ -12,7 +12,7 @@ from onepage.runs import history
 
 UPDATES = {"cpu": 20, "cuda": 100}  # at each size; the first fifth warms up and is not timed
 HELD_OUT = 100  # validation images while measuring: next to none, so that only updates are timed
-MARGIN = 0.03  # of the budget, for checkpoints and what else a whole training meets
+MARGIN = 0.03  # of the budget, for checkpoints and other overhead
 
 
 def measure(recipe: Recipe, images: ImageSet, plan: dict[str, Any]) -> dict[str, float]:

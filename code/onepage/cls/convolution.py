@@ -1,11 +1,10 @@
 """A convolution computed as a few matrix products where the feature map is small.
 
-On a CPU the library's bf16 kernels are made for large maps: with 512 channels on a 2x2 map they reach a quarter of the
-machine's matrix-product rate or less, and 20 of the 36 products of a 3x3 kernel have padding as a factor. Here, where
-that was measured to be faster,
+The library's bf16 CPU kernels are made for large maps: with 512 channels on a 2x2 map they reach at most a quarter of
+the machine's matrix-product rate, and 20 of the 36 products of a 3x3 kernel multiply padding. Where measured faster,
 
-* each output position is one matrix product, of the part of the image that its window meets with the taps that meet it
-  (forward pass; the gradient of the input is the same with the roles of the two sides exchanged), and
+* each output position is one matrix product of the pixels in its window with the taps on them (for the gradient of the
+  input, the two sides exchange roles), and
 * each tap of the weight gradient is one matrix product over the positions where that tap meets the image.
 
 Everything else, and everything on a GPU, is ``torch.nn.Conv2d``.
@@ -76,11 +75,11 @@ class _SmallMapConvolution(torch.autograd.Function):
 
 
 Place = tuple[slice, slice]
-"""Of one output position along an axis: the input positions it reads, and the taps that read them."""
+"""For one output position along an axis: the input positions it reads, and the taps that read them."""
 
 
 def convolve(x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
-    """The convolution (B, O, H', W') of (B, C, H, W) with weights (O, C, K, K), a product a position."""
+    """The convolution (B, O, H', W') of (B, C, H, W) with weights (O, C, K, K), one product per position."""
     kernel = weight.shape[2]
 
     def places(size: int) -> list[Place]:

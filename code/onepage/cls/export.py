@@ -1,7 +1,4 @@
-"""What one must know to use the exported weights of ResNet-18.
-
-Their names are torchvision's, whose ``resnet18`` takes them once its stem is the CIFAR one.
-"""
+"""The description of ResNet-18's exported weights, which torchvision's ``resnet18`` with the CIFAR stem takes."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Grad-CAM: which parts of a layer's feature map speak for a class.
+"""Grad-CAM: the parts of a layer's feature map that support a class.
 
 Selvaraju et al. 2017, section 3: the gradient of the class logit with respect to each channel of a convolutional layer,
 averaged over positions (equation 1), weighs that channel; the map is the ReLU of the weighted sum (equation 2). Left
@@ -22,7 +22,7 @@ class GradCAM:
             layer3, layer4 = cam(images, targets)   # each (B, h, w), values in [0, 1]
 
     Works under ``torch.no_grad`` and ``torch.inference_mode``, with frozen weights and with in-place activations after
-    the target layer. Of a layer that the model applies more than once, the last application is explained.
+    the target layer. If the model applies a layer more than once, its last application is explained.
     """
 
     def __init__(self, model: nn.Module, target_layers: Sequence[nn.Module]):

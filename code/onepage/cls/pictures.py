@@ -1,8 +1,8 @@
-"""Pictures of people's own, made what ResNet-18 was trained on: square, 32x32, RGB.
+"""Image files as input of ResNet-18: square, 32x32, RGB.
 
-A file of any size and mode that Pillow reads, decoded here: turned as its EXIF says, cut to the square in its middle,
-transparent parts on white, 16 bits to 8. Only formats that Pillow decodes itself are opened (EPS would start
-Ghostscript), and nothing of more than ``MOST_PIXELS``. Colour profiles are not applied.
+A picture of any size and mode is rotated by its EXIF data, cropped to its central square, put on white where it is
+transparent, and reduced from 16 bits to 8. Only formats that Pillow decodes itself are opened (EPS would start
+Ghostscript), and at most ``MOST_PIXELS``. Colour profiles are not applied.
 """
 
 import contextlib
@@ -26,15 +26,15 @@ FORMATS = ("AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "MPO", "PNG", "PPM",
 
 
 def read(path: Path) -> Image.Image:
-    """The square in the middle of the picture in ``path``, RGB, at the size it has; of several frames the first.
+    """The central square of the picture in ``path``, RGB, at its own size; the first of several frames.
 
-    Raises UserError, its text without the file's name, for what is missing, no file, no picture, cut off or too large.
+    Raises UserError, without the file's name, if it is missing, no file, no picture, truncated or too large.
     """
     Image.init()
     with warnings.catch_warnings(), _decoders_silent():
-        warnings.simplefilter("ignore")  # about metadata; what makes the picture unreadable is an exception
+        warnings.simplefilter("ignore")  # about metadata; an unreadable picture raises
         try:
-            if path.exists() and not path.is_file():  # a pipe would be waited for, a device read without end
+            if path.exists() and not path.is_file():  # a pipe would block, a device never end
                 raise UserError("is a folder, not a picture" if path.is_dir() else "is not a regular file")
             with Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN]) as image:
                 width, height = image.size
@@ -60,7 +60,7 @@ def read(path: Path) -> Image.Image:
 
 @contextlib.contextmanager
 def _decoders_silent() -> Iterator[None]:
-    """Keep libtiff, which Pillow lets write to file descriptor 2, from adding lines of its own to the one we give."""
+    """Keep libtiff, which writes to file descriptor 2, from adding lines to our one message."""
     try:
         kept = os.dup(2)
     except OSError:  # closed: nobody reads it
@@ -84,7 +84,7 @@ def reduce(image: Image.Image) -> np.ndarray:
 
 def _turned(image: Image.Image) -> Image.Image:
     """Upright, as EXIF says; as stored where that is damaged."""
-    with contextlib.suppress(Exception):  # EXIF is a file format of its own, with as many ways to be damaged
+    with contextlib.suppress(Exception):  # EXIF is a file format of its own, and may be damaged in many ways
         return ImageOps.exif_transpose(image)
     return image
 
@@ -96,7 +96,7 @@ def _square(image: Image.Image) -> Image.Image:
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    """Any mode as RGB, what is transparent on white."""
+    """Any mode as RGB, on white where transparent."""
     if image.mode == "F" or image.mode.startswith("I"):
         values = np.asarray(image)
         if image.mode == "F" or values.min() < 0 or values.max() > 65535:

@@ -1,6 +1,6 @@
-"""The test scores of a classifier counted again, from its logits and the labels on disk.
+"""The test scores of a classifier recomputed from its logits and the labels on disk.
 
-Independent of ``scores`` and ``evaluate``, which computed them first, and by other formulas where there are some.
+Independent of ``scores`` and ``evaluate``, by other formulas where there are some.
 """
 
 import math
@@ -15,10 +15,9 @@ from onepage.tasks import Recount
 
 
 def recount(metrics: Mapping[str, Any], data_dir: Path, arrays: Mapping[str, np.ndarray]) -> Recount:
-    """From logits (N, classes) and the test labels on disk (N,).
+    """From logits (N, classes) and the test labels on disk (N,); the temperature is that of metrics.json.
 
-    Of metrics.json only the temperature is taken, where there is one: it was fitted on other images.
-    Raises UserError where the data is not here or damaged.
+    Raises UserError where the data is missing or damaged.
     """
     path, data = "test.accuracy", images.load_images(data_dir, str(metrics["set"]))
     found = Recount(data.digest)
@@ -61,7 +60,7 @@ def _wilson(correct: int, n: int) -> tuple[float, float]:
 
 def _calibration(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Negative log-likelihood in nats, Brier score, and calibration error over 15 equal bins of confidence."""
-    with np.errstate(all="ignore"):  # of logits that are no numbers: the scores then are none, and agree with nothing
+    with np.errstate(all="ignore"):  # NaN logits give NaN scores, which agree with nothing
         raised = np.exp(logits - logits.max(1, keepdims=True))
         probabilities = raised / raised.sum(1, keepdims=True)
         of_true = probabilities[np.arange(len(labels)), labels]

@@ -2,8 +2,8 @@
 
 He et al., "Deep Residual Learning for Image Recognition" (2015): basic block of figure 5 (left), option B (1x1
 projection) of section 3.3 where shape changes, and the CIFAR stem of section 4.2 (one 3x3 convolution, no max-pool).
-Widths 64, 128, 256, 512 with two blocks a stage, as the 18-layer column of table 1. Left out: dropout, bottleneck
-blocks and pre-trained weights. The parameter names are torchvision's, so that weights can be moved between the two.
+Widths 64, 128, 256, 512 with two blocks per stage, as in the 18-layer column of table 1. Left out: dropout, bottleneck
+blocks and pre-trained weights. The parameter names are torchvision's, so weights can move between the two.
 """
 
 import torch

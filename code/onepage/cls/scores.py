@@ -20,6 +20,11 @@ def wilson_interval(correct: int, n: int, z: float = 1.959963984540054) -> list[
     return [max(0.0, centre - half), min(1.0, centre + half)]
 
 
+def accuracy(correct: int, n: int) -> dict[str, Any]:
+    """Accuracy and its 95 % Wilson interval."""
+    return {"accuracy": correct / n, "accuracy_interval": wilson_interval(correct, n)}
+
+
 def softmax(logits: Array) -> Array:
     """Probabilities (N, classes) in float64 from logits (N, classes)."""
     shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
@@ -57,7 +62,7 @@ def expected_calibration_error(bins: list[dict[str, Any]]) -> float:
 
 
 def calibration(probabilities: Array, labels: Array) -> dict[str, Any]:
-    """How far probabilities (N, classes) can be believed: NLL, Brier score, ECE and the bins that it sums up."""
+    """Calibration of probabilities (N, classes): NLL, Brier score, ECE and its bins."""
     bins = reliability(probabilities, labels)
     return {
         "nll": negative_log_likelihood(probabilities, labels),
@@ -131,15 +136,14 @@ def top_confusions(confusion: Array, names: tuple[str, ...], count: int = 10) ->
 
 
 def summary(logits: Array, labels: Array, names: tuple[str, ...]) -> dict[str, Any]:
-    """Everything metrics.json says of one set of logits (N, classes)."""
+    """All scores of logits (N, classes) in metrics.json."""
     predicted = logits.argmax(axis=1)
     correct, n = int((predicted == labels).sum()), len(labels)
     confusion = confusion_matrix(labels, predicted, len(names))
     return {
         "n": n,
         "correct": correct,
-        "accuracy": correct / n,
-        "accuracy_interval": wilson_interval(correct, n),
+        **accuracy(correct, n),
         **calibration(softmax(logits), labels),
         "per_class": per_class(confusion, names),
         "confusion": confusion.tolist(),

@@ -1,7 +1,7 @@
 """Train ResNet-18: low resolution first, one-cycle rate, averaged weights.
 
-The image size grows during training (progressive resizing, Howard 2018): most updates are made where they are cheap,
-and the network is tested at the last size. Nothing is read from the test images here.
+The image size grows during training (progressive resizing, Howard 2018): most updates run at small, cheap sizes. The
+network is tested at the last size. Test images are never read here.
 """
 
 import dataclasses

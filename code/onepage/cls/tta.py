@@ -1,7 +1,7 @@
 """Test-time augmentation: the mean of the logits over several views of each image.
 
-Two figures, both beside the accuracy of the single image and never in its place: over the image and its mirror, and
-over these two moved by one pixel as well. A network trained on crops has learned that neither changes the class.
+Two scores, reported beside the accuracy of the single image: over the image and its mirror, and over these two moved by
+one pixel as well. A network trained on crops has learned that neither changes the class.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ SHIFTS = (
 
 
 def shift(images: Tensor, down: int, right: int) -> Tensor:
-    """Images (N, 3, H, W) moved by whole pixels, what comes in filled by reflection about the border pixels."""
+    """Images (N, 3, H, W) moved by whole pixels; reflection about the border fills the gap."""
     pad = max(abs(down), abs(right))
     height, width = images.shape[2:]
     padded = F.pad(images.float(), (pad,) * 4, mode="reflect").to(images.dtype)
@@ -31,8 +31,8 @@ def shift(images: Tensor, down: int, right: int) -> Tensor:
 def score(predict: Callable[[Tensor], Tensor], images: Tensor, logits: Tensor, labels: np.ndarray) -> dict[str, Any]:
     """Accuracy with its interval over the views: {"tta": mirror, "tta_shifts": mirror and shifts}.
 
-    predict: images (N, 3, H, W) -> logits (N, classes). logits: those of ``images`` as they are. The mirrored image
-    moved right is the mirror of the image moved left, so that the six views hold all four diagonal moves.
+    ``predict``: images (N, 3, H, W) -> logits (N, classes). ``logits``: those of ``images``. The mirrored image moved
+    right mirrors the image moved left, so the six views hold all four diagonal moves.
     """
     mirrored = logits + predict(images.flip(3))
     total = mirrored.clone()
@@ -43,9 +43,4 @@ def score(predict: Callable[[Tensor], Tensor], images: Tensor, logits: Tensor, l
 
 
 def _accuracy(logits: Tensor, labels: np.ndarray, method: str) -> dict[str, Any]:
-    correct, n = int((logits.argmax(dim=1).numpy() == labels).sum()), len(labels)
-    return {
-        "method": method,
-        "accuracy": correct / n,
-        "accuracy_interval": scores.wilson_interval(correct, n),
-    }
+    return {"method": method, **scores.accuracy(int((logits.argmax(dim=1).numpy() == labels).sum()), len(labels))}

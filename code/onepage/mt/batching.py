@@ -1,4 +1,4 @@
-"""Batches of sentence pairs of like length, so that little of a batch is padding.
+"""Batches of sentence pairs of similar length, to keep padding small.
 
 Pairs are shuffled, sorted by length within large pools, cut into batches of a given number of target tokens, and the
 batches shuffled. Every draw is keyed by (seed, epoch).
@@ -30,22 +30,21 @@ class Batch:
     target_input: Tensor
     """(B, T), START then the target without its END."""
     target_output: Tensor
-    """(B, T), the target ended by END: what the model is to say at each position."""
+    """(B, T), the target ended by END: the labels."""
     tokens: int
     """Target tokens in the batch, padding not counted."""
 
 
 def pad(rows: Sequence[Sequence[int]], multiple: int = 1) -> Tensor:
-    """Ids of unequal length as one (B, longest) tensor, padded at the end, its length a multiple of ``multiple``."""
+    """Ids of unequal length as one (B, longest) tensor, padded at the end to a multiple of ``multiple``."""
     longest = -(-max(len(row) for row in rows) // multiple) * multiple
     return torch.tensor([[*row, *[PAD] * (longest - len(row))] for row in rows], dtype=torch.long)
 
 
 def make_batch(pairs: Sequence[tuple[list[int], list[int]]], multiple: int = 1) -> Batch:
-    """A batch of (source ids, target ids), both ended by END.
+    """A batch of (source ids, target ids), both ended by END, padded to a multiple of ``multiple``.
 
-    ``multiple``: lengths are padded to a multiple of it. Few distinct shapes spare the CPU library from preparing its
-    kernels anew for every batch, which costs more than the padding.
+    With few distinct shapes the CPU library reuses its kernels, which saves more than the padding costs.
     """
     return Batch(
         source=pad([source for source, _ in pairs], multiple),
@@ -58,10 +57,10 @@ def make_batch(pairs: Sequence[tuple[list[int], list[int]]], multiple: int = 1) 
 def plan_epoch(
     lengths: Sequence[tuple[int, int]], tokens: int, seed: int, epoch: int, multiple: int = 1
 ) -> list[list[int]]:
-    """The batches of one epoch as lists of pair numbers; each pair stands in exactly one.
+    """The batches of one epoch as lists of pair numbers; each pair is in exactly one.
 
-    ``lengths``: (source, target) length of each pair. ``tokens``: the most target positions, padding included, of a
-    batch (a single longer pair makes its own).
+    ``lengths``: (source, target) of each pair. ``tokens``: most target positions per batch, padding included (a longer
+    pair is a batch of its own).
     """
     generator = keyed_generator(seed, "batches", epoch)
     order = torch.randperm(len(lengths), generator=generator).tolist()

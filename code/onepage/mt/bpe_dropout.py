@@ -1,9 +1,8 @@
 """BPE-dropout: merges of the subword coder left out at random (Provilkov et al. 2020, algorithm 1).
 
-sentencepiece samples too, but mixes something of its own into the seed that is set: the same seed gives other pieces in
-another process, so that no run could be repeated or taken up again. Its merges are therefore carried out here, over its
-vocabulary. A word takes one of a few ways to split it that are drawn anew each epoch: frequent words have no more than
-those in an epoch, and an epoch costs seconds rather than a minute.
+sentencepiece's own sampling differs between processes with the same seed, so no run could be repeated or resumed. Its
+merges are therefore made here, over its vocabulary. Each epoch draws a few ways to split a word and reuses them: an
+epoch costs seconds rather than a minute.
 """
 
 import random
@@ -11,17 +10,17 @@ import random
 from onepage.mt.tokenizer import END, UNKNOWN, Tokenizer
 from onepage.training.seeding import keyed_seed
 
-WAYS = 8  # to split a word, an epoch
+WAYS = 8  # to split a word, per epoch
 
 
 class BpeDropout:
-    """Splits sentences with a probability ``rate`` that a merge is left out at a step."""
+    """Splits sentences; at each step a merge is left out with probability ``rate``."""
 
     def __init__(self, tokenizer: Tokenizer, rate: float):
         self.tokenizer, self.rate = tokenizer, rate
         pieces = tokenizer.pieces(range(len(tokenizer)))
         self.number = {piece: number for number, piece in enumerate(pieces) if number > END}
-        # of two merges the one that was learnt first goes first: it has the greater score
+        # merges learnt earlier go first: they have the greater score
         self.rank = {piece: -tokenizer.processor.get_score(number) for piece, number in self.number.items()}
         self.random = random.Random(0)
         self.ways: dict[tuple[str, int], list[int]] = {}
@@ -32,7 +31,7 @@ class BpeDropout:
         return ["▁" + word for word in joined.split("▁")[1:]]
 
     def start(self, seed: int, epoch: int) -> None:
-        """Draw anew: what ``sample`` then gives is a function of (seed, epoch) and the calls made since."""
+        """Draw again: ``sample`` then depends on (seed, epoch) and the calls made since."""
         self.random = random.Random(keyed_seed(seed, "bpe-dropout", epoch))
         self.ways = {}
 
@@ -47,7 +46,7 @@ class BpeDropout:
         return [*ids, END]
 
     def split(self, word: str) -> list[int]:
-        """Piece ids of a word: of the merges that are not left out at a step the best is made, until none is there."""
+        """Piece ids of a word: at each step, the best merge that is not left out, until there is none."""
         symbols, rank, draw, rate = list(word), self.rank, self.random.random, self.rate
         while True:
             best, place = float("inf"), -1

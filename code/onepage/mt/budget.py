@@ -11,7 +11,7 @@ from onepage.mt.train import train
 from onepage.runs import history
 
 UPDATES = {"cpu": 120, "cuda": 600}  # of a short training; its first third warms up and is not timed
-MARGIN = 0.02  # of the budget, for checkpoints and what else a whole training meets
+MARGIN = 0.02  # of the budget, for checkpoints and other overhead
 
 
 def measure(recipe: Recipe, data: TranslationSet, plan: dict[str, Any]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""What the Transformer attends to, and the masks it builds: read from the model's own forward pass and functions."""
+"""The Transformer's attention weights and masks, read from its own forward pass and functions."""
 
 import contextlib
 from collections.abc import Iterator
@@ -27,10 +27,10 @@ def recorded(modules: list[Attention]) -> Iterator[None]:
 
 @torch.no_grad()
 def attention_weights(model: Transformer, source: list[int], target: list[int]) -> dict[str, np.ndarray]:
-    """Weights of every layer and head while ``target`` (ids ended by END) is said for ``source``.
+    """Weights of every layer and head while the model reads ``source`` and writes ``target`` (ids ended by END).
 
     encoder_self (L, H, S, S), decoder_self (L, H, T, T), cross (L, H, T, S), float32, as the softmax gives them: before
-    dropout. Row t of decoder_self and cross is the query that says target[t]. Raises ValueError where a row does not
+    dropout. Row t of decoder_self and cross is the query that predicts target[t]. Raises ValueError if a row does not
     sum to one. The model is left in evaluation mode.
     """
     model.eval()

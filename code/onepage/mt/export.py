@@ -1,7 +1,4 @@
-"""What one must know to use the exported weights of the Transformer.
-
-Their names are those of ``onepage.mt.transformer``; its pieces are sentencepiece's (``tokenizer.model``).
-"""
+"""The description of the Transformer's exported weights, named as in ``onepage.mt.transformer``."""
 
 import dataclasses
 from collections.abc import Mapping

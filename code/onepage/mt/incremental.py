@@ -1,10 +1,10 @@
 """The decoder one target position at a time, for the rows (partial outputs) of a beam search.
 
-What has been computed is kept, once a sentence: cross-attention keys and values, and self-attention keys and values of
-every position that a row of the sentence has or had. The rows attend to these together. Which ones a row comes from
-is a mask, so that reordering the rows of a beam moves no keys. The network is that of transformer.py, with its weights;
-a test compares the logits with full recomputation. Shapes: B sentences, k cells a sentence, R <= B * k rows, S source
-positions, E entries (self-attention keys) a sentence, H heads, D model width.
+Keys and values are cached per sentence: those of cross-attention, and those of self-attention at every position that a
+row of the sentence has or had. The rows attend to them together; a mask tells a row's ancestors, so that reordering a
+beam moves no keys. The network is that of transformer.py, with its weights; a test compares the logits with full
+recomputation. Shapes: B sentences, k cells per sentence, R <= B * k rows, S source positions, E entries (self-attention
+keys) per sentence, H heads, D model width.
 """
 
 import copy
@@ -17,14 +17,13 @@ from torch import Tensor, nn
 from onepage.mt.transformer import DecoderLayer, Transformer
 
 ROOM = 8  # steps between two clearances of the self-attention cache
-ROWS = 16  # rows are filled up to a multiple of this: few distinct shapes, for each of which oneDNN makes a kernel
+ROWS = 16  # rows are padded to a multiple: oneDNN makes a kernel for each distinct shape
 
 
 class Product(nn.Module):
-    """A linear layer by the fastest product there is for it here; for inference.
+    """A linear layer for inference, by oneDNN on a CPU.
 
-    On a CPU torch gives fp32 products to MKL, whose AVX-512 kernels are for Intel's processors alone; on others those
-    of oneDNN are twice as fast.
+    torch gives fp32 products to MKL, whose AVX-512 kernels are for Intel processors; elsewhere oneDNN is twice as fast.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor, relu: bool = False):
@@ -76,7 +75,7 @@ class FastLayer:
 
 
 class FastDecoder:
-    """A model with its decoder laid out for single positions; made once, used for many batches."""
+    """A model with its decoder prepared for single positions; made once, used for many batches."""
 
     def __init__(self, model: Transformer):
         self.model, self.heads = with_products(model), model.sizes.heads
@@ -84,12 +83,12 @@ class FastDecoder:
         self.logits = Product(model.embedding.weight, model.output_bias)
 
     def begin(self, source: Tensor, k: int) -> "Rows":
-        """No rows yet of the sentences (B, S), padded ids; up to k of each."""
+        """The rows, none yet, of the sentences (B, S), padded ids; up to k of each."""
         return Rows(self, source, k)
 
 
 class Rows:
-    """The rows of a batch of sentences, all of one length, and what is cached of them.
+    """The rows of a batch of sentences, all of one length, and their cache.
 
     ``cell`` of a row is sentence * k + its number in the sentence, below k; no two rows share one.
     """

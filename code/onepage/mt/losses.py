@@ -1,4 +1,4 @@
-"""What the Transformer is trained to make small: label-smoothed cross-entropy, and R-Drop's agreement of two passes.
+"""Training losses of the Transformer: label-smoothed cross-entropy, and R-Drop's agreement of two passes.
 
 Szegedy et al. 2016, section 7 (label smoothing); Liang et al. 2021 (R-Drop).
 """
@@ -18,13 +18,13 @@ IGNORED = -100  # label of a row that the loss passes over
 def batch_loss(model: Transformer, batch: Batch, label_smoothing: float, precision: str, r_drop: float = 0.0) -> Tensor:
     """Mean cross-entropy over the target tokens of a batch, nats; with ``r_drop`` see ``agreement_loss``.
 
-    The output layer, the dearest of all, is computed at real tokens only; padding never reaches it.
+    The output layer, the most expensive of all, is computed at real tokens only.
     """
     device = next(model.parameters()).device
     source, target = batch.source.to(device), batch.target_input.to(device)
     flat = batch.target_output.reshape(-1)
     real = (flat != PAD).nonzero()[:, 0]  # on the CPU: no wait for a GPU
-    # rows up to a multiple of 64, ignored by the loss: few distinct shapes (see make_batch)
+    # filled with ignored rows to a multiple of 64: few distinct shapes (see make_batch)
     fill = -len(real) % 64
     labels = F.pad(flat[real], (0, fill), value=IGNORED).to(device)
     real = F.pad(real, (0, fill))
@@ -56,7 +56,7 @@ def agreement_loss(logits: Tensor, labels: Tensor, label_smoothing: float, weigh
     """R-Drop (Liang et al. 2021, equation 4), halved so that its first term is a mean cross-entropy.
 
     ``logits`` (2N, V): two passes over the same N tokens; ``labels`` (N,). The mean cross-entropy of both passes plus
-    ``weight`` / 4 times the sum of both Kullback-Leibler divergences between them, nats a token.
+    ``weight`` / 4 times the sum of both Kullback-Leibler divergences between them, nats per token.
     """
     logits = torch.log_softmax(logits, dim=-1)
     first, second = logits.chunk(2)
@@ -70,7 +70,7 @@ def agreement_loss(logits: Tensor, labels: Tensor, label_smoothing: float, weigh
 
 @torch.no_grad()
 def mean_loss(model: Transformer, batches: list[Batch], precision: str) -> float:
-    """Mean negative log-likelihood a target token over all batches, nats, without label smoothing."""
+    """Mean negative log-likelihood per target token over all batches, nats, without label smoothing."""
     model.eval()
     total, tokens = 0.0, 0
     for batch in batches:

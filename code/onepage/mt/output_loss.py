@@ -1,10 +1,9 @@
 """Output layer and label-smoothed cross-entropy in one, so that no (tokens, vocabulary) array outlives its use.
 
-The logits of some rows are made, turned into the loss and then in place into its gradient, and that at once into the
-gradients of hidden states, weight and bias; then come the next rows. What torch does one by one, over all rows in main
-memory, is more than a third of a step on a CPU: log-softmax and its gradient, an array of zeros for the labels'
-gradient, another for the smoothing's, their sum, and each cast to fp32 and back. Szegedy et al. 2016, section 7
-(label smoothing). Shapes: N rows, D width, V vocabulary.
+The logits of some rows become the loss, then in place its gradient, then the gradients of hidden states, weight and
+bias; the next rows follow. torch's separate passes over all rows (log-softmax, its gradient, label and smoothing
+gradients, casts) take more than a third of a step on a CPU. Szegedy et al. 2016, section 7 (label smoothing).
+Shapes: N rows, D width, V vocabulary.
 """
 
 from typing import Any
@@ -13,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-ROWS = {"cpu": 256, "cuda": 4096}  # made at a time: few enough to stay in a cache, or in a GPU's memory
+ROWS = {"cpu": 256, "cuda": 4096}  # per part: few enough for a cache, or a GPU's memory
 
 
 def output_loss(
@@ -37,7 +36,7 @@ def output_loss(
 
 
 class _OutputLoss(torch.autograd.Function):
-    """The gradients are made on the way forward, for a loss that counts once; backward multiplies them."""
+    """Forward computes the gradients, too; backward multiplies them."""
 
     @staticmethod
     def forward(

@@ -1,7 +1,4 @@
-"""BLEU of every test set counted again, by sacrebleu, from the outputs and the references on disk.
-
-Independent of ``scores`` and ``evaluate``, which computed it first.
-"""
+"""BLEU of every test set recomputed by sacrebleu, from the outputs and the references on disk."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,10 +12,7 @@ from onepage.tasks import Recount
 
 
 def recount(metrics: Mapping[str, Any], data_dir: Path, arrays: Mapping[str, np.ndarray]) -> Recount:
-    """From the beam outputs (n,) of each test set and the references on disk.
-
-    Raises UserError where the data is not here or damaged.
-    """
+    """From the beam outputs (n,) of each test set; raises UserError where the data is missing or damaged."""
     data = translation.load_translation(data_dir, str(metrics["set"]), str(metrics["src"]), str(metrics["tgt"]))
     found = Recount(data.digest)
     for test in data.tests:

@@ -1,4 +1,4 @@
-"""What makes an array attention weights; torch-free, so that drawing checks what it shows as evaluation did."""
+"""The check of attention weights; torch-free, as evaluation and drawing both use it."""
 
 import numpy as np
 

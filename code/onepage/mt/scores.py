@@ -1,8 +1,8 @@
 """Scores of translations, all by sacrebleu (Post 2018), with bootstrap intervals (Koehn 2004).
 
-BLEU (Papineni et al. 2002), chrF2 (Popovic 2015) and TER (Snover et al. 2006) are sacrebleu's own defaults, so that its
-command gives the same figures from the same lines. BLEU of lower-cased, normalised, tokenised text stands apart: it
-alone may be set beside published Multi30k results.
+BLEU (Papineni et al. 2002), chrF2 (Popovic 2015) and TER (Snover et al. 2006) use sacrebleu's defaults, so its command
+gives the same scores. Only BLEU of lower-cased, normalised, tokenised text may be compared with published Multi30k
+results.
 """
 
 from collections.abc import Sequence
@@ -53,9 +53,8 @@ def bleu(outputs: Sequence[str], references: Sequence[str]) -> dict[str, Any]:
     Its parts: ``precisions`` of 1- to 4-grams (per cent), ``brevity_penalty`` (0 to 1), and ``hypothesis_length`` and
     ``reference_length`` in tokens.
     """
-    metric = BLEU()
-    score = metric.corpus_score(outputs, [references], n_bootstrap=BOOTSTRAP)
-    return _scored(metric, score) | {
+    score, scored = _scored(BLEU(), outputs, references)
+    return scored | {
         "precisions": list(score.precisions),
         "brevity_penalty": score.bp,
         "hypothesis_length": score.sys_len,
@@ -65,27 +64,23 @@ def bleu(outputs: Sequence[str], references: Sequence[str]) -> dict[str, Any]:
 
 def chrf2(outputs: Sequence[str], references: Sequence[str]) -> dict[str, Any]:
     """Corpus chrF2 (0 to 100): ``score``, 95 % ``interval``, ``signature``."""
-    metric = CHRF()
-    return _scored(metric, metric.corpus_score(outputs, [references], n_bootstrap=BOOTSTRAP))
+    return _scored(CHRF(), outputs, references)[1]
 
 
 def ter(outputs: Sequence[str], references: Sequence[str]) -> dict[str, Any]:
-    """Corpus TER: edits, shifts of phrases among them, per 100 words of the reference; less is better.
+    """Corpus TER: edits, including phrase shifts, per 100 reference words; lower is better.
 
-    ``score``, 95 % ``interval``, ``signature``. As tercom has it: lower-cased, words as spaces part them.
+    ``score``, 95 % ``interval``, ``signature``. As in tercom: lower-cased, split at spaces.
     """
-    metric = TER()
-    return _scored(metric, metric.corpus_score(outputs, [references], n_bootstrap=BOOTSTRAP))
+    return _scored(TER(), outputs, references)[1]
 
 
 def bleu_lc_norm_tok(outputs: Sequence[str], tok_references: Sequence[str], language: str) -> dict[str, Any]:
     """BLEU of lower-cased, punctuation-normalised, Moses-tokenised output against the published references.
 
-    ``score``, 95 % ``interval``, ``signature``. What published Multi30k results measure; not comparable with ``bleu``.
+    ``score``, 95 % ``interval``, ``signature``. As in published Multi30k results; not comparable with ``bleu``.
     """
-    metric = BLEU(tokenize="none", force=True)
-    tokens = lc_norm_tok(outputs, language)
-    return _scored(metric, metric.corpus_score(tokens, [tok_references], n_bootstrap=BOOTSTRAP))
+    return _scored(BLEU(tokenize="none", force=True), lc_norm_tok(outputs, language), tok_references)[1]
 
 
 def lc_norm_tok(lines: Sequence[str], language: str) -> list[str]:
@@ -99,10 +94,9 @@ def lc_norm_tok(lines: Sequence[str], language: str) -> list[str]:
 
 
 def bleu_by_length(sources: Sequence[str], outputs: Sequence[str], references: Sequence[str]) -> list[dict[str, Any]]:
-    """BLEU over sentences of like source length; bins with too few sentences are left out.
+    """BLEU by source length; bins with too few sentences are left out.
 
-    Each row: ``min`` and ``max`` words of the source (None: no upper end), ``n`` sentences, ``bleu`` and its 95 %
-    ``interval``.
+    Each row: ``min`` and ``max`` source words (None: no upper end), ``n`` sentences, ``bleu``, its 95 % ``interval``.
     """
     rows = []
     lengths = [len(source.split()) for source in sources]
@@ -127,10 +121,11 @@ def corpus_bleu(outputs: Sequence[str], references: Sequence[str]) -> float:
     return BLEU().corpus_score(outputs, [references]).score
 
 
-def _scored(metric: Any, score: Any) -> dict[str, Any]:
-    """Score, bootstrap 95 % interval [low, high] and signature of what ``metric`` gave."""
+def _scored(metric: Any, outputs: Sequence[str], references: Sequence[str]) -> tuple[Any, dict[str, Any]]:
+    """sacrebleu's score; and its value, bootstrap 95 % interval [low, high] and signature."""
+    score = metric.corpus_score(outputs, [references], n_bootstrap=BOOTSTRAP)
     mean, half = score._mean, score._ci
-    return {
+    return score, {
         "score": score.score,
         "interval": [float(mean - half), float(mean + half)],
         "signature": str(metric.get_signature()),

@@ -4,9 +4,8 @@ Beam search keeps the ``beam_size`` best partial outputs of each sentence by sum
 ranked by the sum divided by the length penalty of Wu et al. 2016 (equation 14): ((5 + length) / 6) ** alpha.
 
 Early stopping is exact. Sums only fall, so a partial output can at best keep its sum and end at the length with the
-kindest penalty. One that even so would not enter the ``nbest`` is dropped; what would take its place in the beam has a
-smaller sum still, and could not either. A sentence without partial outputs leaves the batch. What a sentence is batched
-with does not change its result, up to the rounding of float sums.
+kindest penalty. One that would not enter the ``nbest`` even so is dropped; its replacement in the beam has an even
+smaller sum. A sentence without partial outputs leaves the batch. Batching changes no result, up to rounding.
 """
 
 import dataclasses
@@ -26,7 +25,7 @@ NEVER = float("-inf")
 BATCH_TOKENS = 8000
 WIDEST = 32  # pieces whose maximum stands for them while the best are looked for
 VECTOR = 32  # of a row of maxima, for speed alone
-FULL = 0.75  # sentences that have ended are forgotten once the share of others is down to this: it costs a copy
+FULL = 0.75  # ended sentences are dropped, by a copy, once the share of others is down to this
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Hypothesis:
 
 
 class Rows(Protocol):
-    """The partial outputs of a batch, as incremental.py keeps them; shapes and meaning are told there."""
+    """The partial outputs of a batch; see incremental.py for shapes and meaning."""
 
     def step(self, token: Tensor, cell: Tensor) -> Tensor: ...
     def reorder(self, parents: Tensor, cell: Tensor) -> None: ...
@@ -48,7 +47,7 @@ class Rows(Protocol):
 
 
 class Decoder(Protocol):
-    """What is searched over."""
+    """The model that is searched."""
 
     model: Transformer
 
@@ -96,7 +95,7 @@ def beam_over(
     batch_tokens: int = BATCH_TOKENS,
     nbest: int | None = None,
 ) -> list[list[Hypothesis]]:
-    """``beam``, over a decoder that is made already."""
+    """``beam``, with a decoder that exists already."""
     results: list[list[Hypothesis]] = [[] for _ in sources]
     on_cpu = decoder.model.positions.device.type == "cpu"
     threads = torch.get_num_threads() if on_cpu else 1
@@ -107,7 +106,7 @@ def beam_over(
         return _search([sources[i] for i in chunk], decoder, beam_size, alpha, nbest or beam_size)
 
     if min(threads, len(chunks)) > 1:
-        # one thread a batch: what is computed at a time is too little to be worth sharing out
+        # one thread per batch: single products are too small to share
         try:
             with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
                 found = list(pool.map(search, chunks))

@@ -1,7 +1,7 @@
 """Subwords: one joint byte-pair vocabulary of both languages, trained on the training split only.
 
-sentencepiece's BPE (Sennrich et al. 2016; Kudo & Richardson 2018). The model is trained to memory and kept as bytes, so
-that the file's path leaves no trace in it; it travels inside ``model.pt`` and its digest in the recipe's hash.
+sentencepiece's BPE (Sennrich et al. 2016; Kudo & Richardson 2018). The model is trained in memory, which keeps paths out
+of it, and kept as bytes inside ``model.pt``.
 """
 
 import io
@@ -29,7 +29,7 @@ class Tokenizer:
         return [*self.processor.encode(text), END]
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text of ids, up to the first END; START and PAD are passed over."""
+        """The text of ids, up to the first END, without START and PAD."""
         kept = []
         for number in ids:
             if number == END:
@@ -46,7 +46,7 @@ class Tokenizer:
 def train_tokenizer(sentences: Iterable[str], vocabulary: int) -> Tokenizer:
     """Learn ``vocabulary`` BPE pieces from sentences of both languages.
 
-    Deterministic (one thread, no sampling). Raises UserError when the text is too small for so many pieces.
+    Deterministic (one thread, no sampling). Raises UserError when the text has too few distinct pieces.
     """
     model = io.BytesIO()
     try:

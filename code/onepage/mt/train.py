@@ -1,7 +1,7 @@
 """Train the Transformer: label-smoothed cross-entropy on length-bucketed batches, averaged weights.
 
 Vaswani et al. 2017, section 5, with AdamW (Loshchilov & Hutter 2019) and a linear decay in place of the inverse square
-root. Nothing is read from the test sets here; the vocabulary is learnt from the training split alone.
+root. The test sets are never read here; the vocabulary is learnt from the training split alone.
 """
 
 import dataclasses
@@ -58,7 +58,7 @@ def train(
     tokenizer = train_tokenizer([*training[0], *training[1]], recipe.vocabulary)
     material = Material(tokenizer, training, recipe.batch_tokens, recipe.max_length, recipe.bpe_dropout, plan["seed"])
     validation = validation_batches(tokenizer, data.splits["val"], recipe.batch_tokens)
-    # two networks, not one and its copy: making them draws from the generator that dropout draws from afterwards
+    # two networks, not a copy: making each draws from the generator that dropout uses afterwards
     model, averaged = (Transformer(sizes_of(recipe, len(tokenizer)), PAD) for _ in range(2))
     initialise(model, seeding.keyed_generator(plan["seed"], "initialise"))
     model, averaged = model.to(device), averaged.to(device)
