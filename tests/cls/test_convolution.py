@@ -46,45 +46,14 @@ def test_products_by_position_equal_convolution_and_input_gradient(size: int, st
     torch.testing.assert_close(input_gradient(direction, weight, x.shape, stride, 1), gradient, rtol=1e-12, atol=1e-12)
 
 
-def test_widest_layers_in_bf16_round_like_the_library() -> None:
-    torch.manual_seed(5)
-    own, theirs = Conv2d(256, 512, 3, 2, padding=1), nn.Conv2d(256, 512, 3, 2, padding=1, bias=False)
-    own, theirs = own.to(memory_format=torch.channels_last), theirs.to(memory_format=torch.channels_last)
-    theirs.load_state_dict(own.state_dict())
-    x = torch.randn(8, 256, 6, 6).contiguous(memory_format=torch.channels_last)
-    assert by_position(x.bfloat16(), own.weight, 2) and not by_position(x, own.weight, 2)
-    inputs = [x.clone().requires_grad_() for _ in range(3)]
-    exact = theirs(inputs[2])
-    direction = torch.randn_like(exact)
-    exact.backward(direction)
-    with torch.autocast("cpu", torch.bfloat16):
-        outputs = [own(inputs[0]), theirs(inputs[1])]
-    for output in outputs:
-        assert output.is_contiguous(memory_format=torch.channels_last)
-        output.backward(direction.bfloat16())
-
-    def error(value: torch.Tensor, reference: torch.Tensor) -> float:
-        return ((value.float() - reference).norm() / reference.norm()).item()
-
-    assert error(outputs[0], exact) <= 1.1 * error(outputs[1], exact) < 0.02
-    assert error(inputs[0].grad, inputs[2].grad) <= 1.1 * error(inputs[1].grad, inputs[2].grad) < 0.02
-
-
-def test_widest_layers_in_fp32_equal_the_library() -> None:
-    torch.manual_seed(6)
+def test_widest_layers_take_products_by_position() -> None:
+    """In bf16, and in fp32 where they write a map of 2x2."""
+    weight = Conv2d(256, 512, 3, 2, padding=1).weight
+    x = torch.randn(2, 256, 6, 6)
+    assert by_position(x.bfloat16(), weight, 2) and not by_position(x, weight, 2)
     for width_in, size, stride in ((256, 4, 2), (512, 2, 1)):
-        own, theirs = Conv2d(width_in, 512, 3, stride, padding=1), nn.Conv2d(width_in, 512, 3, stride, 1, bias=False)
-        theirs.load_state_dict(own.state_dict())
-        x = torch.randn(4, width_in, size, size).contiguous(memory_format=torch.channels_last)
-        assert by_position(x, own.weight, stride)
-        assert not by_position(torch.cat([x, x], dim=2), own.weight, stride)
-        inputs = [x.clone().requires_grad_() for _ in range(2)]
-        outputs = [layer(given) for layer, given in zip((own, theirs), inputs, strict=True)]
-        torch.testing.assert_close(*outputs, rtol=1e-4, atol=1e-5)
-        for output in outputs:
-            output.backward(torch.ones_like(output))
-        torch.testing.assert_close(inputs[0].grad, inputs[1].grad, rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(own.weight.grad, theirs.weight.grad, rtol=1e-4, atol=1e-4)
+        weight, x = Conv2d(width_in, 512, 3, stride, padding=1).weight, torch.randn(4, width_in, size, size)
+        assert by_position(x, weight, stride) and not by_position(torch.cat([x, x], dim=2), weight, stride)
 
 
 def layer_shapes(image_size: int) -> list[tuple[int, int, int, int]]:
@@ -143,19 +112,27 @@ def test_tap_on_padding_alone_has_no_gradient() -> None:
     assert gradient.eq(0).all()
 
 
-def test_autocast_rounds_no_more_than_the_library() -> None:
-    own, theirs = pair(1)
-    x = torch.randn(32, 128, 2, 2).contiguous(memory_format=torch.channels_last)
-    exact = theirs(x).square().sum().backward() or theirs.weight.grad.clone()
-    theirs.weight.grad = None
-    with torch.autocast("cpu", torch.bfloat16):
-        outputs = [own(x), theirs(x)]
-    for output in outputs:
-        assert output.dtype == torch.bfloat16
+@pytest.mark.parametrize(("width_in", "width", "size", "stride"), [(128, 16, 2, 1), (256, 512, 6, 2)])
+def test_autocast_rounds_no_more_than_the_library(width_in: int, width: int, size: int, stride: int) -> None:
+    torch.manual_seed(5)
+    own = Conv2d(width_in, width, 3, stride, padding=1)
+    layers = [own, *(nn.Conv2d(width_in, width, 3, stride, padding=1, bias=False) for _ in range(2))]
+    x = torch.randn(32, width_in, size, size)
+    found: list[list[torch.Tensor]] = []
+    for layer, rounded in zip(layers, (True, True, False), strict=True):
+        layer.load_state_dict(own.state_dict())
+        layer.to(memory_format=torch.channels_last)
+        given = x.contiguous(memory_format=torch.channels_last).requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=rounded):
+            output = layer(given)
+        assert output.dtype == (torch.bfloat16 if rounded else torch.float32)
+        assert output.is_contiguous(memory_format=torch.channels_last)
         output.float().square().sum().backward()
-    errors = [(grad - exact).norm() / exact.norm() for grad in (own.weight.grad, theirs.weight.grad)]
-    assert own.weight.grad.dtype == torch.float32
-    assert errors[0] <= 1.1 * errors[1] + 1e-6 and errors[1] < 0.02
+        assert given.grad is not None and layer.weight.grad is not None and layer.weight.grad.dtype == torch.float32
+        found.append([output.detach().float(), given.grad, layer.weight.grad])
+    for ours, library, exact in zip(*found, strict=True):
+        errors = [((value - exact).norm() / exact.norm()).item() for value in (ours, library)]
+        assert errors[0] <= 1.1 * errors[1] + 1e-6 and errors[1] < 0.02
 
 
 def test_frozen_weights_and_plain_inputs_get_no_gradient() -> None:

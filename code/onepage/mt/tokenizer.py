@@ -1,7 +1,7 @@
 """Subwords: one joint byte-pair vocabulary of both languages, trained on the training split only.
 
-sentencepiece's BPE (Sennrich et al. 2016; Kudo & Richardson 2018). The model is trained in memory, which keeps paths out
-of it, and kept as bytes inside ``model.pt``.
+sentencepiece's BPE (Sennrich et al. 2016; Kudo & Richardson 2018). The model is trained in memory, so it holds no
+paths, and kept as bytes inside ``model.pt``.
 """
 
 import io
