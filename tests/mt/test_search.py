@@ -186,16 +186,11 @@ def test_hypotheses_come_best_first_and_none_twice():
         assert len({tuple(h.ids) for h in found}) == len(found) >= 1
 
 
-def test_a_limit_always_ends_it():
+def test_length_limit_or_last_position_ends_it():
     net = model()
     net.output_bias.data[END] = -1e4  # END is never said
     for source, found in zip(sources(), beam(net, sources(), 2, 1.0), strict=True):
         assert [len(h.ids) for h in found] == [length_limit(len(source))] * 2
         assert all(END not in h.ids for h in found)
-
-
-def test_the_positions_there_are_are_a_limit_too():
-    net = model()
-    net.output_bias.data[END] = -1e4
     net.positions = net.positions[:20]
     assert len(beam(net, [[*[5] * 15, END]], 2, 1.0)[0][0].ids) == 19
