@@ -122,7 +122,7 @@ verify: $(READY) ## recompute every claim of report/claims.toml from predictions
 repro: runs ## train and evaluate a second time, elsewhere, and compare every bit
 	@$(ONEPAGE) repeat $(SHOWN)
 provenance: $(READY) ## show where FILE comes from, and whether its run on disk still says the same
-	@$(ONEPAGE) provenance --out $(OUT) "$${IMAGE:?is not given; make provenance FILE=figures/cls/curves_cls.png}"
+	@$(ONEPAGE) provenance --out $(OUT) "$${IMAGE:?FILE is not given; make provenance FILE=figures/cls/curves_cls.png}"
 reference: $(PAGE_PDF) ## keep these runs and their page, verified, in report/reference/NAME
 	@$(ONEPAGE) reference $(call quoted,$(NAME)) $(VERIFY)
 ablate: $(PLANS) ## train without shortcuts, without the causal mask, with one head; score on validation data
@@ -132,7 +132,7 @@ ablate: $(PLANS) ## train without shortcuts, without the causal mask, with one h
 translate: $(READY) ## translate TEXT, or standard input, one sentence per line
 	@$(ONEPAGE) translate --out $(OUT) $(if $(value TEXT),--text "$$SENTENCE")
 classify: $(READY) ## classify the image FILE
-	@$(ONEPAGE) classify --out $(OUT) -- "$${IMAGE:?is not given; make classify FILE=photo.jpg}"
+	@$(ONEPAGE) classify --out $(OUT) -- "$${IMAGE:?FILE is not given; make classify FILE=photo.jpg}"
 export: $(READY) ## write the weights of the runs evaluated last, for use without this program, to OUT/export
 	@$(ONEPAGE) export --out $(OUT)
 setup: ## make the virtual environment from the pinned and hashed files in env/
