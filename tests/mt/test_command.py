@@ -167,7 +167,10 @@ def test_groups_and_memory_are_bounded():
         (lambda p: (p / "model.pt").write_bytes(b"PK"), "model.pt is damaged"),
         (lambda p: (p / "metrics.json").write_text("{"), "metrics.json cannot be read"),
         (lambda p: edit(p / "metrics.json", decoding=None), "metrics.json does not say how it was decoded"),
-        (lambda p: edit(p / "metrics.json", decoding={"beam_size": 0}), "metrics.json: decoding: beam_size from 1 to"),
+        (
+            lambda p: edit(p / "metrics.json", decoding={"beam_size": 0}),
+            "metrics.json: decoding: beam_size: expected int from 1 to",
+        ),
     ],
 )
 def test_a_run_that_cannot_translate_gets_one_line(translating, tmp_path, change, says):
