@@ -12,7 +12,6 @@ from onepage.mt.bpe_dropout import WAYS, BpeDropout
 from onepage.mt.tokenizer import END, UNKNOWN
 from translate_cases import LINES
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 ODD = ["", "  two   spaces ", "ﬁrst ② x²", "a▁b", "grünen" * 9]
 
 
@@ -70,9 +69,9 @@ def test_splits_of_a_word_are_limited_per_epoch(tokenizer):
 def test_another_process_draws_the_same(tokenizer):
     program = (
         "import sys; sys.path[:0] = sys.argv[1:]; import test_bpe_dropout as t; "
-        "print(t.samples(t.train_tokenizer(t.LINES, 120), 0.3, 5, 1))"
+        "from onepage.mt.tokenizer import train_tokenizer as learn; print(t.samples(learn(t.LINES, 120), 0.3, 5, 1))"
     )
-    command = [sys.executable, "-c", program, str(REPOSITORY / "code"), *sys.path]
+    command = [sys.executable, "-c", program, str(Path(__file__).parent), *sys.path]
     for salt in ("1", "2"):
         done = subprocess.run(command, env=os.environ | {"PYTHONHASHSEED": salt}, capture_output=True, text=True)
         assert done.stdout.strip() == str(samples(tokenizer, 0.3, 5, 1)), done.stderr
