@@ -111,7 +111,7 @@ def said_of_both(tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
 
 
 def recipe_lines(recipe: Mapping[str, Any]) -> list[str]:
-    """A recipe as its file in configs/ would say it, several short settings on a line, for a block of code."""
+    """A recipe as its file in recipes/ would say it, several short settings on a line, for a block of code."""
     lines = [""]
     for key, value in recipe.items():
         said = f"{key} = {json.dumps(value)}"

@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 
 import onepage
+from onepage import tasks
 from onepage.data import sources
+from onepage.runs import settings
+from onepage.tasks import TASKS
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = ["README.md", "docs/add-a-task.md", "docs/several-processes.md", "env/README.md"]
@@ -21,20 +24,12 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 CITATION = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
 # Phony targets that are parts of `check`, of `test` and of goals with several seeds, and not for the user.
-PARTS = {"lint", "types", "unit", "runs", "claims", "several", "each", "without"}
-# A setting of the Makefile for those who work on it; `make help` leaves it out.
-UNLISTED = {"PYTEST"}
+PARTS = {"lint", "types", "unit", "runs", "train-all"}
 
 
 def helped_targets() -> set[str]:
     """The targets that `make help` prints."""
-    return set(re.findall(r"^([a-z-]+):.*## ", MAKEFILE, re.MULTILINE))
-
-
-def helped_variables() -> dict[str, str]:
-    """{variable: default} as `make help` prints them, two on a line included."""
-    heads = re.findall(r'^\t@echo "  ([A-Z_]+=\S*(?: [A-Z_]+=\S*)*) ', MAKEFILE, re.MULTILINE)
-    return dict(pair.split("=") for head in heads for pair in head.split())
+    return set(re.findall(r"^  ([a-z-]+) ", settings.help_text(MAKEFILE), re.MULTILINE))
 
 
 def code_spans(text: str) -> list[str]:
@@ -50,23 +45,21 @@ def ignored_by_git(path: str) -> bool:
 
 
 def test_help_lists_every_phony_target_of_the_user() -> None:
-    phony = set(" ".join(re.findall(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)).split())
+    lines = " ".join(re.findall(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE))
+    phony = set(lines.replace("$(TASKS)", " ".join(TASKS)).split())
     assert helped_targets() == phony - PARTS
     assert phony >= PARTS
 
 
-def test_help_prints_them() -> None:
+def test_help_prints_targets_and_settings() -> None:
     environment = {key: value for key, value in os.environ.items() if key not in {"MAKEFLAGS", "MFLAGS", "MAKELEVEL"}}
-    for name in re.findall(r"^([A-Z_]+) \?=", MAKEFILE, re.MULTILINE):
+    for name in settings.BY_NAME:
         environment.pop(name, None)
     done = subprocess.run(["make", "help"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert set(re.findall(r"^  ([a-z-]+)  ", done.stdout, re.MULTILINE)) == helped_targets()
-
-
-def test_help_gives_each_variable_its_default() -> None:
-    defaults = dict(re.findall(r"^([A-Z_]+) \?= *(.*)$", MAKEFILE, re.MULTILINE))
-    assert helped_variables() == {name: value for name, value in defaults.items() if name not in UNLISTED}
+    defaults = dict(re.findall(r"^  ([A-Z_]+)=(\S*) ", done.stdout, re.MULTILINE))
+    assert defaults == {setting.name: setting.default for setting in settings.SETTINGS}
 
 
 def test_readme_names_every_target_and_no_other() -> None:
@@ -81,9 +74,10 @@ def test_readme_names_every_target_and_no_other() -> None:
             assert {word for word in words if "=" not in word and word[0] != "-"} <= helped_targets() | PARTS, span
 
 
-def test_readme_gives_each_variable_its_default() -> None:
-    rows = re.findall(r"^\| `([A-Z_]+)` \| (\S+) \|", README, re.MULTILINE)
-    assert {name: "" if value == "empty" else value.strip("`") for name, value in rows} == helped_variables()
+def test_readme_has_the_table_of_settings() -> None:
+    assert f"\n{settings.table()}\n" in README, (
+        'print it: python -c "from onepage.runs.settings import table; print(table())"'
+    )
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
@@ -107,30 +101,29 @@ def test_paths_named_exist_or_are_made(document: str) -> None:
     assert not missing
 
 
-def test_task_folders_hold_the_modules_that_the_guide_names() -> None:
+def test_guide_has_the_roles_of_the_tasks() -> None:
     guide = (ROOT / "docs/add-a-task.md").read_text(encoding="utf-8")
-    rows = [[cell.strip() for cell in line.split("|")] for line in guide.splitlines() if line.startswith("| ")]
-    for task, column in (("cls", 2), ("mt", 3)):
-        named = {name for row in rows[1:] for name in code_spans(row[column])}
-        there = {path.name for path in (ROOT / "code/onepage" / task).glob("*.py")} - {"__init__.py"}
-        assert named == there, task
+    rows = re.findall(r"^\| `([a-z]+)` \| (.*?) \| (.*?) ?\|$", guide, re.MULTILINE)
+    table = re.findall(r"^([a-z]+)  +\S", str(tasks.__doc__), re.MULTILINE)
+    assert {role for role, _, _ in rows} == set(table) - {"module"}
+    for task in tasks.every():
+        for role, named, left_out in rows:
+            path = ROOT / "code/onepage" / task.name / f"{role}.py"
+            assert path.is_file() or left_out, path
+            held = path.read_text(encoding="utf-8")
+            for name in code_spans(named):
+                assert re.search(rf"^(def |class )?{name}\b", held, re.MULTILINE), f"{path}: {name}"
 
 
-def test_guide_names_what_the_code_calls_by_task() -> None:
+def test_guide_names_what_is_in_the_code() -> None:
     guide = (ROOT / "docs/add-a-task.md").read_text(encoding="utf-8")
-    code = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "code").rglob("*.py"))) + MAKEFILE
-    words = {span for span in code_spans(guide) if re.fullmatch(r"_?[A-Za-z][A-Za-z_]+(\(\))?", span)}
-    imagined = {"seg", "seg_facts", "write_seg_run", "NEED_SEG", "PLAN_SEG", "RUN_SEG", "RUNS_SEG", "CLAIMED_SEG_RUN"}
-    for word in words - imagined:
-        name = word.removesuffix("()")
-        assert re.search(rf"(?<![A-Za-z]){re.escape(name)}(?![A-Za-z])", code), word
-    for word in imagined - {"seg", "write_seg_run"}:
-        name = word.replace("SEG", "MT").replace("seg", "mt")
-        assert name in code, word
+    code = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "code").rglob("*.py")))
+    for word in {span for span in code_spans(guide) if re.fullmatch(r"[A-Za-z][A-Za-z_.]+", span)} - {"seg"}:
+        assert re.search(rf"(?<![A-Za-z]){re.escape(word)}(?![A-Za-z])", code) or list(ROOT.rglob(word)), word
 
 
 def test_pictures_named_are_drawn() -> None:
-    source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "code/onepage/figures").glob("*.py"))
+    source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "code/onepage").rglob("*.py"))
     paragraph = README.split("The pictures: ")[1].split("\n\n")[0]
     names = code_spans(paragraph)
     assert len(names) >= 14

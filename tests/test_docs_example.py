@@ -1,5 +1,7 @@
 """docs/example-task.md is a task that works: built from the document's own blocks, and run by make."""
 
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from docs_example import Block, apply, blocks, changed
+from onepage.cls.scores import wilson_interval
 from onepage.files import read_json
 from tests.test_make import REPOSITORY, copy, make  # noqa: F401 (copy is a fixture)
 
@@ -39,26 +42,59 @@ def test_example_keeps_the_rules_of_the_code(built: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+def changed_files(document: str) -> set[str]:
+    """The files of the repository that the document's blocks change."""
+    return {block.path for block in blocks(document) if block.kind in ("diff", "end")}
+
+
+def test_example_changes_two_files_and_imports_no_task(built: Path) -> None:
+    assert changed_files(DOCUMENT) == {"code/onepage/tasks.py", "report/claims.toml"}
+    for path in (built / "code" / "onepage" / "mlp").glob("*.py"):
+        assert not re.search(r"onepage\.(cls|mt)\b", path.read_text(encoding="utf-8")), path.name
+
+
+def test_command_line_and_make_know_the_example(built: Path) -> None:
+    """A task may lack modules that others have: nothing that looks at all tasks then fails."""
+    environment = os.environ | {"PYTHONPATH": str(built / "code")}
+    command = [sys.executable, "-m", "onepage", "--help"]
+    done = subprocess.run(command, cwd=built, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "classify" in done.stdout, done.stderr
+    assert "  mlp   " in make(built, "help").stdout
+    planned = {goal: make(built, "-n", goal, "OUT=unplanned").stdout for goal in ("all", "ablate", "runs")}
+    assert "plan mlp" in planned["runs"]
+    assert "plan mlp" not in planned["all"] and "plan mlp" not in planned["ablate"]  # not on the page; no ablation
+    refused = make(built, "mlp", "OUT=unplanned", "BUDGET_MIN=5", check=False)
+    assert "mlp cannot be scaled to a training time" in refused.stderr
+
+
 @pytest.mark.slow
 def test_example_is_trained_evaluated_drawn_and_verified(built: Path) -> None:
-    (command,) = [block.text.split() for block in blocks(DOCUMENT) if block.kind == "sh"]
-    assert command == ["make", "mlp", "DATA=generated"]
-    said = make(built, *command[1:], "PROFILE=quick").stdout
-    assert "toy-mlp" in said and "mlp-recount" in said and "FAIL" not in said
-    assert any(line.startswith("toy-mlp ") and " PASS " in line for line in said.splitlines())
+    (text,) = [block.text for block in blocks(DOCUMENT) if block.kind == "sh"]
+    (train, goal, data), (_, _, *verify) = (line.split() for line in text.splitlines())
+    assert (train, goal, data) == ("make", "mlp", "DATA=generated")
+    make(built, goal, data, "PROFILE=quick")
+    environment = os.environ | {"PYTHONPATH": str(built / "code")}
+    done = subprocess.run(
+        [sys.executable, *verify], cwd=built, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0 and "mlp-recount" in done.stdout and "FAIL" not in done.stdout
+    assert any(line.startswith("toy-mlp ") and " PASS " in line for line in done.stdout.splitlines())
     run = built / "runs" / "mlp" / "toy-images" / "quick" / "seed0"
     metrics = read_json(run / "metrics.json")
     assert metrics["test"]["accuracy"] >= 0.30 and metrics["generated"] is True
+    low, high = metrics["test"]["accuracy_interval"]
+    assert [low, high] == pytest.approx(wilson_interval(metrics["test"]["correct"], metrics["test"]["n"]), abs=1e-12)
+    assert read_json(run.parent / "seeds.json")["seeds"] == [0]
     names = {figure["name"] for figure in read_json(built / "figures" / "mlp" / "figures.json")["figures"]}
-    assert names == {"curves_mlp", "confusion_matrix", "confusion_counts"}
+    assert names == {"curves_mlp"}
     traced = make(built, "provenance", "FILE=figures/mlp/curves_mlp.png").stdout
     assert "matches mlp/toy-images/quick/seed0 on disk" in traced
 
-    again = make(built, *command[1:], "PROFILE=quick").stdout
-    assert "training" not in again and "toy-mlp" in again
-    drawing = built / "code" / "onepage" / "figures" / "mlp.py"
-    drawing.write_text(drawing.read_text(encoding="utf-8") + "# a comment\n", encoding="utf-8")
-    redrawn = make(built, *command[1:], "PROFILE=quick").stdout
+    again = make(built, goal, data, "PROFILE=quick").stdout
+    assert "training" not in again and "== " not in again
+    drawing = built / "code" / "onepage" / "mlp" / "draw.py"
+    drawing.write_text(drawing.read_text(encoding="utf-8") + "# a comment\nMORE = 1\n", encoding="utf-8")
+    redrawn = make(built, goal, data, "PROFILE=quick").stdout
     assert "mlp  figures in figures/mlp/" in redrawn and "training" not in redrawn and "mlp  test" not in redrawn
 
 
@@ -66,7 +102,7 @@ def test_example_is_trained_evaluated_drawn_and_verified(built: Path) -> None:
 def test_example_gives_the_same_bits_twice(built: Path) -> None:
     digests = set()
     for out in ("one", "two"):
-        make(built, "mlp", "DATA=generated", "PROFILE=smoke", f"OUT={out}", check=False)  # its claim fails, as it must
+        make(built, "mlp", "DATA=generated", "PROFILE=smoke", f"OUT={out}")
         run = built / out / "runs" / "mlp" / "toy-images" / "smoke" / "seed0"
         digests.add(read_json(run / "metrics.json")["weights_digest"])
     assert len(digests) == 1

@@ -69,7 +69,7 @@ def test_provenance_asks_for_the_file_and_reference_for_runs(copy):
 
 @pytest.mark.fault(
     "a setting with spaces, or no number where one must be",
-    "`a value with spaces cannot be used`, `must be whole numbers`, `is for one task`, `is no folder that ...`",
+    "`must not contain spaces`, `must be ...`, `is for one task`, `is not a folder made by make bundle`",
 )
 @pytest.mark.parametrize(
     ("setting", "says"),

@@ -170,7 +170,7 @@ def test_processes_and_options_of_torchrun_reach_the_training_and_its_stamp(make
 
 @pytest.mark.fault(
     "NPROC or JOBS that are no numbers, or with what does not go with them",
-    "`NPROC=...: must be a whole number, ...`, `... is for one process`, `... one device`",
+    "`must be a whole number, ...`, `... is for one process`, `... one device`",
 )
 @pytest.mark.parametrize(
     ("settings", "says"),
@@ -188,7 +188,7 @@ def test_processes_that_cannot_be_used_get_one_line(make: Make, settings: list[s
 
 @pytest.mark.fault(
     "SEEDS that are no whole numbers, stand there twice, or do not begin with SEED",
-    "`SEEDS=...: must be whole numbers, ...`, `a seed is given twice`, `... disagree`",
+    "`must be whole numbers ...`, `a seed is given twice`, `... disagree`",
 )
 @pytest.mark.parametrize(
     ("settings", "says"),

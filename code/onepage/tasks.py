@@ -20,9 +20,12 @@ recount      ``recount(metrics, data_dir, arrays)`` gives a ``Recount``
 export       ``describe(metrics, weights)``
 command      ``COMMANDS``: its own commands of the command line
 ===========  ==========================================================================================================
+
+A task may leave out budget, ablation, export and command (``Task.has``) and, when the page does not show it, facts.
 """
 
 import importlib
+import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -98,6 +101,10 @@ class Task:
     def module(self, role: str) -> ModuleType:
         """The task's module of that role (see above)."""
         return importlib.import_module(f"onepage.{self.name}.{role}")
+
+    def has(self, role: str) -> bool:
+        """Whether the task has a module of that role; not every task needs each."""
+        return importlib.util.find_spec(f"onepage.{self.name}.{role}") is not None
 
     def folder(self, values: Mapping[str, Any]) -> str:
         """The folder of its runs on one data set: ``multi30k-en-de``; ``values``: a plan, run.json or metrics.json."""

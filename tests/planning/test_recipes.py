@@ -118,7 +118,7 @@ def test_own_file_is_read_as_it_stands(own_recipe: OwnRecipe) -> None:
     assert found.path.name == "mine.toml" and found.evaluation == {}
 
 
-@fault("overrides in a recipe of the user's", "`...: only built-in recipes have tables [on....]; ...`")
+@fault("overrides in a recipe of the user's", "`...: only built-in recipes have tables ...`")
 def test_own_file_has_no_overrides(own_recipe: OwnRecipe) -> None:
     with pytest.raises(UserError, match=r"mine\.toml: only built-in recipes have tables \[on"):
         of_file("cls", own_recipe("cls", "[on.cuda]\nbatch_size = 512"))

@@ -108,7 +108,7 @@ def test_goals_that_look_need_runs(tmp_path: Path) -> None:
         read(tmp_path, "report")
 
 
-@pytest.mark.fault("RECIPE with both tasks", "`RECIPE=... is for one task; use make cls RECIPE=... or ...`")
+@pytest.mark.fault("RECIPE with both tasks", "`RECIPE=... is for one task; use ...`")
 def test_a_recipe_is_for_one_task(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is for one task"):
         read(tmp_path, "all", RECIPE="x.toml")

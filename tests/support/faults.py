@@ -1,22 +1,19 @@
-"""The table of faults in tests/README.md, made from the tests themselves: python tests/faults.py writes it.
+"""Print the table of faults, made from the tests themselves: python tests/support/faults.py
 
 A test that shows what is seen when something goes wrong is marked with both, and each mark is one row:
 
     @pytest.mark.fault("a server stalls halfway", "`timed out`; the next source serves")
 
 or, for one case of several, ``pytest.param(..., id="stalls", marks=pytest.mark.fault(...))``. Text between backticks is
-a message of the program (``...`` for what is filled in); test_faults.py holds it against the code, and the table
-against the tests. Standard library only; the tests are read, not imported.
+a message of the program (``...`` for what is filled in); test_faults.py holds it against the code. Standard library
+only; the tests are read, not imported.
 """
 
 import ast
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1]
-README = TESTS / "README.md"
-BEGIN, END = "<!-- made by: python tests/faults.py -->\n", "<!-- end -->\n"
 
 
 @dataclass(frozen=True)
@@ -79,13 +76,5 @@ def table(faults: dict[str, tuple[str, list[Fault]]]) -> str:
     return "\n".join(parts)
 
 
-def written(text: str) -> str:
-    """``text``, the README, with the table as the tests are now; raises ValueError where its two marks are not."""
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    return f"{before}{BEGIN}\n{table(read())}\n{END}{after}"
-
-
 if __name__ == "__main__":
-    README.write_text(written(README.read_text(encoding="utf-8")), encoding="utf-8")
-    print(f"{sum(len(rows) for _, rows in read().values())} faults in {README}", file=sys.stderr)
+    print(table(read()), end="")

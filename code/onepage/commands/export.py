@@ -31,6 +31,8 @@ def export(run: Path | None, folder: Path | None, out: Path) -> None:
     """
     chosen = {lookup.task_of(run): run} if run else lookup.last_evaluated(out)
     for task, which in chosen.items():
+        if not tasks.get(task).has("export"):
+            continue
         target = (folder or out / "export") / task
         write(which, task, target)
         click.echo(f"{task:<4} {which} in {target}")

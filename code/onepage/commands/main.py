@@ -22,6 +22,6 @@ def main(debug: bool) -> None:
 for module in (stages, several, repeat, check, export, bundle, bench, doctor):
     for command in module.COMMANDS:
         main.add_command(command)
-for task in tasks.every():
+for task in (task for task in tasks.every() if task.has("command")):
     for command in task.module("command").COMMANDS:
         main.add_command(command)

@@ -51,6 +51,9 @@ def decide(
     task = tasks.get(name)
     target = Path(values["OUT"]) / graph.PLANS / f"{graph.key_of(task, dict(values))}.json"
     earlier = read_json(target) if target.is_file() and not again else {}
+    minutes = settings.budget_of(values, task.name)
+    if minutes and not task.has("budget"):
+        raise UserError(f"{name} cannot be scaled to a training time; leave out BUDGET_MIN, or give it 0 minutes")
     device = resolve_device(values["DEVICE"])
     own = values["RECIPE"]
     profile = recipes.own_profile(Path(own)) if own else values["PROFILE"]
@@ -86,7 +89,6 @@ def decide(
     }
     run |= {option: getattr(loaded, option) for option in task.options}  # the generated set has its own
     plan: dict[str, Any] = {"inputs": graph.inputs(task, dict(values), Fingerprints()), "run": run}
-    minutes = settings.budget_of(values, task.name)
     if minutes:
         plan["budget"] = _scale(task, run, loaded, resolved.recipe, minutes, earlier.get("budget", {}), say)
     plan["place"] = f"{task.folder(run)}/{run['profile']}"

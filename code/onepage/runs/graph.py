@@ -61,11 +61,20 @@ class Graph:
 
     def _needed(self) -> list[Task]:
         """The tasks that the goals are about, in the order of the list."""
-        if set(self.goals) & {*TRAINING, *LOOKING, *PLANNING}:
+        goals = set(self.goals)
+        if goals & {"runs", "test", "repro", "data", "bundle"}:
             return tasks.every()
+        if goals & {*TRAINING, *LOOKING, *PLANNING}:
+            return [task for task in tasks.every() if self._joins(task)]
         named = [part for goal in self.goals for part in goal.split("-")]
         first = [tasks.get(next(iter(tasks.TASKS)))] if "bench-scale" in self.goals else []
         return [task for task in tasks.every() if task.name in named] or first
+
+    def _joins(self, task: Task) -> bool:
+        """Whether goals about all tasks are about this one: its ablation, or its page, or a run that is planned."""
+        if "ablate" in self.goals:
+            return task.has("ablation")
+        return task.page or (self.out / PLANS / f"{key_of(task, self.values)}.mk").is_file()
 
     def lines(self) -> list[str]:
         """The lines for make. Raises UserError for settings that cannot be used, and for runs that are not there."""
@@ -186,7 +195,8 @@ class Graph:
         if missing:
             raise UserError("not run with these settings; run: make all")
         if set(self.goals) & PAGE:
-            absent = [run for paths in runs.values() for run in paths if not (run / "metrics.json").is_file()]
+            shown = [run for task, paths in runs.items() for run in paths if task.page]
+            absent = [run for run in shown if not (run / "metrics.json").is_file()]
             if absent:
                 raise UserError(f"not run: {_join(absent)}; run: make all")
 
