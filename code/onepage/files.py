@@ -7,7 +7,6 @@ stage leaves the old file or none. Standard library only: the stamp program runs
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,6 +19,8 @@ def write_with(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
     Raises UserError when the disk is full or the folder cannot be written; the old file is then untouched.
     """
+    import tempfile  # slow to import, and make waits for what only reads files
+
     path = Path(path)
     temporary: str | None = None
     try:
