@@ -1,4 +1,4 @@
-"""The stages behind the make targets: plan, train, evaluate, draw, render, and what is decided before them."""
+"""The commands behind the make targets: plan, train, evaluate, draw, render. Their order is in the Makefile."""
 
 import contextlib
 from pathlib import Path

@@ -125,7 +125,7 @@ def load_model(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
             raise TypeError("no weights by name")
         return weights, identity
     except FileNotFoundError:
-        raise UserError(f"{path} is missing; train first (make cls, make mt)") from None
+        raise UserError(f"{path} is missing; train first, with make") from None
     except Exception as error:  # torch raises many kinds for a damaged file
         first = (str(error).splitlines() or ["unreadable"])[0]
         raise UserError(f"{path} is damaged ({first:.80}); delete it and run make again") from None
