@@ -178,9 +178,8 @@ def verify_all(
 
 def stand_ins(path: Path, evidence: Mapping[str, Evidence]) -> list[Claim]:
     """The floors of the generated sets that these runs were trained on; none for runs on real data."""
-    trained = {
-        (task, found.metrics.get("set")) for task, found in evidence.items() if isinstance(found.metrics, Mapping)
-    }
+    read = {task: found.metrics for task, found in evidence.items() if isinstance(found.metrics, Mapping)}
+    trained = {(task, metrics.get("set")) for task, metrics in read.items()}
     return [claim for claim in load_claims(path, "stand_in") if (claim.task, claim.set) in trained]
 
 
