@@ -15,16 +15,12 @@ import synthetic_run
 from onepage.cls.draw import draw as draw_cls
 from onepage.commands.main import main
 from onepage.mt.draw import draw as draw_mt
-from onepage.report import pdf
 from onepage.report.render import render
-from onepage.verification import reference, verify
+from onepage.verification import reference
+from onepage.verification.claims import load_claims
+from page_cases import ENGINES, Case
 
 CLAIMS_FILE = Path(__file__).resolve().parents[2] / "report" / "claims.toml"
-ENGINES = [
-    pytest.param("latex", marks=pytest.mark.skipif(bool(pdf._latex_lacks()), reason="no LaTeX here: make setup-tex")),
-    pytest.param("typst", marks=pytest.mark.skipif(bool(pdf._typst_lacks()), reason="no typst wheel here")),
-]
-Case = tuple[Path, Path, Path]  # out, cls run, mt run
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +45,7 @@ def test_real_page_is_checked_kept_and_shown(engine: str, drawn: Case, monkeypat
     for name in ("cls-figures", "mt-figures", "page"):
         assert re.search(rf"^{name}  .*  PASS  ", result.output, re.MULTILINE)
     folder = drawn[0] / "report/reference" / f"{engine}-page"
-    assert reference.problems(folder, verify.load_claims(CLAIMS_FILE)) == []
+    assert reference.problems(folder, load_claims(CLAIMS_FILE)) == []
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     assert size < 3_000_000
     made = (drawn[0] / "report/page.png").is_file()  # rendering writes it where something here can
