@@ -89,7 +89,7 @@ else
 # one command, in which a seed that fails does not stop the others: the page shows those that are done, then make fails
 $(UNFINISHED:%=%/metrics.json): train-all
 	@:
-train-all:
+train-all: | $(PLANS)
 	@$(ONEPAGE) train-all --jobs $(JOBS) $(SHOWN:%=--shown %) $(RUNS)
 finished = $(if $(UNFINISHED),@$(ONEPAGE) train-all --check $(RUNS))
 endif

@@ -1,50 +1,33 @@
 """The make graph on a copy of the repository: every stage once, and then only what has to be."""
 
-import os
-import shutil
+import re
+import resource
 import subprocess
-import sys
 from pathlib import Path
 
 import pypdf
 import pytest
 
+from checkout import MAKE, OURS, REPOSITORY, contents, copy_to, environment, make  # noqa: F401
 from onepage.files import read_json
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-# what a caller's make or shell would otherwise hand down
-OURS = ("PROFILE", "SEED", "SEEDS", "DATA", "DATA_MIRROR", "SRC", "TGT", "DEVICE", "THREADS", "RECIPE", "PDF_ENGINE")
-OURS += ("OUT", "DATA_DIR", "VENV", "STRICT", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "GNUMAKEFLAGS")
-OURS += ("REF", "NAME", "FILE", "PAPER", "NPROC", "TORCHRUN", "JOBS", "BUNDLE")
+CPU_SECONDS = 0.15  # user and system, of a make that has nothing to do
 
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory):
-    place = tmp_path_factory.mktemp("artifact")
-    for name in ("code", "env", "figures", "report"):
-        # pictures and pages drawn here stay behind (but not the templates, which are report.*.j2)
-        drawn = {"figures": ("cls", "mt"), "report": ("report.md", "report.tex", "report.pdf", ".stamp")}.get(name, ())
-        shutil.copytree(REPOSITORY / name, place / name, ignore=shutil.ignore_patterns("__pycache__", *drawn))
-    for name in ("Makefile", "pyproject.toml"):
-        shutil.copy2(REPOSITORY / name, place / name)
-    return place
-
-
-def make(place, *arguments, check=True):
-    environment = {key: value for key, value in os.environ.items() if key not in OURS}
-    settings = [f"VENV={Path(sys.prefix)}", f"PYTHON={sys.executable}", "PROFILE=smoke", "DATA=generated"]
-    done = subprocess.run(
-        ["make", *settings, *arguments], cwd=place, env=environment, capture_output=True, text=True, timeout=900
-    )
-    if check:
-        assert done.returncode == 0, done.stdout + done.stderr
-    return done
+    return copy_to(tmp_path_factory.mktemp("artifact"))
 
 
 def would_run(place, *arguments):
-    """The stages that make all would run now."""
-    lines = make(place, "-n", "all", *arguments).stdout.splitlines()
-    return [" ".join(line.split("-m onepage ")[1].split()[:2]) for line in lines if "-m onepage " in line]
+    """The stages that make all would run now: "train cls", "render" and so on."""
+    stages = []
+    for line in make(place, "-n", "all", *arguments).stdout.splitlines():
+        if "-m onepage " in line:
+            stage, *words = line.split("-m onepage ")[1].split()
+            task = next((re.split("[/ ]", word.partition("runs/")[2])[0] for word in words if "runs/" in word), "")
+            stages.append(stage if stage in ("render", "verify") else f"{stage} {task or words[0]}")
+    return stages
 
 
 def edit(path, old, new):
@@ -53,61 +36,83 @@ def edit(path, old, new):
     path.write_text(text.replace(old, new), encoding="utf-8")
 
 
+def cpu_seconds():
+    """User and system time of the processes that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def append(path, line):
+    path.write_text(path.read_text(encoding="utf-8") + line + "\n", encoding="utf-8")
+
+
 @pytest.mark.fault("report or verify before any run", "`not run with these settings; run: make all`")
-def test_report_and_verify_before_any_run_say_so_and_train_nothing(copy):
+def test_looking_before_any_run_trains_nothing(copy):
     for goal in ("report", "verify"):
         done = make(copy, goal, f"OUT={copy / 'empty'}", check=False)
         assert done.returncode != 0 and "not run" in done.stderr and not (copy / "empty" / "runs" / "cls").exists()
 
 
-def test_provenance_asks_for_the_file_and_reference_for_runs(copy):
+def test_provenance_asks_for_its_file_and_reference_for_runs(copy):
     done = make(copy, "provenance", check=False)
     assert done.returncode != 0 and "make provenance FILE=figures/cls/curves_cls.png" in done.stderr
     done = make(copy, "reference", "NAME=x", check=False)
     assert done.returncode != 0 and "not run with these settings" in done.stderr
 
 
-@pytest.mark.fault(
-    "a setting with spaces, or no number where one must be",
-    "`a value with spaces cannot be used`, `must be whole numbers`, `is for one task`, `is no folder that ...`",
-)
+@pytest.mark.fault("a setting that make cannot use", "one line that says what it must be, and status 2; nothing runs")
 @pytest.mark.parametrize(
     ("setting", "says"),
     [
-        ("SEED=a", "whole numbers"),
-        ("OUT=a b", "spaces"),
-        ("BUDGET_MIN=6,9,1", "60,90 for cls and mt"),
-        ("BUDGET_MIN=,9", "60,90 for cls and mt"),
-        ("RECIPE=x.toml", "for one task"),
-        ("PAPER=a5", "neither a4 nor letter"),
-        ("BUNDLE=code", "is no folder that make bundle has made"),
+        ("SEED=a", 'SEED="a": must be a whole number, 0 or more'),
+        ("OUT=a b", 'OUT="a b": must not contain spaces'),
+        ("RECIPE=x.toml", "is for one task"),
     ],
 )
 def test_make_refuses_settings_it_cannot_use(copy, setting, says):
     done = make(copy, "all", setting, check=False)
-    assert done.returncode != 0 and says in done.stderr
+    assert done.returncode == 2 and says in done.stderr and done.stderr.count("\n") == 1 and done.stdout == ""
 
 
 @pytest.mark.parametrize(("minutes", "cls", "mt"), [("7", "7", "7"), ("6,9", "6", "9"), ("0,9", "0", "9")])
-def test_each_task_has_its_budget_and_its_plan(copy, minutes, cls, mt):
-    lines = make(copy, "-n", "data", f"OUT={copy / 'budgets'}", f"BUDGET_MIN={minutes}").stdout.splitlines()
-    for task, budget in (("cls", cls), ("mt", mt)):
-        (line,) = [line for line in lines if f"onepage data {task} " in line]
-        assert line.endswith(f"--budget {budget}") and (f"-budget{budget}" in line) == (budget != "0")
+def test_each_task_has_its_budget_and_plan(copy, minutes, cls, mt):
+    said = make(copy, "-pn", "data", f"OUT={copy / 'budgets'}", f"BUDGET_MIN={minutes}").stdout
+    (plans,) = re.findall("^PLANS := (.*)$", said, re.MULTILINE)
+    for task, budget, plan in zip(("cls", "mt"), (cls, mt), plans.split(), strict=True):
+        assert f"onepage plan --again {task} " in said and f" BUDGET_MIN={minutes}" in said
+        assert Path(plan).name == f"{task}-smoke-generated-cpu-0{f'-budget{budget}' * (budget != '0')}" + (
+            ".mk" if task == "cls" else "-en-de.mk"
+        )
 
 
-def test_a_bundle_is_where_data_and_packages_come_from(copy, tmp_path):
+def test_a_bundle_gives_data_and_packages(copy, tmp_path):
     (tmp_path / "wheels").mkdir()
     (tmp_path / "wheels/wheels.json").write_text("{}", encoding="utf-8")
     for given, mirror in (([], tmp_path), (["DATA_MIRROR=elsewhere"], "elsewhere"), (["DATA_MIRROR="], tmp_path)):
         done = make(copy, "-n", "data", f"OUT={copy / 'bundled'}", f"BUNDLE={tmp_path}", *given)
-        assert f'--mirror "{mirror}"' in done.stdout
+        assert f" DATA_MIRROR={mirror} " in done.stdout
     shown = make(copy, "-pn", "help", f"BUNDLE={tmp_path}").stdout
     assert "PIP_NO_INDEX := 1" in shown and f"PIP_FIND_LINKS := {tmp_path}/wheels" in shown
 
 
+@pytest.mark.parametrize("seeds", ["SEEDS=0", "SEEDS=0 1"])
+def test_a_dry_run_changes_no_file(tmp_path, seeds):
+    """In a fresh copy, without environment and plans: nothing is installed, and every stage is printed."""
+    copy = copy_to(tmp_path / "copy")
+    before = contents(copy)
+    command = ["make", "-n", "all", "PYTHON=python3", seeds]
+    done = subprocess.run(command, cwd=copy, env=environment(), capture_output=True, text=True, check=True)
+    assert contents(copy) == before and done.stderr == ""
+    stages = ["env/setup.py", "plan cls", "plan mt"]
+    stages += ["train runs/cls", "evaluate runs/cls"] if seeds == "SEEDS=0" else ["train-all"]
+    stages += ["seeds runs/cls", "draw runs/cls", "draw runs/mt", "render ", "verify "]
+    places = [done.stdout.find(stage) for stage in stages]
+    assert -1 not in places and places == sorted(places), done.stdout
+
+
 @pytest.mark.slow
-def test_from_nothing_to_the_page_and_then_only_what_has_to_be(copy):
+def test_from_nothing_to_the_page(copy):
+    """And then only what has to be: what changed decides which stages run."""
     said = make(copy, "all").stdout
     assert said.splitlines()[-1] == f"The page: {copy / 'report' / 'report.pdf'}"
     assert 0 <= said.find("page will be made by") < said.find("training from update")
@@ -125,8 +130,11 @@ def test_from_nothing_to_the_page_and_then_only_what_has_to_be(copy):
         metrics = read_json(next((copy / "runs" / task).glob("*/smoke/seed0/metrics.json")))
         assert metrics["generated"] is True
 
+    used = cpu_seconds()
     again = make(copy, "all")
+    used = cpu_seconds() - used
     assert would_run(copy) == [] and "cls" not in again.stdout
+    assert used <= CPU_SECONDS
 
     traced = make(copy, "provenance", "FILE=figures/cls/curves_cls.png").stdout
     assert "matches cls/toy-images/smoke/seed0 on disk" in traced and "generated  data" in traced
@@ -143,21 +151,24 @@ def test_from_nothing_to_the_page_and_then_only_what_has_to_be(copy):
 
     template = next((copy / "report" / "templates").glob("report.tex.j2"))
     template.write_text(template.read_text(encoding="utf-8") + "% a comment\n", encoding="utf-8")
-    assert would_run(copy) == ["render --out", "verify --out"]
+    assert would_run(copy) == ["render", "verify"]
     make(copy, "report")
     assert would_run(copy) == []
-    assert would_run(copy, "PAPER=letter") == ["render --out", "verify --out"]
+    assert would_run(copy, "PAPER=letter") == ["render", "verify"]
 
-    drawing = copy / "code" / "onepage" / "cls" / "draw.py"
-    drawing.write_text(drawing.read_text(encoding="utf-8") + "# a comment\n", encoding="utf-8")
-    assert would_run(copy) == ["draw cls", "render --out", "verify --out"]
+    drawing, model = (copy / "code" / "onepage" / "cls" / name for name in ("draw.py", "resnet.py"))
+    for module in (drawing, model):
+        append(module, "# a comment")
+    assert would_run(copy) == []
+    append(drawing, "ADDED = 1")
+    assert would_run(copy) == ["draw cls", "render", "verify"]
 
     edit(copy / "code" / "onepage" / "mt" / "recipes" / "smoke.toml", "updates = 60", "updates = 61")
     stages = would_run(copy)
-    assert "train mt" in stages and "evaluate mt" in stages and "train cls" not in stages
+    assert {"plan mt", "train mt", "evaluate mt", "draw mt"} <= set(stages) and "train cls" not in stages
 
     progress = copy / "code" / "onepage" / "terminal" / "progress.py"
-    progress.write_text(progress.read_text(encoding="utf-8") + "# a comment\n", encoding="utf-8")
+    append(progress, "ADDED = 1")
     assert "train cls" not in would_run(copy)
     assert "train cls" in would_run(copy, "SEED=7")
 
@@ -188,7 +199,7 @@ def test_typst_makes_the_page_where_there_is_no_latex(copy):
     said = make(copy, "ablate").stdout
     for variant in ("whole", "no-shortcuts", "no-causal-mask", "one-head"):
         assert f" {variant}: " in said
-    assert would_run(copy, "PDF_ENGINE=typst") == ["render --out", "verify --out"]
+    assert would_run(copy, "PDF_ENGINE=typst") == ["render", "verify"]
     make(copy, "report", "PDF_ENGINE=typst")
     page = pypdf.PdfReader(copy / "report" / "report.pdf").pages
     assert len(page) == 1 and "without shortcuts" in " ".join(page[0].extract_text().split())

@@ -1,0 +1,82 @@
+"""Copies of the repository in which tests run make, in the environment that the tests themselves run in."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from onepage.runs.settings import SETTINGS
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+# what a caller's make or shell would otherwise hand down
+OURS = (*(setting.name for setting in SETTINGS), "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "GNUMAKEFLAGS")
+# -o: the environment that these tests run in is never made again
+MAKE = ("make", "-o", f"{sys.prefix}/stamp.json", f"VENV={sys.prefix}", f"PYTHON={sys.executable}")
+MAKE += ("PROFILE=smoke", "DATA=generated", "DEVICE=cpu")
+PATIENCE = 900  # seconds for one command, on a machine that does other things as well
+
+# smaller still than the smoke profile
+RECIPES = {
+    "cls": """
+stages = [{ epochs = 1.0, image_size = 8 }, { epochs = 0.5, image_size = 12 }]
+batch_size = 32
+optimiser = "sgd"
+sgd_learning_rate = 0.05
+weight_decay = 5e-4
+validation_size = 100
+validations = 2
+train_images = 320
+""",
+    "mt": """
+updates = 60
+batch_tokens = 256
+adamw_learning_rate = 3e-3
+vocabulary = 300
+d_model = 32
+d_ff = 64
+heads = 2
+encoder_layers = 1
+decoder_layers = 1
+validations = 2
+
+[decoding]
+beam_size = 1
+""",
+}
+
+
+def copy_to(place: Path, recipes: dict[str, str] | None = None) -> Path:
+    """Copy what make needs, without what was drawn here; ``recipes``: {task: the smoke profile in its place}."""
+    for name in ("code", "env", "figures", "report"):
+        # the templates are report.*.j2
+        drawn = {"figures": ("cls", "mt"), "report": ("report.md", "report.tex", "report.pdf", "plan")}.get(name, ())
+        shutil.copytree(REPOSITORY / name, place / name, ignore=shutil.ignore_patterns("__pycache__", *drawn))
+    for name in ("Makefile", "pyproject.toml"):
+        shutil.copy2(REPOSITORY / name, place)
+    for task, recipe in (recipes or {}).items():
+        (place / "code/onepage" / task / "recipes/smoke.toml").write_text(recipe, encoding="utf-8")
+    return place
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """The caller's environment without what would decide something here."""
+    inherited = {key: value for key, value in os.environ.items() if key not in OURS}
+    # threads that wait for each other by sleeping: on a busy machine this saves minutes, and changes no number
+    return inherited | {"OMP_WAIT_POLICY": "PASSIVE"} | changes
+
+
+def make(place: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run make in a copy, with the smoke profile and generated data unless ``arguments`` say otherwise."""
+    done = subprocess.run(
+        [*MAKE, *arguments], cwd=place, env=environment(), capture_output=True, text=True, timeout=PATIENCE
+    )
+    if check:
+        assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def contents(folder: Path) -> dict[str, bytes | None]:
+    """{path: bytes; None for a folder} of all that lies below a folder, less byte code."""
+    files = {p.relative_to(folder).as_posix(): p.read_bytes() if p.is_file() else None for p in folder.rglob("*")}
+    return {name: content for name, content in files.items() if "__pycache__" not in name}
