@@ -24,9 +24,9 @@ GIVEN := $(foreach name,$(NAMES),$(if $(filter-out undefined default,$(origin $(
   $(call quoted,$(name)=$(value $(name)))))
 DRY_RUN := $(if $(findstring n,$(filter-out --%,$(firstword -$(MAKEFLAGS)))),--dry-run)
 ANY_PYTHON := $(firstword $(wildcard $(or $(VENV),.venv)/bin/python) $(PYTHON) python3)
-GRAPH := $(ANY_PYTHON) -SE code/onepage/runs/graph.py
-# prints the settings, TASKS, PLANS, RUNS (every seed), SHOWN (the first seed of each task), RUN_<task> and what is stale
-PRINTED := $(shell $(GRAPH) $(DRY_RUN) --goals $(call quoted,$(MAKECMDGOALS)) -- $(GIVEN) || echo \
+GRAPH := $(ANY_PYTHON) -SEc 'import sys; sys.path[0] = "code"; from onepage.runs.graph import main; main(sys.argv[1:])'
+# prints the settings, TASKS, PLANS, RUNS (every seed), SHOWN (the first of each task), RUN_<task>, and what is stale
+PRINTED := $(shell $(GRAPH) $(call quoted,$(MAKECMDGOALS)) $(DRY_RUN) $(GIVEN) || echo \
   '$$(error $(ANY_PYTHON) cannot run code/onepage/runs/graph.py; Python 3.11 or newer is required: PYTHON=python3.11)')
 define newline
 
@@ -57,7 +57,7 @@ VERIFY := $(SHOWN) --out $(OUT) --data-dir $(DATA_DIR)
 .PHONY: help all $(TASKS) report test check lint types unit runs setup setup-tex setup-compare bundle doctor data ablate
 .PHONY: repro verify provenance reference translate classify export bench-cls bench-mt bench-scale clean train-all
 help: ## list the targets and the settings
-	@$(GRAPH) --help-text
+	@$(GRAPH) --help
 
 # ---- The graph: plan -> model.pt -> metrics.json -> seeds.json, figures.json -> report.pdf
 all: $(PAGE_PDF) ## everything: environment, data, trainings, figures, the page, the claims
@@ -71,8 +71,7 @@ runs: $(RUNS:%=%/metrics.json)
 	$(finished)
 
 $(READY): env/requirements.txt env/torch-cpu.txt env/torch-cuda.txt env/setup.py
-	@$(PYTHON) env/setup.py --venv $(VENV) --torch $(TORCH)
-	@touch $@
+	@$(PYTHON) env/setup.py --venv $(VENV) --torch $(TORCH) && touch $@
 $(PLANS): $(READY)
 	@$(ONEPAGE) plan $(firstword $(subst -, ,$(notdir $@))) $(WORDS)
 $(ENGINE_MK): $(READY)
@@ -138,8 +137,7 @@ export: $(READY) ## write the weights of the runs evaluated last, for use withou
 setup: ## make the virtual environment from the pinned and hashed files in env/
 	@$(PYTHON) env/setup.py --venv $(VENV) --torch $(TORCH)
 setup-tex: ## install LaTeX and poppler by apt (root); without them typst makes the page
-	@$(PYTHON) env/setup.py --tex
-	@rm -f $(OUT)/runs/.plan/engine-*.mk
+	@$(PYTHON) env/setup.py --tex && rm -f $(OUT)/runs/.plan/engine-*.mk
 setup-compare: $(READY) ## install what some tests compare this project with
 	@$(PYTHON) env/compare.py --venv $(VENV)
 doctor: $(READY) ## check this machine: Python, torch, cores, memory, disk, TeX, data sources

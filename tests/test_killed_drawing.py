@@ -61,13 +61,13 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_killed_while_drawing(tmp_path):
     run = write_cls_run(tmp_path / "runs/cls/cifar10/quick/seed0")
     straight, again = tmp_path / "straight", tmp_path / "again"
-    command(["draw", "cls", "--run", run, "--figures", straight])
+    command(["draw", run, "--figures", straight])
     files = len(contents(straight))
     for step in (1, 6, 27, 4 * files - 1):  # of four a file; the last is before the list of pictures is moved
-        killed(["draw", "cls", "--run", run, "--figures", again], step)
+        killed(["draw", run, "--figures", again], step)
         assert not (again / "figures.json").exists()  # the target
         assert any(again.glob(".*.tmp"))
-    command(["draw", "cls", "--run", run, "--figures", again])
+    command(["draw", run, "--figures", again])
     assert contents(again) == contents(straight)
 
 
@@ -79,8 +79,8 @@ def test_killed_while_rendering(tmp_path):
     runs = {"cls": write_cls_run(out / "runs/cls/cifar10/quick/seed0")}
     runs["mt"] = write_mt_run(out / "runs/mt/multi30k-en-de/quick/seed0", layers=1, heads=2)
     for task, run in runs.items():
-        command(["draw", task, "--run", run, "--figures", out / "figures" / task])
-    render = ["render", "--out", out, "--cls-run", runs["cls"], "--mt-run", runs["mt"], "--engine", ENGINE]
+        command(["draw", run, "--figures", out / "figures" / task])
+    render = ["render", *runs.values(), "--out", out, "--engine", ENGINE]
     command(render)
     straight = contents(out / "report")
     for name in straight:

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import stat
 import subprocess
 import sys
@@ -13,10 +12,9 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from checkout import MAKE, RECIPES, contents, copy_to, environment
 from onepage.commands.main import main
 from onepage.files import read_json
-from tests.test_make import OURS, REPOSITORY
-from tests.test_repeat import RECIPES
 
 RUN = "runs/mt/toy-translation-en-de/smoke/seed0"
 # In a mount namespace of its own, so that nothing outside sees the mount and the end of the command undoes it.
@@ -24,6 +22,7 @@ NAMESPACE = ["unshare", "--mount", "sh", "-euc"]
 READ_ONLY = 'mount --bind "$0" "$0"; mount -o remount,bind,ro "$0"; cd "$0"; exec "$@"'
 SMALL_DISK = """
 mount -t tmpfs -o "size=$1" none "$0"; shift
+mkdir "$0"/run; cp -r "$1" "$0"/run/plan; shift
 if "$@"; then exit 99; fi
 ls "$0"/run
 mount -o remount,size=1g "$0"
@@ -38,33 +37,8 @@ def can_mount() -> bool:
         return False
 
 
-def checkout(place: Path) -> Path:
-    """A copy of what git tracks and a run reads, with recipes of seconds."""
-    for name in ("code", "env", "figures", "report"):
-        drawn = {"figures": ("cls", "mt"), "report": ("report.md", "report.tex", "report.pdf", ".stamp")}.get(name, ())
-        shutil.copytree(REPOSITORY / name, place / name, ignore=shutil.ignore_patterns("__pycache__", *drawn))
-    for name in ("Makefile", "pyproject.toml"):
-        shutil.copy2(REPOSITORY / name, place)
-    for task, recipe in RECIPES.items():
-        (place / "code/onepage" / task / "recipes/smoke.toml").write_text(recipe, encoding="utf-8")
-    return place
-
-
 def command(out: Path, *goals: str) -> list[str]:
-    settings = ["PROFILE=smoke", "DATA=generated", "DEVICE=cpu", f"VENV={sys.prefix}", f"PYTHON={sys.executable}"]
-    # -o: the environment that this test runs in is never made again
-    return ["make", "-o", f"{sys.prefix}/stamp.json", *settings, f"OUT={out}", f"DATA_DIR={out / 'data'}", *goals]
-
-
-def environment(**changes: str) -> dict[str, str]:
-    inherited = {key: value for key, value in os.environ.items() if key not in OURS}
-    # threads that wait by sleeping: on one core this saves minutes, and changes no number
-    return inherited | {"OMP_WAIT_POLICY": "PASSIVE"} | changes
-
-
-def contents(folder: Path) -> dict[str, bytes | None]:
-    files = {p.relative_to(folder).as_posix(): p.read_bytes() if p.is_file() else None for p in folder.rglob("*")}
-    return {name: content for name, content in files.items() if "__pycache__" not in name}
+    return [*MAKE, f"OUT={out}", f"DATA_DIR={out / 'data'}", *goals]
 
 
 def one_core() -> None:
@@ -72,22 +46,19 @@ def one_core() -> None:
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
-def stage(copy: Path, out: Path, name: str, *arguments: str | Path) -> list[str]:
-    """The command of one stage of the Transformer, as make would give it."""
-    settings = {"data": ["--data", "generated", "--profile", "smoke"], "train": ["--run", out / "run"]}
-    settings |= {"evaluate": ["--run", out / "run"]}
-    everything = ["--plan", out / "plan.mk", *settings[name], "--data-dir", out / "data", *arguments]
-    return [sys.executable, "-m", "onepage", name, "mt", *map(str, everything)]
+def onepage(*words: str | Path) -> list[str]:
+    return [sys.executable, "-m", "onepage", *map(str, words)]
 
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory):
-    """A checkout, and the Transformer trained and evaluated from it with nothing in the way: (checkout, its folder)."""
+    """A checkout, and the Transformer trained and evaluated from it with nothing in the way: (checkout, OUT)."""
     place = tmp_path_factory.mktemp("plain")
-    copy = checkout(place / "checkout")
+    copy = copy_to(place / "checkout", RECIPES)
     surroundings = environment(TMPDIR=str(place), PYTHONPATH=str(copy / "code"))
-    for name in ("data", "train", "evaluate"):
-        subprocess.run(stage(copy, place, name), cwd=copy, env=surroundings, check=True, timeout=600)
+    settings = ("PROFILE=smoke", "DATA=generated", "DEVICE=cpu", f"OUT={place}", f"DATA_DIR={place / 'data'}")
+    for words in (("plan", "mt", *settings), ("train", place / RUN), ("evaluate", place / RUN)):
+        subprocess.run(onepage(*words), cwd=copy, env=surroundings, check=True, timeout=600)
     return copy, place
 
 
@@ -97,7 +68,7 @@ def plain(tmp_path_factory):
     "make all with OUT, DATA_DIR and VENV elsewhere: the page, the same results to the bit, nothing else written",
 )
 def test_all_limits_at_once_give_the_same_results(plain, tmp_path):
-    copy = checkout(tmp_path / "un dépôt à part")
+    copy = copy_to(tmp_path / "un dépôt à part", RECIPES)
     before = contents(copy)
     out, temporary = tmp_path / "sortie-é", tmp_path / "fichiers à jeter"
     temporary.mkdir()
@@ -130,7 +101,7 @@ def test_all_limits_at_once_give_the_same_results(plain, tmp_path):
     assert all(path.stat().st_mode & 0o077 == 0 for path in [out, *out.rglob("*")])
     assert [path.name for path in temporary.glob("*onepage*")] == [f"onepage-cpu-training-{os.getuid()}.lock"]
     for name in ("metrics.json", "predictions.npz"):
-        assert (out / RUN / name).read_bytes() == (plain[1] / "run" / name).read_bytes(), name
+        assert (out / RUN / name).read_bytes() == (plain[1] / RUN / name).read_bytes(), name
     assert len(pypdf.PdfReader(out / "report/report.pdf").pages) == 1
 
 
@@ -138,8 +109,8 @@ def test_all_limits_at_once_give_the_same_results(plain, tmp_path):
 def test_a_run_says_all_that_its_result_comes_from(plain):
     """Of a real run: what decides the bits is in metrics.json, what a repetition may change in provenance.json."""
     _, place = plain
-    metrics, provenance = (read_json(place / "run" / name) for name in ("metrics.json", "provenance.json"))
-    plan = read_json(place / "plan.json")
+    metrics, provenance = (read_json(place / RUN / name) for name in ("metrics.json", "provenance.json"))
+    plan = read_json(place / RUN / "plan/train.json")
     assert (metrics["commit"], metrics["dirty"]) == (None, None)  # a copy outside git
     assert (metrics["seed"], metrics["device"]) == (0, "cpu") and metrics["data_digest"] == plan["data_digest"]
     assert metrics["recipe"]["updates"] == 60 and metrics["threads"] == metrics["recipe"]["threads"]
@@ -150,14 +121,14 @@ def test_a_run_says_all_that_its_result_comes_from(plain):
     for name in ("train", "evaluate"):
         part = provenance[name]
         assert part["started"] <= part["finished"] and part["seconds"] >= 0 and part["peak_memory_bytes"] > 2**24
-        assert part["command"].startswith(f"python -m onepage {name} mt ") and str(place) not in part["command"]
+        assert part["command"].startswith(f"python -m onepage {name} ") and str(place) not in part["command"]
     assert isinstance(provenance["train"]["energy_joules"], dict)  # empty where the machine tells none
 
 
 @pytest.mark.slow
 @pytest.mark.fault("make data twice at once, into one folder", "one waits for the other; both plans are the same")
 def test_two_make_data_at_once(tmp_path):
-    copy = checkout(tmp_path / "checkout")
+    copy = copy_to(tmp_path / "checkout", RECIPES)
     run, surroundings = command(tmp_path / "out", "data"), environment(TMPDIR=str(tmp_path))
     both = [subprocess.Popen(run, cwd=copy, env=surroundings, stdout=-1, stderr=-2, text=True) for _ in range(2)]
     said = [process.communicate(timeout=600)[0] for process in both]
@@ -167,9 +138,8 @@ def test_two_make_data_at_once(tmp_path):
     assert not [*data.rglob("*.tmp"), *data.rglob(".download-*")]
     assert sum(": generated in" in text for text in said for text in text.splitlines()) == 2  # each set once
     for plan in (tmp_path / "out/runs/.plan").glob("*.json"):
-        assert (
-            read_json(plan)["data_digest"] == read_json(next(data.glob(f"{read_json(plan)['set']}/ready*")))["digest"]
-        )
+        run = read_json(plan)["run"]
+        assert run["data_digest"] == read_json(next(data.glob(f"{run['set']}/ready*")))["digest"]
 
 
 @pytest.mark.slow
@@ -182,11 +152,11 @@ def test_a_disk_that_fills_in_training(plain, tmp_path):
     copy, place = plain
     disk = tmp_path / "disk"
     disk.mkdir()
-    size = 4 * (place / "run/model.pt").stat().st_size  # a checkpoint is one and a half times as large
-    run = stage(copy, place, "train", "--run", disk / "run", "--save-every", "0")
+    size = 4 * (place / RUN / "model.pt").stat().st_size  # a checkpoint is one and a half times as large
+    run = onepage("train", disk / "run", "--save-every", "0")
     surroundings = environment(TMPDIR=str(tmp_path), PYTHONPATH=str(copy / "code"))
     done = subprocess.run(
-        [*NAMESPACE, SMALL_DISK, str(disk), str(size), *run],
+        [*NAMESPACE, SMALL_DISK, str(disk), str(size), str(place / RUN / "plan"), *run],
         cwd=copy, env=surroundings, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -195,7 +165,7 @@ def test_a_disk_that_fills_in_training(plain, tmp_path):
     assert line.endswith("the checkpoint before stays, and the same command goes on from it")
     assert {f"checkpoint-0000000{k}.{kind}" for k in (1, 2) for kind in ("pt", "json")} < set(done.stdout.splitlines())
     assert "going on at update 2 of 60" in done.stdout
-    straight = (place / "run/train.log").read_text(encoding="utf-8").rsplit("; weights ", 1)[1]
+    straight = (place / RUN / "train.log").read_text(encoding="utf-8").rsplit("; weights ", 1)[1]
     assert done.stdout.rsplit("; weights ", 1)[1] == straight
 
 
@@ -203,10 +173,9 @@ def test_a_disk_that_fills_in_training(plain, tmp_path):
 @pytest.mark.fault(
     "DEVICE=cuda and no GPU", "`DEVICE=cuda was asked for, but torch sees no CUDA GPU here; ...`; no plan"
 )
-def test_cuda_asked_for_and_absent_gets_one_line_and_no_plan(tmp_path):
-    plan = tmp_path / "plan.mk"
-    arguments = ["data", "cls", "--plan", str(plan), "--data-dir", str(tmp_path / "data"), "--device", "cuda"]
-    result = CliRunner().invoke(main, arguments)
+def test_cuda_asked_for_and_absent_gets_one_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, ["plan", "cls", "DEVICE=cuda", "DATA=generated"])
     assert result.exit_code == 1 and result.output.count("\n") == 1
     assert "DEVICE=cuda was asked for, but torch sees no CUDA GPU here; use DEVICE=cpu" in result.output
     assert list(tmp_path.iterdir()) == []

@@ -8,7 +8,7 @@ from pathlib import Path
 import pypdf
 import pytest
 
-from checkout import MAKE, OURS, REPOSITORY, contents, copy_to, environment, make  # noqa: F401
+from checkout import OURS, RECIPES, REPOSITORY, contents, copy_to, environment, make  # noqa: F401
 from onepage.files import read_json
 
 CPU_SECONDS = 0.15  # user and system, of a make that has nothing to do
@@ -16,7 +16,7 @@ CPU_SECONDS = 0.15  # user and system, of a make that has nothing to do
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory):
-    return copy_to(tmp_path_factory.mktemp("artifact"))
+    return copy_to(tmp_path_factory.mktemp("artifact"), RECIPES)
 
 
 def would_run(place, *arguments):

@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -26,6 +25,8 @@ def write_with(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
     Raises UserError when the disk is full or the folder cannot be written; the old file is then untouched.
     """
+    import tempfile  # slow to import, and make waits for what only reads files
+
     path = Path(path)
     temporary: str | None = None
     try:

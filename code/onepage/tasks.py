@@ -24,10 +24,9 @@ command      ``COMMANDS``: its own commands of the command line
 
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from onepage.errors import UserError
 
@@ -38,8 +37,7 @@ TASKS = {
 }
 
 
-@dataclass(frozen=True)
-class Measure:
+class Measure(NamedTuple):
     """A score of a run: its value, its 95 % interval over test examples, and how it is shown."""
 
     value: float
@@ -54,17 +52,16 @@ class Measure:
         return f"{100 * value:.2f} %" if self.percent else f"{value:.2f}"
 
 
-@dataclass
 class Recount:
     """Scores recomputed from predictions, by their path in metrics.json, and what is wrong with the arrays."""
 
-    data_digest: str
-    values: dict[str, float] = field(default_factory=dict)
-    problems: dict[str, str] = field(default_factory=dict)
+    def __init__(self, data_digest: str):
+        self.data_digest = data_digest
+        self.values: dict[str, float] = {}
+        self.problems: dict[str, str] = {}
 
 
-@dataclass(frozen=True, eq=False)
-class Task:
+class Task(NamedTuple):
     """What the rest of the program knows of a task."""
 
     name: str
@@ -89,11 +86,14 @@ class Task:
     """By how much a recomputed score may differ from the one in metrics.json."""
     recounted: str
     """The scores that ``recount`` recomputes, in words."""
-    options: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = {}
     """Keys of the plan, run.json and metrics.json that tell its data sets apart besides their name, src and tgt, and
     what messages call each."""
     page: bool = True
     """Whether report/page.toml has a section on it, and the page shows its run."""
+
+    def __hash__(self) -> int:
+        return hash(self.name)
 
     def module(self, role: str) -> ModuleType:
         """The task's module of that role (see above)."""

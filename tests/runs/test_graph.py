@@ -133,7 +133,8 @@ def test_values_survive_make(tmp_path: Path) -> None:
 
 
 def test_it_runs_without_packages_and_errors_through_make(tmp_path: Path) -> None:
-    command = [sys.executable, "-S", "-E", str(REPOSITORY / "code/onepage/runs/graph.py"), "--goals", "cls", "--"]
+    program = f"import sys; sys.path[0] = {str(REPOSITORY / 'code')!r}; from onepage.runs.graph import main"
+    command = [sys.executable, "-SEc", f"{program}; main(sys.argv[1:])", "cls"]
     done = subprocess.run([*command, f"OUT={tmp_path}", "SEED=x"], capture_output=True, text=True, cwd=tmp_path)
     assert done.stdout == '$(error SEED="x": must be a whole number, 0 or more)\n' and done.returncode == 0
     done = subprocess.run([*command, f"OUT={tmp_path}"], capture_output=True, text=True, cwd=tmp_path)

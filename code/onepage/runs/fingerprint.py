@@ -5,12 +5,9 @@ while any other change gives another digest. The digest is the same on Python 3.
 comes as several tokens, and is put together again here.
 """
 
-import ast
 import hashlib
-import io
 import json
 import os
-import tokenize
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +16,7 @@ from onepage.files import HOME
 
 PACKAGE = Path(__file__).resolve().parents[1]
 REPOSITORY = HOME
-_LAYOUT = {tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER}
+_LAYOUT = ("COMMENT", "NL", "ENCODING", "ENDMARKER")
 _OPEN, _CLOSE = "([{", ")]}"
 
 
@@ -29,6 +26,9 @@ def tokens(source: str) -> list[str]:
     A statement that is only a string (a docstring) is left out; so is the comma before a closing bracket, unless it is
     the only one there and makes a tuple.
     """
+    import io
+    import tokenize  # slow to import, as ast is: only where a file's content is new
+
     lines = source.splitlines(keepends=True)
     try:
         found = list(tokenize.generate_tokens(io.StringIO(source).readline))
@@ -50,7 +50,7 @@ def tokens(source: str) -> list[str]:
                 statement.append(_between(lines, start, token.end))
                 only_strings = False
             continue
-        if depth or token.type in _LAYOUT:
+        if depth or name in _LAYOUT:
             continue
         if token.type in (tokenize.INDENT, tokenize.DEDENT):
             texts.append(name)
@@ -79,6 +79,8 @@ def _between(lines: list[str], start: tuple[int, int], end: tuple[int, int]) -> 
 
 def imports(source: str) -> list[str]:
     """Dotted names of this package that the source imports, wherever in it: modules, and names of modules."""
+    import ast
+
     found: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == PACKAGE.name:
@@ -89,11 +91,13 @@ def imports(source: str) -> list[str]:
 
 
 class Fingerprints:
-    """Fingerprints of files, kept in a file by the SHA-256 of their bytes, so that each content is read once."""
+    """Fingerprints of files, each file read once; kept in a file by the SHA-256 of the content they are of."""
 
     def __init__(self, cache: Path | None = None):
         self.cache, self.changed = cache, False
         self.known: dict[str, Any] = {}
+        self.files: dict[Path, tuple[str, list[str]]] = {}
+        self.modules: dict[str, Path | None] = {}
         try:
             kept = json.loads(cache.read_text(encoding="utf-8")) if cache else {}
             self.known = kept if isinstance(kept, dict) else {}
@@ -102,6 +106,11 @@ class Fingerprints:
 
     def of(self, path: Path) -> tuple[str, list[str]]:
         """(digest, dotted imports) of a file; of one that is not Python its bytes count, and it imports nothing."""
+        if path not in self.files:
+            self.files[path] = self._of(path)
+        return self.files[path]
+
+    def _of(self, path: Path) -> tuple[str, list[str]]:
         content = path.read_bytes()
         sha256 = hashlib.sha256(content).hexdigest()
         if path.suffix != ".py":
@@ -127,20 +136,30 @@ class Fingerprints:
     def closure(self, entries: Iterable[Path], without: Iterable[str] = ()) -> set[Path]:
         """``entries`` and every file of the package that they import, directly or not.
 
-        ``without``: patterns below the package, as ``terminal/*``, of files that are neither listed nor followed.
+        ``without``: files and folders below the package (``files.py``, ``terminal/*``), neither listed nor followed.
         """
-        patterns, seen, todo = tuple(without), set(), list(entries)
+        patterns, package = set(without), f"{PACKAGE.as_posix()}/"
+        folders = tuple(pattern[:-1] for pattern in patterns if pattern.endswith("/*"))
+        reached, todo = set(), list(entries)
+        counted = set()
         while todo:
             path = todo.pop()
-            local = path.relative_to(PACKAGE)
-            if path in seen or path.name == "__init__.py" or any(local.match(pattern) for pattern in patterns):
+            if path in reached:
                 continue
-            seen.add(path)
-            for name in self.of(path)[1]:
-                module = PACKAGE.parent.joinpath(*name.split(".")).with_suffix(".py")
-                if module.is_file():
-                    todo.append(module)
-        return seen
+            reached.add(path)
+            local = path.as_posix().removeprefix(package)
+            if path.name == "__init__.py" or local in patterns or local.startswith(folders):
+                continue
+            counted.add(path)
+            todo += [module for name in self.of(path)[1] if (module := self._module(name))]
+        return counted
+
+    def _module(self, name: str) -> Path | None:
+        """The file of a dotted name; None where it names something in a module."""
+        if name not in self.modules:
+            file = f"{PACKAGE.parent}/{name.replace('.', '/')}.py"  # most names are of no file; no Path for each
+            self.modules[name] = Path(file) if os.access(file, os.F_OK) else None
+        return self.modules[name]
 
     def save(self) -> None:
         """Keep what was found out, for the next time; a folder that cannot be written only costs time."""

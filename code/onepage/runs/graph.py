@@ -1,19 +1,14 @@
 """What make reads before it does anything: every setting, the plans it needs, the runs, and the stages to run again.
 
-The Makefile calls ``python code/onepage/runs/graph.py NAME=value ... -- GOAL ...`` at its start and takes what is
-printed as its own lines. Standard library only, and done in tens of milliseconds where nothing has changed.
+The Makefile calls ``main`` at its start and takes what it prints as its own lines; a dry run changes no file. Standard
+library only, less what is slow to import (argparse, dataclasses): make waits, also where nothing has changed.
 """
 
-import argparse
 import json
 import re
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
-
-if __name__ == "__main__":
-    sys.path[0] = str(Path(__file__).resolve().parents[2])  # the folder code/, whatever the caller's environment says
 
 from onepage import tasks
 from onepage.errors import UserError
@@ -208,24 +203,18 @@ def _join(paths: Iterable[Path]) -> str:
     return " ".join(str(path) for path in paths)
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Print the lines for make; of an error one line that make shows and stops at."""
-    parser = argparse.ArgumentParser(description="Print what make reads before it does anything.")
-    parser.add_argument("words", nargs="*", help="NAME=value of the settings that are given")
-    parser.add_argument("--goals", default="", help="the goals of make")
-    parser.add_argument("--dry-run", action="store_true", help="change no file")
-    parser.add_argument("--help-text", action="store_true", help="print what make help prints")
-    given = parser.parse_args(arguments)
+def main(arguments: Sequence[str]) -> None:
+    """Print the lines for make; of an error one line that make shows and stops at.
+
+    ``arguments``: the goals in one word, or --help; --dry-run, or not; NAME=value of each setting given.
+    """
+    goals, *words = arguments
+    dry_run = words[:1] == ["--dry-run"]
     try:
-        if given.help_text:
+        if goals == "--help":
             print(settings.help_text(Path("Makefile").read_text(encoding="utf-8")))
-            return 0
-        lines = Graph(settings.parse(given.words), given.goals.split(), given.dry_run).lines()
+            return
+        lines = Graph(settings.parse(words[dry_run:]), goals.split(), dry_run).lines()
     except (UserError, OSError) as error:
         lines = [f"$(error {_escaped(str(error))})"]
     print(LINE.join(lines))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

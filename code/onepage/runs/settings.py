@@ -7,8 +7,8 @@ their messages, and the table in the documents are made from this one list.
 import re
 import shlex
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from onepage.errors import UserError
 from onepage.tasks import TASKS
@@ -35,8 +35,7 @@ def one_of(*values: str) -> tuple[str, str]:
     return "|".join(values), f"must be {', '.join(values[:-1])} or {values[-1]}"
 
 
-@dataclass(frozen=True)
-class Setting:
+class Setting(NamedTuple):
     """One row: the variable's name, its default, what it may be, its group in ``make help``, and one line of help."""
 
     name: str

@@ -8,9 +8,8 @@ the module a stage starts with and all that it imports, less what cannot change 
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from onepage.runs import plan as run_plan
 from onepage.runs.fingerprint import PACKAGE, REPOSITORY, Fingerprints
@@ -25,8 +24,7 @@ NO_PICTURE = ("errors.py", "files.py")
 ABLATION = Path("ablation/ablation.json")
 
 
-@dataclass(frozen=True)
-class Stage:
+class Stage(NamedTuple):
     """The code and files that a stage reads; ``{task}`` is the task's folder."""
 
     entries: tuple[str, ...]
