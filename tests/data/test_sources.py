@@ -32,8 +32,8 @@ def test_published_tables_are_whole():
 def test_every_task_names_sets_of_the_table():
     for task in tasks.every():
         real = sources.get(task.real_set)
-        assert real.downloads and real.stand_in == task.generated_set and tuple(real.options) == task.options
-        assert sources.get(real.stand_in).generator and tuple(sources.get(real.stand_in).options) == task.options
+        assert real.downloads and real.stand_in == task.generated_set and tuple(real.options) == tuple(task.options)
+        assert sources.get(real.stand_in).generator and tuple(sources.get(real.stand_in).options) == tuple(task.options)
 
 
 @pytest.mark.usefixtures("small_toys")
