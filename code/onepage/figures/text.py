@@ -23,7 +23,10 @@ Word = list[Part]
 
 def _files(weight: str) -> list[str]:
     """Our font and the one that stands in for it."""
-    return [str(FONT_FILES[weight]), font_manager.findfont(font_manager.FontProperties("DejaVu Sans", weight=weight))]
+    return [
+        str(FONT_FILES[weight]),
+        font_manager.findfont(font_manager.FontProperties(family="DejaVu Sans", weight=weight)),
+    ]
 
 
 @cache
