@@ -1,1 +1,1 @@
-"""What both training loops share: recipes, seeding, schedules, averaging, checkpoints, history, progress."""
+"""What both training loops share: recipes, seeding, schedules, averaging, checkpoints, several processes."""
