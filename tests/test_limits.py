@@ -137,7 +137,7 @@ def test_two_make_data_at_once(tmp_path):
     assert len(list(data.rglob("ready*.json"))) == 2
     assert not [*data.rglob("*.tmp"), *data.rglob(".download-*")]
     assert sum(": generated in" in text for text in said for text in text.splitlines()) == 2  # each set once
-    for plan in (tmp_path / "out/runs/.plan").glob("*.json"):
+    for plan in (tmp_path / "out/runs/.plan").glob("*-*.json"):
         run = read_json(plan)["run"]
         assert run["data_digest"] == read_json(next(data.glob(f"{run['set']}/ready*")))["digest"]
 
