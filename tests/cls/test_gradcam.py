@@ -22,6 +22,7 @@ from onepage.cls import augment
 from onepage.cls.gradcam import GradCAM, scale, weighted_map
 from onepage.cls.resnet import ResNet18, initialise
 from onepage.files import read_json
+from onepage.runs.lookup import task_of
 from onepage.training.checkpoint import load_model
 from onepage.training.seeding import keyed_generator
 
@@ -289,9 +290,10 @@ def untrained():
 
 def trained():
     """This machine's trained network and the images that its page explains, at the size it was tested at."""
-    if not os.environ.get("CLAIMED_CLS_RUN"):
+    named = [run for run in map(Path, os.environ.get("CLAIMED_RUNS", "").split()) if task_of(run) == "cls"]
+    if not named:
         pytest.skip("no trained run named; make test names it")
-    run = Path(os.environ["CLAIMED_CLS_RUN"])
+    (run,) = named
     recipe, weights = read_json(run / "run.json")["recipe"], load_model(run / "model.pt")[0]
     with np.load(run / "explain.npz") as arrays:
         explain = {name: arrays[name] for name in arrays.files}
