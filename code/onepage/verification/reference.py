@@ -30,7 +30,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 def place(name: str, out: Path) -> Path:
     """The folder of the result ``name``; raises UserError for none, and for a bad one."""
     if not name:
-        raise UserError("NAME is not given; name the result for its hardware: make reference NAME=two-core-epyc")
+        raise UserError("NAME is not given, and nothing is no name for a folder; make reference NAME=two-core-epyc")
     if not _NAME.fullmatch(name):
         raise UserError(f"NAME={name!r} is no name for a folder; use letters, digits, dots and dashes: two-core-epyc")
     return out / "report" / "reference" / name
