@@ -142,7 +142,7 @@ setup-compare: $(READY) ## install what some tests compare this project with
 	@$(PYTHON) env/compare.py --venv $(VENV)
 doctor: $(READY) ## check this machine: Python, torch, cores, memory, disk, TeX, data sources
 	@$(ONEPAGE) doctor $(WORDS)
-data: $(READY) ## fetch and verify the data sets again, or generate the stand-ins; decides the plans again
+data: $(READY) ## fetch and verify the data sets again, or generate the stand-ins; then make the plans again
 	@$(foreach task,$(TASKS),$(ONEPAGE) plan --again $(task) $(WORDS);)
 bundle: $(READY) ## pack wheels and real data for a machine without a network, in OUT/bundle
 	@$(PY) env/bundle.py --venv $(VENV) --torch $(TORCH) --folder $(OUT)/bundle/wheels

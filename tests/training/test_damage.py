@@ -84,12 +84,12 @@ def test_damaged_checkpoint_falls_back_to_the_one_before(straight, damage, suffi
     assert not (tmp_path / "stopped" / "pwned").exists()
 
 
-@pytest.mark.fault("every checkpoint damaged", "`none is left, training starts anew`")
+@pytest.mark.fault("every checkpoint damaged", "`none is left, training starts over`")
 def test_with_no_whole_checkpoint_left_training_starts_anew(straight, tmp_path, monkeypatch, capsys):
     stopped(monkeypatch, tmp_path / "stopped")
     truncate(whole_checkpoints(tmp_path / "stopped")[0])
     assert run("mt", tmp_path / "stopped") == straight
-    assert "checkpoint-00000003.pt is damaged; none is left, training starts anew" in capsys.readouterr().out
+    assert "checkpoint-00000003.pt is damaged; none is left, training starts over" in capsys.readouterr().out
 
 
 @pytest.mark.fault("half-written files that a kill left", "removed; the run goes on")
@@ -154,7 +154,7 @@ def test_anything_beside_a_checkpoint(content):
             assert found == STATE or "is of another recipe" in found
             assert path.exists()  # it is somebody's, or this run's
         else:
-            assert found == "checkpoint-00000001.pt is damaged; none is left, training starts anew"
+            assert found == "checkpoint-00000001.pt is damaged; none is left, training starts over"
             assert not path.exists()
 
 

@@ -177,14 +177,14 @@ def test_a_checkpoint_of_another_recipe_is_refused(straight, change, says, tmp_p
     assert run("mt", tmp_path / "stopped") == straight  # put back, it goes on
 
 
-@pytest.mark.fault("final weights of another recipe", "`the weights in ...; training anew`")
+@pytest.mark.fault("final weights of another recipe", "`the weights in ...; training again`")
 def test_weights_of_another_recipe_are_replaced(tmp_path, capsys):
     run("mt", tmp_path / "there")
-    assert "training anew" not in capsys.readouterr().out
+    assert "training again" not in capsys.readouterr().out
     (tmp_path / "there" / "metrics.json").write_text("{}", encoding="utf-8")
     assert run("mt", tmp_path / "there", dropout=0.1) == run("mt", tmp_path / "straight", dropout=0.1)
     said = capsys.readouterr().out
-    assert re.search(r"weights in \S+there are of another recipe \(dropout 0.2 -> 0.1\); training anew", said)
+    assert re.search(r"weights in \S+there are of another recipe \(dropout 0.2 -> 0.1\); training again", said)
     assert not (tmp_path / "there" / "metrics.json").exists()
 
 

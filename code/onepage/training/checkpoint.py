@@ -50,7 +50,7 @@ def latest(folder: Path, identity: dict[str, Any], say: Any) -> dict[str, Any] |
         if state is not None:
             break
         damaged.append(meta_path)
-        rest = "going on from the one before" if number < len(found) else "none is left, training starts anew"
+        rest = "going on from the one before" if number < len(found) else "none is left, training starts over"
         say(f"{path.name} is damaged; {rest}")
     for meta_path in damaged:
         _remove(meta_path)

@@ -79,7 +79,7 @@ class Ranks:
         return nn.parallel.DistributedDataParallel(model, forward_sync_buffers=False)
 
     def reseed(self, seed: int, update: int) -> None:
-        """Start the default generators anew for an update, each process with other draws (dropout).
+        """Seed the default generators for an update, each process with other draws (dropout).
 
         A training by itself draws on from where it is; of several, which may be other ones after a checkpoint, each
         draws as (seed, update, rank) says.

@@ -190,7 +190,7 @@ class Session:
 
     def _restore(self, say: Any) -> dict[str, Any] | None:
         if (self.run / "model.pt").exists():  # written last: checkpoints beside it are leftovers of a finished run
-            say(self._why_anew())
+            say(self._why_again())
             checkpoint.remove_all(self.run)
         state = checkpoint.latest(self.run, self.identity, say)
         for name in RESULTS:  # of an earlier run in this folder; they must not outlive their weights
@@ -218,14 +218,14 @@ class Session:
             write_json(path, about)
         return state["loop"]
 
-    def _why_anew(self) -> str:
+    def _why_again(self) -> str:
         """Why weights that are there are replaced, for a message."""
         try:
             _, identity = checkpoint.load_model(self.run / "model.pt")
             what = f"are of another recipe ({checkpoint.what_differs(self.identity, identity)})"
         except UserError:
             what = "are damaged"
-        return f"the weights in {self.run} {what}; training anew"
+        return f"the weights in {self.run} {what}; training again"
 
     def seconds(self) -> float:
         """Training seconds so far, over all sessions of this run."""
