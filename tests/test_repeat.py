@@ -20,7 +20,7 @@ from checkout import MAKE, RECIPES, copy_to, environment
 from onepage.commands.repeat import repeat
 from onepage.runs import plan
 from onepage.training.locking import cpu_training_lock
-from onepage.verification import digests
+from onepage.verification import bitwise
 
 PATIENCE = 600  # seconds for one step, on a machine that does other things as well
 CLS, MT = Path("cls/toy-images/smoke/seed0"), Path("mt/toy-translation-en-de/smoke/seed0")
@@ -104,7 +104,7 @@ def test_repro_finds_the_interrupted_runs_equal_to_straight_ones(repeated):
     assert said.count("  equal\n") == 10 and "DIFFERS" not in said
     for run in (CLS, MT):
         assert f"{make.runs / run} and {make.runs / '.repro' / run} are equal to the bit" in said
-        weights = digests.digests(digests.results(make.runs / run))["weights"]
+        weights = bitwise.digests(bitwise.results(make.runs / run))["weights"]
         assert said.count(f"{weights}  weights") == 2
         straight = (make.runs / ".repro" / run / "train.log").read_text(encoding="utf-8")
         assert "training from update 0" in straight and "going on" not in straight
@@ -147,7 +147,7 @@ def test_elsewhere_and_side_by_side_the_same_bits(repeated, tmp_path, monkeypatc
     assert max(line[0][:19] for line in lines) <= min(line[-1][:19] for line in lines), lines  # at the same time
     for run in (CLS, MT):
         said = []
-        assert digests.show(make.runs / run, tmp_path / "a b" / run, said.append) == 0, "\n".join(said)
+        assert bitwise.show(make.runs / run, tmp_path / "a b" / run, said.append) == 0, "\n".join(said)
 
 
 @pytest.mark.fault("a repetition that differs", "make repro fails, naming what differs")
@@ -169,7 +169,7 @@ def test_repro_fails_when_either_task_differs(tmp_path, monkeypatch):
             compared.append((run, again))
             return int(run == tmp_path / "runs" / str(differs))
 
-        monkeypatch.setattr(digests, "show", show)
+        monkeypatch.setattr(bitwise, "show", show)
         assert CliRunner().invoke(repeat, list(map(str, runs))).exit_code == status
         again = [tmp_path / "runs/.repro" / run for run in (CLS, MT)]
         assert compared == list(zip(runs, again, strict=True))

@@ -14,7 +14,7 @@ import pytest
 from onepage import tasks
 from onepage.errors import UserError
 from onepage.files import read_json
-from onepage.planning import plan as planning
+from onepage.planning.decide import decide
 from onepage.runs import plan, settings, stamps
 from onepage.runs.fingerprint import Fingerprints
 from onepage.training import launch
@@ -47,7 +47,7 @@ class Training:
         (place / "recipe.toml").write_text(RECIPE.format(updates=updates), encoding="utf-8")
         given = {"OUT": str(place), "DATA_DIR": str(self.data), "DATA": "generated", "DEVICE": "cpu"}
         values = settings.resolve(given | {"RECIPE": str(place / "recipe.toml")})
-        self.planned = planning.decide("mt", values, say=lambda line: None)["run"]
+        self.planned = decide("mt", values, say=lambda line: None)["run"]
 
     def plan(self, name: str, processes: int = 2, torchrun: str = "") -> Path:
         """A run folder with its plan, as make would write it."""

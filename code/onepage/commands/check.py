@@ -23,9 +23,9 @@ def digest(run: Path, again: Path | None) -> None:
 
     With AGAIN, a second run: print both, and whether they are equal to the bit; exits 1, naming what differs, when not.
     """
-    from onepage.verification import digests
+    from onepage.verification import bitwise
 
-    sys.exit(digests.show(run, again, click.echo))
+    sys.exit(bitwise.show(run, again, click.echo))
 
 
 @click.command()

@@ -30,7 +30,7 @@ def repeat(runs: tuple[Path, ...]) -> None:
     Exits 1 when anything differs. Interrupted, the same command resumes.
     """
     from onepage.runs import plan
-    from onepage.verification import digests
+    from onepage.verification import bitwise
 
     environment = os.environ | {"PYTHONHASHSEED": "1", "LC_ALL": "C"}
     for run in runs:
@@ -48,7 +48,7 @@ def repeat(runs: tuple[Path, ...]) -> None:
                 sys.exit(status)
     failed = 0
     for run in runs:
-        failed |= digests.show(run, second(run), click.echo)
+        failed |= bitwise.show(run, second(run), click.echo)
         (second(run) / COMPARED).touch()
     sys.exit(failed)
 

@@ -33,11 +33,11 @@ def plan(task: str, words: tuple[str, ...], again: bool) -> None:
     SETTING is NAME=value, as make takes them (see make help). Takes what is in the data folder, then the mirror, then
     the public sources. Writes the plan, and its part into the folder of each run: plan/train.json, plan/evaluate.json.
     """
-    from onepage.planning import plan as planning
+    from onepage.planning.decide import decide
     from onepage.runs import graph, settings
 
     values = settings.resolve(settings.parse(words))
-    made = planning.decide(task, values, again=again, say=click.echo, begins=lambda: begins("Data", task))
+    made = decide(task, values, again=again, say=click.echo, begins=lambda: begins("Data", task))
     graph.Graph(settings.parse(words), ["plan", task], dry_run=False).lines()  # writes the plans of the runs
     run = made["run"]
     what = f"{run['profile']} on {run['set']}" + (" (generated stand-in data)" if run["generated"] else "")

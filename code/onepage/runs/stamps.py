@@ -55,7 +55,7 @@ STAGES = {
     ),
     # a plan that was made of other recipes, or by other code, is made again
     "plan": Stage(
-        ("{task}/recipe.py", "planning/plan.py"),
+        ("{task}/recipe.py", "planning/decide.py"),
         ("terminal/*", "training/*", "runs/*", *NO_PICTURE),
         ("code/onepage/{task}/recipes/*.toml", "code/onepage/data/toy_*.py"),
     ),

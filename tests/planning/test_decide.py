@@ -12,7 +12,8 @@ from onepage import tasks
 from onepage.cls import budget as cls_budget
 from onepage.errors import UserError
 from onepage.mt import budget as mt_budget
-from onepage.planning import budget, plan, recipes
+from onepage.planning import budget, recipes
+from onepage.planning import decide as planner
 from onepage.runs import settings
 
 OwnRecipe = Callable[..., Path]
@@ -30,7 +31,7 @@ class Decisions:
     def __call__(self, task: str = "cls", *, again: bool = False, **changes: str) -> dict[str, Any]:
         given = {"OUT": str(self.folder), "DATA_DIR": str(self.folder / "data"), "DEVICE": "cpu"} | changes
         begins = lambda: self.said.append("begins")  # noqa: E731
-        return plan.decide(task, settings.resolve(given), again=again, say=self.said.append, begins=begins)
+        return planner.decide(task, settings.resolve(given), again=again, say=self.said.append, begins=begins)
 
     def ensure(self, name: str, data_dir: Path, mode: str, *rest: object) -> str:
         self.asked.append(mode)
@@ -60,8 +61,8 @@ def decide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Decisions:
     monkeypatch.setattr(cls_budget, "measure", by_size)
     monkeypatch.setattr(mt_budget, "measure", made.measuring(lambda recipe: {"update": 0.1, "validation": 1.0}))
     monkeypatch.setattr(budget, "cpu_training_lock", budget.own_gpu)  # no wait for another training
-    monkeypatch.setattr(plan.fetch, "ensure", made.ensure)
-    monkeypatch.setattr(plan.data, "load", made.load)
+    monkeypatch.setattr(planner.fetch, "ensure", made.ensure)
+    monkeypatch.setattr(planner.data, "load", made.load)
     return made
 
 
@@ -71,10 +72,10 @@ def test_a_plan_holds_all_that_a_run_is(decide: Decisions) -> None:
     assert made["place"] == "multi30k-fr-en/smoke" and (run["src"], run["tgt"]) == ("fr", "en")
     assert (run["task"], run["set"], run["generated"], run["profile"]) == ("mt", "multi30k", False, "smoke")
     assert (run["device"], run["data_digest"], run["threads"]) == ("cpu", "of multi30k", run["recipe"]["threads"])
-    assert run["precision"] == recipes.auto_precision("cpu") and run["libraries"].keys() == set(plan.LIBRARIES)
+    assert run["precision"] == recipes.auto_precision("cpu") and run["libraries"].keys() == set(planner.LIBRARIES)
     assert run["evaluation"] == {"decoding": {"beam_size": 2, "length_penalty": 1.0}}
     (path,) = decide.folder.glob("runs/.plan/mt-*.json")
-    assert plan.read_json(path) == made and path.with_suffix(".mk").is_file()
+    assert planner.read_json(path) == made and path.with_suffix(".mk").is_file()
     assert decide.said == ["begins"]
 
 
@@ -117,13 +118,13 @@ def test_threads_and_an_own_recipe_reach_the_plan(decide: Decisions, own_recipe:
 @pytest.mark.fault("CUDA asked for and absent, in planning", "`DEVICE=cuda, but torch sees no CUDA GPU here; ...`")
 def test_the_device_is_one_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert [plan.resolve_device(wanted) for wanted in ("auto", "cpu")] == ["cpu", "cpu"]
+    assert [planner.resolve_device(wanted) for wanted in ("auto", "cpu")] == ["cpu", "cpu"]
     with pytest.raises(UserError, match="DEVICE=cuda, but torch sees no CUDA GPU here"):
-        plan.resolve_device("cuda")
+        planner.resolve_device("cuda")
     with pytest.raises(UserError, match="DEVICE=tpu is not known"):
-        plan.resolve_device("tpu")
+        planner.resolve_device("tpu")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert [plan.resolve_device(wanted) for wanted in ("auto", "cpu", "cuda")] == ["cuda", "cpu", "cuda"]
+    assert [planner.resolve_device(wanted) for wanted in ("auto", "cpu", "cuda")] == ["cuda", "cpu", "cuda"]
 
 
 def test_the_machine_is_measured_once(decide: Decisions) -> None:

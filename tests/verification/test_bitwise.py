@@ -13,7 +13,7 @@ from onepage.commands.main import main
 from onepage.errors import UserError
 from onepage.training import checkpoint
 from onepage.training.weights import digest_tensors
-from onepage.verification import digests
+from onepage.verification import bitwise
 from synthetic_run import write_cls_run, write_mt_run
 
 WEIGHTS = {"a.weight": torch.tensor([[1.0, 0.0], [2.0, 3.0]]), "a.steps": torch.tensor(7)}
@@ -113,4 +113,4 @@ def test_incomplete_run_is_refused(pair):
     assert status == 1 and f"{again} is not a whole run" in said and said.count("\n") == 1
     (again / "model.pt").unlink()
     with pytest.raises(UserError, match=r"model\.pt is missing"):
-        digests.results(again)
+        bitwise.results(again)
