@@ -150,3 +150,34 @@ def test_page_holds_one_form_for_each_task(run: Path) -> None:
 def test_other_text_is_no_short_form(text: str) -> None:
     assert provenance.parse(text) == []
     assert provenance.parse(f"run {text}; metrics 12") == []
+
+
+@pytest.mark.parametrize(
+    ("siblings", "quota", "count"),
+    [
+        ({0: "0", 1: "1"}, None, 2),
+        ({0: "0-1", 1: "0-1", 2: "2-3", 3: "2-3"}, "max 100000", 2),
+        ({0: "0", 1: "1", 2: "2", 3: "3"}, "150000 100000", 2),
+        ({0: "0", 1: "1", 2: "2", 3: "3"}, "50000 100000", 1),
+        ({cpu: str(cpu) for cpu in range(64)}, None, 16),
+        ({0: None, 1: None, 2: None}, None, 3),
+    ],
+)
+def test_physical_cores_of_siblings_and_quota(
+    siblings: dict[int, str | None],
+    quota: str | None,
+    count: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two hyper-threads are one core, a CPU quota is a limit, and what the system does not say counts each."""
+    for cpu, together in siblings.items():
+        if together is not None:
+            path = tmp_path / f"devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"
+            path.parent.mkdir(parents=True)
+            path.write_text(f"{together}\n")
+    if quota is not None:
+        (tmp_path / "fs/cgroup").mkdir(parents=True)
+        (tmp_path / "fs/cgroup/cpu.max").write_text(f"{quota}\n")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(siblings), raising=False)
+    assert provenance.physical_cores(system=tmp_path) == count

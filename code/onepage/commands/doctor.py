@@ -23,7 +23,7 @@ from rich.text import Text
 from onepage import tasks
 from onepage.data import sources
 from onepage.errors import UserError
-from onepage.runs import settings
+from onepage.runs import provenance, settings
 from onepage.terminal.options import settings_argument
 
 if TYPE_CHECKING:
@@ -125,9 +125,9 @@ def torch_row(device: str) -> Row:
 
 
 def cores_row() -> Row:
-    """Cores that this process may use; they change the time of a run, never its result."""
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    found = f"{count}; the recipe fixes the number of threads, so cores change the time and not the result"
+    """Physical cores that this process may use: the threads of a training, unless THREADS says otherwise."""
+    count = provenance.physical_cores()
+    found = f"{count}; a training takes as many threads, which decide its last digits (THREADS=2: the references' bits)"
     if count < 2:
         return Row("cores", "note", found, "the times in the README are for two cores: allow twice as long")
     return Row("cores", "ok", found)

@@ -40,8 +40,9 @@ class Resolved:
 def resolve(
     task: Task, profile: str, *, hardware: str, generated: bool, file: str | Path | None = None, threads: int = 0
 ) -> Resolved:
-    """The recipe of ``task`` and ``profile``, or of the user's ``file``; ``threads``: THREADS, 0 for the recipe's own.
+    """The recipe of ``task`` and ``profile``, or of the user's ``file``.
 
+    ``threads``: THREADS; 0 for the recipe's own, or the physical cores where it names none.
     Raises UserError naming the file, the key and what was expected; what evaluation reads is checked as well, since
     after hours of training is late.
     """
@@ -56,8 +57,7 @@ def resolve(
     for name, kind in module.EVALUATION.items():
         for key in [field.name for field in fields(kind) if field.name in values]:
             raise UserError(f"{path}: {key!r} belongs in the table [{name}], below all other keys")
-    if threads:
-        values["threads"] = threads
+    values["threads"] = threads or values.get("threads", provenance.physical_cores())
     recipe = recipes.from_values(module.Recipe, values, str(path), tuple(tables))
     evaluation = {}
     for name, kind in module.EVALUATION.items():

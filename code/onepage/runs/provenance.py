@@ -10,6 +10,7 @@ Standard library only. What torch alone knows (GPU, exact version) is asked of i
 
 import datetime
 import json
+import math
 import os
 import platform
 import re
@@ -114,6 +115,23 @@ def cpu_id() -> str | None:
 def cores() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+def physical_cores(most: int = 16, system: Path = Path("/sys")) -> int:
+    """Physical cores that this process may use: those of its affinity, within the CPU quota of its control group.
+
+    ``most``: no more than this; both trainings have small batches, which more threads do not divide well. Where the
+    system does not say which processors share a core, each counts as one.
+    """
+    usable = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    siblings = set()
+    for cpu in usable:
+        path = system / f"devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"
+        siblings.add(path.read_text(encoding="ascii").strip() if path.is_file() else str(cpu))
+    path = system / "fs/cgroup/cpu.max"
+    quota, _, period = (path.read_text(encoding="ascii").strip() if path.is_file() else "max").partition(" ")
+    share = math.ceil(int(quota) / int(period)) if quota.isdigit() else len(siblings)
+    return max(1, min(len(siblings), share, most))
 
 
 def host() -> dict[str, Any]:

@@ -62,7 +62,7 @@ SETTINGS = (
     Setting("SRC", "en", one_of("en", "de", "fr"), DATA, "language to translate from: en, de or fr"),
     Setting("TGT", "de", one_of("en", "de", "fr"), DATA, "language to translate into: en, de or fr"),
     Setting("DEVICE", "auto", one_of("auto", "cpu", "cuda"), HARDWARE, "auto: cuda where there is a GPU, else cpu"),
-    Setting("THREADS", "0", WHOLE, HARDWARE, "CPU threads of a training; 0: `threads` of the recipe"),
+    Setting("THREADS", "0", WHOLE, HARDWARE, "CPU threads of a training; 0: the physical cores, at most 16"),
     Setting("NPROC", "1", COUNT, HARDWARE, "processes of one training on this machine, started by torchrun"),
     Setting("TORCHRUN", "", ANYTHING, HARDWARE, "options of torchrun, for several machines"),
     Setting("JOBS", "1", COUNT, HARDWARE, "seeds that are trained at once, each on a GPU of its own"),
