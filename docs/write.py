@@ -1,9 +1,9 @@
-"""Writes the documents of docs/ that quote results, from templates and from the results kept in git.
+"""Writes the documents of docs/ that quote results or settings, and the table of results in the README.
 
     PYTHONPATH=code .venv/bin/python docs/write.py
 
-Each number comes from report/claims.toml and from the reference result that a claim there names, or from the code that
-fetches and installs; a test fails while a document is not what this writes. Sections of the model cards: Mitchell et
+Each number comes from report/claims.toml and the reference results, or from the code that fetches and installs; a test
+fails while a document is not what this writes. Sections of the model cards: Mitchell et
 al. 2019, "Model Cards for Model Reporting".
 """
 
@@ -14,6 +14,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
+from onepage import tasks
 from onepage.cls.scores import wilson_interval
 from onepage.commands import doctor
 from onepage.data import sources
@@ -22,14 +25,18 @@ from onepage.files import read_json, write_text
 from onepage.mt import facts
 from onepage.report.escape import Safe, environment, markdown
 from onepage.report.inputs import load_page
-from onepage.runs import seeds, words
+from onepage.runs import seeds, settings, words
 from onepage.runs.provenance import processor
+from onepage.tasks import TASKS
 from onepage.verification import comparison
 from onepage.verification.claims import Claim, load_claims
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCES = ROOT / "report" / "reference"
-DOCUMENTS = ("artifact.md", "model-card-cls.md", "model-card-mt.md")
+DOCUMENTS = ("artifact.md", "model-card-cls.md", "model-card-mt.md", "results.md", "settings.md")
+BEST = "two-cores-xeon-full"  # the reference result of the profile full that the README shows
+STRIP = 0.40  # of the height of its page, from the top: the README's picture
+BEGIN, END = "<!-- results:begin -->\n", "<!-- results:end -->\n"  # around the README's table
 
 
 def render() -> dict[str, str]:
@@ -49,14 +56,17 @@ def build() -> dict[str, Any]:
     page = load_page(ROOT / "report" / "page.toml")
     claims = load_claims(ROOT / "report" / "claims.toml")
     floors = load_claims(ROOT / "report" / "claims.toml", "stand_in")
-    tasks = {claim.task: task_of(claim) for claim in claims}
+    claimed = {claim.task: task_of(claim) for claim in claims}
     return {
-        "claims": [claim_row(claim, tasks[claim.task]["folder"]) for claim in claims],
+        "claims": [claim_row(claim, claimed[claim.task]["folder"]) for claim in claims],
         "floors": [{"id": floor.id, "text": floor.text, "floor": at_least(floor)} for floor in floors],
-        "both": said_of_both(tasks),
-        "cls": tasks["cls"] | cls_card(tasks["cls"]["metrics"]),
-        "mt": tasks["mt"] | mt_card(tasks["mt"]["metrics"], page),
+        "both": said_of_both(claimed),
+        "cls": claimed["cls"] | cls_card(claimed["cls"]["metrics"]),
+        "mt": claimed["mt"] | mt_card(claimed["mt"]["metrics"], page),
+        "references": [reference(path.parent.name) for path in sorted(REFERENCES.glob("*/manifest.json"))],
         "size": sizes(),
+        "targets": settings.targets((ROOT / "Makefile").read_text(encoding="utf-8")),
+        "settings": Safe(settings.table().strip()),
     }
 
 
@@ -64,7 +74,12 @@ def task_of(claim: Claim) -> dict[str, Any]:
     """What both cards and the appendix say of the run behind a claim: where, when, how long, by which code."""
     if claim.reference is None:
         raise UserError(f"claim {claim.id} names no reference result; add the line that make reference printed")
-    folder = REFERENCES / claim.reference.result / claim.task
+    return result_of(claim.reference.result, claim.task)
+
+
+def result_of(name: str, task: str) -> dict[str, Any]:
+    """What the documents say of one task's run in a reference result."""
+    folder = REFERENCES / name / task
     metrics, provenance = read_json(folder / "metrics.json"), read_json(folder / "provenance.json")
     rows = read_json(folder / "seeds.json")
     host, train = provenance["host"], provenance["train"]
@@ -72,7 +87,7 @@ def task_of(claim: Claim) -> dict[str, Any]:
     cores = f"{host['cores']} core{'' if host['cores'] == 1 else 's'} of {host['cpu']}"
     machine = processor(metrics, provenance) if metrics["device"] != "cpu" else cores
     return {
-        "folder": claim.reference.result,
+        "folder": name,
         "metrics": metrics,
         "name": metrics["model"]["name"],
         "parameters": words.number(metrics["model"]["parameters"]),
@@ -100,14 +115,64 @@ def task_of(claim: Claim) -> dict[str, Any]:
     }
 
 
-def said_of_both(tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """What the appendix says of both runs in one sentence: once where it is the same, else with each one's name."""
+def said_of_both(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """What one sentence says of both runs: once where it is the same, else with each one's name."""
     found = {}
-    for key in ("machine", "date", "profile", "n", "band"):
-        values = {task["name"]: str(task[key]) for task in tasks.values()}
+    for key in ("machine", "arithmetic", "date", "profile", "n", "band"):
+        values = {run["name"]: str(run[key]) for run in runs.values()}
         parted = " and ".join(f"{value} ({name})" for name, value in values.items())
         found[key] = next(iter(values.values())) if len(set(values.values())) == 1 else parted
     return found
+
+
+def reference(name: str) -> dict[str, Any]:
+    """What results.md says of a reference result: machine, software, and a row for each score of each task."""
+    found = {task: result_of(name, task) for task in TASKS}
+    peak = max(found.values(), key=lambda part: float(part["memory"].split()[0]))["memory"]
+    rows = []
+    for part in found.values():
+        about = [f"{part['name']}, `{part['profile']}`", part["train_time"], part["evaluate_time"]]
+        weights = f"`{part['weights']}`"
+        for row in score_rows(part["metrics"]).values():
+            rows.append([*about, *row, weights])
+            about, weights = ["", "", ""], ""  # once for each run
+    return said_of_both(found) | {"name": name, "memory": peak, "rows": [Safe(" | ".join(row)) for row in rows]}
+
+
+def score_rows(metrics: Mapping[str, Any]) -> dict[str, tuple[str, str, str]]:
+    """{score's name: (its name in words, n, value with its 95 % interval)} of each score of a run."""
+    page, rows = load_page(ROOT / "report" / "page.toml"), {}
+    for name, measure in tasks.of(metrics).measures(metrics).items():
+        test, _, what = name.partition(" ")
+        outer, *inner = measure.path.split(".")
+        part = metrics[outer] if "n" in metrics[outer] else metrics[outer][inner[0]]
+        low, high = (measure.show(bound).removesuffix(" %") for bound in measure.interval)
+        score = f"{measure.show(measure.value)} ({low} to {high})"
+        rows[name] = f"{facts.test_name(test, page)}, {what}", words.number(part["n"]), score
+    return rows
+
+
+def readme(text: str) -> str:
+    """The README with its table of results: the claims' reference results, and the one of the profile full."""
+    claims = load_claims(ROOT / "report" / "claims.toml")
+    rows = ["| model | training time | test set | n | score (95 % interval) | processor |", "|---|---|---|---|---|---|"]
+    for name in (*dict.fromkeys(claim.reference.result for claim in claims if claim.reference), BEST):
+        for task in TASKS:
+            run = result_of(name, task)
+            of, metrics = tasks.of(run["metrics"]), run["metrics"]
+            _, n, score = score_rows(metrics)[of.headline(metrics)]
+            score = score if of.percent else f"{of.unit} {score}"
+            real = load_page(ROOT / "report" / "page.toml")["sets"][metrics["set"]]
+            processor = run["machine"].split(" of ", 1)[1].split(",")[0]
+            rows.append(f"| {run['name']} | {run['train_time']} | {real} | {n} | {score} | {processor} |")
+    before, rest = text.split(BEGIN)
+    return before + BEGIN + plain("\n".join(rows)) + "\n" + END + rest.split(END)[1]
+
+
+def strip() -> Image.Image:
+    """The README's picture: the top of the page of the profile full."""
+    page = Image.open(REFERENCES / BEST / "page.png")
+    return page.crop((0, 0, page.width, round(STRIP * page.height)))
 
 
 def recipe_lines(recipe: Mapping[str, Any]) -> list[str]:
@@ -253,14 +318,19 @@ def sizes() -> dict[str, str]:
     for name, plan in plans.items():
         packed = sum(item.size for item in plan.downloads) / 1e6
         found[name] = f"{packed:.0f} MB" if packed >= 10 else f"{packed:.1f} MB"
+    unpacked = sum(plan.size for plan in plans.values()) / 1e6
+    found["data_disk"] = f"{round(unpacked, -1):.0f} MB"
     return found | {"results": f"{doctor.DISK_GB:g} GB", "memory": f"{doctor.MEMORY_GB:g} GB"}
 
 
 def main() -> None:
-    """Write every document."""
+    """Write every document, and the README's table and picture."""
     for name, text in render().items():
         write_text(ROOT / "docs" / name, text)
         print(f"docs/{name}")
+    path = ROOT / "README.md"
+    strip().save(ROOT / "docs" / "page-strip.png", optimize=True)
+    write_text(path, readme(path.read_text(encoding="utf-8")))
 
 
 if __name__ == "__main__":

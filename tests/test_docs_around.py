@@ -10,6 +10,7 @@ from types import ModuleType
 
 import pytest
 from markdown_it import MarkdownIt
+from PIL import Image, ImageChops
 
 from onepage.errors import UserError
 from onepage.files import read_json
@@ -18,8 +19,13 @@ from onepage.verification.claims import load_claims
 from tests.test_docs import helped_targets
 
 ROOT = Path(__file__).resolve().parents[1]
-WRITTEN = ("docs/artifact.md", "docs/model-card-cls.md", "docs/model-card-mt.md")
-DOCUMENTS = (*WRITTEN, "docs/example-task.md", "docs/add-a-task.md", "CHANGELOG.md", "env/README.md", "README.md")
+WRITTEN = tuple(f"docs/{name}.md" for name in ("artifact", "model-card-cls", "model-card-mt", "results", "settings"))
+DOCUMENTS = (
+    "README.md",
+    "CHANGELOG.md",
+    "env/README.md",
+    *(f"docs/{p.name}" for p in sorted((ROOT / "docs").glob("*.md"))),
+)
 
 
 def text_of(document: str) -> str:
@@ -40,6 +46,13 @@ def test_documents_are_what_is_written_now(writer: ModuleType) -> None:
     for name, text in writer.render().items():
         assert text == text_of(f"docs/{name}"), f"docs/{name} is stale: PYTHONPATH=code .venv/bin/python docs/write.py"
     assert {f"docs/{name}" for name in writer.DOCUMENTS} == set(WRITTEN)
+    assert writer.readme(text_of("README.md")) == text_of("README.md"), "the README's table is stale: docs/write.py"
+    assert (
+        ImageChops.difference(
+            writer.strip().convert("RGB"), Image.open(ROOT / "docs/page-strip.png").convert("RGB")
+        ).getbbox()
+        is None
+    )
 
 
 def test_another_result_gives_other_documents(

@@ -62,7 +62,7 @@ def test_a_section_is_replaced_between_its_marks(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault(
-    "a README without the lines that the benchmark's table stands between", "`the README has no place ...`"
+    "a document without the lines that the benchmark's table stands between", "`the document has no place ...`"
 )
 def test_a_readme_without_marks_gets_one_line(tmp_path: Path) -> None:
     readme = tmp_path / "README.md"

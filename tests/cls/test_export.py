@@ -1,4 +1,4 @@
-"""ResNet-18's exported weights give the same answers in torchvision's resnet18, as the README shows."""
+"""ResNet-18's exported weights give the same answers in torchvision's resnet18, as docs/usage.md shows."""
 
 import json
 import re
@@ -18,7 +18,7 @@ from onepage.commands.main import main
 from onepage.training import checkpoint
 from user_commands import edit
 
-README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+USAGE = (Path(__file__).resolve().parents[2] / "docs" / "usage.md").read_text(encoding="utf-8")
 
 
 def export(*arguments: object) -> tuple[int, str]:
@@ -29,7 +29,7 @@ def export(*arguments: object) -> tuple[int, str]:
 def test_torchvision_takes_the_weights_as_the_readme_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = write_run(tmp_path / "runs/cls/cifar10/quick/seed0")
     assert export("--out", tmp_path)[0] == 0
-    (code,) = re.findall(r"\n((?:    .*\n)*    import torch, torchvision\n(?:    .*\n)*)", README)
+    (code,) = re.findall(r"\n((?:    .*\n)*    import torch, torchvision\n(?:    .*\n)*)", USAGE)
     monkeypatch.chdir(tmp_path)
     import_torchvision()
     names: dict[str, torch.nn.Module] = {}

@@ -1,1 +1,1 @@
-"""Benchmarks: this program beside a plain one on the same machine; measured, kept as JSON, shown in the README."""
+"""Benchmarks: this program beside a plain one on the same machine; measured, kept as JSON, shown in docs/."""

@@ -139,7 +139,9 @@ def section(results: Sequence[Mapping[str, Any]], show: Callable[[Mapping[str, A
 def _split(text: str, kind: str) -> tuple[str, str, str]:
     begin, end = (f"<!-- bench-{kind}:{place} -->\n" for place in ("begin", "end"))
     if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
-        raise UserError(f"the README has no place for this table; put back the lines {begin.strip()} and {end.strip()}")
+        raise UserError(
+            f"the document has no place for this table; restore the lines {begin.strip()} and {end.strip()}"
+        )
     before, rest = text.split(begin)
     content, after = rest.split(end)
     return before + begin, content, end + after

@@ -1,6 +1,6 @@
 """The kept results of the benchmarks in words: Markdown tables, and how the figures came about.
 
-They are shown on the terminal, in the README and in docs/several-processes.md.
+They are shown on the terminal, in docs/benchmarks.md and in docs/several-processes.md.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from onepage.benchmarks.results import Cells, digits, duration, rate
 
 NAMES = {"ours": "ours", "uncached": "ours without cache", "joeynmt": "JoeyNMT", "ctranslate2": "CTranslate2 fp32"}
 LOOPS = ("", "plain loop", "ours", "ratio")
-DOCUMENTS = {"cls": "README.md", "mt": "README.md", "scale": "docs/several-processes.md"}
+DOCUMENTS = {"cls": "docs/benchmarks.md", "mt": "docs/benchmarks.md", "scale": "docs/several-processes.md"}
 """{kind: the document with its table, from the root of the repository}"""
 Result = Mapping[str, Any]
 

@@ -129,7 +129,7 @@ def cores_row() -> Row:
     count = provenance.physical_cores()
     found = f"{count}; a training takes as many threads, which decide its last digits (THREADS=2: the references' bits)"
     if count < 2:
-        return Row("cores", "note", found, "the times in the README are for two cores: allow twice as long")
+        return Row("cores", "note", found, "the times in docs/results.md are for two cores: allow twice as long")
     return Row("cores", "ok", found)
 
 
@@ -221,7 +221,7 @@ def data_row(name: str, data_dir: Path, mirror: str | None, src: str, tgt: str) 
     lines = "\n".join(map(_source_line, states))
     if any(source.state != "not reachable" for source in states):
         return Row(what, "ok", lines)
-    remedy = "DATA_MIRROR=<folder or URL> that holds the files (README); DATA=auto goes on with a generated set"
+    remedy = "DATA_MIRROR=<folder or URL> that holds the files (docs/usage.md); DATA=auto goes on with a generated set"
     return Row(what, "note", lines, remedy)
 
 

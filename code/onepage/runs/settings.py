@@ -149,11 +149,15 @@ def words(values: Mapping[str, str], *, shell: bool = False) -> list[str]:
     return [f"{name}={shlex.quote(value) if shell else value}" for name, value in changed.items()]
 
 
+def targets(makefile: str) -> list[tuple[str, str]]:
+    """(target, what it does) for users: the Makefile's lines with ``##``, and the tasks."""
+    found = re.findall(r"^([a-z-]+):[^#\n]*## (.*)$", makefile, re.MULTILINE)
+    return [*found[:2], *((name, f"train, evaluate and draw {title}") for name, title in TASKS.items()), *found[2:]]
+
+
 def help_text(makefile: str) -> str:
-    """What ``make help`` prints: the targets, from the Makefile's lines with ``##``, and the settings by group."""
-    targets = re.findall(r"^([a-z-]+):[^#\n]*## (.*)$", makefile, re.MULTILINE)
-    targets[1:1] = [(name, f"train, evaluate and draw {title}") for name, title in TASKS.items()]
-    lines = ["make TARGET [SETTING=value ...]", "", *(f"  {name:<14} {text}" for name, text in targets)]
+    """What ``make help`` prints: the targets, and the settings by group."""
+    lines = ["make TARGET [SETTING=value ...]", "", *(f"  {name:<14} {text}" for name, text in targets(makefile))]
     for group in GROUPS:
         lines += ["", f"Settings: {group}"]
         for setting in (setting for setting in SETTINGS if setting.group == group):
