@@ -19,7 +19,7 @@ from onepage.runs import settings
 from onepage.tasks import TASKS
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = ["README.md", "env/README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", "env/README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
 README, RESULTS, TROUBLESHOOTING, HOW = (
     (ROOT / name).read_text(encoding="utf-8")
     for name in ("README.md", "docs/results.md", "docs/troubleshooting.md", "docs/how-it-works.md")
