@@ -19,7 +19,12 @@ from onepage.runs import settings
 from onepage.tasks import TASKS
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", "env/README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
+DOCUMENTS = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "env/README.md",
+    *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))),
+]
 README, RESULTS, TROUBLESHOOTING, HOW = (
     (ROOT / name).read_text(encoding="utf-8")
     for name in ("README.md", "docs/results.md", "docs/troubleshooting.md", "docs/how-it-works.md")
@@ -145,7 +150,12 @@ def messages() -> list[str]:
     """Every text in the code, with NUL for what is filled in, and the Makefile's errors."""
     texts: list[str] = MAKEFILE.splitlines()
     for path in [*sorted((ROOT / "code").rglob("*.py")), *sorted((ROOT / "env").glob("*.py"))]:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        blocks = [node for node in ast.walk(tree) if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)]
+        prose = {id(node.body[0].value) for node in blocks if node.body and isinstance(node.body[0], ast.Expr)}
+        for node in ast.walk(tree):
+            if id(node) in prose:  # docstrings
+                continue
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 texts.append(node.value)
             elif isinstance(node, ast.JoinedStr):
@@ -161,6 +171,14 @@ def test_messages_explained_are_messages_of_the_code() -> None:
     for message in quoted:
         pattern = ".*".join(re.escape(part) for part in message.split("..."))
         assert any(re.search(pattern, text, re.DOTALL) for text in known), message
+
+
+def test_targets_named_in_messages_exist() -> None:
+    """Of "run: make all" and the like; "make it smaller" names no target."""
+    words = {"again", "it", "one", "and", "works"}
+    for text in messages():
+        named = set(re.findall(r"(?<!\w)make ([a-z][a-z-]*[a-z])(?![\w-])", text))
+        assert named <= helped_targets() | PARTS | words or text.lstrip().startswith("#"), text
 
 
 def test_sizes_of_downloads_are_those_of_the_code() -> None:

@@ -32,9 +32,9 @@ def read_history(path: Path) -> list[dict[str, Any]]:
     try:
         rows = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({error}); train again: make train") from None
+        raise UserError(f"{path} cannot be read ({error}); delete {path.parent} and run: make all") from None
     if not rows:
-        raise UserError(f"{path} is empty; train again: make train")
+        raise UserError(f"{path} is empty; delete {path.parent} and run: make all")
     return rows
 
 
