@@ -117,7 +117,7 @@ unit:
 	@$(PY) -m pytest -m "not slow and not claims" $(PYTEST)
 
 verify: $(READY) ## recompute every claim of report/claims.toml from predictions and data; check pictures and page
-	@$(ONEPAGE) verify $(VERIFY) $(if $(REF),--ref $(call quoted,$(REF)))
+	@$(ONEPAGE) verify $(VERIFY) $(if $(REF),--ref $(call quoted,$(REF))) --mirror $(call quoted,$(DATA_MIRROR))
 repro: runs ## train and evaluate a second time, elsewhere, and compare every bit
 	@$(ONEPAGE) repeat $(SHOWN)
 provenance: $(READY) ## show where FILE comes from, and whether its run on disk still says the same

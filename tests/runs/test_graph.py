@@ -54,6 +54,20 @@ def test_each_goal_needs_its_tasks(tmp_path: Path) -> None:
         assert read(tmp_path, goal)["PLANS"] == ""
 
 
+def test_reference_alone_is_verified_without_runs(tmp_path: Path) -> None:
+    """make verify REF=... where nothing was trained asks for no plan, so that nothing is planned, and names no run."""
+    with pytest.raises(UserError, match="run: make all"):
+        read(tmp_path, "verify")
+    found = read(tmp_path, "verify", REF="somewhere")
+    assert found["SHOWN"] == found["INCLUDED"] == found["PLANS"] == ""
+    for name in tasks.TASKS:
+        planned(tmp_path, name, REF="somewhere")
+    assert read(tmp_path, "verify", REF="somewhere")["SHOWN"] == ""
+    (tmp_path / "runs/mt/set/quick/seed0/metrics.json").write_text("{}")
+    found = read(tmp_path, "verify", REF="somewhere")
+    assert [Path(run).parts[-4] for run in found["SHOWN"].split()] == ["cls", "mt"]
+
+
 def test_several_seeds_share_a_plan(tmp_path: Path) -> None:
     planned(tmp_path)
     found = read(tmp_path, "cls", SEEDS="3 0")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
@@ -17,6 +18,7 @@ import synthetic_page
 import synthetic_run
 from edits import edit, touch
 from onepage.commands.main import main
+from onepage.data import fetch
 from onepage.errors import UserError
 from onepage.verification import comparison, pictures, reference
 from onepage.verification.claims import Claim, load_claims
@@ -78,7 +80,7 @@ def test_claims_name_value_and_band_in_git(claim: Claim) -> None:
 def test_result_holds_page_runs_claims_and_manifest(case: Case) -> None:
     folder = written(case)
     names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    runs = {"metrics.json", "history.jsonl", "run.json", "provenance.json", "seeds.json"}
+    runs = {"metrics.json", "history.jsonl", "run.json", "provenance.json", "seeds.json", "predictions.npz"}
     expected = {"report.md", "report.pdf", "claims.json", "manifest.json"}
     expected |= {"pictures/cls/one.png", "pictures/mt/one.png"}
     assert names == expected | {f"{task}/{name}" for task in ("cls", "mt") for name in runs}
@@ -90,6 +92,40 @@ def test_result_holds_page_runs_claims_and_manifest(case: Case) -> None:
     assert states == {"cls-accuracy": "PASS", "mt-bleu": "PASS"}
     assert reference.problems(folder, CLAIMS) == []
     assert [path.name for path in folder.parent.iterdir()] == ["two-cores"]  # nothing left beside it
+
+
+def test_result_alone_is_verified(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing was trained: data is fetched, claims recounted from kept predictions, the page traced."""
+    folder, asked = written(case), []
+    monkeypatch.setattr(fetch, "ensure", lambda name, *rest: asked.append((name, *rest)))
+    alone = ["verify", "--ref", folder, "--out", tmp_path / "empty", "--claims", CLAIMS_FILE]
+    done = CliRunner().invoke(main, list(map(str, alone)))
+    assert done.exit_code == 0, done.output
+    states = dict(re.findall(r"^(\S+)  .*  (PASS|FAIL|NOT CHECKED)  ", done.output, re.MULTILINE))
+    names = {"cls-accuracy", "mt-bleu", "cls-recount", "mt-recount", "reference"}
+    assert states == dict.fromkeys(names, "PASS")
+    assert asked == [
+        ("cifar10", Path("data"), "real", None, "en", "de"),
+        ("multi30k", Path("data"), "real", None, "en", "de"),
+    ]
+    with np.load(folder / "cls/predictions.npz") as file:
+        arrays = dict(file)
+    arrays["logits"] = np.roll(arrays["logits"], 1, axis=1)
+    np.savez_compressed(folder / "cls/predictions.npz", **arrays)
+    assert "was edited" in CliRunner().invoke(main, list(map(str, alone))).output
+    resign(folder)
+    done = CliRunner().invoke(main, list(map(str, alone)))
+    assert done.exit_code == 1 and "metrics.json says" in done.output
+
+
+@pytest.mark.fault("a reference result of an earlier version verified alone", "`... keeps no predictions, ...`")
+def test_result_without_predictions_needs_runs(case: Case) -> None:
+    folder = written(case)
+    (folder / "mt/predictions.npz").unlink()
+    resign(folder)
+    assert reference.problems(folder, CLAIMS) == []
+    done = CliRunner().invoke(main, ["verify", "--ref", str(folder), "--claims", str(CLAIMS_FILE)])
+    assert done.exit_code == 1 and "keeps no predictions" in done.output
 
 
 def test_writing_again_gives_the_same_bytes(case: Case) -> None:

@@ -29,23 +29,31 @@ def digest(run: Path, again: Path | None) -> None:
 
 
 @click.command()
-@runs_argument
+@click.argument("runs", metavar="[RUN...]", nargs=-1, type=click.Path(path_type=Path))
 @out_option
 @data_dir_option
 @claims_option
 @click.option(
     "--ref", type=click.Path(path_type=Path), help="Reference result (a folder of report/reference) to compare with."
 )
+@click.option("--mirror", help="Folder or URL that is asked for data first, with --ref alone.")
 @click.option("--runs-only", is_flag=True, help="Leave out pictures and page, which may be of other runs.")
 @click.option("--strict", is_flag=True, default=lambda: os.environ.get("STRICT") == "1", help="NOT CHECKED fails too.")
 def verify(
-    runs: tuple[Path, ...], out: Path, data_dir: Path, claims: Path, ref: Path | None, runs_only: bool, strict: bool
+    runs: tuple[Path, ...],
+    out: Path,
+    data_dir: Path,
+    claims: Path,
+    ref: Path | None,
+    mirror: str | None,
+    runs_only: bool,
+    strict: bool,
 ) -> None:
     """Recompute every claim from the predictions of the runs and from data: PASS, FAIL or NOT CHECKED; exits 1 on FAIL.
 
     Give one RUN of each task; one that is not there yet is NOT CHECKED. The scores of metrics.json are recounted,
     claimed or not; pictures and page must come from the runs they name; with --ref, each score is compared with that of
-    a reference result.
+    a reference result. With --ref and no RUN, the reference result itself is verified: its data is fetched first.
     """
     from onepage.runs import lookup
     from onepage.tasks import TASKS
@@ -54,16 +62,33 @@ def verify(
 
     if ref is not None:
         reference.load(ref)
-    results, checks = verification.verify_all(claims, out, data_dir, runs, files=not runs_only)
+    elif not runs:
+        raise click.UsageError("give a RUN of each task, or --ref")
+    alone = runs == ()
+    if ref is not None and alone:
+        runs = tuple(reference.kept_runs(ref))
+        for run in runs:
+            fetch_data_of(run, data_dir, mirror)
+    results, checks = verification.verify_all(claims, out, data_dir, runs, files=not (runs_only or alone))
+    checks += [reference.traced(ref)] if ref is not None and alone else []
     begins("Claims")
     verification.print_table([*results, *checks])
     rows = []
-    if ref is not None:
+    if ref is not None and not alone:
         given = lookup.by_task(runs)
         compared = [task for task in TASKS if task in given or (ref / task).is_dir()]
         rows = [row for task in compared for row in comparison.compare(task, given.get(task), ref)]
         verification.print_table(rows, comparison.COLUMNS, f"Beside {ref}")
     sys.exit(verification.exit_code([*results, *checks, *rows], strict))
+
+
+def fetch_data_of(run: Path, data_dir: Path, mirror: str | None) -> None:
+    """Make the data set of an evaluated run complete below ``data_dir``; raises UserError when no source serves it."""
+    from onepage.data import fetch
+    from onepage.files import read_json
+
+    metrics = read_json(run / "metrics.json")
+    fetch.ensure(metrics["set"], data_dir, "real", mirror or None, metrics.get("src", "en"), metrics.get("tgt", "de"))
 
 
 @click.command()

@@ -1,8 +1,9 @@
 """Reference results: verified runs, one of each task, and their page, in ``report/reference/<name>``, small, for git.
 
 Written whole, aside, and then moved into place; never edited by hand: manifest.json lists the digest of every file, and
-``problems`` finds whatever does not agree with it, with the metrics, or with report/claims.toml. Weights and
-predictions stay out; pictures are kept as the Markdown page shows them, at the resolution of a screen.
+``problems`` finds whatever does not agree with it, with the metrics, or with report/claims.toml. It holds predictions,
+so that claims can be recounted where nothing was trained, but no weights. Pictures are kept as the Markdown page shows
+them, at the resolution of a screen.
 """
 
 import json
@@ -18,12 +19,13 @@ from onepage.files import read_json, sha256_file, write_json, write_text
 from onepage.runs import lookup, provenance, seeds
 from onepage.tasks import TASKS
 from onepage.verification import comparison, pictures
-from onepage.verification.claims import FAIL, PASS, Claim, Result, at, is_number
+from onepage.verification.claims import FAIL, PASS, Check, Claim, Result, at, is_number
 from onepage.verification.provenance import PAGE_IMAGE, mismatches, read
 
 FORM = 1  # of the folder; raised when what it holds changes
 MAX_BYTES = 3_000_000  # of the whole folder
 RUN_FILES = ("metrics.json", "history.jsonl", "run.json", "provenance.json")
+PREDICTIONS = "predictions.npz"  # results of an earlier version lack it
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -95,7 +97,7 @@ def _is_of(pdf: Path, out: Path, runs: Mapping[str, Path]) -> None:
 def _copy_run(task: str, run: Path, folder: Path) -> list[str]:
     """Copy what is kept of a run, and list the seeds of its recipe that lie beside it; returns remarks."""
     folder.mkdir()
-    for name in RUN_FILES:
+    for name in (*RUN_FILES, PREDICTIONS):
         if not (run / name).is_file():
             raise UserError(f"{run / name} is missing; run: make {task}")
         shutil.copyfile(run / name, folder / name)
@@ -166,6 +168,23 @@ def load(folder: Path, claims: Sequence[Claim] = ()) -> Path:
     if wrong:
         raise UserError(f"{folder}: {wrong[0]}; restore it with git")
     return folder
+
+
+def kept_runs(folder: Path) -> list[Path]:
+    """The run folders inside a whole reference result, to verify where nothing was trained.
+
+    Raises UserError for a result without predictions.
+    """
+    runs = [folder / task for task in _tasks(read_json(folder / "manifest.json"))]
+    if not all((run / PREDICTIONS).is_file() for run in runs):
+        raise UserError(f"{folder} keeps no predictions, as results of earlier versions; run make all, then compare")
+    return runs
+
+
+def traced(folder: Path) -> Check:
+    """The check that stands for a whole reference result, which ``load`` has looked through."""
+    text = f"page, pictures and metrics in {folder} are of the same runs"
+    return Check("reference", text, PASS, f"{len(_files(folder))} files, by metadata and digest")
 
 
 def problems(folder: Path, claims: Sequence[Claim]) -> list[str]:
