@@ -207,9 +207,8 @@ def claim_row(claim: Claim, folder: str) -> dict[str, Any]:
     """A claim beside what its reference result reached, and the line that make verify prints of it there."""
     kept = {row["id"]: row for row in read_json(REFERENCES / folder / "claims.json")}[claim.id]
     assert claim.reference is not None  # task_of has looked
-    # what a floor is held against is cut (Claim.show); a bound of an interval is rounded, as everywhere
     low, high = (
-        words.percent(bound, 2) if claim.measure == "accuracy" else words.number(bound, 2)
+        words.percent(bound) if claim.measure == "accuracy" else words.number(bound, 1)
         for bound in claim.reference.band
     )
     line = f"{claim.id}  {claim.text}  >= {claim.show(claim.minimum)}  {claim.show(kept['measured'])}  {kept['state']}"
@@ -231,13 +230,13 @@ def cls_card(metrics: Mapping[str, Any]) -> dict[str, Any]:
     after, n = test["calibrated"], test["n"]
 
     def interval(bounds: Sequence[float]) -> str:
-        return "{} to {}".format(*(words.percent(bound, 2) for bound in bounds))
+        return "{} to {}".format(*(words.percent(bound) for bound in bounds))
 
-    views = [["single image", words.percent(test["accuracy"], 2), interval(test["accuracy_interval"])]]
+    views = [["single image", words.percent(test["accuracy"]), interval(test["accuracy_interval"])]]
     for key in ("tta", "tta_shifts"):
         if key in test:
             part = test[key]
-            views.append([part["method"], words.percent(part["accuracy"], 2), interval(part["accuracy_interval"])])
+            views.append([part["method"], words.percent(part["accuracy"]), interval(part["accuracy_interval"])])
     classes = [
         [
             row["name"],
@@ -251,7 +250,7 @@ def cls_card(metrics: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "image_size": metrics["train"]["image_sizes"][-1],
         "n": words.number(n),
-        "accuracy": words.percent(test["accuracy"], 2),
+        "accuracy": words.percent(test["accuracy"]),
         "interval": interval(test["accuracy_interval"]),
         "views": views,
         "classes": classes,
@@ -264,7 +263,7 @@ def cls_card(metrics: Mapping[str, Any]) -> dict[str, Any]:
             ],
         ],
         "confusions": ", ".join(f"{r['true']} → {r['predicted']} {r['count']}" for r in test["top_confusions"][:5]),
-        "val_accuracy": words.percent(metrics["val"]["accuracy"], 2),
+        "val_accuracy": words.percent(metrics["val"]["accuracy"]),
     }
 
 

@@ -79,7 +79,7 @@ def test_another_result_gives_other_documents(
     written = writer.render()
     card = written["model-card-cls.md"]
     assert "Some GPU" in card and "| test accuracy |" in card and "(n = 3)" in card
-    assert "| single image | 54.32 % |" in card
+    assert "| single image | 54.3 % |" in card
     assert "one more seed (ResNet-18) and " in written["artifact.md"] or "one more seed." in written["artifact.md"]
     assert written["model-card-mt.md"] == text_of("docs/model-card-mt.md")
 
@@ -96,16 +96,14 @@ def test_numbers_are_those_of_claims_and_metrics() -> None:
     for claim in tomllib.loads(text_of("report/claims.toml"))["claim"]:
         percent = claim["measure"] == "accuracy"
         value, (low, high) = claim["reference"]["value"], claim["reference"]["band"]
-        # held to a floor, and so cut; bounds are rounded
-        value = f"{int(value * (10000 if percent else 100)) / 100:.2f}"
-        low, high = (f"{x * (100 if percent else 1):.2f}" for x in (low, high))
+        value, low, high = (f"{x * (100 if percent else 1):.1f}" for x in (value, low, high))
         (row,) = [line for line in appendix.splitlines() if line.startswith(f"| {claim['id']}: {claim['text']} |")]
         assert f" {value}" in row and f" {low} to {high}" in row
         metrics = read_json(ROOT / "report/reference" / claim["reference"]["result"] / claim["task"] / "metrics.json")
         card = text_of(f"docs/model-card-{claim['task']}.md")
         assert f"{metrics['model']['parameters']:,} parameters" in card and f"seed {metrics['seed']}" in card
         if percent:
-            assert f"| single image | {100 * metrics['test']['accuracy']:.2f} % |" in card
+            assert f"| single image | {100 * metrics['test']['accuracy']:.1f} % |" in card
             for part in metrics["test"]["per_class"]:
                 assert f"| {part['name']} | {part['n']} | {100 * part['recall']:.1f} % |" in card
         else:

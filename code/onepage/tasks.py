@@ -51,8 +51,8 @@ class Measure(NamedTuple):
     """Where metrics.json has its value, dotted."""
 
     def show(self, value: float) -> str:
-        """``value`` in the measure's unit, with two decimals."""
-        return f"{100 * value:.2f} %" if self.percent else f"{value:.2f}"
+        """``value`` in the measure's unit, with one decimal."""
+        return f"{100 * value:.1f} %" if self.percent else f"{value:.1f}"
 
 
 class Recount:

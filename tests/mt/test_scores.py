@@ -61,6 +61,14 @@ def test_every_score_of_a_set_is_there():
     assert tok["bleu_lc_norm_tok"]["score"] == pytest.approx(100)
 
 
+def test_p_value_tells_chance_from_a_difference():
+    """Alike is certain to differ by at least nothing; every sentence worse is the least that 1,000 samples can show."""
+    assert scores.p_value(OUTPUTS, OUTPUTS, LINES) == 1
+    assert scores.p_value(OUTPUTS, LINES, LINES) == pytest.approx(1 / 1001)
+    nearly = [*OUTPUTS[:-1], OUTPUTS[-1] + " ja"]
+    assert 0.1 < scores.p_value(OUTPUTS, nearly, LINES) <= 1
+
+
 # --- lc.norm.tok -------------------------------------------------------------------------------------------------
 
 

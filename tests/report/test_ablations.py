@@ -30,13 +30,19 @@ def write(case: Case, task: str, change: Any = lambda found: None) -> None:
 
 
 def test_what_was_measured_is_said(fresh: Case) -> None:
-    assert "make ablate" in insights(fresh)["Not measured:"]
+    assert "make ablate" in insights(fresh, most=99)["Not measured:"]
     write(fresh, "mt")
     found = insights(fresh)
-    assert "Not measured:" not in found and "Shortcuts." not in found
-    assert all(score in found["Mask and heads."] for score in ("31.2", "0.3", "29.9", "900"))
-    write(fresh, "cls")
-    assert all(score in insights(fresh)["Shortcuts."].replace(NBSP, " ") for score in ("81.2 %", "75.6 %", "2 epochs"))
+    assert "Not measured:" not in found and "Shortcuts speed up learning." not in found
+    text = found["The causal mask is essential."]
+    assert next(iter(found)) == "The causal mask is essential."  # the strongest finding first
+    assert all(score in text for score in ("31.2", "0.3", "1.23 nats"))
+    assert "Several heads help." not in insights(fresh, most=99)  # 29.88 within the interval of 31.24
+    write(fresh, "mt", lambda found: found["variants"][2].update(score=20.0, interval=[18.0, 22.0]))
+    assert "20.0" in insights(fresh, most=99)["Several heads help."]
+    write(fresh, "cls", lambda found: found["variants"][1].update(score=0.55, interval=[0.5, 0.6]))
+    text = insights(fresh)["Shortcuts speed up learning."].replace(NBSP, " ")
+    assert all(score in text for score in ("81.2 %", "55.0 %", "2 epochs"))
 
 
 def test_the_markdown_has_every_variant(fresh: Case) -> None:
@@ -60,5 +66,6 @@ def test_the_markdown_has_every_variant(fresh: Case) -> None:
 )
 def test_unreadable_or_other_findings_are_not_said(change: Any, fresh: Case) -> None:
     write(fresh, "mt", change)
-    assert "Not measured:" in insights(fresh) and "Mask and heads." not in insights(fresh)
+    found = insights(fresh, most=99)
+    assert "Not measured:" in found and "The causal mask is essential." not in found
     assert values_of(fresh)["ablations"] == []

@@ -34,7 +34,7 @@ def test_insights_are_this_runs_figures(real: Case) -> None:
     metrics = json.loads((real[1] / "metrics.json").read_text())
     pairs = metrics["test"]["top_confusions"][:3]
     wrong = metrics["test"]["n"] - metrics["test"]["correct"]
-    text = insights(real)["Errors cluster."]
+    text = insights(real, most=99)["Errors cluster."]
     assert text.startswith(", ".join(f"{pair['true']} → {pair['predicted']}" for pair in pairs))
     assert f"{percent(sum(pair['count'] for pair in pairs) / wrong, 0)} of all {wrong} errors" in text
 
@@ -48,10 +48,10 @@ def test_captions_are_of_this_runs_pictures(real: Case) -> None:
     assert said["confusion_matrix"].endswith(f"; back, {test['confusion'][predicted][true]}.")
 
 
-def score_by_length(case: Case, scores: Sequence[float], longest: Sequence[int | None]) -> None:
+def score_by_length(case: Case, scores: Sequence[float], longest: Sequence[int | None], n: int = 40) -> None:
     """Let the headline's BLEU of each group be this; groups end at ``longest`` source words."""
     groups = [
-        {"min": before + 1, "max": last, "n": 40, "bleu": score}  # type: ignore[operator]
+        {"min": before + 1, "max": last, "n": n, "bleu": score, "interval": [score - 2, score + 2]}  # type: ignore[operator]
         for before, last, score in zip((0, *longest), longest, scores, strict=False)
     ]
     change_run(case, "mt", lambda metrics: metrics["tests"][metrics["headline"]].update(bleu_by_length=groups))
@@ -82,25 +82,58 @@ def test_what_was_not_measured_is_not_said(fresh: Case) -> None:
     change_run(fresh, "mt", one_test_no_errors)
     change_run(fresh, "cls", lambda metrics: metrics["test"].update(top_confusions=[], correct=metrics["test"]["n"]))
     titles = set(insights(fresh))
-    assert titles == {"Calibration.", "Generalisation.", "Search helps.", "Not measured:"}
+    assert titles <= {
+        "The network is overconfident.",
+        "Validation predicts the test.",
+        "Not measured:",
+        "Outputs are short.",
+    }
+    assert "Not measured:" in titles
     said = captions(fresh)
     assert said["miscls_grid"] == "There is no mistake to show."
     assert "lc.norm.tok" not in said["bleu_report"]
 
 
 @pytest.mark.parametrize(
-    ("scores", "title"),
-    [((40.0, 35.0, 30.0), "Long sentences are harder."), ((30.0, 35.0, 40.0), "No fall with length.")],
+    ("scores", "n", "said"),
+    [
+        ((40.0, 35.0, 30.0), 120, True),
+        ((40.0, 35.0, 30.0), 40, False),  # too few
+        ((32.0, 31.0, 30.0), 120, False),  # intervals overlap
+        ((30.0, 35.0, 40.0), 120, False),
+    ],
 )
-def test_bleu_over_length_is_said_as_it_goes(scores: tuple[float, ...], title: str, fresh: Case) -> None:
-    score_by_length(fresh, scores, (8, 16, None))
-    text = insights(fresh)[title]
-    assert "40.0" in text and "30.0" in text and "17 or more" in text
+def test_length_is_a_finding_only_beyond_chance(scores: tuple[float, ...], n: int, said: bool, fresh: Case) -> None:
+    score_by_length(fresh, scores, (8, 16, None), n)
+    text = insights(fresh, most=99).get("Long sentences are harder.", "")
+    assert bool(text) == said
+    assert not said or all(part in text for part in ("40.0", "30.0", "17 or more", "n = 120"))
 
 
-def test_a_losing_search_is_not_said_to_help(fresh: Case) -> None:
-    change_run(fresh, "mt", lambda m: m["tests"][m["headline"]].update(bleu_greedy=99.0))
-    assert "Search does not help." in insights(fresh) and "Search helps." not in insights(fresh)
+@pytest.mark.parametrize(
+    ("greedy", "p", "titles"),
+    [
+        (30.0, 0.004, {"Beam search helps."}),
+        (99.0, 0.004, {"Beam search does not help."}),
+        (30.0, 0.2, set()),
+    ],
+)
+def test_search_is_a_finding_only_if_significant(greedy: float, p: float, titles: set[str], fresh: Case) -> None:
+    change_run(fresh, "mt", lambda m: m["tests"][m["headline"]].update(bleu_greedy=greedy, bleu_greedy_p=p))
+    found = insights(fresh, most=99)
+    assert {title for title in found if title.startswith("Beam")} == titles
+    assert all("p = 0.004" in found[title] for title in titles)
+
+
+@pytest.mark.parametrize(
+    ("validation", "title"), [(0.0, "Test and validation differ."), (None, "Validation predicts the test.")]
+)
+def test_generalisation_is_said_as_it_is(validation: float | None, title: str, fresh: Case) -> None:
+    def change(metrics: Any) -> None:
+        metrics["val"]["accuracy"] = metrics["test"]["accuracy"] if validation is None else validation
+
+    change_run(fresh, "cls", change)
+    assert title in insights(fresh, most=99)
 
 
 def test_the_page_says_which_claim_fails(fresh: Case) -> None:
@@ -120,7 +153,7 @@ def test_only_parts_on_generated_data_are_marked(real: Case, tmp_path: Path) -> 
     }
     assert marks == {"cls": {False}, "mt": {True}}
     marked = {item["title"]: item["text"].startswith("(Generated data.)") for item in values["insights"]["items"]}
-    assert marked["Search helps."] and not marked["Errors cluster."]
+    assert marked["Outputs are short."] and not marked["Errors cluster."]
 
 
 def test_metrics_without_a_number_are_an_error(fresh: Case) -> None:

@@ -93,8 +93,14 @@ def rendered(case: Case, engine: str, paper: str = "a4") -> Path:
     return render.render(case[0], case[1:], engine, paper)
 
 
-def insights(case: Case) -> dict[str, str]:
-    return {item["title"]: item["text"] for item in values_of(case)["insights"]["items"]}
+def insights(case: Case, most: int = 0) -> dict[str, str]:
+    """{title: text} of the page's insights; ``most``: as many as that in place of page.toml's number."""
+    with pytest.MonkeyPatch.context() as patched:
+        if most:
+            load = context.load_page
+            change = lambda page: page | {"insights": page["insights"] | {"most": most}}  # noqa: E731
+            patched.setattr(context, "load_page", lambda path: change(load(path)))
+        return {item["title"]: item["text"] for item in values_of(case)["insights"]["items"]}
 
 
 def captions(case: Case) -> dict[str, str]:

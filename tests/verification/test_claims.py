@@ -21,9 +21,12 @@ def test_claims_are_eighty_percent_and_fifteen_bleu() -> None:
 
 
 def test_value_below_its_bound_is_shown_below() -> None:
-    assert CLAIMS[0].show(0.79999) == "79.99 %"
-    assert CLAIMS[0].show(0.8) == "80.00 %"
-    assert CLAIMS[1].show(14.9999) == "14.99"
+    assert CLAIMS[0].show(0.79999) == "79.999 %"
+    assert CLAIMS[0].show(0.7996) == "79.96 %"
+    assert CLAIMS[0].show(0.8) == "80.0 %"
+    assert CLAIMS[0].show(0.90376) == "90.4 %"
+    assert CLAIMS[1].show(14.9999) == "14.9999"
+    assert CLAIMS[1].show(14.94) == "14.9"
 
 
 def test_dotted_path_leads_through_lists() -> None:

@@ -120,7 +120,7 @@ def evaluate(images: ImageSet, run: Path, settings: Mapping[str, Any], say: Any 
     write_json(run / "metrics.json", metrics)
     low, high = test_scores["accuracy_interval"]
     generated = " (generated stand-in data)" if plan["generated"] else ""
-    accuracy = f"{test_scores['accuracy']:.2%} (95 % {low:.2%} to {high:.2%}, n={test_scores['n']:,})"
+    accuracy = f"{test_scores['accuracy']:.1%} (95 % {low:.1%} to {high:.1%}, n={test_scores['n']:,})"
     say(f"cls  test accuracy {accuracy}{generated}")
     return metrics
 

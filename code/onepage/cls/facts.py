@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from onepage.runs.words import NBSP, NONE, cut, interval, number, percent, shorten, signed, training
+from onepage.runs.words import NONE, interval, number, percent, shorten, signed, training
 
 ROWS = (("curves_cls",), ("confusion_matrix", "gradcam_0"), ("preds_grid", "miscls_grid"))
 ABLATED = ("whole", "no-shortcuts")
@@ -24,28 +24,35 @@ def facts(metrics: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, str]
         "sizes": str(sizes[0]) if len(sizes) == 1 else ", ".join(map(str, sizes[:-1])) + f", then {sizes[-1]}",
         "epochs": f"{round(train['epochs'], 1):g}",
         "recipe": training(metrics["recipe"], metrics["recipe"]["batch_size"], "images"),
-        "train_accuracy": percent(train["accuracy"], 2),
-        "val_accuracy": percent(val["accuracy"], 2),
+        "train_accuracy": percent(train["accuracy"]),
+        "val_accuracy": percent(val["accuracy"]),
         "test_n": number(test["n"]),
         "correct_n": number(test["correct"]),
         "wrong_n": number(test["n"] - test["correct"]),
-        "test_accuracy": cut(100 * test["accuracy"]) + NBSP + "%",
-        "gap": signed(100 * (test["accuracy"] - val["accuracy"]), 2),
+        "test_accuracy": percent(test["accuracy"]),
+        "gap": signed(100 * (test["accuracy"] - val["accuracy"])),
         "nll": number(test["nll"], 2),
         "brier": number(test["brier"], 3),
         "ece": percent(test["ece"]),
         "ece_both": f"{number(100 * test['ece'], 1)} → {percent(test['calibrated']['ece'])}",
         "temperature": number(test["calibrated"]["temperature"], 2),
         "calibrated_ece": percent(test["calibrated"]["ece"]),
-        "tta_accuracy": percent(test["tta"]["accuracy"], 2),
-        "tta_gain": signed(100 * (test["tta"]["accuracy"] - test["accuracy"]), 2),
+        "tta_accuracy": percent(test["tta"]["accuracy"]),
+        "tta_gain": signed(100 * (test["tta"]["accuracy"] - test["accuracy"])),
         "best_class": shorten(classes[-1]["name"]),
         "best_recall": percent(classes[-1]["recall"], 0),
         "worst_class": shorten(classes[0]["name"]),
         "worst_recall": percent(classes[0]["recall"], 0),
     }
+    if test["calibrated"]["ece"] < test["ece"]:
+        found["better_calibrated"] = found["calibrated_ece"]
+    if test["calibrated"]["temperature"] < 1:  # sharpening helps
+        found["under_confident"] = found["temperature"]
+    low, high = test["accuracy_interval"]
+    if low <= val["accuracy"] <= high:
+        found["gap_inside"] = found["gap"]
     if "tta_shifts" in test:
-        found["tta_shifts_accuracy"] = percent(test["tta_shifts"]["accuracy"], 2)
+        found["tta_shifts_accuracy"] = percent(test["tta_shifts"]["accuracy"])
     return found | _confusions(test)
 
 
@@ -97,7 +104,7 @@ def _scores(test: Mapping[str, Any]) -> list[list[str]]:
         *((test[key]["method"], test[key]) for key in ("tta", "tta_shifts") if key in test),
     ):
         measured = [number(part[key], 3) if key in part else NONE for key in ("nll", "brier")]
-        ece = percent(part["ece"], 2) if "ece" in part else NONE
-        bounds = interval(part["accuracy_interval"], 2, percent)
-        rows.append([name, percent(part["accuracy"], 2), bounds, *measured, ece])
+        ece = percent(part["ece"]) if "ece" in part else NONE
+        bounds = interval(part["accuracy_interval"], 1, percent)
+        rows.append([name, percent(part["accuracy"]), bounds, *measured, ece])
     return rows

@@ -94,8 +94,8 @@ def evaluate(
         arrays |= {f"{name}_{kind}": np.array(lines) for kind, lines in texts.items()}
         arrays[f"{name}_chrf"] = np.array(scores.sentence_chrf(outputs, references), dtype=np.float32)
         bleu, (low, high) = found_scores["bleu"]["score"], found_scores["bleu"]["interval"]
-        shown = f"BLEU {bleu:.2f} (95 % {low:.1f} to {high:.1f}, n={len(sources):,})"
-        say(f"mt   {name}: {shown}, greedy {found_scores['bleu_greedy']:.2f}{generated}")
+        shown = f"BLEU {bleu:.1f} (95 % {low:.1f} to {high:.1f}, n={len(sources):,})"
+        say(f"mt   {name}: {shown}, greedy {found_scores['bleu_greedy']:.1f}{generated}")
 
     head = data.headline
     last = history.read(run / "history.jsonl")[-1]

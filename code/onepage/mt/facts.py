@@ -15,6 +15,8 @@ from onepage.runs.words import NONE, interval, number, percent, signed, training
 
 ROWS = (("curves_mt", "bleu_report"), ("attention_layer{layer}_head1", "masks_demo"), ("decodes_table",))
 ABLATED = ("whole", "no-causal-mask", "one-head")
+SIGNIFICANT = 0.05  # p-value under which a difference is called a finding
+ENOUGH = 100  # sentences of the longest group, below which it says nothing of long sentences
 
 
 def facts(metrics: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, str]:
@@ -47,6 +49,8 @@ def facts(metrics: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, str]
         "length_ratio": percent(bleu["hypothesis_length"] / bleu["reference_length"], 0),
         "other_measures": f"chrF2 {number(test['chrf2']['score'], 1)}",
     }
+    if test.get("bleu_greedy_p", 1.0) < SIGNIFICANT:  # results of an earlier version lack it
+        found["gain_p"] = f"{test['bleu_greedy_p']:.3f}"
     if not found["gain"].startswith("+"):
         found["no_gain"] = found["gain"]
     if 0 < bleu["brevity_penalty"] < 0.995:
@@ -64,13 +68,13 @@ def _change(before: float, after: float) -> str:
 
 
 def _other_tests(tests: Mapping[str, Any], headline: str, page: Mapping[str, Any]) -> dict[str, str]:
-    """BLEU of the tests beside the headline, and of the lowest of them where it is below the headline."""
+    """BLEU of the tests beside the headline, and of the lowest of them where its interval is below the headline's."""
     scores = {name: test["bleu"]["score"] for name, test in tests.items() if name != headline}
     found = {f"bleu_{name}": number(score, 1) for name, score in scores.items()}
     far = min(scores, key=lambda name: scores[name], default=None)
     if far is not None:
         gap = _change(tests[headline]["bleu"]["score"], scores[far])
-        if not gap.startswith(("+", "±")):
+        if tests[far]["bleu"]["interval"][1] < tests[headline]["bleu"]["interval"][0]:
             found |= {"far_test": test_name(far, page), "far_bleu": number(scores[far], 1), "far_gap": gap}
     return found
 
@@ -91,6 +95,8 @@ def _lengths(groups: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     found = {"last_bleu": number(last["bleu"], 1), "last_range": word_range(last), "last_n": number(last["n"])}
     if peak is last:
         return found | {"low_bleu": number(low["bleu"], 1), "low_range": word_range(low)}
+    if last["n"] >= ENOUGH and last["interval"][1] < peak["interval"][0]:
+        found["harder_n"] = number(last["n"])
     before, after = max(pairwise(groups), key=lambda pair: score(pair[0]) - score(pair[1]))
     return found | {
         "peak_bleu": number(peak["bleu"], 1),

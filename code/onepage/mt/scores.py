@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sacrebleu.metrics import BLEU, CHRF, TER
+from sacrebleu.significance import PairedTest
 
 BOOTSTRAP = 1000  # resamples; sacrebleu draws them from its own fixed seed
 LENGTH_BINS = ((1, 8), (9, 11), (12, 15), (16, 20), (21, None))  # source words
@@ -30,6 +31,7 @@ def every_score(
     exact               outputs that are the reference, character for character
     bleu                corpus BLEU with its parts; see ``bleu``
     bleu_greedy         corpus BLEU of the greedy outputs
+    bleu_greedy_p       p-value of its difference from ``bleu``; see ``p_value``
     chrf2, ter          see ``chrf2``, ``ter``
     bleu_lc_norm_tok    see ``bleu_lc_norm_tok``; None where no tokenised references are published
     bleu_by_length      see ``bleu_by_length``
@@ -40,6 +42,7 @@ def every_score(
         "exact": sum(output == reference for output, reference in zip(outputs, references, strict=True)),
         "bleu": bleu(outputs, references),
         "bleu_greedy": corpus_bleu(greedy_outputs, references),
+        "bleu_greedy_p": p_value(greedy_outputs, outputs, references),
         "chrf2": chrf2(outputs, references),
         "ter": ter(outputs, references),
         "bleu_lc_norm_tok": bleu_lc_norm_tok(outputs, tok_references, language) if tok_references else None,
@@ -108,6 +111,14 @@ def bleu_by_length(sources: Sequence[str], outputs: Sequence[str], references: S
                 {"min": low, "max": high, "n": len(inside), "bleu": part["score"], "interval": part["interval"]}
             )
     return rows
+
+
+def p_value(one: Sequence[str], other: Sequence[str], references: Sequence[str]) -> float:
+    """Probability of so large a difference in BLEU if two systems were alike: paired bootstrap (Koehn 2004)."""
+    systems = [("one", list(one)), ("other", list(other))]
+    test = PairedTest(systems, {"BLEU": BLEU()}, [list(references)], test_type="bs", n_samples=BOOTSTRAP)
+    _, found = test()
+    return float(found["BLEU"][1].p_value)
 
 
 def sentence_chrf(outputs: Sequence[str], references: Sequence[str]) -> list[float]:

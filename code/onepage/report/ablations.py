@@ -29,11 +29,19 @@ def load(run: Shown) -> Mapping[str, Any]:
 
 
 def facts(found: Mapping[str, Any], task: Task) -> dict[str, str]:
-    """What the prose may say: the score of each variant, the training they had, and on how many it is scored."""
+    """What the prose may say: score and validation loss of each variant, their training, and on how many it is scored.
+
+    ``NAME_differs`` is there only if the interval of the variant lies apart from that of the whole model.
+    """
     if not found:
         return {}
     rows = {row["name"]: row for row in found["variants"]}
-    scores = {name.replace("-", "_"): _show(task, rows[name]["score"]) for name in task.module("facts").ABLATED}
+    scores = {}
+    for name in task.module("facts").ABLATED:
+        row, key = rows[name], name.replace("-", "_")
+        scores |= {key: _show(task, row["score"]), f"{key}_loss": words.number(row["loss"], 2)}
+        apart = row["interval"][1] < rows["whole"]["interval"][0] or row["interval"][0] > rows["whole"]["interval"][1]
+        scores |= {f"{key}_differs": scores[key]} if apart else {}
     whole = rows["whole"]
     length = {"epochs": f"{whole['epochs']:g}", "updates": words.number(whole["updates"])}
     said = scores | length | {"n": words.number(whole["n"])}

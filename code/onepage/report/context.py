@@ -48,14 +48,18 @@ def _assemble(page: Prose, claims: Sequence[held.Claim], shown: Sequence[Shown])
     metrics = {run.name: run.metrics for run in shown}
     results = [held.status(claim, metrics[claim.task]) for claim in claims if claim.task in metrics]
     sections = [_section(page, run, names[run.name], results) for run in shown]
+    heads = [section["headline"] for section in sections]
+    every["scores"] = " and ".join(f"{head['value']}{words.NBSP}{head['unit']}" for head in heads)
+    every |= provenance.achieved_with(shown)
+    top = chosen(page, every)
     run_line = (
         distinct(shown, lambda run: f"profile {run.metrics['profile']}"),
         distinct(shown, lambda run: f"seed\u00a0{run.metrics['seed']} (n\u00a0=\u00a0{len(run.seeds)})"),
     )
     reproduce, challenges = page["reproduce"], page["challenges"]
     return {
-        "title": page["title"],
-        "subtitle": page["subtitle"],
+        "title": fill(top["title"], every, "title"),
+        "subtitle": fill(page["subtitle"], every, "subtitle"),
         "language": page["language"],
         "band": _band(page, claims, [run for run in shown if run.generated]),
         "run_line": ", ".join(" and ".join(texts) for texts in run_line),
@@ -136,17 +140,17 @@ def _section(page: Prose, run: Shown, names: Names, results: Sequence[held.Resul
 
 
 def _headline(page: Prose, run: Shown, names: Names, result: held.Result | None) -> dict[str, Any]:
-    """The headline as texts. The score is cut to two decimals and not rounded, as claims are; its interval is rounded.
+    """The headline as texts. Scores have one decimal, as everywhere.
 
     ``result``: what became of the claim about this task, None where claims.toml makes none.
     """
     prose, task = page[run.name], run.task
     measure, scale = task.measures(run.metrics)[task.headline(run.metrics)], _scale(task)
     return {
-        "value": words.cut(scale * measure.value),
+        "value": words.score(scale * measure.value, scale * result.claim.minimum if result else float("-inf")),
         "unit": task.unit,
         "label": fill(prose["headline"], names, f"{run.name}.headline"),
-        "interval": f"95{words.NBSP}% interval {words.interval([scale * bound for bound in measure.interval], 2)}",
+        "interval": f"95{words.NBSP}% interval {words.interval([scale * bound for bound in measure.interval], 1)}",
         "n": fill(prose["headline_n"], names, f"{run.name}.headline_n"),
         "seeds": _mean(page, run),
         "claim": _claim(page, result) if result else None,
@@ -185,10 +189,16 @@ def _verdict(page: Prose, result: held.Result) -> str:
     if result.measured is None:
         return fill(page["verdict"]["none"], names, "verdict.none")
     task = tasks.get(result.claim.task)
-    margin = float(words.cut(_scale(task) * result.measured)) - _scale(task) * result.claim.minimum
+    floor = _scale(task) * result.claim.minimum
+    margin = float(words.score(_scale(task) * result.measured, floor).replace(",", "")) - floor
     side = "below" if result.state == held.FAIL else "above"
     unit = f"{words.NBSP}points" if task.percent else ""
-    return fill(page["verdict"][side], names | {"margin": words.number(abs(margin), 2) + unit}, f"verdict.{side}")
+    return fill(page["verdict"][side], names | {"margin": _margin(abs(margin)) + unit}, f"verdict.{side}")
+
+
+def _margin(margin: float) -> str:
+    """A distance from a floor, with as many digits as the score has, at least one."""
+    return words.number(margin, 1 if margin >= 0.05 else 6).rstrip("0") if margin else "0.0"
 
 
 def _scale(task: tasks.Task) -> int:
@@ -250,13 +260,14 @@ def _rest(run: Shown, names: Names) -> list[dict[str, Any]]:
 
 
 def _insights(prose: Prose, names: Mapping[str, Names], every: Names, shown: Sequence[Shown]) -> dict[str, Any]:
-    """The insights whose figures these runs have, in page.toml's order: what was not measured is not said."""
+    """The insights whose figures these runs have, in page.toml's order: what was not measured, or may be chance (a name
+    in ``needs``), is not said."""
     generated = [run.name for run in shown if run.generated]
     mixed = 0 < len(generated) < len(shown)  # else the heading says it for all
     items = []
     for key in prose["order"]:
         entry = chosen(prose[key], every)
-        needed = set(re.findall(r"{(\w+)}", entry["text"]))
+        needed = {*re.findall(r"{(\w+)}", entry["text"]), *entry.get("needs", ())}
         if needed <= every.keys():
             marked = mixed and any(needed & names[task].keys() for task in generated)
             text = fill(entry["text"], every, f"insights.{key}")

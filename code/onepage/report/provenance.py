@@ -58,6 +58,7 @@ def footer(runs: Sequence[Shown]) -> list[dict[str, Any]]:
     versions = runs[0].metrics["versions"]
     columns = (
         {
+            "Profile": " and ".join(distinct(runs, lambda run: str(run.metrics["profile"]))),
             "Commit": "; ".join(distinct(runs, lambda run: words.commit(run.metrics, "none recorded"))),
             "Seed": "; ".join(distinct(runs, _seeds)),
             "Training": ", ".join(each(runs, training_time)),
@@ -80,6 +81,25 @@ def footer(runs: Sequence[Shown]) -> list[dict[str, Any]]:
         for label, value in rows.items()
         if value
     ]
+
+
+def achieved_with(runs: Sequence[Shown]) -> dict[str, str]:
+    """``training_time`` of all runs together and ``hardware``, for the title; {} where a run does not record them, or
+    they were trained on different hardware."""
+    seconds = [run.provenance.get("train", {}).get("seconds") for run in runs]
+    machines = {_machine(run) for run in runs}
+    if None in seconds or len(machines) > 1 or "" in machines:
+        return {}
+    return {"training_time": words.duration(sum(seconds)), "hardware": machines.pop()}
+
+
+def _machine(run: Shown) -> str:
+    """``two CPU cores``, or the GPU's name; "" where it is not recorded."""
+    host = run.provenance.get("host", {})
+    if run.metrics["device"] != "cpu":
+        return words.shorten(str(host.get("gpu") or ""), 32)
+    cores = min(host.get("cores") or 0, run.metrics["threads"])
+    return f"{words.COUNTS.get(cores, cores)} CPU core{'' if cores == 1 else 's'}" if cores else ""
 
 
 def training_time(run: Shown) -> str:

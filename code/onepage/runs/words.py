@@ -7,6 +7,7 @@ NBSP = "\u00a0"  # between a number and its unit
 MINUS = "\u2212"
 NONE = "–"  # in the cell of a table: not measured
 LONGEST_NAME = 24  # characters of a class's name; the rest is cut, so that no name can push the page over its edge
+COUNTS = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight", 9: "nine"}
 _OPTIMISERS = {"sgd": "SGD", "muon": "Muon", "adamw": "AdamW"}
 
 
@@ -15,10 +16,10 @@ def number(value: float, digits: int = 0) -> str:
     return f"{value:,.{digits}f}".replace("-", MINUS)
 
 
-def cut(value: float, digits: int = 2) -> str:
-    """``value`` cut and not rounded: 79.996 must not read as 80.00 beside a floor of 80."""
-    text = f"{value:,.6f}".replace("-", MINUS)  # six digits first: 0.8995 * 100 is a little less than 89.95
-    return text[: len(text) - 6 + digits]
+def score(value: float, floor: float = float("-inf")) -> str:
+    """A score with one decimal; with more where a value below ``floor`` would read as one that reaches it."""
+    digits = next((n for n in range(1, 7) if value >= floor or round(value, n) < floor), 7)
+    return number(value, digits)
 
 
 def signed(value: float, digits: int = 1) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from onepage import tasks
 from onepage.errors import UserError
+from onepage.runs import words
 
 PASS, FAIL, NOT_CHECKED = "PASS", "FAIL", "NOT CHECKED"
 
@@ -46,9 +47,9 @@ class Claim:
     reference: Reference | None = None
 
     def show(self, value: float) -> str:
-        """``value`` in the measure's own unit, cut and not rounded: 79.996 % must not read as 80.00 %."""
-        percent = tasks.get(self.task).percent
-        return f"{100 * value if percent else value:.6f}"[:-4] + (" %" if percent else "")
+        """``value`` in the measure's own unit, with one decimal; one below the floor never reads as the floor."""
+        scale, unit = (100, " %") if tasks.get(self.task).percent else (1, "")
+        return words.score(scale * value, scale * self.minimum) + unit
 
 
 @dataclass(frozen=True)
