@@ -148,7 +148,7 @@ def test_with_jobs_seeds_run_at_once_each_on_a_gpu_of_its_own(make: Make) -> Non
     assert make("cls", "SEEDS=0 1 2", "JOBS=3", PLANNED="cuda")[:2] == (0, [])
     status, calls, _ = make("cls", "SEEDS=0 1 2 3 4", "JOBS=3", PLANNED="cuda", FAILS="cls/seed4")
     assert status != 0 and sorted(calls[:3]) == sorted([*stages("cls", 3), "train cls seed4"])
-    assert calls[3:] == ["seeds cls seed0", "draw cls seed0"]  # gathered anew, with the seed that was added
+    assert calls[3:] == ["seeds cls seed0", "draw cls seed0"]  # gathered again, with the seed that was added
 
 
 def test_with_jobs_on_a_cpu_one_seed_runs_after_another(make: Make) -> None:
@@ -163,7 +163,7 @@ def test_processes_and_options_of_torchrun_reach_the_training_and_its_stamp(make
     plan = read_json(make.place / CLS / "seed0/plan/train.json")
     assert (plan["processes"], plan["nodes"], plan["torchrun"]) == (4, "2", options)
     again = [f"TORCHRUN={options.replace('1,b', '3,b').replace('restarts 1', 'restarts 5')}", "NPROC=4"]
-    assert make("cls", *again)[:2] == (0, [])  # where to meet, and how often to start anew, decide no number
+    assert make("cls", *again)[:2] == (0, [])  # where to meet, and how often to start again, decide no number
     for other in (["NPROC=4"], ["NPROC=2"], []):
         assert make("cls", *other)[1][:2] == stages("cls", 0), other
 

@@ -1,4 +1,4 @@
-"""Images of people's own as the model reads them: any size, any mode, any way up."""
+"""A user's images as the model reads them: any size, any mode, any way up."""
 
 import numpy as np
 import pytest

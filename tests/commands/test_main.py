@@ -1,4 +1,4 @@
-"""The command line: help for every stage, one line for what a user can mend."""
+"""The command line: help for every stage, one line for what a user can fix."""
 
 import os
 import signal

@@ -35,7 +35,7 @@ def test_same_seed_same_bytes_and_another_seed_others(task, tmp_path):
         ("mt", 1, {}),
         ("mt", 3, {}),
         ("mt", 3, {"bpe_dropout": 0.2, "r_drop": 3.0}),
-        ("mt", 7, {"bpe_dropout": 0.2}),  # in the second epoch, whose pieces are drawn anew
+        ("mt", 7, {"bpe_dropout": 0.2}),  # in the second epoch, whose pieces are drawn again
     ],
 )
 def test_stopped_and_resumed_ends_with_the_same_bytes(task, updates, changes, tmp_path, monkeypatch):

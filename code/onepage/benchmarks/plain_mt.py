@@ -22,7 +22,7 @@ ABOUT = {"optimiser": "adamw", "learning_rate": LEARNING_RATE, "precision": "fp3
 
 
 class UncachedDecoder:
-    """Decodes like ``incremental.FastDecoder``, everything anew at each step."""
+    """Decodes like ``incremental.FastDecoder``, everything again at each step."""
 
     def __init__(self, model: Transformer):
         self.model = with_products(model)

@@ -1,4 +1,4 @@
-"""A picture of an exact size, laid out in millimetres from its top left corner, and the folder of pictures of one task.
+"""A picture of an exact size, placed in millimetres from its top left corner, and the folder of pictures of one task.
 
 Each picture is written as PNG (300 dpi, its physical size exact in the file) and PDF, with where it comes from in the
 metadata and no date, so that drawing again from the same inputs gives the same bytes. ``figures.json`` is written last.

@@ -28,7 +28,7 @@ def cpu_training_lock(device: str, say: Callable[[str], None]) -> Iterator[None]
     descriptor = _opened("cpu-training", say)
     try:
         if descriptor is not None and not _locked(descriptor):
-            say("another training is on this CPU; waiting for it to end (side by side both would crawl)")
+            say("another training is on this CPU; waiting for it to end (two at once would slow both)")
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:

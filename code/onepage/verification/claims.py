@@ -165,7 +165,7 @@ def status(claim: Claim, metrics: Mapping[str, Any] | None) -> Result:
     value = at(metrics, claim.metric)
     if not is_number(value):
         return Result(claim, FAIL, None, f"metrics.json has no number at {claim.metric}")
-    return against_bound(claim, float(value), "as metrics.json has it")
+    return against_bound(claim, float(value), "recorded, not recomputed")
 
 
 def against_bound(claim: Claim, value: float, how: str) -> Result:
