@@ -6,6 +6,7 @@ import pytest
 from drawing import alt_of, crowd, edit, edited, metrics_of, rows_of, write_rows, write_seeds
 from layout import MM, problems, texts_of, written
 from onepage.cls import draw as cls
+from onepage.cls.facts import SHORT
 from onepage.figures import text as texts
 from onepage.figures.style import PT_PER_MM, onepage_style
 from onepage.report.render import ROOT
@@ -13,7 +14,9 @@ from onepage.verification.claims import load_claims
 from printed import text_of
 from synthetic_run import CIFAR_CLASSES, HOSTILE, write_cls_run
 
-PICTURES = {"curves_cls", "confusion_matrix", "confusion_counts", "preds_grid", "miscls_grid", "reliability_cls"}
+PICTURES = {"curves_cls", "confusion_matrix", "confusion_counts", "preds_grid", "miscls_grid", "reliability_cls"} | {
+    "gradcam_mistakes"
+}
 
 
 # Percent: for as long as the longer label is, a curve is beside both ends of the line of 80 %.
@@ -57,31 +60,26 @@ def test_the_learning_rate_is_the_schedule(copy, draw):
     assert (at[0.0], at[10.0], at[55.0]) == pytest.approx((0, 0.12, 0.06)) and at[100.0] == pytest.approx(0, abs=1e-9)
 
 
-def test_images_are_of_one_size_in_both_grids(copy, draw):
+def test_images_are_of_one_size_in_each_grid(copy, draw):
     sheets = draw(copy("cls")).sheets
-    sizes = set()
-    for name in ("preds_grid", "miscls_grid"):
+    for name, count in (("preds_grid", 10), ("miscls_grid", 8)):
         extents = [image.get_extent() for axes in sheets[name].figure.axes for image in axes.images]
-        assert len(extents) == 8
-        sizes |= {(round(abs(x1 - x0), 6), round(abs(y1 - y0), 6)) for x0, x1, y0, y1 in extents}
+        assert len(extents) == count
+        assert len({(round(abs(x1 - x0), 6), round(abs(y1 - y0), 6)) for x0, x1, y0, y1 in extents}) == 1
         assert "confidence: softmax before calibration" in written(sheets[name])
         assert not [text for text in sheets[name].figure.texts if text.get_rotation()]  # all is level
-    assert len(sizes) == 1
 
 
-def test_an_arrow_stands_wherever_one_fits():
+def test_short_names_fit_after_the_arrow():
     with onepage_style():
-        pairs = [(a, b) for a in CIFAR_CLASSES for b in CIFAR_CLASSES if a != b]
-        lines = [cls._arrow(true, predicted, 11.0 * PT_PER_MM) for true, predicted in pairs]
-        assert [" ".join(line) for line in lines] == [f"{true} → {predicted}" for true, predicted in pairs]
-        assert all(texts.width(part) <= 11.0 * PT_PER_MM for line in lines for part in line)
-        assert cls._arrow("x" * 12, "y" * 12, 30) == ("x" * 12, "y" * 12)
+        room = 45 / cls.COLUMNS["wrong"] * PT_PER_MM
+        assert all(texts.width(f"→ {SHORT.get(name, name)}") <= room for name in CIFAR_CLASSES)
 
 
-@pytest.mark.parametrize(("case", "arrows"), [("cls", 8), ("generated", 0)])
-def test_every_image_has_an_arrow_or_none(case, arrows, copy, draw):
+@pytest.mark.parametrize("case", ["cls", "generated"])
+def test_the_arrow_stands_before_each_prediction(case, copy, draw):
     sheet = draw(copy(case)).sheets["miscls_grid"]
-    assert sum("→" in text for text, _ in texts_of(sheet)) == 1 + arrows  # the title's own; one texture has no room
+    assert sum(text.startswith("→ ") for text, _ in texts_of(sheet)) == 8
 
 
 @pytest.mark.parametrize("case", ["cls", "crowded", "one record", "five seeds", "generated", "slow"])
@@ -120,7 +118,7 @@ def test_grids_go_from_the_most_confident_down(copy, draw):
     sure = confidence(arrays["logits"])
     for name, kind in (("preds_grid", "correct"), ("miscls_grid", "wrong")):
         shown = [int(part.rsplit(" ", 2)[1].split(".")[0]) for part in alt[name].split(": ")[1].split(",")]
-        assert shown == sorted(shown, reverse=True) and len(shown) == 8
+        assert shown == sorted(shown, reverse=True) and len(shown) == min(9, 2 * cls.COLUMNS[kind])
         assert shown[0] == int(100 * sure[arrays[f"{kind}_index"]].max())
 
 
@@ -131,22 +129,22 @@ def test_each_image_stands_over_its_own_classes(copy, draw):
     predicted, sure = arrays["logits"].argmax(1), confidence(arrays["logits"])
     drawn = draw(run)
     for name, kind in (("preds_grid", "correct"), ("miscls_grid", "wrong")):
-        kept = arrays[f"{kind}_index"][:8]
+        kept = arrays[f"{kind}_index"][: 2 * cls.COLUMNS[kind]]
         order = np.argsort(-sure[kept], kind="stable")
         figure = drawn.sheets[name].figure
         pictures = [image.get_array() for axes in figure.axes for image in axes.images]
         assert np.array_equal(np.stack(pictures), arrays[f"{kind}_images"][order])
         words = [text.get_text() for text in figure.texts]
+        short = [SHORT.get(each, each) for each in names]
         if kind == "correct":
-            expected = [names[predicted[i]] for i in kept[order]]
-            assert [word for word in words if word in names] == expected
+            expected = [short[predicted[i]] for i in kept[order]]
+            assert [word for word in words if word in short] == expected
         else:
-            pairs = [f"{names[arrays['labels'][i]]} taken for {names[predicted[i]]} " for i in kept[order]]
+            pairs = [f"{short[arrays['labels'][i]]} taken for {short[predicted[i]]} " for i in kept[order]]
             told = drawn.alt[name].split(": ")[1].split(", ")
             assert all(part.startswith(pair) for part, pair in zip(told, pairs, strict=True))
-            words = [word.removesuffix(" →").removeprefix("→ ") for word in words]
-            expected = [names[label] for i in kept[order] for label in (arrays["labels"][i], predicted[i])]
-            assert [word for word in words if word in names] == expected
+            expected = [each for i in kept[order] for each in (short[arrays["labels"][i]], f"→ {short[predicted[i]]}")]
+            assert [word for word in words if word.removeprefix("→ ") in short] == expected
 
 
 @pytest.mark.fault("hostile class names in pictures", "drawn as themselves, no formula")
@@ -169,7 +167,7 @@ def test_hostile_names_and_no_mistakes_are_drawn(tmp_path):
 def test_nothing_explained_and_nothing_right_are_drawn(tmp_path):
     run = write_cls_run(tmp_path / "run")
     for name in ("explain", "predictions"):
-        keep = ("layers", "logits", "labels") if name == "predictions" else ("layers",)
+        keep = ("layers", "logits", "labels") if name == "predictions" else ("layers", "mistakes_layer")
         with edited(run / f"{name}.npz") as arrays:
             arrays |= {key: value[:0] for key, value in arrays.items() if key not in keep}
     cls.draw(run, tmp_path / "figures")

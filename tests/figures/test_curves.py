@@ -1,9 +1,9 @@
-"""Curves: several seeds as a mean and a band, time over the epoch it falls in."""
+"""Curves: several seeds as a mean and a band."""
 
 import numpy as np
 import pytest
 
-from drawing import rows_of, write_rows, write_seeds
+from drawing import rows_of, write_seeds
 from layout import problems, texts_of
 from onepage.errors import UserError
 from onepage.figures import curves
@@ -55,17 +55,3 @@ def test_seeds_that_cannot_be_read_are_one_clear_error(content, tmp_path):
     (tmp_path / "seeds.json").write_text(content)
     with pytest.raises(UserError, match=r"seeds\.json .*delete it and run make again"):
         curves.read_seeds(tmp_path / "seed0", [{"step": 1}], "digest")
-
-
-def test_minutes_stand_over_the_epoch_they_fall_in(copy, draw):
-    run = copy("cls")
-    rows = rows_of(run)
-    for row, minutes in zip(rows, (1, 2, 3, 5, 8, 12), strict=True):  # later epochs take longer
-        row["seconds"] = 60.0 * minutes
-    write_rows(run, rows)
-    axes = draw(run).sheets["curves_cls"].figure.axes[0]
-    (top,) = axes.child_axes
-    found = {label.get_text(): place for label, place in zip(top.get_xticklabels(), top.get_xticks(), strict=True)}
-    assert found["0"] == 0 and found["5"] == pytest.approx(4)  # after the fourth epoch
-    assert found["10"] == pytest.approx(5.5)  # half way from 8 to 12
-    assert [curves.time_axis(axes, [1], [seconds], 20) for seconds in (20.0, 600.0, 20_000.0)] == ["s", "min", "h"]

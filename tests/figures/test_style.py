@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from onepage.figures.style import BLUES
+from onepage.figures.style import REDS, TEALS
 
 
 def cielab(colours):
@@ -16,8 +16,9 @@ def cielab(colours):
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=1)
 
 
-def test_weights_darken_evenly_in_one_hue():
-    lightness, a, b = cielab(BLUES(np.linspace(0, 1, 52))[:, :3]).T
+@pytest.mark.parametrize("colours", [TEALS, REDS], ids=["teals", "reds"])
+def test_weights_darken_evenly_in_one_hue(colours):
+    lightness, a, b = cielab(colours(np.linspace(0, 1, 52))[:, :3]).T
     assert lightness[0] == pytest.approx(100, abs=0.1) and lightness[-1] < 30
     steps = -np.diff(lightness)
     assert steps.min() > 0.8 * steps.mean() and steps.max() < 1.2 * steps.mean()

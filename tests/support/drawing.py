@@ -41,7 +41,7 @@ def copy(made, tmp_path):
 @pytest.fixture
 def draw(monkeypatch):
     drawn = Drawn()
-    monkeypatch.setattr(Book, "add", lambda book, name, sheet, alt: drawn.add(book, name, sheet, alt))
+    monkeypatch.setattr(Book, "add", lambda book, *picture: drawn.add(book, *picture))
     monkeypatch.setattr(Book, "close", lambda book: None)
     for module in (gradcam, attention):  # the dearest pictures have their own tests
         monkeypatch.setattr(module, "draw_all", lambda book, explain: None)

@@ -15,7 +15,7 @@ class Drawn:
     def __init__(self):
         self.sheets, self.alt = {}, {}
 
-    def add(self, book, name, sheet, alt):
+    def add(self, book, name, sheet, alt, facts=None):
         self.sheets[name], self.alt[name] = sheet, alt
 
     def __call__(self, run):

@@ -16,12 +16,14 @@ from onepage.report import context, escape, pdf, render
 from onepage.runs import seeds
 
 HALF, FULL = 45, 93
+SQUARE = (HALF, HALF)
 SIZES = {
-    "cls": {"curves_cls": (FULL, 43), "confusion_matrix": (HALF, HALF), "preds_grid": (HALF, HALF)}
-    | {"miscls_grid": (HALF, HALF), "gradcam_0": (HALF, HALF), "gradcam_1": (HALF, HALF)}
-    | {"confusion_counts": (FULL, 85), "reliability_cls": (FULL, HALF)},
-    "mt": {"curves_mt": (HALF, HALF), "bleu_report": (HALF, HALF), "masks_demo": (HALF, HALF)}
-    | {"decodes_table": (FULL, 50), "attention_layer3_head1": (HALF, HALF), "attention_layer1_head2": (HALF, HALF)},
+    "cls": {"curves_cls": (FULL, 38), "confusion_counts": (FULL, 85), "reliability_cls": (FULL, HALF)}
+    | dict.fromkeys(("confusion_matrix", "gradcam_mistakes", "preds_grid", "miscls_grid"), SQUARE)
+    | dict.fromkeys(("gradcam_0", "gradcam_1"), SQUARE),
+    "mt": {"curves_mt": (HALF, 38), "decodes_table": (FULL, 50)}
+    | dict.fromkeys(("bleu_report", "attention_heads", "masks_demo"), SQUARE)
+    | dict.fromkeys(("attention_layer3_head1", "attention_layer1_head2"), SQUARE),
 }
 Case = tuple[Path, Path, Path]  # out, cls run, mt run
 ENGINES = [
@@ -46,7 +48,9 @@ def write_figures(out: Path, task: str, run: Path) -> None:
         (folder / f"{name}.png").write_bytes(b"\x89PNG\r\n\x1a\n")
         digests = {f"sha256_{kind}": sha256_file(folder / f"{name}.{kind}") for kind in ("png", "pdf")}
         alt = f"{name} of 'a' | <b>\"x\"</b> _y_"
-        rows.append({"name": name, "width_mm": width, "height_mm": height, "alt": alt, **digests})
+        facts = {"heads_align": "12", "heads_all": "12", "heads_rest": "10", "best_head": "layer 3, head 4"}
+        said = {"facts": facts} if name == "attention_heads" else {}
+        rows.append({"name": name, "width_mm": width, "height_mm": height, "alt": alt, **digests, **said})
     manifest = {"task": task, "run": "r", "metrics_sha256": sha256_file(run / "metrics.json"), "figures": rows}
     (folder / "figures.json").write_text(json.dumps(manifest), encoding="utf-8")
 

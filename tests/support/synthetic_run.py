@@ -57,8 +57,14 @@ def write_cls_run(folder: Path, *, generated: bool = False, seed: int = 0, error
         for layer in (3, 4)
         for target in ("predicted", "true")
     }
+    first = wrong[:4]
+    mistakes = {f"mistakes_{target}": synthetic_images.cams(rng, len(first), 8) for target in ("predicted", "true")}
+    mistakes |= {"mistakes_predicted_class": predicted[first], "mistakes_true_class": true[first]}
     np.savez_compressed(
         folder / "explain.npz",
+        mistakes_images=wrong_images[:4],
+        mistakes_layer=np.array("layer3"),
+        **mistakes,
         index=chosen,
         images=synthetic_images.images(rng, true[chosen]),
         labels=true[chosen],

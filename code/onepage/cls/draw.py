@@ -11,19 +11,21 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from onepage.cls.facts import SHORT
 from onepage.cls.figures import confusion, gradcam, reliability
+from onepage.cls.figures.gradcam import image_side
 from onepage.figures import curves
 from onepage.figures import text as texts
 from onepage.figures.curves import read_arrays, read_history
-from onepage.figures.sheet import FULL, HALF, HEADER, Book, Sheet
+from onepage.figures.sheet import FULL, HALF, Book, Sheet
 from onepage.figures.style import BLUE, FAINT, INK, MUTED, PT_PER_MM, RED, STEP, onepage_style
 from onepage.figures.text import percent
 from onepage.training.schedules import SCHEDULES
 
-CURVES = 43.0  # mm, the height of the learning curves
+CURVES = 38.0  # mm, the height of the learning curves
 FLOOR = 80.0  # percent, the claim drawn over the accuracy; report/claims.toml is what is checked
 STAIRS = "#dfe5ec"  # a pale fill that dark text stands on
-ROWS, COLUMNS, IMAGE = 2, 4, 10.2  # of a grid; the side of an image in mm
+ROWS, COLUMNS = 2, {"correct": 5, "wrong": 4}  # of a grid
 
 
 def draw(run: Path, out: Path) -> None:
@@ -39,6 +41,7 @@ def draw(run: Path, out: Path) -> None:
         confusion.draw_all(book)
         _grids(book, predictions)
         reliability.draw(book)
+        gradcam.draw_mistakes(book, explain)
         gradcam.draw_all(book, explain)
         book.close()
 
@@ -48,14 +51,14 @@ def _curves(book: Book, history: list[dict[str, Any]]) -> None:
     sheet = book.sheet(FULL, CURVES, f"Loss (nats){curves.of_seeds(histories)}")
     epochs, last = [row["epoch"] for row in history], history[-1]
     seconds = curves.values(histories, "seconds").mean(axis=0)
-    top, height, panel, foot = 7.2, 20.0, 27.5, 5.9
+    top, height, panel, foot = 4.2, 20.0, 27.5, 5.9
     under, stretches, rates = top + height + 2.1, _stretches(book), _rates(book, history)
     floor = book.metrics["set"] == "cifar10"
     told = []
     for left, key, factor, digits, unit in ((7.0, "loss", 1, 2, ""), (54.0, "accuracy", 100, 1, " %")):
         axes, beneath = sheet.axes(left, top, panel, height), sheet.axes(left, under, panel, foot)
         train, validation = (curves.values(histories, f"{part}_{key}", factor) for part in ("train", "val"))
-        ends = curves.draw_pair(axes, epochs, train, validation, digits, unit)
+        ends = curves.draw_pair(axes, epochs, train, validation, BLUE, digits, unit)
         for each in (axes, beneath):
             each.set_xlim(0, last["epoch"])
             each.xaxis.set_major_locator(MaxNLocator(6, integer=True))
@@ -69,8 +72,6 @@ def _curves(book: Book, history: list[dict[str, Any]]) -> None:
             curves.label_level(sheet, axes, FLOOR, names, epochs, [train, validation])
         right = left + panel + 1.6
         curves.label_ends(sheet, axes, right, ends, below=1.2)
-        clock = curves.time_axis(axes, epochs, seconds.tolist(), panel)
-        sheet.text(left - 1.6, top - 3.4, clock, colour=MUTED, ha="right")
         sheet.text(right + 1.0, top + height + foot + 3.5, "epoch", colour=MUTED)
         told += [train[:, -1].mean(), validation[:, -1].mean()]
         if key == "loss":
@@ -83,8 +84,6 @@ def _curves(book: Book, history: list[dict[str, Any]]) -> None:
             _image_sizes(sheet, beneath, stretches, left, panel, under)
             sheet.lines(right, under + 0.4, ["image", "size, px"])
     sheet.text(47.6, 0.5, "Accuracy (%)", weight="bold")
-    note = "top: training time; train: augmented images, smoothed labels; validation: held out, neither"
-    sheet.text(FULL / 2, CURVES - 2.9, note, colour=MUTED, ha="center")
     sizes = ", then ".join(f"{size} px" for size in dict.fromkeys(row["image_size"] for row in history))
     alt = (
         f"Two line charts over {last['epoch']:.3g} epoch{'' if last['epoch'] == 1 else 's'} (images of {sizes}) and "
@@ -144,56 +143,46 @@ def _grids(book: Book, arrays: dict[str, np.ndarray]) -> None:
     raised = np.exp(logits - logits.max(1, keepdims=True))
     confidence = (raised / raised.sum(1, keepdims=True)).max(1)
     predicted, n = logits.argmax(1), len(logits)
+
+    def pair(i: int) -> tuple[str, str]:
+        return names[labels[i]], names[predicted[i]]
+
     for name, kind, adverb in (("preds_grid", "correct", "correctly"), ("miscls_grid", "wrong", "wrongly")):
         # As many as a grid shows of those that the evaluation kept, the most confident first.
-        index = arrays[f"{kind}_index"][: ROWS * COLUMNS]
+        columns = COLUMNS[kind]
+        index = arrays[f"{kind}_index"][: ROWS * columns]
         order = np.argsort(-confidence[index], kind="stable")
-        index, images = index[order], arrays[f"{kind}_images"][: ROWS * COLUMNS][order]
-        found = [(names[labels[i]], names[predicted[i]], percent(confidence[i])) for i in index]
+        index, images = index[order], arrays[f"{kind}_images"][: ROWS * columns][order]
+        found = [(SHORT.get(a, a), SHORT.get(b, b), percent(confidence[i])) for i in index for a, b in [pair(i)]]
         if kind == "correct":
-            title, captions = "Right: class, confidence", [[(best, INK), (sure, MUTED)] for _, best, sure in found]
-            # Not simply "the surest": evaluate takes the classes in turn, so that the grid is not eight of the easiest.
+            captions = [[(best, INK), (sure, MUTED)] for _, best, sure in found]
+            # Not simply "the surest": evaluate takes the classes in turn, so that the grid has one image of each class.
             alt = f"{len(index)} correct test predictions, the most confident of each class first, out of {n} images: "
             alt += ", ".join(f"{best} {sure}" for _, best, sure in found)
         else:
-            title = "Wrong: true → predicted" if book.generated else "Wrong: true → predicted, confidence"
-            captions = [[(true, BLUE), (best, RED), (sure, MUTED)] for true, best, sure in found]
+            captions = [[(true, INK), (f"→ {best}", RED), (sure, MUTED)] for true, best, sure in found]
             alt = f"The {len(index)} wrong test predictions with the highest confidence, of {n} images: "
             alt += ", ".join(f"{true} taken for {best} {sure}" for true, best, sure in found)
         empty = f"None of the {n} test images is classified {adverb}."
-        _grid(book, name, title, images, captions, f"{alt}.", empty)
+        _grid(book, name, columns, images, captions, f"{alt}.", empty)
 
 
 def _grid(
-    book: Book, name: str, title: str, images: np.ndarray, captions: list[list[tuple[str, str]]], alt: str, empty: str
+    book: Book, name: str, columns: int, images: np.ndarray, captions: list[list[tuple[str, str]]], alt: str, empty: str
 ) -> None:
-    """Images in rows, all of one size in either grid, with lines (text, colour) beneath each.
-
-    Of three lines the first two are the true and the predicted class; an arrow leads from one to the other where all
-    of a grid have room for it.
-    """
-    sheet = book.sheet(HALF, HALF, title)
-    cell, row = HALF / COLUMNS, (HALF - HEADER - STEP - 0.4) / ROWS
+    """Images in two rows, with lines (text, colour) beneath each."""
+    sheet = book.sheet(HALF, HALF)
+    top, cell = book.top, HALF / columns
+    side, row = image_side(columns), (HALF - top - STEP - 0.4) / ROWS
     room = (cell - 0.2) * PT_PER_MM
-    fitted = [[texts.fit(label, room) for label, _ in caption] for caption in captions]
-    joined = [_arrow(lines[0], lines[1], room) for lines in fitted if len(lines) == 3]
-    if joined and all("→" in "".join(pair) for pair in joined):  # an arrow now and then would be a riddle
-        fitted = [[*pair, lines[2]] for pair, lines in zip(joined, fitted, strict=True)]
-    for k, (image, caption, lines) in enumerate(zip(images, captions, fitted, strict=True)):
-        x, y = (k % COLUMNS) * cell, HEADER + (k // COLUMNS) * row
-        sheet.image(x + (cell - IMAGE) / 2, y, IMAGE, IMAGE, image)
-        for number, (line, (_, colour)) in enumerate(zip(lines, caption, strict=True)):
-            sheet.text(x + cell / 2, y + IMAGE + 0.3 + number * STEP, line, colour=colour, ha="center")
+    for k, (image, caption) in enumerate(zip(images, captions, strict=True)):
+        x, y = (k % columns) * cell, top + (k // columns) * row
+        sheet.image(x + (cell - side) / 2, y, side, side, image)
+        for number, (line, colour) in enumerate(caption):
+            sheet.text(x + cell / 2, y + side + 0.3 + number * STEP, texts.fit(line, room), colour=colour, ha="center")
     if captions:
         note = "confidence: softmax before calibration"
         sheet.text(HALF / 2, HALF - STEP - 0.2, note, colour=MUTED, ha="center")
     else:
         sheet.lines(HALF / 2, HALF / 2 - 4, texts.wrap(empty, 100), colour=MUTED, ha="center")
     book.add(name, sheet, alt if captions else empty)
-
-
-def _arrow(true: str, predicted: str, room: float) -> tuple[str, str]:
-    """Two lines with an arrow from one to the other, where it fits: no "→ automobile" does, "truck →" does."""
-    if texts.width(f"→ {predicted}") <= room:
-        return true, f"→ {predicted}"
-    return (f"{true} →" if texts.width(f"{true} →") <= room else true), predicted

@@ -27,6 +27,7 @@ from onepage.training.weights import count_parameters, digest_tensors
 
 GRID = 24  # pictures kept for each grid
 EXPLAINED = 8  # pictures explained by Grad-CAM
+MISTAKES = 4  # most confident mistakes, explained above the grid of mistakes
 LAYERS = ("layer3", "layer4")  # whose maps Grad-CAM gives
 
 
@@ -114,6 +115,14 @@ def evaluate(images: ImageSet, run: Path, settings: Mapping[str, Any], say: Any 
     for name, classes in (("predicted", predicted), ("true", images.test_labels)):
         maps = cams(model, test[explained], classes[explained])
         explain |= {f"cam_{layer}_{name}": values for layer, values in maps.items()}
+    first = wrong[:MISTAKES]
+    explain |= {
+        "mistakes_images": images.test_images[first].transpose(0, 2, 3, 1),
+        "mistakes_layer": np.array(LAYERS[0]),
+    }
+    for name, classes in (("predicted", predicted), ("true", images.test_labels)):
+        explain[f"mistakes_{name}"] = cams(model, test[first], classes[first])[LAYERS[0]]
+        explain[f"mistakes_{name}_class"] = classes[first]
     write_with(run / "predictions.npz", lambda file: np.savez_compressed(file, **arrays))  # type: ignore[arg-type]
     write_with(run / "explain.npz", lambda file: np.savez_compressed(file, **explain))  # type: ignore[arg-type]
     stopwatch.record(run, "evaluate")

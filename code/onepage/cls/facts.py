@@ -9,8 +9,9 @@ from typing import Any
 
 from onepage.runs.words import NONE, interval, number, percent, shorten, signed, training
 
-ROWS = (("curves_cls",), ("confusion_matrix", "gradcam_0"), ("preds_grid", "miscls_grid"))
+ROWS = (("curves_cls",), ("confusion_matrix", "gradcam_mistakes"), ("preds_grid", "miscls_grid"))
 ABLATED = ("whole", "no-shortcuts")
+SHORT = {"airplane": "plane", "automobile": "car"}  # where the other names of CIFAR-10 set the width
 
 
 def facts(metrics: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, str]:
@@ -62,6 +63,7 @@ def _confusions(test: Mapping[str, Any]) -> dict[str, str]:
     if not pairs or not wrong:
         return {}
     top, names = pairs[0], [row["name"] for row in test["per_class"]]
+    pair = top["true"], top["predicted"]
     true, predicted = names.index(top["true"]), names.index(top["predicted"])
     found = {
         "confused_true": shorten(top["true"]),
@@ -69,6 +71,8 @@ def _confusions(test: Mapping[str, Any]) -> dict[str, str]:
         "confused_count": number(top["count"]),
         "confused_back": number(test["confusion"][predicted][true]),
         "confused_n": number(test["per_class"][true]["n"]),
+        "confused_pair": " and ".join(SHORT.get(name, shorten(name, 12)) for name in pair).capitalize(),
+        "confused_both": number(top["count"] + test["confusion"][predicted][true]),
     }
     if len(pairs) >= 3:
         found["top_share"] = percent(sum(pair["count"] for pair in pairs[:3]) / wrong, 0)

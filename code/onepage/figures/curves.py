@@ -11,18 +11,16 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
 
 from onepage.errors import UserError
 from onepage.figures import text as texts
 from onepage.figures.sheet import HEADER, Sheet
-from onepage.figures.style import BLUE, PT_PER_MM, RED, STEP
+from onepage.figures.style import MUTED, STEP
 from onepage.files import read_json
 
-TRAIN: dict[str, Any] = {"color": RED, "ls": (0, (3, 1.2)), "marker": "o", "mfc": "white", "clip_on": False}
-VALIDATION: dict[str, Any] = {"color": BLUE, "ls": "-", "marker": "s", "mfc": BLUE, "clip_on": False}
-MANY_POINTS = 25  # beyond this the markers would touch and hide the line
-UNITS = ((180.0, 1.0, "s"), (10_800.0, 60.0, "min"), (float("inf"), 3600.0, "h"))  # up to, seconds in one, name
+TRAIN: dict[str, Any] = {"color": MUTED, "ls": (0, (3, 1.2)), "marker": "o", "mfc": "white", "clip_on": False}
+VALIDATION: dict[str, Any] = {"ls": "-", "marker": "s", "clip_on": False}
+MANY_POINTS = 12  # from this on markers hide the line
 End = tuple[float, str, list[str]]  # of a line: its last value, its colour, the lines of its label
 Histories = list[list[dict[str, Any]]]  # the records of each seed
 
@@ -77,12 +75,16 @@ def values(histories: Histories, key: str, factor: float = 1.0) -> np.ndarray:
 
 
 def draw_pair(
-    axes: Axes, steps: Sequence[float], train: np.ndarray, validation: np.ndarray, digits: int, unit: str = ""
+    axes: Axes, steps: Sequence[float], train: np.ndarray, validation: np.ndarray, hue: str, digits: int, unit: str = ""
 ) -> list[End]:
-    """Plot the two curves, each (seeds, steps); gives back their ends, labelled with name and last value."""
-    plain: dict[str, Any] = {"marker": ""} if len(steps) > MANY_POINTS else {}
+    """Plot the two curves, each (seeds, steps), that of validation in ``hue``.
+
+    Gives back their ends, labelled with name and last value.
+    """
+    plain: dict[str, Any] = {"marker": ""} if len(steps) >= MANY_POINTS else {}
     ends: list[End] = []
-    for name, seeds, look in (("train", train, TRAIN), ("validation", validation, VALIDATION)):
+    of_validation = VALIDATION | {"color": hue, "mfc": hue}
+    for name, seeds, look in (("train", train, TRAIN), ("validation", validation, of_validation)):
         mean = seeds.mean(axis=0)
         if len(seeds) > 1:
             half = seeds.std(axis=0, ddof=1)
@@ -107,27 +109,6 @@ def told(histories: Histories) -> str:
     """What a text alternative adds when the curves are of several seeds."""
     said = f" Lines are means of {len(histories)} seeds, bands one standard deviation either way."
     return said if len(histories) > 1 else ""
-
-
-def time_axis(axes: Axes, steps: Sequence[float], seconds: Sequence[float], width: float) -> str:
-    """Put the training time along the top of ``axes``, ``width`` mm wide; returns its unit: s, min or h.
-
-    ``seconds`` are those at each of ``steps``; between them, and from 0, time passes evenly.
-    """
-    _, one, unit = next(row for row in UNITS if seconds[-1] < row[0])
-    low, high = axes.get_xlim()
-    ticks: list[tuple[float, str]] = []
-    free_from = -np.inf
-    for tick in MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(0, seconds[-1] / one):
-        place = float(np.interp(tick * one, [0, *seconds], [0, *steps]))
-        middle, label = (place - low) / (high - low) * width, f"{tick:g}"
-        half = texts.width(label) / PT_PER_MM / 2
-        if 0 <= tick * one <= seconds[-1] and middle - half > free_from:  # dense where epochs are slow
-            ticks.append((place, label))
-            free_from = middle + half + 0.8
-    top = axes.secondary_xaxis("top")
-    top.set_xticks([place for place, _ in ticks], [label for _, label in ticks])
-    return unit
 
 
 class Panel:

@@ -8,7 +8,7 @@ import contextlib
 import hashlib
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,8 @@ class Sheet:
         if generated:
             self.text(width_mm - 0.6, 0.5, GENERATED, colour=WARNING, weight="bold", ha="right")
             room -= texts.widest([GENERATED], "bold") + 1.5
-        self.text(0.6, 0.5, texts.fit(title, room * PT_PER_MM, "bold"), weight="bold")
+        if title:
+            self.text(0.6, 0.5, texts.fit(title, room * PT_PER_MM, "bold"), weight="bold")
 
     def axes(self, x: float, y: float, width: float, height: float) -> Axes:
         """Axes whose plotting area is the given rectangle."""
@@ -138,19 +139,27 @@ class Book:
         self.origin = provenance.short_form(self.metrics, self.digest, host)
         self.entries: list[dict[str, Any]] = []
 
-    def sheet(self, width_mm: float, height_mm: float, title: str) -> Sheet:
-        """A new sheet, marked where the data is generated."""
+    @property
+    def top(self) -> float:
+        """Where the content of a sheet without a title begins, in mm: under the mark where the data is generated."""
+        return HEADER if self.generated else 0.6
+
+    def sheet(self, width_mm: float, height_mm: float, title: str = "") -> Sheet:
+        """A new sheet, marked where the data is generated; a picture of the page has its title there."""
         return Sheet(width_mm, height_mm, title, generated=self.generated)
 
-    def add(self, name: str, sheet: Sheet, alt: str) -> None:
-        """Write NAME.png and NAME.pdf; ``alt`` says in words what the picture shows, with this run's numbers."""
+    def add(self, name: str, sheet: Sheet, alt: str, facts: Mapping[str, str] | None = None) -> None:
+        """Write NAME.png and NAME.pdf; ``alt`` says in words what the picture shows, with this run's numbers.
+
+        ``facts``: names that the prose of the page may use, and their texts.
+        """
         alt = self._alt(alt)
         png, pdf = _png(sheet, name, alt, self.origin), _pdf(sheet, name, alt, self.origin)
         write_bytes(self.out / f"{name}.png", png)
         write_bytes(self.out / f"{name}.pdf", pdf)
         entry = {"name": name, "width_mm": sheet.width, "height_mm": sheet.height}
         entry |= {"sha256_png": hashlib.sha256(png).hexdigest(), "sha256_pdf": hashlib.sha256(pdf).hexdigest()}
-        self.entries.append(entry | {"alt": alt})
+        self.entries.append(entry | {"alt": alt} | ({"facts": dict(facts)} if facts else {}))
 
     def write(self, path: Path, sheet: Sheet, alt: str) -> None:
         """Write one picture to ``path``, as PDF where its name ends so, else as PNG; the manifest does not list it."""

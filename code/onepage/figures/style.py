@@ -1,7 +1,7 @@
 """Colours, type and the rcParams every figure is drawn under.
 
-Colours are Paul Tol's (https://sronpersonalpages.nl/~pault/, "high-contrast", "vibrant", "iridescent" and
-"YlOrBr") and one map made here; they keep apart in print and for colour-blind readers, and a second cue (line style,
+Colours are Paul Tol's (https://sronpersonalpages.nl/~pault/, "high-contrast", "vibrant" and "YlOrBr"), a teal and two
+maps made here; they keep apart in print and for colour-blind readers, and a second cue (line style,
 marker, underline, place) always stands beside them. The style sheet and the fonts lie in the repository's figures/
 folder.
 """
@@ -32,20 +32,21 @@ STEP = LINE_PT / PT_PER_MM  # the same, in mm
 INK = "#222222"
 MUTED = "#5f5f5f"
 FAINT = "#bbbbbb"
-BLUE, RED, YELLOW = "#004488", "#bb5566", "#ddaa33"  # high-contrast
+# A hue has one meaning: blue and teal are the models of the two sections, grey is training and what others published,
+# red is errors.
+BLUE, TEAL, RED = "#004488", "#00695c", "#bb5566"
 WARNING = "#cc3311"  # vibrant; kept for "generated data"
 
 # Sequential maps that begin at white, so that nothing is nothing, and only get darker. YlOrBr begins at a purer white
 # than Tol's and ends before his browns: it is laid over images, which must show through its darkest colour.
-_IRIDESCENT = """ffffff fcf7d5 f5f3c1 eaf0b5 ddecbf d0e7ca c2e3d2 b5ddd8 a8d8dc 9bd2e1 8dcbe4 81c4e7
-    7bbce7 7eb2e4 88a5dd 9398d2 9b8ac4 9d7db2 9a709e 906388 805770 684957 46353a"""
 _YLORBR = "ffffff fff7bc fee391 fec44f fb9a29 ec7014 cc4c02"
-# One hue, for attention: lightness (CIELAB L*) falls from 100 to 24 in equal steps at hue 276 degrees, so that half the
-# weight looks half as dark and no weight looks like a class of its own.
-_BLUES = "ffffff dfe4f1 bec9e4 9db0d6 7c97c8 577eba 2667ad 00508f 003a6a"
-IRIDESCENT, YLORBR, BLUES = (
+# One hue each, for attention and for errors: lightness (CIELAB L*) falls in equal steps from 100 to 24 and to 28 at hue
+# 183 and 18 degrees, so that half the weight looks half as dark.
+_TEALS = "ffffff caebe5 99d5ca 6cbdb1 40a598 128d7f 007367 005950 00413a"
+_REDS = "ffffff ffddde ffbabe ff959d ee7682 d65c6a b84656 953744 6f2c34"
+YLORBR, TEALS, REDS = (
     LinearSegmentedColormap.from_list(name, [f"#{code}" for code in codes.split()])
-    for name, codes in (("iridescent", _IRIDESCENT), ("ylorbr", _YLORBR), ("blues", _BLUES))
+    for name, codes in (("ylorbr", _YLORBR), ("teals", _TEALS), ("reds", _REDS))
 )
 
 

@@ -11,8 +11,10 @@ from matplotlib.ticker import MaxNLocator
 from onepage.figures import curves
 from onepage.figures.curves import read_arrays, read_history
 from onepage.figures.sheet import HALF, HEADER, Book
-from onepage.figures.style import MUTED, STEP, onepage_style
+from onepage.figures.style import MUTED, TEAL, onepage_style
 from onepage.mt.figures import attention, bleu, decodes, masks
+
+CURVES = 38.0  # mm, the height of the learning curves
 
 
 def draw(run: Path, out: Path) -> None:
@@ -38,11 +40,11 @@ def _curves(book: Book, history: list[dict[str, Any]]) -> None:
     train, validation, perplexity = (
         curves.values(histories, key) for key in ("train_loss", "val_loss", "val_perplexity")
     )
-    sheet = book.sheet(HALF, HALF, "Loss (nats per token)")
+    sheet = book.sheet(HALF, CURVES, f"Loss (nats per token){curves.of_seeds(histories)}")
     steps = [row["step"] for row in history]
-    left, top, panel, height = 6.6, HEADER + 1.2, 25.4, 26.8
+    left, top, panel, height = 6.6, HEADER + 0.8, 25.4, 26.6
     axes = sheet.axes(left, top, panel, height)
-    ends = curves.draw_pair(axes, steps, train, validation, 2)
+    ends = curves.draw_pair(axes, steps, train, validation, TEAL, 2)
     ends[1][2].extend(["perplexity", *curves.last_value(perplexity, 1)])
     axes.set_xlim(0, max(steps))
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True, steps=[1, 2, 5, 10]))
@@ -50,9 +52,6 @@ def _curves(book: Book, history: list[dict[str, Any]]) -> None:
     # no lower than the axis: a number of updates at its end may be wide
     curves.label_ends(sheet, axes, left + panel + 1.6, ends, below=0.3)
     sheet.text(left + panel / 2, top + height + 4.0, "updates", colour=MUTED, ha="center")
-    sheet.text(0.6, HALF - 2 * STEP - 0.3, "train: with dropout, against smoothed labels", colour=MUTED)
-    note = f"validation: without either{curves.of_seeds(histories)}"
-    sheet.text(0.6, HALF - STEP - 0.3, note, colour=MUTED)
     last = history[-1]
     alt = (
         f"Line chart of loss in nats per token over {last['step']} updates ({last['epoch']:.1f} epochs). Training loss "

@@ -13,7 +13,7 @@ from onepage.files import read_json
 from onepage.runs import provenance
 from onepage.runs.words import NONE, interval, number, percent, signed, training
 
-ROWS = (("curves_mt", "bleu_report"), ("attention_layer{layer}_head1", "masks_demo"), ("decodes_table",))
+ROWS = (("curves_mt", "bleu_report"), ("attention_heads", "masks_demo"), ("decodes_table",))
 ABLATED = ("whole", "no-causal-mask", "one-head")
 SIGNIFICANT = 0.05  # p-value under which a difference is called a finding
 ENOUGH = 100  # sentences of the longest group, below which it says nothing of long sentences
@@ -40,6 +40,7 @@ def facts(metrics: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, str]
         "val_perplexity": number(val["perplexity"], 2),
         "test": test_name(headline, page),
         "test_n": number(test["n"]),
+        "exact": number(test.get("exact", 0)),
         "bleu": number(bleu["score"], 1),
         "greedy": number(test["bleu_greedy"], 1),
         "gain": _change(test["bleu_greedy"], bleu["score"]),

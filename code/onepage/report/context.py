@@ -8,6 +8,7 @@ no numpy.
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from onepage import tasks
 from onepage.errors import UserError
 from onepage.report import ablations, provenance
 from onepage.report.inputs import Shown, chosen, distinct, fill, load_page, load_runs
-from onepage.runs import words
+from onepage.runs import history, words
 from onepage.runs.provenance import label
 from onepage.verification import claims as held
 
@@ -105,8 +106,17 @@ def _names(page: Prose, run: Shown, ablated: Mapping[str, Any]) -> dict[str, str
         "time": provenance.training_time(run),
         **run.task.module("facts").facts(metrics, page),
         **ablations.facts(ablated, run.task),
+        **{name: str(text) for row in run.pictures.values() for name, text in row.get("facts", {}).items()},
+        **_readings(run),
     }
     return names | {f"{run.name}_{name}": text for name, text in names.items()}
+
+
+def _readings(run: Shown) -> dict[str, str]:
+    """How many readings of the validation loss a training had, and at how many it was above the one before."""
+    losses = [row["val_loss"] for row in history.read(run.run / "history.jsonl")]
+    rises = sum(after > before for before, after in pairwise(losses))
+    return {"readings": words.number(len(losses)), "rises": words.number(rises)}
 
 
 def _band(page: Prose, claims: Sequence[held.Claim], generated: Sequence[Shown]) -> str:
@@ -119,8 +129,15 @@ def _band(page: Prose, claims: Sequence[held.Claim], generated: Sequence[Shown])
     return fill(page["band"], {"sets": sets, "real": " or ".join(silent)}, "band")
 
 
-def _cells(rows: Sequence[Sequence[str]], names: Names, where: str) -> list[list[str]]:
-    return [[fill(cell, names, where) for cell in row] for row in rows]
+def _cells(rows: Sequence[Sequence[str | list[str]]], names: Names, where: str) -> list[list[str]]:
+    """The cells of a table filled in; of a cell with several texts the first whose names are all known."""
+
+    def of(cell: str | list[str]) -> str:
+        texts = [cell] if isinstance(cell, str) else cell
+        known = (text for text in texts if set(re.findall(r"{(\w+)}", text)) <= names.keys())
+        return fill(next(known, texts[-1]), names, where)
+
+    return [[of(cell) for cell in row] for row in rows]
 
 
 def _section(page: Prose, run: Shown, names: Names, results: Sequence[held.Result]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from onepage.report import context, escape, pdf
 ROOT = HOME  # the repository: its report/ holds templates, prose and claims
 # Settings of the text, tried in turn: its size in points, the distance of its baselines in sizes, and the least gap
 # between two rows of pictures in mm. Below 6.5 pt nothing is set.
-SETTINGS = tuple((size, 1.22, 2.0) for size in (8.0, 7.8, 7.6, 7.4, 7.2, 7.0, 6.75, 6.5)) + ((6.5, 1.12, 0.8),)
+SETTINGS = tuple((size, 1.22, 4.0) for size in (8.0, 7.8, 7.6, 7.4, 7.2, 7.0, 6.75, 6.5)) + ((6.5, 1.12, 4.0),)
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Paper:
     margin: float  # at top and bottom
 
 
-PAPERS = {"a4": Paper("A4", 210, 297, 4, 10), "letter": Paper("US Letter", 215.9, 279.4, 6, 7)}
+PAPERS = {"a4": Paper("A4", 210, 297, 7, 9), "letter": Paper("US Letter", 215.9, 279.4, 7, 7)}
 ENGINES = {"latex": "LaTeX", "typst": "typst"}
 
 

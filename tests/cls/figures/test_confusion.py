@@ -5,8 +5,9 @@ from matplotlib.colors import to_rgba
 
 from drawing import edit, metrics_of
 from layout import written
+from onepage.cls.facts import SHORT
 from onepage.cls.figures.confusion import ANIMALS, VEHICLES
-from onepage.figures.style import RED
+from onepage.figures.style import INK
 from synthetic_run import CIFAR_CLASSES
 
 
@@ -31,7 +32,7 @@ def matrix(sheet):
 
 def marked(axes):
     """Cells (row, column) of a matrix that are outlined as the most confused."""
-    return {(p.get_y(), p.get_x()) for p in axes.patches if p.get_edgecolor() == to_rgba(RED)}
+    return {(p.get_y(), p.get_x()) for p in axes.patches if p.get_edgecolor() == to_rgba(INK)}
 
 
 def test_the_most_confused_pair_is_outlined(copy, draw):
@@ -48,7 +49,8 @@ def test_the_most_confused_pair_is_outlined(copy, draw):
     cat, dog = order.index("cat"), order.index("dog")
     assert marked(axes) == {(cat, dog), (dog, cat)}
     diagonal = [text.get_text() for text in axes.texts if text.get_position()[0] == text.get_position()[1]]
-    assert diagonal == [{"cat": "80", "dog": "99", names[0]: "99"}.get(name, "all") for name in order]
+    first = SHORT.get(names[0], names[0])
+    assert diagonal == [{"cat": "80", "dog": "99", first: "99"}.get(name, "all") for name in order]
     assert {"true class", "predicted class"} <= set(written(sheets["confusion_matrix"]))
     counts[names.index("dog"), [names.index("dog"), names.index("cat")]] = 1000, 0
     edit(run, lambda metrics: metrics["test"].update(confusion=counts.tolist()))
@@ -71,7 +73,7 @@ def test_vehicles_and_animals_have_their_frames(copy, draw):
     for name in ("confusion_matrix", "confusion_counts"):
         axes = matrix(sheets[name])
         for labels in (axes.get_yticklabels(), axes.get_xticklabels()):
-            assert [label.get_text() for label in labels] == [*VEHICLES, *ANIMALS]
+            assert [label.get_text() for label in labels] == [SHORT.get(each, each) for each in (*VEHICLES, *ANIMALS)]
         framed = {(patch.get_xy(), patch.get_width(), patch.get_height()) for patch in axes.patches}
         assert {((0, 0), 4, 4), ((4, 4), 6, 6)} <= framed
         assert {"vehicles", "animals"} <= set(written(sheets[name]))

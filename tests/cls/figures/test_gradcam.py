@@ -31,22 +31,38 @@ def test_no_text_meets_another_or_the_edge(copy, draw):
 
 def test_overlay_is_coloured_only_where_there_is_evidence():
     image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
-    nothing = overlay(image, np.zeros((4, 4), np.float32))
+    nothing = overlay(image, enlarge(np.zeros((4, 4), np.float32)))
     assert nothing.shape == (PIXELS, PIXELS, 3)
     assert (nothing == nothing[..., :1]).all()
     cam = np.zeros((4, 4), np.float32)
     cam[0, 3] = 1  # top right
-    spread = np.ptp(overlay(image, cam).astype(int), axis=-1)
+    spread = np.ptp(overlay(image, enlarge(cam)).astype(int), axis=-1)
     half = PIXELS // 2
     assert spread[:half, half:].max() > 80
     assert spread[half:, :half].max() == 0
+
+
+def test_mistakes_stand_in_the_columns_of_their_grid(copy, draw):
+    """Image, evidence for the prediction and for the truth, in whole cells, above the first four of the grid."""
+    run = copy("cls")
+    explain, drawn = dict(np.load(run / "explain.npz")), draw(run)
+    sheet, grid = drawn.sheets["gradcam_mistakes"], drawn.sheets["miscls_grid"]
+    shown = [image for axes in sheet.figure.axes for image in axes.images][:12]
+    left = [round(image.get_extent()[0], 3) for image in shown]
+    below = [image for axes in grid.figure.axes for image in axes.images][:4]
+    assert left == [round(image.get_extent()[0], 3) for image in below] * 3
+    assert all(np.array_equal(a.get_array(), b.get_array()) for a, b in zip(shown[:4], below, strict=True))
+    heat = gradcam.in_cells(explain["mistakes_true"][0])
+    assert len(np.unique(heat[:, 0])) <= 8 and (heat[:24, :24] == explain["mistakes_true"][0][0, 0]).all()
+    assert not problems(sheet)
+    assert drawn.alt["gradcam_mistakes"].startswith("The 4 most confident mistakes with Grad-CAM of layer3 (8×8 cells)")
 
 
 def test_the_image_shows_through_all_evidence():
     image = np.zeros((32, 32, 3), np.uint8)
     image[:, 16:] = 255
     luminance = [
-        overlay(image, np.full((2, 2), share, np.float32)).mean(axis=0) @ [0.2126, 0.7152, 0.0722]
+        overlay(image, enlarge(np.full((2, 2), share, np.float32))).mean(axis=0) @ [0.2126, 0.7152, 0.0722]
         for share in np.linspace(0, 1, 11)
     ]
     for column in (0, PIXELS - 1):

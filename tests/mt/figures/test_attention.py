@@ -12,6 +12,7 @@ from onepage.figures.style import onepage_style
 from onepage.mt import draw as mt
 from onepage.mt.figures import attention
 from onepage.mt.figures.attention import readable
+from synthetic_run import write_mt_run
 
 
 def explained(source, output):
@@ -137,3 +138,27 @@ def test_attention_that_is_no_distribution_is_not_drawn(name, copy, tmp_path):
     with pytest.raises(UserError, match=rf"explain\.npz: {name}: row \(0, 0, 2\) .* delete it and run make again"):
         mt.draw(run, tmp_path / "figures")
     assert not (tmp_path / "figures" / "figures.json").exists()
+
+
+def test_page_shows_every_head_and_counts_them(tmp_path):
+    """Of six heads two align words, one rests on the end, the others do neither; the sharpest is enlarged."""
+    pieces, written = ["▁A", "▁dog", "▁runs", ".", "</s>"], ["▁Ein", "▁Hund", "▁läuft", ".", "</s>"]
+    cross = np.full((2, 3, 5, 5), 0.2, np.float32)
+    cross[0, 1] = 0.1 + 0.5 * np.eye(5)
+    cross[1, 2] = 0.05 + 0.75 * np.eye(5)
+    cross[1, 0] = 0.1
+    cross[1, 0, :, -1] = 0.6
+    run = write_mt_run(tmp_path / "run", layers=2, heads=3)
+    added = {}
+    book = Book(run, tmp_path)
+    book.add = lambda name, sheet, alt, facts=None: added.update({name: (sheet, alt, facts)})
+    sides = (attention.Side(attention.readable(x), "a sentence") for x in (written, pieces))
+    with onepage_style():
+        attention._page(book, cross, *sides)
+    sheet, alt, facts = added["attention_heads"]
+    assert facts == {"heads_all": "6", "heads_align": "2", "heads_rest": "1", "best_head": "layer 2, head 3"}
+    assert "2 of 6 heads" in alt and "Enlarged: layer 2, head 3" in alt
+    images = [image for axes in sheet.figure.axes for image in axes.images]
+    maps = [image.get_array().shape[:2] for image in images]
+    assert maps == [(5, 5)] * 7  # the enlarged one, and all
+    assert not problems(sheet)

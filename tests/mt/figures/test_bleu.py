@@ -6,7 +6,7 @@ import pytest
 
 from drawing import edit, metrics_of
 from layout import written
-from onepage.figures.style import BLUE
+from onepage.figures.style import TEAL
 from onepage.mt.figures import bleu
 from onepage.mt.figures.bleu import readable_name
 from onepage.report.render import ROOT
@@ -35,10 +35,12 @@ def test_every_set_length_and_precision_is_there(copy, draw):
     drawn = draw(run)
     words = written(drawn.sheets["bleu_report"])
     for test in metrics["tests"].values():
-        shown = {f"{test['bleu']['score']:.1f}", f"{test['bleu_lc_norm_tok']['score']:.1f}", f"{test['n']:,}"}
+        shown = {f"{test['bleu']['score']:.1f}", f"{test['bleu_lc_norm_tok']['score']:.1f}", f"n {test['n']:,}"}
         assert shown <= set(words)
     assert words.count("lc.norm.tok") == len(metrics["tests"])
-    assert words.count("BLEU") == 2 and words.count("n") == 1  # a column and the axis; a column
+    assert [words.count(word) for word in ("BLEU", "ours", "published", "n")] == [1, 1, 1, 1]  # the axis, columns
+    beside = [f"{value:.1f}" for value in bleu.PUBLISHED["en-de"].values()]
+    assert set(beside) <= set(words)
     test = metrics["tests"][metrics["headline"]]
     for row in test["bleu_by_length"]:
         assert {bleu.span(row), f"{row['bleu']:.1f}", str(row["n"])} <= set(words)
@@ -98,7 +100,7 @@ def test_published_results_are_named_beside_their_pair(copy, draw):
 def test_the_floor_stands_in_its_row(other, copy, draw):
     run = copy("mt tame")
     sheet = draw(run).sheets["bleu_report"]
-    _, row = marks_of(sheet, "o", markerfacecolor=BLUE)[0]
+    _, row = marks_of(sheet, "o", markerfacecolor=TEAL)[0]
     (line,) = lines_of(sheet, "floor")
     assert min(line.get_ydata()) < row < max(line.get_ydata())
     metrics = edit(run, lambda metrics: metrics.update(other))

@@ -1,8 +1,8 @@
 """Confusion matrices: shares at half a column for the page, shares and counts in every cell at a column's width.
 
 The ten classes of CIFAR-10 stand in an order that puts look-alikes side by side: a block of vehicles, then a block of
-animals, each outlined. Other classes keep their order. What is right is grey; colour is for mistakes alone, so that a
-share of 1 % and one of 3 % differ, and the two classes that are taken for one another most are marked.
+animals, each outlined. Other classes keep their order. What is right is grey; red is for mistakes alone, and the two
+classes that are taken for one another most are outlined.
 """
 
 from typing import Any
@@ -12,9 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.patches import Rectangle
 
+from onepage.cls.facts import SHORT
 from onepage.figures import text as texts
 from onepage.figures.sheet import FULL, HALF, HEADER, Book, Sheet
-from onepage.figures.style import INK, IRIDESCENT, LINE_PT, MUTED, RED, STEP
+from onepage.figures.style import INK, LINE_PT, MUTED, REDS, STEP
 from onepage.figures.text import percent
 
 VEHICLES = ("airplane", "ship", "automobile", "truck")
@@ -36,19 +37,18 @@ def draw_all(book: Book) -> None:
     i, j = (int(place) for place in np.unravel_index(mistakes.argmax(), mistakes.shape))
     marked = [(order.index(row), order.index(column)) for row, column in ((i, j), (j, i)) if mistakes[row, column]]
     for draw in (_shares, _counts):
-        shown = [texts.fit(names[i], 34) for i in order]
+        shown = [texts.fit(SHORT.get(names[i], names[i]), 34) for i in order]
         draw(book, counts[np.ix_(order, order)], shown, blocks, marked, _alt(test, names))
 
 
 def _shares(book: Book, counts: np.ndarray, names: list[str], blocks: bool, marked: Cells, alt: str) -> None:
-    title = "% of each true class (row)" if book.generated else "Percent of each true class (row)"
-    sheet = book.sheet(HALF, HALF, title)
-    right = 3.9 if blocks else 0.8
+    sheet = book.sheet(HALF, HALF)
+    head, right = book.top, 3.9 if blocks else 0.8
     # What the names are of stands beside the animals, whose names are short; without them, beside all.
     first = len(VEHICLES) if blocks else 0
     beside = texts.widest(names[first:]) + 1.6
     left = max(texts.widest(names), beside + STEP - 1.2) + 1.6
-    place = left, HEADER, HALF - left - right, HALF - HEADER - left - 0.4
+    place = left, head, HALF - left - right, HALF - head - left - 0.4
     share = _share(counts)
     text = [[f"{int(value + 0.5)}" if value >= 0.5 else "" for value in row] for row in share]
     axes = _heat(sheet, place, share, names, marked, annot=np.array(text), fmt="s", annot_kws={"size": 6.5})
@@ -61,12 +61,13 @@ def _shares(book: Book, counts: np.ndarray, names: list[str], blocks: bool, mark
         label = "all" if value == 100 else f"{min(99, int(value + 0.5))}" if counts[i].any() else ""
         axes.text(i + 0.5, i + 0.5, label, ha="center", va="center", fontweight="bold")
     along = (first + len(names)) / 2 / len(names)
-    across, down = left - beside - STEP / 2, HEADER + place[3] + beside
+    across, down = left - beside - STEP / 2, head + place[3] + beside
     sheet.text(left + along * place[2], down, "predicted class", colour=MUTED, ha="center")
-    middle = HEADER + along * place[3]
+    middle = head + along * place[3]
     sheet.text(across, middle, "true class", colour=MUTED, rotation=90, ha="center", va="center")
     if blocks:
         _blocks(sheet, axes, place, HALF - right + 0.7)
+    sheet.lines(0.6, HALF - 3 * STEP - 0.2, ["% of", "true", "class"], colour=MUTED)
     book.add("confusion_matrix", sheet, alt)
 
 
@@ -114,7 +115,7 @@ def _norm(share: np.ndarray) -> Normalize:
 
 def _ink(share: np.ndarray) -> list[list[str]]:
     """The colour of the text of each cell."""
-    dark = IRIDESCENT(_norm(share)(share))[..., :3] ** 2.2 @ (0.2126, 0.7152, 0.0722) < DARK  # as in sRGB, nearly
+    dark = REDS(_norm(share)(share))[..., :3] ** 2.2 @ (0.2126, 0.7152, 0.0722) < DARK  # as in sRGB, nearly
     return [["white" if dark[i, j] and i != j else INK for j in range(len(share))] for i in range(len(share))]
 
 
@@ -123,13 +124,13 @@ def _heat(sheet: Sheet, place: Place, share: np.ndarray, names: list[str], marke
     import seaborn  # here, because it brings pandas and takes a second to import
 
     axes = sheet.axes(*place)
-    look = {"cmap": IRIDESCENT, "norm": _norm(share), "cbar": False, "linewidths": 0.4, "linecolor": "#e6e6e6"}
+    look = {"cmap": REDS, "norm": _norm(share), "cbar": False, "linewidths": 0.4, "linecolor": "#e6e6e6"}
     diagonal = np.eye(len(names), dtype=bool)
     seaborn.heatmap(share, ax=axes, mask=diagonal, xticklabels=names, yticklabels=names, **look, **annotation)
     for i in range(len(names)):
         axes.add_patch(Rectangle((i, i), 1, 1, fc=RIGHT, ec="white", lw=0.4))
     for row, column in marked:
-        axes.add_patch(Rectangle((column, row), 1, 1, fill=False, ec=RED, lw=1.5, clip_on=False, zorder=4))
+        axes.add_patch(Rectangle((column, row), 1, 1, fill=False, ec=INK, lw=1.2, clip_on=False, zorder=4))
     axes.tick_params(length=0, pad=1.2)
     axes.set_xticklabels(names, rotation=90)
     axes.set_yticklabels(names, rotation=0)
@@ -142,7 +143,7 @@ def _blocks(sheet: Sheet, axes: Axes, place: Place, x: float) -> None:
     n, classes = len(VEHICLES), len(VEHICLES + ANIMALS)
     for first, last, label in ((0, n, "vehicles"), (n, classes, "animals")):
         side = last - first
-        axes.add_patch(Rectangle((first, first), side, side, fill=False, ec=INK, lw=0.9, clip_on=False, zorder=3))
+        axes.add_patch(Rectangle((first, first), side, side, fill=False, ec=MUTED, lw=0.5, clip_on=False, zorder=3))
         y = [top + height * k / classes for k in (first, last)]
         sheet.line([x, x], [y[0] + 0.5, y[1] - 0.5], colour=MUTED)
         sheet.text(x + 0.4, sum(y) / 2, label, colour=MUTED, rotation=270, va="center")

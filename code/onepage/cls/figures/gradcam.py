@@ -13,6 +13,7 @@ from onepage.figures.sheet import HALF, HEADER, Book, Sheet
 from onepage.figures.style import BLUE, INK, MUTED, PT_PER_MM, RED, STEP, YLORBR
 from onepage.figures.text import percent
 
+MISTAKES = 4  # shown with their evidence, in the columns of the grid of mistakes
 PIXELS = 192  # side of an enlarged picture: six times CIFAR's 32, and about 300 dpi at 16 mm
 PALE = 135  # grey of what is black in the image; white stays white
 UPSAMPLING = "bilinear upsampling"
@@ -28,16 +29,61 @@ def draw_all(book: Book, explain: dict[str, np.ndarray]) -> None:
         _draw(book, k, explain, book.metrics["class_names"])
 
 
+def image_side(columns: int) -> float:
+    """Side in mm of an image where ``columns`` of them stand across half a column, a little apart."""
+    return HALF / columns - 1.05
+
+
+def draw_mistakes(book: Book, explain: dict[str, np.ndarray]) -> None:
+    """Draw gradcam_mistakes: the first images of the grid of mistakes, in its columns, with two rows of evidence.
+
+    The maps are of one layer and shown in whole cells, as they are. Nothing is drawn for a run evaluated before they
+    were kept; without a mistake the picture says so.
+    """
+    if "mistakes_images" not in explain:
+        return
+    images, names = explain["mistakes_images"], book.metrics["class_names"]
+    sheet = book.sheet(HALF, HALF)
+    cell, side, y, said = HALF / MISTAKES, image_side(MISTAKES), book.top, []
+    rows = (("image", ""), ("evidence for the prediction", "predicted"), ("evidence for the true class", "true"))
+    for label, kind in rows if len(images) else ():
+        sheet.text(HALF / 2, y, label, colour=RED if kind == "predicted" else INK, ha="center")
+        for k, image in enumerate(images):
+            x, line = k * cell + (cell - side) / 2, y + STEP
+            if not kind:
+                sheet.image(x, line, side, side, image)
+                continue
+            cam = explain[f"mistakes_{kind}"][k]
+            draw_map(sheet, x, line, image, cam, side, cells=True)
+            said.append(f"image {k + 1}, {names[int(explain[f'mistakes_{kind}_class'][k])]}: {where(cam)}")
+        y += STEP + side + 0.9
+    if len(images):
+        size = "{}×{}".format(*explain["mistakes_true"][0].shape)
+        draw_scale(sheet, HALF - STEP - 0.1, f"{explain['mistakes_layer']}, {size}")
+        alt = f"The {len(images)} most confident mistakes with Grad-CAM of {explain['mistakes_layer']} ({size} cells), "
+        alt += f"each map to its own maximum. Strongest evidence: {'; '.join(said)}."
+    else:
+        alt = "No test image is misclassified."
+        sheet.text(HALF / 2, HALF / 2 - STEP, alt, colour=MUTED, ha="center")
+    book.add("gradcam_mistakes", sheet, alt)
+
+
 def enlarge(cam: np.ndarray, pixels: int = PIXELS) -> np.ndarray:
     """A map (rows, columns) in 0..1, bilinearly enlarged to (P, P); level outside the centres of the outer cells."""
     picture = Image.fromarray(np.ascontiguousarray(cam, dtype=np.float32))
     return np.clip(np.asarray(picture.resize((pixels, pixels), Image.Resampling.BILINEAR)), 0, 1)
 
 
-def overlay(image: np.ndarray, cam: np.ndarray, pixels: int = PIXELS) -> np.ndarray:
-    """The image (h, w, 3) uint8, enlarged, in pale grey, under the map ``cam`` (rows, columns): uint8 (P, P, 3)."""
-    grey = np.asarray(Image.fromarray(image).convert("L").resize((pixels, pixels), Image.Resampling.NEAREST))
-    return _glaze(PALE + (255 - PALE) / 255 * grey.astype(np.float64), enlarge(cam, pixels))
+def in_cells(cam: np.ndarray, pixels: int = PIXELS) -> np.ndarray:
+    """A map (rows, columns) in 0..1, each value a cell of (P, P)."""
+    rows, columns = (np.arange(pixels) * size // pixels for size in cam.shape)
+    return np.clip(cam[np.ix_(rows, columns)], 0, 1)
+
+
+def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """The image (h, w, 3) uint8, enlarged, in pale grey, under an enlarged map (P, P): uint8 (P, P, 3)."""
+    grey = np.asarray(Image.fromarray(image).convert("L").resize(heat.shape, Image.Resampling.NEAREST))
+    return _glaze(PALE + (255 - PALE) / 255 * grey.astype(np.float64), heat)
 
 
 def _glaze(grey: np.ndarray, heat: np.ndarray) -> np.ndarray:
@@ -102,11 +148,21 @@ def _legend(sheet: Sheet, x: float, y: float, width: float) -> None:
 
 
 def draw_map(
-    sheet: Sheet, x: float, y: float, image: np.ndarray, cam: np.ndarray, side: float = SIDE, pixels: int = PIXELS
+    sheet: Sheet,
+    x: float,
+    y: float,
+    image: np.ndarray,
+    cam: np.ndarray,
+    side: float = SIDE,
+    pixels: int = PIXELS,
+    cells: bool = False,
 ) -> None:
-    """One map over its image, ``side`` mm wide, with a line around what exceeds half of its maximum."""
-    sheet.image(x, y, side, side, overlay(image, cam, pixels))
-    heat = enlarge(cam, pixels)
+    """One map over its image, ``side`` mm wide, with a line around what exceeds half of its maximum.
+
+    The map is enlarged bilinearly, or in whole ``cells``.
+    """
+    heat = (in_cells if cells else enlarge)(cam, pixels)
+    sheet.image(x, y, side, side, overlay(image, heat))
     half = float(heat.max()) / 2
     if not cam.any():
         sheet.text(x + side / 2, y + side / 2 - STEP / 2, "no evidence", ha="center")
@@ -118,13 +174,14 @@ def draw_map(
         axes.set_axis_off()
 
 
-def draw_scale(sheet: Sheet, y: float) -> None:
-    """The colour bar, with what colour and line mean, in one line."""
+def draw_scale(sheet: Sheet, y: float, layer: str = "") -> None:
+    """The colour bar, with what colour and line mean, in one line; at its end the layer."""
     x, width = 14.6, 9.0
     sheet.text(EDGE, y, "evidence")
     sheet.text(x - 0.6, y, "0", ha="right")
     _bar(sheet, x, y + 0.45, width)
-    sheet.text(x + width + 0.6, y, "max, line at half")
+    sheet.text(x + width + 0.6, y, "max" if layer else "max, line at half")
+    sheet.text(sheet.width - EDGE, y, layer, colour=MUTED, ha="right")
 
 
 def _bar(sheet: Sheet, x: float, top: float, width: float) -> None:

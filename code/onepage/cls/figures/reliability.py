@@ -7,7 +7,7 @@ accuracy; beneath, how many images each bin holds. Points below the diagonal are
 from typing import Any
 
 from onepage.figures.sheet import FULL, Book, Sheet
-from onepage.figures.style import BLUE, FAINT, MUTED, RED, STEP
+from onepage.figures.style import BLUE, FAINT, MUTED, STEP
 
 BARS = "#9aa9b9"
 
@@ -20,7 +20,7 @@ def draw(book: Book) -> None:
         return
     sheet = book.sheet(FULL, 45, "As trained: accuracy over confidence")
     sheet.text(47.6, 0.5, f"At temperature {after['temperature']:.2f}", weight="bold")
-    _panel(sheet, 7.0, test, RED, "o")
+    _panel(sheet, 7.0, test, MUTED, "o")
     _panel(sheet, 53.0, after, BLUE, "s")
     note = f"{test['n']:,} test images, 15 bins, 95 % Wilson intervals; the temperature is fitted on validation images"
     sheet.text(FULL / 2, 45 - 2.9, note, colour=MUTED, ha="center")

@@ -14,7 +14,7 @@ import numpy as np
 from onepage.errors import UserError
 from onepage.figures import text as texts
 from onepage.figures.sheet import GENERATED, HALF, HEADER, SHEET, Book, Sheet
-from onepage.figures.style import BLUES, FAINT, MUTED, PT_PER_MM, STEP
+from onepage.figures.style import FAINT, INK, MUTED, PT_PER_MM, STEP, TEALS
 from onepage.mt.rows import check_rows
 
 PITCH = 6.3 / PT_PER_MM  # the narrowest row of a map that a token can stand beside without touching the next
@@ -49,6 +49,7 @@ def draw_all(book: Book, explain: dict[str, np.ndarray]) -> None:
         for name, sentence in (("source", "source"), ("target_input", "output"), ("target_output", "output"))
     )
     cross = explain["cross"]
+    _page(book, cross, written, source)
     layers, heads = cross.shape[:2]
     for layer, head in itertools.product(range(layers), range(heads)):
         _one(book, (layer + 1, head + 1), cross[layer, head], (written, source), heads)
@@ -69,13 +70,67 @@ def readable(pieces: Sequence[str] | np.ndarray) -> list[str]:
 
 
 def draw_map(
-    sheet: Sheet, x: float, y: float, width: float, height: float, weights: np.ndarray, *, grid: bool = False
+    sheet: Sheet,
+    x: float,
+    y: float,
+    width: float,
+    height: float,
+    weights: np.ndarray,
+    *,
+    grid: bool = False,
+    bare: bool = False,
 ) -> None:
-    """One map (queries, keys), weights 0..1 from white to dark, in the rectangle."""
-    sheet.image(x, y, width, height, (255 * BLUES(weights)[..., :3]).astype(np.uint8))
-    if grid or max(weights.shape) <= NO_MORE_THAN:  # smaller cells could not bear lines between them
+    """One map (queries, keys), weights 0..1 from white to dark, in the rectangle; ``bare``: without lines in it."""
+    sheet.image(x, y, width, height, (255 * TEALS(weights)[..., :3]).astype(np.uint8))
+    if not bare and (grid or max(weights.shape) <= NO_MORE_THAN):  # smaller cells could not bear lines between them
         sheet.grid(x, y, width, height, *weights.shape, colour="#e6e6e6")
     sheet.bar(x, y, width, height, "none", edge=FAINT)
+
+
+def _page(book: Book, cross: np.ndarray, output: Side, source: Side) -> None:
+    """attention_heads: the head that aligns best, labelled; under it all layers and heads, small, that one outlined.
+
+    A head aligns words if, on average over the rows, half of its weight or more lies on one piece before the sentence's
+    end; it rests on the end if half lies there.
+    """
+    layers, heads = cross.shape[:2]
+    sharp, resting = cross[..., :-1].max(-1).mean(-1), cross[..., -1].mean(-1)
+    layer, head = (int(place) for place in np.unravel_index(int(sharp.argmax()), sharp.shape))
+    sheet, top = book.sheet(HALF, HALF), book.top
+    rows, columns = ([texts.fit(token, LONGEST_TOKEN) for token in side.tokens] for side in (output, source))
+    gap, thumb = 0.5, min(3.4, (HALF - 1.2) / (layers * heads) - 0.5)
+    foot = HALF - thumb - 0.4
+    left, below = texts.widest(rows) + 1.4, texts.widest(columns) + 1.0
+    first = top + 2 * STEP + 0.4
+    width, height = HALF - left - 0.8, foot - STEP - 0.6 - below - first
+    down, across = min(len(rows), int(height / PITCH)), min(len(columns), int(width / PITCH))
+    draw_map(sheet, left, first, width, height, cross[layer, head, :down, :across])
+    sheet.labels_down(left - 0.6, first, height, rows[:down])
+    sheet.labels_across(left, first + height + 0.6, width, columns[:across])
+    start = 0.6 + texts.widest((SOURCE, OUTPUT)) + 0.8
+    for line, (label, side) in enumerate(((SOURCE, source), (OUTPUT, output))):
+        sheet.text(0.6, top + line * STEP, label, colour=MUTED)
+        sheet.text(start, top + line * STEP, texts.fit(side.sentence, (HALF - 0.6 - start) * PT_PER_MM))
+    sheet.text(0.6, foot - STEP - 0.2, f"above: layer {layer + 1}, head {head + 1}; below: all, by layer", colour=MUTED)
+    for number in range(layers * heads):
+        x = 0.6 + number * (thumb + gap)
+        draw_map(sheet, x, foot, thumb, thumb, cross[number // heads, number % heads], bare=True)
+        if number == layer * heads + head:
+            sheet.bar(x - 0.2, foot - 0.2, thumb + 0.4, thumb + 0.4, "none", edge=INK)
+        elif number % heads == 0 and number:
+            sheet.line([x - gap / 2] * 2, [foot - 0.6, foot + thumb + 0.2], colour=MUTED)
+    facts = {
+        "heads_all": f"{layers * heads}",
+        "heads_align": f"{int((sharp >= 0.5).sum())}",
+        "heads_rest": f"{int((resting >= 0.5).sum())}",
+        "best_head": f"layer {layer + 1}, head {head + 1}",
+    }
+    alt = (
+        f"Cross-attention of all {layers} layers and {heads} heads from “{source.sentence}” to “{output.sentence}”. "
+        f"{facts['heads_align']} of {facts['heads_all']} heads put half or more of their weight on one source piece of "
+        f"each row, {facts['heads_rest']} on the end of the sentence. Enlarged: {facts['best_head']}."
+    )
+    book.add("attention_heads", sheet, alt, facts)
 
 
 def _one(book: Book, place: tuple[int, int], weights: np.ndarray, sides: tuple[Side, Side], heads: int) -> None:
@@ -142,7 +197,7 @@ def weight_bar(sheet: Sheet, x: float, y: float, width: float, ha: str = "left")
     """What the colours are, from weight 0 to 1, in a line of text from x mm on; ha "right": its name ends there."""
     sheet.text(x, y, QUANTITY, colour=MUTED, ha=ha)
     x += 0.8 if ha == "right" else texts.widest([QUANTITY]) + 0.8
-    colours = (255 * BLUES(np.linspace(0, 1, 32))[None, :, :3]).astype(np.uint8)
+    colours = (255 * TEALS(np.linspace(0, 1, 32))[None, :, :3]).astype(np.uint8)
     sheet.text(x, y, "0")
     sheet.image(x + 1.5, y + 0.5, width, 1.6, colours)
     sheet.bar(x + 1.5, y + 0.5, width, 1.6, "none", edge=FAINT)

@@ -10,7 +10,7 @@ from typing import Any
 
 from onepage.figures import text as texts
 from onepage.figures.sheet import HALF, HEADER, SHEET, Book, Sheet
-from onepage.figures.style import BLUE, INK, MUTED, PT_PER_MM
+from onepage.figures.style import INK, MUTED, PT_PER_MM, TEAL
 from onepage.mt.figures.forest import BAND, GAP, STEP, TICK, TICKS, Forest, Row, common_scale, draw_key
 
 FLOOR = 15.0  # the claim drawn beside the scores; report/claims.toml is what is checked
@@ -55,7 +55,7 @@ def published(metrics: Mapping[str, Any], test: str) -> float | None:
 def _report(book: Book) -> None:
     """Test sets, two rows each where lc.norm.tok is measured, and source lengths of the headline set, in 45 x 45 mm."""
     tests, headline = book.metrics["tests"], book.metrics["headline"]
-    sheet = book.sheet(HALF, HALF, "By test set, 95 % intervals")
+    sheet = book.sheet(HALF, HALF, "By test set")
     # The columns are headed in the line of the title, unless "generated data" stands there.
     top = HEADER + (STEP if book.generated else 0.0)
     names = sorted(tests, key=lambda name: name != headline)[:MOST_SETS]  # the headline set is never the one left out
@@ -65,21 +65,24 @@ def _report(book: Book) -> None:
         sets.pop()  # bleu_sets has it
     pitch, height = _fill(sets, bins, top)
     rows = [*itertools.chain(*sets), *bins]
+    second = "published" if _keyed(sets) else "n"
     left = EDGE + max(texts.width(row.label, row.weight) for row in rows) / PT_PER_MM
     left = min(left, EDGE + 14.0) + GAP
-    forest = Forest(sheet, rows, common_scale(rows), (EDGE, left, HALF - EDGE, top, height), 4, ("BLEU", "n"))
+    forest = Forest(sheet, rows, common_scale(rows), (EDGE, left, HALF - EDGE, top, height), 4, ("ours", second))
     forest.name("BLEU", HEADER if book.generated else TITLE)
     y = top
     for part in sets:
         y = forest.draw_rows(part, y, pitch, guides=True) + APART * pitch
     y -= APART * pitch
     if _keyed(sets):
-        draw_key(sheet, left, HALF - EDGE, y + 0.3, TICK, PUBLISHED_BY)
+        draw_key(sheet, EDGE, HALF - EDGE, y + 0.3, TICK, PUBLISHED_BY)
         y += STEP
     if bins:
         y += PART
         title = texts.fit(f"By source words, {readable_name(headline)}", (HALF - 2 * EDGE) * PT_PER_MM, "bold")
         sheet.text(EDGE, y, title, weight="bold")
+        if second != "n":
+            sheet.text(HALF - EDGE, y, "n", colour=MUTED, ha="right")
         forest.draw_rows(bins, y + STEP, pitch, guides=True)
     book.add("bleu_report", sheet, _report_alt(book))
 
@@ -99,12 +102,15 @@ def _keyed(sets: list[list[Row]]) -> bool:
 def _set_rows(book: Book, name: str, strong: bool) -> list[Row]:
     """A test set's cased score and, where it is measured, the lc.norm.tok one with the published result beside it."""
     test = book.metrics["tests"][name]
-    colour, floor = BLUE if strong else INK, FLOOR if _claimed(book, name) else None
-    row = _row(readable_name(name), test["bleu"], f"{test['n']:,}", colour=colour, strong=strong, floor=floor)
+    colour, floor = TEAL if strong else INK, FLOOR if _claimed(book, name) else None
+    beside = published(book.metrics, name)
+    known = any(published(book.metrics, other) is not None for other in book.metrics["tests"])
+    n = f"n {test['n']:,}" if known else f"{test['n']:,}"
+    row = _row(readable_name(name), test["bleu"], n, colour=colour, strong=strong, floor=floor)
     if not test.get("bleu_lc_norm_tok"):
         return [row]
-    look: dict[str, Any] = {"colour": colour, "text": MUTED, "hollow": True, "published": published(book.metrics, name)}
-    return [row, _row("lc.norm.tok", test["bleu_lc_norm_tok"], "", **look)]
+    look: dict[str, Any] = {"colour": colour, "text": MUTED, "hollow": True, "published": beside}
+    return [row, _row("lc.norm.tok", test["bleu_lc_norm_tok"], "" if beside is None else f"{beside:.1f}", **look)]
 
 
 def _row(label: str, part: Mapping[str, Any], cell: str, **look: Any) -> Row:
@@ -120,7 +126,7 @@ def _claimed(book: Book, name: str) -> bool:
 
 def _length_rows(test: Mapping[str, Any]) -> list[Row]:
     return [
-        Row(span(part), part["bleu"], part.get("interval"), (f"{part['bleu']:.1f}", f"{part['n']:,}"), colour=BLUE)
+        Row(span(part), part["bleu"], part.get("interval"), (f"{part['bleu']:.1f}", f"{part['n']:,}"), colour=TEAL)
         for part in test["bleu_by_length"]
     ]
 
@@ -187,7 +193,7 @@ def _sets(book: Book) -> None:
     for number, name in enumerate(names):
         x, test = EDGE + number * (width + gutter), tests[name]
         title = f"{readable_name(name)}, {test['n']:,} sentences"
-        sheet.text(x, HEADER, texts.fit(title, width * PT_PER_MM, "bold"), weight="bold", colour=BLUE)
+        sheet.text(x, HEADER, texts.fit(title, width * PT_PER_MM, "bold"), weight="bold", colour=TEAL)
         place = x, x + 14.0, x + width
         for title, top, rows in blocks:
             if rows[number]:
@@ -211,7 +217,7 @@ def _score_rows(test: Mapping[str, Any], beside: float | None) -> list[Row]:
     """BLEU, its lc.norm.tok form with the published result ``beside`` it, chrF2 and TER, as far as the run has them."""
     hollow = {"hollow": True, "published": beside}
     known: list[tuple[str, str, dict[str, Any]]] = [
-        ("BLEU", "bleu", {"colour": BLUE}),
+        ("BLEU", "bleu", {"colour": TEAL}),
         ("lc.norm.tok", "bleu_lc_norm_tok", hollow),
     ]
     known += [("chrF2", "chrf2", {}), ("TER", "ter", {})]

@@ -16,7 +16,7 @@ import numpy as np
 
 from onepage.figures import text as texts
 from onepage.figures.sheet import FULL, HEADER, SHEET, Book, Sheet
-from onepage.figures.style import BLUE, FAINT, INK, MUTED, PT_PER_MM, RED, STEP
+from onepage.figures.style import FAINT, INK, MUTED, PT_PER_MM, RED, STEP
 from onepage.figures.text import Word
 
 HEIGHT = 45.0  # mm of the picture on the page
@@ -29,7 +29,7 @@ STRIP = 4.0 + STEP  # mm of all scores: the bars, and below them what is marked
 NARROWEST_GAP, WIDEST_GAP = 1.3, 4.0  # mm between examples, where the strip stands
 BINS = 50  # of chrF2 from 0 to 100
 BAR = "#c3cad3"
-MARKS: dict[str, tuple[str, Any]] = {"surplus": (RED, "-"), "missing": (BLUE, (0, (1.2, 1.0)))}
+MARKS: dict[str, tuple[str, Any]] = {"surplus": (RED, "-"), "missing": (MUTED, (0, (1.2, 1.0)))}
 
 
 def draw(book: Book, chrf: np.ndarray) -> None:
@@ -59,8 +59,8 @@ def compare(reference: str, output: str) -> tuple[list[Word], list[Word]]:
 
 def _table(book: Book, chrf: np.ndarray) -> None:
     """One example of each kind, 93 x 45 mm, and all scores below them where there is room."""
-    sheet = book.sheet(FULL, HEIGHT, "Translations by chrF2")
-    _key(sheet, 28.0)
+    sheet = book.sheet(FULL, HEIGHT)
+    _key(sheet, EDGE)
     tests, headline = book.metrics["tests"], book.metrics["headline"]
     if not book.generated:  # there the mark stands in this place
         sheet.text(FULL - EDGE, 0.5, f"rank of {tests[headline]['n']:,}", colour=MUTED, ha="right")

@@ -12,19 +12,19 @@ from matplotlib.ticker import MaxNLocator
 
 from onepage.figures import text as texts
 from onepage.figures.sheet import Sheet
-from onepage.figures.style import INK, MUTED, PT_PER_MM, RED, STEP
+from onepage.figures.style import INK, MUTED, PT_PER_MM, STEP
 
 MIDDLE = 1.1  # mm from the top of a line to the middle of its small letters
 GAP = 1.2  # mm between labels, plot and columns
 TICKS = 3.3  # mm that the numbers under the axis take
-BAND = "#99aabb"
+BAND = "#9fbdb8"
 GUIDE = "#e4e4e4"
 Look = dict[str, Any]
 Span = tuple[float, float]
 Place = tuple[float, float, float, float, float]  # mm: x, left, end, top, height
 DOT: Look = {"marker": "o", "ms": 2.3, "mfc": INK, "mec": INK, "mew": 0.7, "ls": ""}
 RING: Look = DOT | {"mfc": "white", "ms": 2.7}
-TICK: Look = {"marker": "|", "ms": 5.4, "mec": "#aa5500", "mew": 1.6, "ls": ""}
+TICK: Look = {"marker": "|", "ms": 5.4, "mec": "#777777", "mew": 1.6, "ls": ""}
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class Forest:
     def _floor(self, row: Row, floor: float, line: float, y: float, height: float) -> None:
         """The dashed line of a claim, named on the side that has room."""
         dash = (height - 0.2) * PT_PER_MM / 4  # three dashes, two gaps half as long: whole at both ends
-        look: Look = {"color": RED, "lw": 1.0, "ls": (0, (dash, dash / 2)), "dash_capstyle": "butt", "zorder": 1}
+        look: Look = {"color": INK, "lw": 0.8, "ls": (0, (dash, dash / 2)), "dash_capstyle": "butt", "zorder": 1}
         self.axes.plot([floor] * 2, [y + 0.1, y + height - 0.1], gid="floor", **look)
         word = f"floor {floor:g}"
         room = (texts.width(word) / PT_PER_MM + 1.4) / self.per_unit
@@ -138,7 +138,7 @@ class Forest:
         ends, middle = [floor + side * 0.4 / self.per_unit, floor + side * room], line + MIDDLE - self.top
         self.axes.plot(ends, [middle] * 2, color="white", lw=6, solid_capstyle="butt", zorder=-1, gid="ground")
         place = self.left + (floor - self.scale[0]) * self.per_unit + side * 0.7
-        self.sheet.text(place, line, word, colour=RED, ha=align)
+        self.sheet.text(place, line, word, ha=align)
 
 
 def draw_key(sheet: Sheet, x: float, end: float, y: float, look: Look, label: str) -> None:

@@ -12,14 +12,15 @@ from matplotlib.colors import to_rgb
 
 from onepage.figures import text as texts
 from onepage.figures.sheet import HALF, HEADER, SHEET, Book, Sheet
-from onepage.figures.style import BLUE, INK, MUTED, PT_PER_MM, STEP
+from onepage.figures.style import INK, MUTED, PT_PER_MM, STEP, TEAL
 from onepage.mt.figures.attention import GOES_ON, PITCH, readable
 
 EDGE = 0.8
 PADDING = "<pad>"
 PALE = "#f0f0f0"
 LONGEST = 26.0  # pt of a token beside a small map
-READS, READ = "position that reads", "position read"  # a row of a mask, a column
+READS, READ = "query", "key"  # a row of a mask, a column
+UNUSED = "#c9c9c9"  # what a padded query may read: nobody looks at its output
 
 
 def draw(book: Book, explain: dict[str, np.ndarray]) -> None:
@@ -43,9 +44,9 @@ def _demo(book: Book, explain: dict[str, np.ndarray]) -> None:
     combined, raw = explain["mask_target_combined"], explain["mask_target_tokens"]
     which = int(np.argmax((raw == PADDING).sum(1)))
     tokens, mask = readable(raw[which]), combined[which]
-    sheet = book.sheet(HALF, HALF, "Dark: may be read")
+    sheet, top = book.sheet(HALF, HALF), book.top
     row_height = min(2.4, 9.0 / len(padding))
-    first = HEADER + STEP + 0.1
+    first = top + STEP + 0.1
     second = first + row_height * len(padding) + 0.8 + STEP
     foot = HALF - STEP - 0.1
     height = foot - STEP - 0.3 - second
@@ -57,7 +58,7 @@ def _demo(book: Book, explain: dict[str, np.ndarray]) -> None:
     side = (HALF - EDGE - left - gap) / 2
     other = left + side + gap
     for x, y, name in (
-        (left, HEADER, f"padding mask, hatched: {PADDING}"),
+        (left, top, f"padding mask, hatched: {PADDING}"),
         (left, second - STEP - 0.1, "causal mask"),
         (other, second - STEP - 0.1, "both together"),
     ):
@@ -66,14 +67,14 @@ def _demo(book: Book, explain: dict[str, np.ndarray]) -> None:
     padded = raw[which] == PADDING
     query, seen, later, pads = _query(tokens, mask)
     for x, allowed, hatched in ((left, causal, np.zeros_like(padded)), (other, mask, padded)):
-        _cells(sheet, x, second, side, height, allowed, hatched)
+        _cells(sheet, x, second, side, height, allowed, hatched, padded if hatched.any() else None)
         sheet.text(x + side / 2, second + height + 0.2, READ, colour=MUTED, ha="center")
         sheet.bar(x, second + query * height / len(tokens), side, height / len(tokens), "none", edge=INK)
     sheet.labels_down(left - 0.6, first, row_height * len(sources), sources, [MUTED] * len(sources))
     sheet.labels_down(left - 0.6, second, height, rows, _colours(padded))
     middle = second + height / 2
     sheet.text(EDGE + STEP / 2 - 0.2, middle, READS, colour=MUTED, rotation=90, ha="center", va="center")
-    line = f"outlined: {tokens[query]} reads {' '.join(seen)}"
+    line = f"dark: may be read; outlined: {tokens[query]} reads {' '.join(seen)}"
     sheet.text(EDGE, foot, texts.fit(line, (HALF - 2 * EDGE) * PT_PER_MM))
     alt = (
         f"Three masks of a batch of {len(padding)} sentences. Padding: of {padding.shape[1]} source positions "
@@ -140,12 +141,24 @@ def _colours(padded: np.ndarray) -> list[str]:
 
 
 def _cells(
-    sheet: Sheet, x: float, y: float, width: float, height: float, allowed: np.ndarray, padded: np.ndarray
+    sheet: Sheet,
+    x: float,
+    y: float,
+    width: float,
+    height: float,
+    allowed: np.ndarray,
+    padded: np.ndarray,
+    unused: np.ndarray | None = None,
 ) -> None:
-    """A mask as cells: filled may be attended to, pale may not, hatched is padding, of each row or of all alike."""
+    """A mask as cells: filled may be attended to, pale may not, hatched is padding, of each row or of all alike.
+
+    ``unused``: queries that are padding themselves, whose rows are grey.
+    """
     padded = np.broadcast_to(padded, allowed.shape)
     rows, columns = allowed.shape
-    fill = np.where(allowed[..., None], *(np.array(to_rgb(colour)) for colour in (BLUE, PALE)))
+    fill = np.where(allowed[..., None], *(np.array(to_rgb(colour)) for colour in (TEAL, PALE)))
+    if unused is not None:
+        fill[allowed & unused[:, None]] = to_rgb(UNUSED)
     sheet.image(x, y, width, height, (255 * fill).astype(np.uint8))
     starts = [0, *(np.flatnonzero((padded[1:] != padded[:-1]).any(1)) + 1), rows]
     for first, last in itertools.pairwise(starts):  # rows that are padded alike, at one go
