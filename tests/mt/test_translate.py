@@ -1,6 +1,7 @@
 """The translator for people: a line in, a line out, as the run was evaluated; what it says besides."""
 
 import pytest
+import torch
 
 from onepage.errors import UserError
 from onepage.mt import translate as translation
@@ -69,7 +70,7 @@ def test_what_a_line_stands_beside_changes_nothing(translating):
 
 def test_model_of_a_gpu_translates_without_one(translating, tmp_path):
     other = write_run(tmp_path / "run", device="cuda")
-    if not translation.torch.cuda.is_available():
+    if not torch.cuda.is_available():
         with pytest.raises(UserError, match="DEVICE=cuda"):
             load(other)
     assert translate(other, "--text", SOURCES[0]).stdout == translate(translating, "--text", SOURCES[0]).stdout
