@@ -138,9 +138,9 @@ def test_typographic_marks_are_read_as_plain(tmp_path, monkeypatch):
     typographic = ["a man’s shirt", "a “blue” shirt", "a man — in blue", "a blue‑shirt", "a man…"]
     expected = translate(run, "--scores", given="\n".join(plain).encode())
     assert expected.exit_code == 0 and said(expected) == []
-    result = translate(run, "--scores", given="\n".join(["a man", *typographic]).encode())
-    assert result.exit_code == 0 and result.stdout.splitlines()[1:] == expected.stdout.splitlines()
-    assert said(result) == ["onepage: line 2: typographic quotes and dashes are read as plain ones, here and below"]
+    result = translate(run, "--scores", given="\n".join(typographic).encode())
+    assert result.exit_code == 0 and result.stdout == expected.stdout
+    assert said(result) == ["onepage: line 1: typographic quotes and dashes are read as plain ones, here and below"]
 
 
 def test_plain_marks_are_those_of_moses():
