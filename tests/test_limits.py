@@ -170,7 +170,7 @@ def test_a_disk_that_fills_in_training(plain, tmp_path):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA GPU")
-@pytest.mark.fault("DEVICE=cuda and no GPU", "`DEVICE=cuda, but torch sees no CUDA GPU here; ...`; no plan")
+@pytest.mark.fault("DEVICE=cuda and no GPU", "`DEVICE=cuda, but ...; use DEVICE=cpu, or see: make doctor`; no plan")
 def test_cuda_asked_for_and_absent_gets_one_line(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(main, ["plan", "cls", "DEVICE=cuda", "DATA=generated"])

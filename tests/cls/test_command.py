@@ -65,6 +65,7 @@ UNREAD = "is not a picture that can be read ("
         ),
         pytest.param(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n", UNREAD, id="eps"),
         pytest.param(b"%PDF-1.7\n", UNREAD, id="pdf"),
+        pytest.param(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(99), UNREAD, id="heic"),
         pytest.param(b"<svg xmlns='http://www.w3.org/2000/svg'/>", UNREAD, id="svg"),
         pytest.param(
             encoded(NOISE, "PNG")[:-3000], DAMAGED, id="cut png",
@@ -98,6 +99,7 @@ def test_what_is_no_picture_is_left_out(classifying, good, tmp_path, content, sa
     assert [name for name, *_ in table(result)] == [str(good)] * 2
     (message,) = said(result)
     assert message.startswith(f"onepage: {bad} {says}") and message.endswith("; left out")
+    assert says != UNREAD or "; save it as one; " in message
 
 
 @fault("an image file missing, unreadable, a folder, a pipe, a device", "one line naming it; the others go on")

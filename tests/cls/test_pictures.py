@@ -54,6 +54,27 @@ def test_what_is_transparent_is_white(tmp_path):
     assert read[0, 0].tolist() == [255, 255, 255] and read[1, 1].tolist() == [200, 0, 0]
 
 
+def test_a_transparent_level_of_sixteen_bits_is_white(tmp_path):
+    deep = np.full((4, 4), 1000, np.uint16)
+    deep[0, 0] = 7
+    read = np.asarray(pictures.read(saved(Image.fromarray(deep), tmp_path / "a.png", transparency=7)))
+    assert read[0, 0].tolist() == [255, 255, 255] and read[3, 3].tolist() == [4, 4, 4]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1)])
+def test_one_pixel_is_a_picture(tmp_path, size):
+    read = pictures.read(saved(Image.new("RGB", size, "teal"), tmp_path / "a.png"))
+    assert read.size == (1, 1) and pictures.reduce(read)[:, 5, 5].tolist() == [0, 128, 128]
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.webp", "a.gif", "a.tiff"])
+def test_the_first_of_many_frames_is_read(tmp_path, name):
+    frames = [Image.new("RGB", (9, 9), colour) for colour in ("red", "blue")]
+    options = {"lossless": True} if name == "a.webp" else {}
+    read = pictures.read(saved(frames[0], tmp_path / name, save_all=True, append_images=frames[1:], **options))
+    assert np.array_equal(read, frames[0])
+
+
 @pytest.mark.parametrize(
     ("mode", "name", "options"),
     [

@@ -3,8 +3,10 @@
 import os
 import shutil
 import sys
+import warnings
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -61,6 +63,8 @@ def fake_torch(monkeypatch: pytest.MonkeyPatch, cuda_build: str | None = None, u
     torch.version = SimpleNamespace(cuda=cuda_build)  # type: ignore[attr-defined]
     cuda = SimpleNamespace(is_available=lambda: usable, get_device_name=lambda index: "Test GPU")
     torch.cuda = cuda  # type: ignore[attr-defined]
+    torch.ones = MagicMock()  # type: ignore[attr-defined]
+    torch.OutOfMemoryError = MemoryError  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "torch", torch)
 
 
@@ -136,6 +140,41 @@ def test_unused_gpu_is_noted(machine: SimpleNamespace, monkeypatch: pytest.Monke
     monkeypatch.setattr(doctor, "_nvidia_gpu_is_here", lambda: True)
     row = doctor.torch_row("auto")
     assert row.state == "note" and row.remedy == "make setup TORCH=cuda"
+
+
+OLD_DRIVER = "CUDA initialization: The NVIDIA driver on your system is too old (found version 11040). Please update"
+NO_CODE = "CUDA error: no kernel image is available for execution on the device\nSearch for `cudaErrorNoKernelImage'"
+
+
+@pytest.mark.fault("a GPU that torch cannot use: old driver, no code for it", "make doctor: a note, with its remedy")
+@pytest.mark.parametrize("why", [OLD_DRIVER, NO_CODE, "hidden"])
+def test_a_gpu_that_cannot_be_used_is_noted(
+    machine: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    """Where the build is one for CUDA; DEVICE=cpu wants none, and DEVICE=cuda cannot go on."""
+    fake_torch(monkeypatch, "13.0", usable=why == NO_CODE)
+    torch = sys.modules["torch"]
+
+    def is_available() -> bool:
+        warnings.warn(OLD_DRIVER, stacklevel=1)
+        return False
+
+    if why == NO_CODE:
+        monkeypatch.setattr(torch, "ones", MagicMock(side_effect=RuntimeError(NO_CODE)))
+    elif why == OLD_DRIVER:
+        monkeypatch.setattr(torch.cuda, "is_available", is_available)
+    else:
+        monkeypatch.setattr(doctor, "_nvidia_gpu_is_here", lambda: True)
+    rows = {device: doctor.torch_row(device) for device in ("auto", "cuda", "cpu")}
+    assert {device: row.state for device, row in rows.items()} == {"auto": "note", "cuda": "missing", "cpu": "ok"}
+    for row in (rows["auto"], rows["cuda"]):
+        assert "driver" in row.remedy and "TORCH=cpu" in row.remedy and "\n" not in row.found
+    told = {
+        OLD_DRIVER: "driver on your system is too old (found version 11040)",
+        NO_CODE: "no kernel image",
+        "hidden": "",
+    }
+    assert told[why] in rows["auto"].found and rows["auto"].found.startswith("2.13.0+test, device cpu, ")
 
 
 def test_full_disk_and_little_memory(machine: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

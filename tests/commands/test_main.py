@@ -107,6 +107,20 @@ def test_an_interruption_says_how_to_resume(error, status, says, tmp_path, monke
     assert (result.exit_code, result.output) == (status, f"onepage: {says}\n")
 
 
+@pytest.mark.fault("CUDA fails in the middle of training", "its first line; `...; see --debug for where`")
+def test_an_error_of_cuda_is_one_line(tmp_path, monkeypatch):
+    class AcceleratorError(RuntimeError):
+        """As torch names it."""
+
+    def read(run):
+        raise AcceleratorError("CUDA error: an illegal memory access was encountered\nSearch for ...\n")
+
+    monkeypatch.setattr("onepage.runs.plan.read", read)
+    result = invoke("train", str(tmp_path / "run"))
+    assert result.exit_code == 1 and result.output.count("\n") == 1
+    assert result.output.startswith("onepage: CUDA error: an illegal memory access was encountered ")
+
+
 def test_the_shell_does_not_seed_score_intervals(monkeypatch):
     monkeypatch.setenv("SACREBLEU_SEED", "none")
     CliRunner().invoke(main, ["digest"])

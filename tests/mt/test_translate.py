@@ -1,11 +1,18 @@
 """The translator for people: a line in, a line out, as the run was evaluated; what it says besides."""
 
-import pytest
+import io
 
+import pytest
+import torch
+from sacremoses import MosesPunctNormalizer
+
+import translate_cases
 from onepage.errors import UserError
 from onepage.mt import translate as translation
 from onepage.mt.evaluate import load
-from translate_cases import SOURCES, said, searched, translate, write_run
+from onepage.mt.translate import MAX_BYTES, Translator, batches
+from translate_cases import SOURCES, Pieces, said, searched, translate, write_run
+from user_commands import edit
 
 
 def test_it_writes_what_evaluation_would(translating):
@@ -69,7 +76,7 @@ def test_what_a_line_stands_beside_changes_nothing(translating):
 
 def test_model_of_a_gpu_translates_without_one(translating, tmp_path):
     other = write_run(tmp_path / "run", device="cuda")
-    if not translation.torch.cuda.is_available():
+    if not torch.cuda.is_available():
         with pytest.raises(UserError, match="DEVICE=cuda"):
             load(other)
     assert translate(other, "--text", SOURCES[0]).stdout == translate(translating, "--text", SOURCES[0]).stdout
@@ -79,3 +86,77 @@ def test_run_not_evaluated_is_searched_by_defaults(tmp_path):
     path = write_run(tmp_path / "run")
     (path / "metrics.json").unlink()
     assert translation.Translator(path).decoding == translation.Decoding()
+
+
+# --- encodings, line ends, quotes and dashes --------------------------------------------------------------------------
+
+
+@pytest.mark.fault("a text whose lines end by CR alone, as on old Macs", "each line by itself")
+def test_lines_of_old_macs_are_lines(translating):
+    """Also of more than a line may have bytes, before any LF could come; an empty line stays one."""
+    expected = translate(translating, given=f"{SOURCES[0]}\n\n{SOURCES[1]}\n".encode()).stdout
+    for text in (f"{SOURCES[0]}\r\r{SOURCES[1]}\r", f"\ufeff{SOURCES[0]}\r\r{SOURCES[1]}"):
+        result = translate(translating, given=text.encode())
+        assert (result.exit_code, result.stdout, said(result)) == (0, expected, [])
+        assert translate(translating, "--text", text.removeprefix("\ufeff")).stdout == expected
+    long = [b"%d" % number for number in range(2 * MAX_BYTES)]
+    assert [line for group in batches(io.BytesIO(b"\r".join(long))) for line in group] == long
+    assert translate(translating, "--text", "a\rb", "--attention", "a.png").exit_code == 2  # draws one sentence
+
+
+@pytest.mark.fault("UTF-16 or UTF-32 with a byte-order mark", "decoded, and translated")
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be", "utf-8"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_byte_order_mark_tells_the_encoding(translating, encoding, end):
+    lines = [SOURCES[0], "", "im grünen Gras 🙂", SOURCES[1]]
+    expected = translate(translating, given="\n".join(lines).encode())
+    result = translate(translating, given=f"\ufeff{end.join(lines)}{end}".encode(encoding))
+    assert (result.exit_code, result.stdout, said(result)) == (0, expected.stdout, said(expected))
+    content = f"\ufeff{end.join(lines)}".encode(encoding)
+    for size in (1, 3):
+        found = [line for group in batches(Pieces(content, [size] * len(content))) for line in group]
+        assert [line.decode("utf-8-sig") for line in found] == lines
+
+
+def test_a_damaged_utf16_keeps_its_lines(translating):
+    content = "\ufeffa man\n".encode("utf-16-le") + b"\x00\xd8\n\0a\0m"  # half a pair, and half a character
+    result = translate(translating, given=content)
+    assert result.stdout.count("\n") == 3 and all("line 1" not in line for line in said(result))
+
+
+MARKED = 'it\'s a "blue" - ’ “ ” — ‑ „ … x'
+
+
+@pytest.mark.fault(
+    "typographic quotes and dashes in a sentence", "`typographic quotes and dashes are read as plain ones, here...`"
+)
+def test_typographic_marks_are_read_as_plain(tmp_path, monkeypatch):
+    """Also by a model whose vocabulary has them: from the other language of its training."""
+    monkeypatch.setattr(translate_cases, "LINES", [*translate_cases.LINES, MARKED])
+    run = write_run(tmp_path / "run")
+    plain = ["a man's shirt", 'a "blue" shirt', "a man - in blue", "a blue-shirt", "a man..."]
+    typographic = ["a man’s shirt", "a “blue” shirt", "a man — in blue", "a blue‑shirt", "a man…"]
+    expected = translate(run, "--scores", given="\n".join(plain).encode())
+    assert expected.exit_code == 0 and said(expected) == []
+    result = translate(run, "--scores", given="\n".join(typographic).encode())
+    assert result.exit_code == 0 and result.stdout == expected.stdout
+    assert said(result) == ["onepage: line 1: typographic quotes and dashes are read as plain ones, here and below"]
+
+
+def test_plain_marks_are_those_of_moses():
+    """Where sacremoses knows the mark; the rest of what it does to a sentence is left alone."""
+    normaliser = MosesPunctNormalizer("en", penn=False, norm_quote_commas=False, norm_numbers=False)
+    texts = {f"a {chr(code)} b" for code in translation.PLAIN} | {"man’s ‘best’ “dog”", "« Hallo »", "«\xa0Hallo\xa0»"}
+    known = {text: made for text in texts if (made := normaliser.normalize(text)) != text}
+    assert len(known) == 12 + 3
+    for text, made in known.items():
+        assert " ".join(translation.IN_QUOTES.sub("", text).translate(translation.PLAIN).split()) == made
+
+
+def test_german_keeps_marks_of_its_training(tmp_path):
+    run = write_run(tmp_path / "run")
+    edit(run / "run.json", src="de", tgt="en")
+    translator = Translator(run)
+    assert {chr(code) for code in translation.PLAIN if code not in translator.plain} == set("„“–")
+    texts = ["„im Ball“ – im Gras", "im Ball’ im Gras"]
+    assert [answer.made_plain for answer in translator.answers([text.encode() for text in texts])] == [False, True]

@@ -115,7 +115,7 @@ def test_threads_and_an_own_recipe_reach_the_plan(decide: Decisions, own_recipe:
     assert run["recipe"] != built_in["recipe"] and built_in["threads"] == provenance.physical_cores()
 
 
-@pytest.mark.fault("CUDA asked for and absent, in planning", "`DEVICE=cuda, but torch sees no CUDA GPU here; ...`")
+@pytest.mark.fault("CUDA asked for and absent, in planning", "`DEVICE=cuda, but ...; use DEVICE=cpu...`")
 def test_the_device_is_one_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert [planner.resolve_device(wanted) for wanted in ("auto", "cpu")] == ["cpu", "cpu"]
@@ -124,7 +124,25 @@ def test_the_device_is_one_that_is_there(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(UserError, match="DEVICE=tpu is not known"):
         planner.resolve_device("tpu")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "ones", lambda *size, device: torch.zeros(*size))
     assert [planner.resolve_device(wanted) for wanted in ("auto", "cpu", "cuda")] == ["cuda", "cpu", "cuda"]
+
+
+@pytest.mark.fault("a GPU that torch cannot use, DEVICE=auto", "`...; the CPU is used: see make doctor`")
+def test_an_unusable_gpu_leaves_the_cpu(decide: Decisions, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For example one that is too old for this torch."""
+
+    def refuse(*size: int, device: str) -> None:
+        raise RuntimeError("CUDA error: no kernel image is available for execution on the device\nSearch for ...")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "ones", refuse)
+    why = "torch cannot use the GPU (CUDA error: no kernel image is available for execution on the device)"
+    assert decide(DEVICE="auto")["run"]["device"] == "cpu"
+    assert decide.said == ["begins", f"{why}; the CPU is used: see make doctor"]
+    with pytest.raises(UserError) as caught:
+        decide(DEVICE="cuda")
+    assert str(caught.value) == f"DEVICE=cuda, but {why}; use DEVICE=cpu, or see: make doctor"
 
 
 def test_the_machine_is_measured_once(decide: Decisions) -> None:

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,156 @@ def test_commit_and_local_changes_are_found(tmp_path: Path, monkeypatch: pytest.
     assert provenance.commit() == nothing  # a copy inside somebody else's repository
     monkeypatch.setenv("PATH", str(tmp_path))
     assert provenance.commit() == nothing  # no git
+
+
+NOTHING = {"commit": None, "commit_time": None, "dirty": None}
+# what a caller has set, or a hook of git that runs make
+CALLER = {
+    "GIT_DIR": "/elsewhere/.git",
+    "GIT_WORK_TREE": "/elsewhere",
+    "GIT_INDEX_FILE": "/elsewhere/index",
+    "GIT_OBJECT_DIRECTORY": "/elsewhere/objects",
+    "GIT_NAMESPACE": "other",
+    "GIT_CONFIG_COUNT": "many",
+    "GIT_CONFIG_PARAMETERS": "'unbalanced",
+    "GIT_TRACE": "1",
+    "GIT_EXTERNAL_DIFF": "false",
+}
+
+
+@pytest.fixture
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with one commit, which the program takes for its own."""
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(name)
+    if shutil.which("git") is None:
+        pytest.skip("no git here")
+    folder = tmp_path / "clone"
+    folder.mkdir()
+    git(folder, "init", "-q")
+    (folder / "file").write_text("1")
+    git(folder, "add", "file")
+    git(folder, "commit", "-q", "-m", "first")
+    monkeypatch.setattr(provenance, "repository", lambda: folder)
+    return folder
+
+
+def program(path: Path, lines: str) -> Path:
+    path.write_text(f"#!/bin/sh\n{lines}\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.mark.fault("GIT_DIR and others of the caller, as in a hook of git", "the commit is that of this repository")
+@pytest.mark.parametrize("name", CALLER)
+def test_the_callers_git_decides_nothing(clone: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    found = provenance.commit()
+    assert found["commit"] and found["dirty"] is False
+    monkeypatch.setenv(name, CALLER[name])
+    assert provenance.commit() == found and provenance.commit_problem() is None
+
+
+@pytest.mark.fault("a signed commit, and log.showSignature of git", "the commit is recorded; no traceback")
+def test_a_signed_commit_is_read_as_any(clone: Path, tmp_path: Path) -> None:
+    """Whatever the user's settings make git print for people."""
+    say = program(tmp_path / "gpg", "echo 'gpg: Good signature' >&2")
+    raw = subprocess.check_output(["git", "-C", clone, "cat-file", "commit", "HEAD"])
+    signature = b"gpgsig -----BEGIN PGP SIGNATURE-----\n \n x\n -----END PGP SIGNATURE-----\n\n"
+    command = ["git", "-C", clone, "hash-object", "-t", "commit", "-w", "--stdin"]
+    signed = subprocess.check_output(command, input=raw.replace(b"\n\n", b"\n" + signature, 1)).decode().strip()
+    git(clone, "reset", "-q", "--hard", signed)
+    settings = {
+        "gpg.program": say,
+        "log.showSignature": "true",
+        "core.fsmonitor": program(tmp_path / "monitor", "exit 1"),
+    }
+    for name, value in (settings | {"status.branch": "true", "status.short": "true", "color.ui": "always"}).items():
+        git(clone, "config", name, str(value))
+    shown = subprocess.check_output(["git", "-C", clone, "show", "-s", "--format=%ct"], text=True)
+    assert shown.startswith("gpg: Good signature")
+    found = provenance.commit()
+    assert found["commit"] == signed and found["commit_time"] > 1_500_000_000 and found["dirty"] is False
+
+
+@pytest.mark.fault("a repository of another user, which git distrusts", "the commit is recorded")
+def test_a_repository_of_another_user_is_read(clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = provenance.commit()
+    (tmp_path / "bin").mkdir()
+    real = shutil.which("git")
+    distrusting = program(tmp_path / "bin/git", f'GIT_TEST_ASSUME_DIFFERENT_OWNER=1 exec {real} "$@"')
+    assert subprocess.run([distrusting, "-C", clone, "rev-parse", "HEAD"], capture_output=True).returncode != 0
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    assert provenance.commit() == found
+
+
+@pytest.mark.parametrize("kind", ["worktree", "submodule", "shallow", "link"])
+def test_the_commit_of_any_clone_is_found(
+    clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    found, place = provenance.commit(), tmp_path / "place"
+    if kind == "worktree":
+        git(clone, "worktree", "add", "-q", "--detach", str(place))
+    elif kind == "shallow":
+        git(clone, "clone", "-q", "--depth", "1", f"file://{clone}", str(place))
+    elif kind == "link":
+        place.symlink_to(clone)
+    else:
+        outer = tmp_path / "outer"
+        git(tmp_path, "init", "-q", str(outer))
+        git(outer, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(clone), "inner")
+        place = outer / "inner"
+    monkeypatch.setattr(provenance, "repository", lambda: place)
+    assert provenance.commit() == found
+    (place / "file").write_text("2")
+    assert provenance.commit() == found | {"dirty": True}
+
+
+def damage(folder: Path) -> None:
+    (folder / ".git/index").write_bytes(b"x")
+
+
+def begin_again(folder: Path) -> None:
+    shutil.rmtree(folder / ".git")
+    git(folder, "init", "-q")
+
+
+@pytest.mark.fault(
+    "an unpacked archive, no git, no commit, a damaged repository",
+    "`unknown (...)` for the commit, on page and pictures",
+)
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda folder: shutil.rmtree(folder / ".git"), "no .git here"),
+        (lambda folder: git(folder.parent, "init", "-q") or shutil.rmtree(folder / ".git"), "no .git here"),
+        (begin_again, "git: bad revision 'HEAD'"),
+        (damage, "git: "),
+        (lambda folder: (folder / ".git/HEAD").unlink(), "git: not a git repository: ..."),
+        (lambda folder: os.environ.update(PATH=str(folder)), "git cannot be run"),
+        (lambda folder: program(folder / "git", "echo 1") and os.environ.update(PATH=str(folder)), "git: no commit"),
+    ],
+    ids=["archive", "archive in a repository", "no commit", "damaged", "no head", "no git", "another git"],
+)
+def test_an_unknown_commit_has_its_reason(
+    clone: Path, run: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], object], says: str
+) -> None:
+    monkeypatch.setenv("PATH", os.environ["PATH"])  # put back after the change
+    change(clone)
+    assert provenance.commit() == NOTHING
+    provenance.record(clone, "train", {"seconds": 1.0})
+    recorded = read(clone, "provenance.json")
+    problem = recorded["train"]["commit_problem"]
+    assert problem.startswith(says) and str(clone) not in problem
+    metrics = read(run, "metrics.json") | NOTHING
+    (fields,) = provenance.parse(provenance.short_form(metrics, DIGEST, recorded))
+    assert fields["commit"] == f"unknown ({problem})"
+
+
+def test_a_git_that_hangs_is_left(clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program(clone / "git", "exec sleep 60")
+    monkeypatch.setenv("PATH", f"{clone}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(provenance, "GIT_SECONDS", 0.2)
+    assert provenance.commit() == NOTHING and provenance.commit_problem() == "git does not answer"
 
 
 def test_command_is_recorded_without_personal_folders(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,7 @@
 """A run of the Transformer that translates, made in a moment: random weights with opinions, a vocabulary of its own."""
 
+import io
+from collections.abc import Iterable
 from pathlib import Path
 
 from click.testing import CliRunner, Result
@@ -60,3 +62,14 @@ def searched(run: Path, beam_size: int = 3, alpha: float = 0.5) -> list[list[tup
     model, tokenizer, _, _ = load(run)
     found = beam(model, [tokenizer.encode(line) for line in SOURCES], beam_size, alpha)
     return [[(h.score, tokenizer.decode(h.ids).strip()) for h in hypotheses] for hypotheses in found]
+
+
+class Pieces(io.BytesIO):
+    """A pipe that gives what it has in pieces of given sizes."""
+
+    def __init__(self, content: bytes, sizes: Iterable[int]):
+        super().__init__(content)
+        self.sizes = iter(sizes)
+
+    def read1(self, size: int = -1) -> bytes:  # type: ignore[override]
+        return super().read1(min(size, next(self.sizes, size)))

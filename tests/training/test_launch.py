@@ -10,14 +10,16 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from click.testing import CliRunner
 
 from onepage import tasks
+from onepage.commands.main import main
 from onepage.errors import UserError
 from onepage.files import read_json
 from onepage.planning.decide import decide
 from onepage.runs import plan, settings, stamps
 from onepage.runs.fingerprint import Fingerprints
-from onepage.training import launch
+from onepage.training import distributed, launch
 from onepage.training.checkpoint import load_model
 from onepage.training.weights import digest_tensors
 
@@ -193,6 +195,65 @@ def test_options_that_torchrun_refuses_get_one_line(options: str, says: str, cap
 @pytest.mark.parametrize(("options", "world"), [("", 4), ("--nnodes 2", 8), ("--nnodes=1:3 --max-restarts 1", 12)])
 def test_processes_are_counted_over_all_nodes(options: str, world: int) -> None:
     assert launch.world(4, options) == world
+
+
+@pytest.mark.fault("NPROC=2 on a host whose name does not resolve", "the processes meet by the loopback address")
+@pytest.mark.parametrize("options", ["", "--standalone", "--max-restarts 3", "--nnodes 1", "--nnodes=1:1"])
+def test_one_machine_needs_no_name(options: str) -> None:
+    """Neither the host's name nor ``localhost`` is looked up."""
+    found = launch.parse(2, options)
+    assert (found.local_addr, found.rdzv_backend, found.rdzv_endpoint) == ("127.0.0.1", "c10d", "127.0.0.1:0")
+    assert not found.standalone and len(found.rdzv_id) == 36
+
+
+@pytest.mark.parametrize(
+    ("options", "local", "endpoint"),
+    [
+        ("--nnodes 2 --rdzv-backend c10d --rdzv-endpoint head:29500", None, "head:29500"),
+        ("--nnodes 1:4 --rdzv-backend c10d --rdzv-endpoint head:29500", None, "head:29500"),
+        ("--nnodes 2 --node-rank 1 --master-addr head", None, ""),
+        ("--nnodes 2 --local-addr 10.0.0.2", "10.0.0.2", ""),
+        ("--rdzv-backend c10d --rdzv-endpoint 10.0.0.2:0 --local-addr 10.0.0.2", "10.0.0.2", "10.0.0.2:0"),
+        ("--master-port 29511", "127.0.0.1", ""),
+    ],
+)
+def test_a_rendezvous_of_the_user_is_kept(options: str, local: str | None, endpoint: str) -> None:
+    found = launch.parse(2, options)
+    assert (found.local_addr, found.rdzv_endpoint) == (local, endpoint)
+
+
+@pytest.mark.parametrize(("options", "kept"), [("", False), ("--nnodes 2", True)])
+def test_interfaces_named_are_for_several_machines(
+    options: str, kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One machine has its loopback interface, whatever the caller names for a cluster."""
+    seen: dict[str, str] = {}
+    monkeypatch.setattr("torch.distributed.run.run", lambda arguments: seen.update(os.environ))
+    for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
+        monkeypatch.setenv(name, "ib7")
+    for name in ("OMP_NUM_THREADS", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE"):
+        monkeypatch.setenv(name, "1")  # set there where they are not
+    launch.launch(tmp_path, 2, options, 1, ["train"])
+    assert seen[launch.LAUNCHED] == "1"
+    assert [name in seen for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")] == [kept] * 2
+
+
+@pytest.mark.fault(
+    "RANK, WORLD_SIZE, PET_NNODES of the caller's job", "`RANK and WORLD_SIZE are ignored: ...`; a training by itself"
+)
+def test_variables_of_the_callers_job_are_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only those that torchrun set for this process make it one of several."""
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
+    job = {"RANK": "0", "WORLD_SIZE": "4", "LOCAL_RANK": "0", "MASTER_ADDR": "head", "PET_NNODES": "2"}
+    for name, value in job.items():
+        monkeypatch.setenv(name, value)
+    assert CliRunner().invoke(main, ["train", str(tmp_path)]).stderr.splitlines()[0] == (
+        "onepage: RANK and WORLD_SIZE are ignored: torchrun did not start this process"
+    )
+    assert not distributed.in_job() and launch.world(2, "") == 2
+    for name, value in ({"RANK": "3", "WORLD_SIZE": "4", "TORCHELASTIC_RUN_ID": "x"}).items():
+        monkeypatch.setenv(name, value)
+    assert not launch.leave_other_jobs() and distributed.in_job()
 
 
 def failure(exitcode: int, timestamp: int, message: str = "<NONE>") -> SimpleNamespace:

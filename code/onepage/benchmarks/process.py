@@ -24,6 +24,7 @@ from onepage.errors import UserError
 from onepage.files import read_json, write_json
 from onepage.runs import provenance
 from onepage.terminal.progress import Reporter, clock
+from onepage.training.launch import LOOPBACK
 from onepage.training.locking import cpu_training_lock
 
 PATIENCE = 60.0  # seconds that a child has to stop when told to
@@ -104,8 +105,8 @@ class Measurement:
         asked = {"module": self.function.__module__, "function": name, "arguments": self.given(folder)}
         write_json(order, asked | {"result": str(result)})
         result.unlink(missing_ok=True)
-        launcher = ["torch.distributed.run", "--nproc-per-node", str(self.processes), "-m"] if self.processes else []
-        command = [sys.executable, "-m", *launcher, __name__, str(order)]
+        launcher = ["torch.distributed.run", "--local-addr", LOOPBACK, "--nproc-per-node", str(self.processes), "-m"]
+        command = [sys.executable, "-m", *(launcher if self.processes else []), __name__, str(order)]
         with open(log, "wb") as out:  # a session of its own: Ctrl-C is for the parent, which ends the child
             child = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
         told = False

@@ -111,7 +111,7 @@ def hardware(result: Mapping[str, Any]) -> str:
 
 def notes(result: Mapping[str, Any], sentences: Sequence[str]) -> str:
     """The paragraph below a table: where, when and of which commit; the sentences; a warning where it is due."""
-    commit = f"commit {result['commit'][:7]}" if result["commit"] else "outside git"
+    commit = f"commit {result['commit'][:7]}" if result["commit"] else "commit unknown"
     changes = ", with local changes" if result["dirty"] else ""
     text = [f"{hardware(result)}; {result['started'][:10]}, {commit}{changes}.", *sentences]
     if busy(result):

@@ -18,7 +18,7 @@ from onepage.cls import augment, evaluate, pictures, scores
 from onepage.cls.train import predict
 from onepage.errors import UserError
 from onepage.files import read_json
-from onepage.runs import lookup
+from onepage.runs import lookup, provenance
 from onepage.training.weights import digest_tensors
 
 
@@ -50,7 +50,8 @@ class Classifier:
         """
         plan = lookup.identity(run, "cls")
         self.class_names, self.temperature, evaluated = _evaluated(run)
-        device = plan["device"] if torch.cuda.is_available() else "cpu"  # trained on a GPU, it needs none here
+        # trained on a GPU, it needs none here
+        device = "cuda" if plan["device"] == "cuda" and not provenance.gpu_problem() else "cpu"
         try:
             self.model, recipe, _, self.device = evaluate.load(run, len(self.class_names), device)
         except RuntimeError:

@@ -47,7 +47,9 @@ def read(path: Path) -> Image.Image:
         except Image.DecompressionBombError:
             raise UserError(f"has more than {MOST_PIXELS:,} pixels; make it smaller") from None
         except UnidentifiedImageError:
-            raise UserError("is not a picture that can be read (PNG, JPEG, WebP, TIFF, GIF, BMP can)") from None
+            raise UserError(
+                "is not a picture that can be read (PNG, JPEG, WebP, TIFF, GIF, BMP can); save it as one"
+            ) from None
         except MemoryError:
             raise UserError("needs more memory than there is; make it smaller") from None
         except Exception as error:  # damaged files raise many kinds
@@ -101,6 +103,7 @@ def _rgb(image: Image.Image) -> Image.Image:
         values = np.asarray(image)
         if image.mode == "F" or values.min() < 0 or values.max() > 65535:
             raise UserError("has 32 bits a pixel, of which nothing says what is white; save it with 8 or 16")
+        values = np.where(values == image.info.get("transparency"), 65535, values)
         return Image.fromarray(np.round(values / 257).astype(np.uint8)).convert("RGB")  # 65535 / 255
     if image.has_transparency_data:
         picture = image.convert("RGBA")

@@ -111,17 +111,22 @@ def torch_row(device: str) -> Row:
         return Row("torch", "missing", f"cannot be loaded ({error})", "remove .venv, then make setup")
     if device not in ("auto", "cpu", "cuda"):
         return Row("torch", "missing", f"DEVICE={device} is none of auto, cpu, cuda", "choose one of these")
-    if torch.cuda.is_available():
+    problem = provenance.gpu_problem()
+    if problem is None:
         used = "cpu" if device == "cpu" else f"cuda ({torch.cuda.get_device_name(0)})"
         return Row("torch", "ok", f"{torch.__version__}, device {used}")
+    remedy = "make setup TORCH=cuda"
+    if torch.version.cuda:  # the build is the right one: it is the driver, the GPU, or CUDA_VISIBLE_DEVICES
+        remedy = "see what nvidia-smi says; a newer NVIDIA driver; or DEVICE=cpu, make setup TORCH=cpu"
     if device == "cuda":
-        why = "no GPU that it can use" if torch.version.cuda else "a build without CUDA"
-        remedy = "fix the NVIDIA driver (nvidia-smi), or DEVICE=cpu" if torch.version.cuda else "make setup TORCH=cuda"
+        why = "no GPU that it can use" if problem == provenance.NO_GPU else problem
+        why = why if torch.version.cuda else "a build without CUDA"
         return Row("torch", "missing", f"{torch.__version__}, {why}, and DEVICE=cuda", remedy)
     found = f"{torch.__version__}, device cpu"
-    if torch.version.cuda is None and _nvidia_gpu_is_here():
-        return Row("torch", "note", f"{found}, though there is an NVIDIA GPU", "make setup TORCH=cuda")
-    return Row("torch", "ok", found)
+    if device == "cpu" or (problem == provenance.NO_GPU and not _nvidia_gpu_is_here()):
+        return Row("torch", "ok", found)
+    why = "though there is an NVIDIA GPU" if problem == provenance.NO_GPU else problem
+    return Row("torch", "note", f"{found}, {why}", remedy)
 
 
 def cores_row() -> Row:

@@ -9,6 +9,8 @@ import click
 from onepage.errors import UserError
 from onepage.training import launch
 
+OF_TORCH = ("OutOfMemoryError", "AcceleratorError")  # RuntimeErrors of the machine and not of this program
+
 
 def one_line(error: BaseException) -> str:
     """The text of an error as one line: names from files and archives may hold line breaks or terminal controls."""
@@ -20,6 +22,8 @@ class Program(click.Group):
 
     def invoke(self, context: click.Context) -> Any:
         os.environ.pop("SACREBLEU_SEED", None)  # of the caller's shell: it would move every interval of a score
+        if launch.leave_other_jobs():
+            click.echo("onepage: RANK and WORLD_SIZE are ignored: torchrun did not start this process", err=True)
         try:
             return super().invoke(context)
         except UserError as error:
@@ -32,10 +36,12 @@ class Program(click.Group):
             click.echo("onepage: interrupted; run the same command to go on", err=True)
             sys.exit(130)
         except (OSError, MemoryError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and type(error).__name__ != "OutOfMemoryError":
+            if isinstance(error, RuntimeError) and type(error).__name__ not in OF_TORCH:
                 raise
             if context.params.get("debug"):
                 raise
+            if isinstance(error, RuntimeError):
+                error = RuntimeError(str(error).partition("\n")[0])  # advice for programmers follows
             say_error(error, "; see --debug for where")
             sys.exit(1)
 

@@ -35,7 +35,10 @@ def translate(
     run: Path | None,
     out: Path,
 ) -> None:
-    """Translate sentences, one per line, from standard input (UTF-8) or --text, to standard output.
+    """Translate sentences, one per line, from standard input or --text, to standard output.
+
+    Text is UTF-8, or UTF-16 or UTF-32 with a byte-order mark. Typographic quotes and dashes are read as plain ones,
+    which is what the training data has.
 
     Every input line gives one output line, or N with --nbest N: best first, blank where there are fewer. With --scores
     a line reads SCORE, tab, TEXT; the score is the log-probability (nats) divided by the length penalty. An empty line
@@ -44,7 +47,9 @@ def translate(
 
     Exit status: 0 when every line was translated, 1 when one was refused or nothing could be done, 2 for wrong options.
     """
-    if attention is not None and (len(texts) != 1 or "\n" in texts[0] or not texts[0].strip()):
+    if attention is not None and (
+        len(texts) != 1 or "\n" in texts[0] or "\r" in texts[0].strip() or not texts[0].strip()
+    ):
         raise click.UsageError("--attention draws one sentence: give it by one --text")
     with streams.ending_quietly():
         from onepage.mt import translate as translation
@@ -57,13 +62,16 @@ def translate(
             given = streams.standard("stdin", ", or give sentences by --text")
             groups = translation.batches(cast(io.BufferedIOBase, given))
         output = streams.standard("stdout")
-        number, refused, last = 1, 0, None
+        number, refused, made_plain, last = 1, 0, False, None
         for group in groups:
             for last in translator.answers(group, number):
                 if last.remark:
                     what = f"line {last.number}: {last.remark}" + ("; refused" if last.refused else "")
                     click.echo(f"onepage: {what}", err=True)
-                refused += last.refused
+                if last.made_plain and not made_plain:
+                    what = "typographic quotes and dashes are read as plain ones, here and below"
+                    click.echo(f"onepage: line {last.number}: {what}", err=True)
+                refused, made_plain = refused + last.refused, made_plain or last.made_plain
                 with streams.writing("translations"):
                     output.write(translation.written(last, nbest, scores).encode())
             number += len(group)
@@ -79,8 +87,12 @@ COMMANDS = (translate,)
 
 def _lines(texts: tuple[str, ...]) -> list[bytes]:
     """The lines of all texts; a line break at the end of a text ends its last line, as in a file."""
-    lines = [line for text in texts for line in os.fsencode(text).removesuffix(b"\n").split(b"\n")]
-    return [line.removesuffix(b"\r") for line in lines]
+    from onepage.mt.translate import batches
+
+    lines: list[bytes] = []
+    for text in texts:
+        lines += [line for group in batches(io.BytesIO(os.fsencode(text))) for line in group] or [b""]
+    return lines
 
 
 def _introduce(translator: "Translator", which: str, given: bool) -> None:

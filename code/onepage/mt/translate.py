@@ -4,13 +4,14 @@ A line that cannot be translated is refused by its number and gives a blank line
 Decoding settings are those of the evaluation (metrics.json), unless given.
 """
 
+import codecs
 import dataclasses
 import io
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from onepage.errors import UserError
 from onepage.files import read_json
@@ -18,12 +19,22 @@ from onepage.mt import evaluate, explain
 from onepage.mt.decoding import Decoding
 from onepage.mt.search import beam
 from onepage.mt.tokenizer import END, UNKNOWN
-from onepage.runs import lookup
+from onepage.runs import lookup, provenance
 from onepage.training.recipe import from_values
 
 LINES_AT_ONCE = 200  # enough for full batches of similar length; few enough that answers keep coming
 CHUNK_BYTES = 65_536
 MAX_BYTES = 100_000  # per line: no sentence is longer, and input without line breaks must not fill the memory
+# by which a text in another encoding than UTF-8 begins; that of UTF-16 also begins one of UTF-32
+MARKS = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32"}
+MARKS |= {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+# Typographic quotes, dashes and dots as Moses' normalize-punctuation.perl writes them, and others of their kind.
+PLAIN = str.maketrans(
+    dict.fromkeys("„“”‟«»″", '"') | dict.fromkeys("‘’‚‛‹›´′ʼ", "'") | dict.fromkeys("–‐‑‒−", "-")
+    | {"—": " - ", "―": " - ", "…": "..."}
+)  # fmt: skip
+KEPT = {"de": "„“–"}  # of these, what the training data of a language has itself
+IN_QUOTES = re.compile("(?<=[«‹])[\u00a0\u202f]|[\u00a0\u202f](?=[»›])")  # the space within French ones
 LANGUAGES = {"en": "English", "de": "German", "fr": "French"}
 
 
@@ -40,6 +51,8 @@ class Answer:
     """For the user: why the line was refused, or a warning about its translation."""
     text: str = ""
     """The part of the line that was translated."""
+    made_plain: bool = False
+    """Whether typographic quotes or dashes were replaced."""
     source: list[int] = dataclasses.field(default_factory=list)
     """Its piece ids."""
     target: list[int] = dataclasses.field(default_factory=list)
@@ -63,9 +76,11 @@ class Translator:
         self.decoding = from_values(Decoding, settings, "decoding")
         if nbest > self.decoding.beam_size:
             raise UserError(f"a beam of {self.decoding.beam_size} has no {nbest} best; give a larger --beam")
-        device = plan["device"] if torch.cuda.is_available() else "cpu"  # trained on a GPU, it needs none here
+        # trained on a GPU, it needs none here
+        device = "cuda" if plan["device"] == "cuda" and not provenance.gpu_problem() else "cpu"
         self.model, self.tokenizer, self.recipe, _ = evaluate.load(run, device)
         self.nbest, self.run, self.generated = nbest, run, bool(plan["generated"])
+        self.plain = {code: text for code, text in PLAIN.items() if chr(code) not in KEPT.get(plan["src"], "")}
         self.languages = tuple(LANGUAGES.get(plan[side], plan[side]) for side in ("src", "tgt"))
 
     def answers(self, lines: Sequence[bytes], first: int = 1) -> list[Answer]:
@@ -84,11 +99,14 @@ class Translator:
         """The line as piece ids, or the reason against it; ``source`` is empty if there is nothing to translate."""
         if len(line) > MAX_BYTES:
             return Answer(number, [], True, f"longer than {MAX_BYTES:,} bytes; break it into sentences")
+        if len(line) > 3 and 5 * line.count(0) > 2 * len(line):
+            return Answer(number, [], True, "every other byte is zero, as in UTF-16; save it as UTF-8")
         try:
             text = line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:
             return Answer(number, [], True, f"not UTF-8 (byte {line[error.start]:#04x} at {error.start + 1})")
-        text = " ".join(text.split())  # Unicode line separators count as spaces
+        plain = IN_QUOTES.sub("", text).translate(self.plain)
+        made_plain, text = plain != text, " ".join(plain.split())  # Unicode line separators count as spaces
         if not text:
             return Answer(number, [])
         ids = self.tokenizer.encode(text)
@@ -108,7 +126,7 @@ class Translator:
             remarks.append(f"{len(ids)} pieces, longer than any sentence of the training ({self.recipe.max_length})")
         if unknown:
             remarks.append(f"left out, unknown to the model: {_shown(unknown)}")
-        return Answer(number, [], False, "; ".join(remarks), text, ids)
+        return Answer(number, [], False, "; ".join(remarks), text, made_plain, ids)
 
     def _pieces(self, text: str) -> list[str]:
         """The pieces of a text, unknown ones included, and END."""
@@ -144,16 +162,48 @@ def batches(stream: io.BufferedIOBase) -> Iterator[list[bytes]]:
     """The lines of a stream, without their breaks (LF or CRLF), in groups of those that arrived together.
 
     A terminal or a slow pipe is thus answered line by line, and a file in batches. A line longer than MAX_BYTES is cut,
-    one byte too long.
+    one byte too long. In a text without any LF it is CR that ends a line, as on old Macs.
     """
-    rest = b""
-    while chunk := stream.read1(CHUNK_BYTES):
-        *lines, rest = (rest + chunk).split(b"\n")
+    rest, end = b"", b""
+    for chunk in _chunks(stream):
+        rest += chunk
+        if not end and (b"\n" in chunk or len(rest) > MAX_BYTES):
+            end = _line_end(rest)
+        if end:
+            *lines, rest = rest.split(end)
+            yield from _groups(lines)
         rest = rest[: MAX_BYTES + 1]
-        for start in range(0, len(lines), LINES_AT_ONCE):
-            yield [line.removesuffix(b"\r") for line in lines[start : start + LINES_AT_ONCE]]
-    if rest:
-        yield [rest.removesuffix(b"\r")]
+    *lines, rest = rest.split(end or _line_end(rest))
+    yield from _groups([*lines, rest] if rest else lines)
+
+
+def _line_end(text: bytes) -> bytes:
+    return b"\r" if b"\r" in text and b"\n" not in text else b"\n"
+
+
+def _groups(lines: Sequence[bytes]) -> Iterator[list[bytes]]:
+    for start in range(0, len(lines), LINES_AT_ONCE):
+        yield [line.removesuffix(b"\r") for line in lines[start : start + LINES_AT_ONCE]]
+
+
+def _chunks(stream: io.BufferedIOBase) -> Iterator[bytes]:
+    """The bytes of a stream as they arrive; as UTF-8 where a byte-order mark tells UTF-16 or UTF-32."""
+    first = b""
+    while chunk := stream.read1(CHUNK_BYTES):
+        first += chunk
+        if not any(len(first) < len(mark) and mark.startswith(first) for mark in MARKS):  # it may be none as yet
+            break
+    encoding = next((MARKS[mark] for mark in MARKS if first.startswith(mark)), None)
+    if encoding is None:
+        yield first
+        while chunk := stream.read1(CHUNK_BYTES):
+            yield chunk
+        return
+    decoder = codecs.getincrementaldecoder(encoding)("replace")
+    yield decoder.decode(first).encode()
+    while chunk := stream.read1(CHUNK_BYTES):
+        yield decoder.decode(chunk).encode()
+    yield decoder.decode(b"", final=True).encode()
 
 
 def written(answer: Answer, nbest: int, scores: bool) -> str:

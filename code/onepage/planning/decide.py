@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
+import torch  # noqa: F401  (where it is loaded, provenance asks it for its version)
 
 from onepage import data, tasks
 from onepage.data import fetch
@@ -28,10 +28,10 @@ def resolve_device(wanted: str) -> str:
     """ "cpu" or "cuda" from auto, cpu or cuda; raises UserError when CUDA is asked for and absent."""
     if wanted not in ("auto", "cpu", "cuda"):
         raise UserError(f"DEVICE={wanted} is not known; choose auto, cpu or cuda")
-    available = torch.cuda.is_available()
-    if wanted == "cuda" and not available:
-        raise UserError("DEVICE=cuda, but torch sees no CUDA GPU here; use DEVICE=cpu, or see: make doctor")
-    return ("cuda" if available else "cpu") if wanted == "auto" else wanted
+    problem = None if wanted == "cpu" else provenance.gpu_problem()
+    if wanted == "cuda" and problem:
+        raise UserError(f"DEVICE=cuda, but {problem}; use DEVICE=cpu, or see: make doctor")
+    return ("cpu" if problem else "cuda") if wanted == "auto" else wanted
 
 
 def decide(
@@ -69,6 +69,8 @@ def decide(
     src, tgt = values["SRC"], values["TGT"]
     fetch.check_settings(task.real_set, mode, src, tgt)
     begins()
+    if device == "cpu" and values["DEVICE"] == "auto" and (problem := provenance.gpu_problem()) != provenance.NO_GPU:
+        say(f"{problem}; the CPU is used: see make doctor")
     found = fetch.ensure(task.real_set, Path(values["DATA_DIR"]), mode, values["DATA_MIRROR"] or None, src, tgt)
     loaded = data.load(Path(values["DATA_DIR"]), found, src, tgt)
     resolved = resolve(loaded.generated)

@@ -19,16 +19,20 @@ import shlex
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from onepage import tasks
+from onepage.errors import UserError
 from onepage.files import read_json, write_json
 from onepage.runs import stamps
 
 NOT_RECORDED = "not recorded"
+GIT_SECONDS = 60
+NO_GPU = "torch sees no CUDA GPU here"
 PACKAGES = ("torch", "numpy", "sentencepiece", "sacrebleu", "matplotlib")
 # of /proc/cpuinfo, x86 and ARM: which processor this is, and the instructions that decide which kernels torch takes
 _CPU_FIELDS = ("vendor_id", "cpu family", "model", "stepping", "CPU implementer", "CPU part", "CPU variant")
@@ -48,23 +52,57 @@ def repository() -> Path:
 
 
 def commit() -> dict[str, Any]:
-    """Commit, its time (seconds since 1970) and whether tracked files differ from it; all None outside git."""
-
-    def git(*arguments: str) -> str | None:
-        try:
-            done = subprocess.run(
-                ["git", "-C", str(repository()), *arguments], capture_output=True, text=True, timeout=20, check=True
-            )
-        except (OSError, subprocess.SubprocessError):
-            return None
-        return done.stdout.strip()
-
-    head = git("rev-parse", "HEAD")
-    if not head or git("rev-parse", "--show-toplevel") != str(repository()):
+    """Commit, its time (seconds since 1970) and whether tracked files differ from it; all None where unknown."""
+    try:
+        return _commit()
+    except UserError:
         return {"commit": None, "commit_time": None, "dirty": None}
-    when = git("show", "-s", "--format=%ct", "HEAD")
-    status = git("status", "--porcelain", "--untracked-files=no")
-    return {"commit": head, "commit_time": int(when) if when else None, "dirty": bool(status)}
+
+
+def commit_problem() -> str | None:
+    """Why the commit is unknown, in a few words; None where it is known."""
+    try:
+        _commit()
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def _commit() -> dict[str, Any]:
+    # plumbing: no setting of git changes what it prints
+    found = re.fullmatch(r"(\d+) ([0-9a-f]{40,64})\n", _git("rev-list", "--max-count=1", "--timestamp", "HEAD", "--"))
+    if not found:
+        raise UserError("git: no commit is named")
+    status = _git("status", "--porcelain", "--untracked-files=no", "--ignore-submodules")
+    return {"commit": found[2], "commit_time": int(found[1]), "dirty": bool(status)}
+
+
+def _git(*arguments: str) -> str:
+    """What git prints of this repository; raises UserError, in git's own words, where it prints nothing of use.
+
+    The folder is given to git and not looked for: a repository around an unpacked archive is not ours, and one that
+    belongs to another user is read all the same, as its Makefile was.
+    """
+    here = repository()
+    if not (here / ".git").exists():
+        raise UserError("no .git here")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    environment |= {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+    command = ["git", f"--git-dir={here / '.git'}", f"--work-tree={here}", "-c", "core.fsmonitor=", *arguments]
+    try:
+        done = subprocess.run(
+            command, cwd=here, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=GIT_SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        raise UserError("git does not answer") from None
+    except OSError:
+        raise UserError("git cannot be run") from None
+    if done.returncode:
+        fatal = re.search("^fatal: (.*)", done.stderr.decode(errors="replace"), re.MULTILINE)
+        said = fatal[1] if fatal else f"exit status {done.returncode}"
+        said = " ".join("..." if "/" in word else word for word in said.split())  # a result names nobody's folders
+        raise UserError(f"git: {said:.60}")
+    return done.stdout.decode(errors="replace")
 
 
 def _torch() -> Any:
@@ -161,6 +199,27 @@ def peak_gpu_memory_bytes() -> int | None:
     return torch.cuda.max_memory_allocated() if torch is not None and torch.cuda.is_initialized() else None
 
 
+def gpu_problem() -> str | None:
+    """Why torch, which this imports, cannot compute on a CUDA GPU here (``NO_GPU``: it sees none); None where it can.
+
+    It is made to: an old driver, a GPU for which it has no code, and a GPU that refuses are told by nothing else alike.
+    """
+    import torch
+
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        try:
+            if torch.cuda.is_available():
+                torch.ones(1, device="cuda").sum().item()
+                return None
+            why = str(said[0].message).partition(". ")[0] if said else ""
+        except torch.OutOfMemoryError:
+            return None
+        except RuntimeError as error:
+            why = (str(error).splitlines() or ["RuntimeError"])[0]
+    return f"torch cannot use the GPU ({why:.120})" if why else NO_GPU
+
+
 def gpu_uuid() -> str | None:
     """What identifies the GPU in use, as its driver writes it (``GPU-...``); None where torch does not say."""
     torch = _torch()
@@ -218,14 +277,17 @@ class Stopwatch:
 def record(run: Path, stage: str, values: dict[str, Any]) -> None:
     """Set the ``stage`` part of the run's provenance.json.
 
-    ``host`` is the machine that trained; a stage that ran on another one has a ``host`` of its own.
+    ``host`` is the machine that trained; a stage that ran on another one has a ``host`` of its own. ``commit_problem``
+    says of training why the commit is unknown.
     """
     path = run / "provenance.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         content = {}
-    here = host()
+    here, problem = host(), commit_problem() if stage == "train" else None
+    if problem:
+        values = values | {"commit_problem": problem}
     if stage == "train" or "host" not in content:
         content["host"] = here
     elif content["host"] != here:
@@ -249,15 +311,22 @@ def processor(metrics: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:
     return str(name or NOT_RECORDED)
 
 
+def unknown_commit(provenance: Mapping[str, Any], otherwise: str = "unknown") -> str:
+    """``unknown (no .git here)``: what is said in the place of a commit; ``otherwise`` where no reason is recorded."""
+    problem = (provenance.get("train") or {}).get("commit_problem")
+    return f"unknown ({problem})".replace(";", ",") if problem else otherwise
+
+
 def short_form(metrics: Mapping[str, Any], digest: str, provenance: Mapping[str, Any]) -> str:
     """One line of fields ``name value`` with "; " between them.
 
     ``digest`` is the SHA-256 of metrics.json; it stands in full, recipe and data with their first twelve digits.
     """
     versions = ", ".join(f"{name} {version}" for name, version in sorted(metrics["versions"].items()))
+    commit = metrics["commit"] or unknown_commit(provenance)
     fields = [
         f"run {label(metrics)}",
-        f"commit {metrics['commit'] or 'unknown'}{' (with local changes)' if metrics['dirty'] else ''}",
+        f"commit {commit}{' (with local changes)' if metrics['dirty'] else ''}",
         f"recipe {metrics['recipe_hash'][:12]}",
         f"data {metrics['data_digest'][:12]}",
         f"seed {metrics['seed']}",

@@ -13,6 +13,7 @@ import shlex
 import signal
 import sys
 import time
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from onepage.errors import UserError
 
 LAUNCHED = "ONEPAGE_LAUNCHED"  # set for processes started here
 SHUTDOWN_SECONDS = "60"  # that they have to reach the end of an update and save, before SIGKILL
+LOOPBACK = "127.0.0.1"
 
 
 class Ended(UserError):
@@ -41,6 +43,19 @@ def told(line: str) -> bool:
     return True
 
 
+def leave_other_jobs() -> bool:
+    """Forget the variables of a job that the caller is part of; whether they made this process one of several.
+
+    torchrun itself sets ``TORCHELASTIC_RUN_ID`` beside the rank. What begins with ``PET_`` is an option of torchrun.
+    """
+    ours = "TORCHELASTIC_RUN_ID" in os.environ
+    several = not ours and os.environ.get("WORLD_SIZE", "1") != "1"
+    for name in list(os.environ):
+        if name.startswith("PET_") or (not ours and name in ("RANK", "WORLD_SIZE")):
+            del os.environ[name]
+    return several
+
+
 def parse(processes: int, options: str, command: Sequence[str] = ()) -> Any:
     """torchrun's own reading of its options, with ``onepage COMMAND`` to run; raises UserError for what it refuses."""
     from torch.distributed import run as torchrun
@@ -55,12 +70,22 @@ def parse(processes: int, options: str, command: Sequence[str] = ()) -> Any:
             raise ValueError(f"{arguments.training_script} is no option of torchrun")
         # not through its parser: there --run would be short for --run-path
         arguments.training_script_args = list(command)
-        return arguments
+        return _by_loopback(arguments) if str(arguments.nnodes) in ("1", "1:1") else arguments
     except SystemExit:
         why = (said.getvalue().splitlines() or ["refused"])[-1].rpartition("error: ")[2]
     except ValueError as error:
         why = str(error)
     raise UserError(f"TORCHRUN={options!r}: {why:.200}; see: torchrun --help")
+
+
+def _by_loopback(arguments: Any) -> Any:
+    """Let processes of one machine meet without its name, which need not resolve: torchrun itself would look it up."""
+    arguments.local_addr = arguments.local_addr or LOOPBACK
+    own = arguments.rdzv_endpoint or arguments.rdzv_backend != "static" or arguments.master_port
+    if arguments.standalone or not own:
+        arguments.standalone, arguments.rdzv_backend = False, "c10d"
+        arguments.rdzv_endpoint, arguments.rdzv_id = f"{LOOPBACK}:0", str(uuid.uuid4())
+    return arguments
 
 
 def world(processes: int, options: str) -> int:
@@ -82,6 +107,9 @@ def launch(run: Path, processes: int, options: str, threads: int, command: Seque
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
     arguments = parse(processes, options, command)
+    if arguments.local_addr == LOOPBACK:  # the caller's are for several machines, and may name no interface of this one
+        for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
+            os.environ.pop(name, None)
     os.environ[LAUNCHED] = "1"
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     # a store for each restart: in the shared one (torch 2.13) restarted processes find the addresses of those that died
