@@ -184,6 +184,15 @@ def test_a_path_make_cannot_hold_gets_one_line(place: Place, given: str) -> None
     assert contents(place.copy) == before and place.set_up() == 0
 
 
+@pytest.mark.fault(
+    "a checkout in a folder with a colon in its name", "`... has a colon in its name, ...; move this folder`"
+)
+def test_a_checkout_with_a_colon_gets_one_line(place: Place) -> None:
+    place.copy = place.copy.rename(place.folder / "co:py")
+    status, calls, said = place.make("cls")
+    assert (status, calls, said.count("\n")) == (2, [], 1) and "co:py has a colon in its name" in said
+
+
 def targets() -> list[str]:
     makefile = (Path(__file__).resolve().parents[1] / "Makefile").read_text(encoding="utf-8")
     return [*TASKS, *re.findall(r"^([a-z-]+):[^#\n]*## ", makefile, re.MULTILINE)]

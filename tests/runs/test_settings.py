@@ -102,6 +102,14 @@ def test_a_path_is_written_as_python_does(
         assert settings.resolve({name: text})[name] == path.format(home=tmp_path)
 
 
+@pytest.mark.fault("OUT, DATA_DIR or VENV that is a file", "`... is a file; give the name of a folder`")
+@pytest.mark.parametrize("name", ["OUT", "DATA_DIR", "VENV"])
+def test_a_file_is_no_folder(name: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=f"^{name}=.*/file is a file; give the name of a folder"):
+        settings.resolve({name: str(tmp_path / "file")})
+
+
 def test_an_empty_path_is_the_default() -> None:
     """Not the root of the file system: make clean removes below OUT."""
     assert [settings.resolve({name: ""})[name] for name in PATHS] == [DEFAULTS[name] for name in PATHS]

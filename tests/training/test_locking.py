@@ -70,6 +70,16 @@ def test_without_locks_training_goes_on(chosen: list[int], monkeypatch: pytest.M
         assert chosen == [0] and len(said) == 2
 
 
+def test_a_lock_that_cannot_be_waited_for(chosen: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(descriptor: int, operation: int) -> None:
+        raise BlockingIOError if operation & locking.fcntl.LOCK_NB else OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(locking.fcntl, "flock", flock)
+    said: list[str] = []
+    with locking.cpu_training_lock("cpu", said.append):
+        assert len(said) == 1 and "another training is on this CPU" in said[0]
+
+
 def test_on_a_cpu_no_gpu_is_taken(chosen: list[int]) -> None:
     with locking.own_gpu("cpu", print):
         assert chosen == []

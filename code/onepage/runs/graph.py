@@ -275,6 +275,8 @@ def main(arguments: Sequence[str]) -> None:
         if goals == "--help":
             print(settings.help_text(Path("Makefile").read_text(encoding="utf-8")))
             return
+        if ":" in str(Path.cwd()):
+            raise UserError(f"{Path.cwd()} has a colon in its name, which PYTHONPATH cannot hold; move this folder")
         lines = Graph(settings.parse(words[dry_run:]), goals.split(), dry_run).lines()
     except (UserError, OSError) as error:
         text = "".join(character if character.isprintable() else " " for character in str(error))

@@ -128,7 +128,10 @@ def _check_seeds(values: dict[str, str], seed_given: bool) -> None:
 
 
 def _check_together(values: dict[str, str]) -> None:
-    """Raise UserError for settings that exclude each other, and take the mirror from the bundle."""
+    """Raise UserError for settings that exclude each other or the files there; take the mirror from the bundle."""
+    for name in ("OUT", "DATA_DIR", "VENV"):
+        if Path(values[name]).is_file():
+            raise UserError(f"{name}={values[name]} is a file; give the name of a folder")
     several_processes = values["NPROC"] != "1" or values["TORCHRUN"].strip()
     minutes = values["BUDGET_MIN"].split(",")
     if len(minutes) not in (1, len(TASKS)):

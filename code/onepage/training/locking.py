@@ -29,7 +29,8 @@ def cpu_training_lock(device: str, say: Callable[[str], None]) -> Iterator[None]
     try:
         if descriptor is not None and not _locked(descriptor, say):
             say("another training is on this CPU; waiting for it to end (side by side both would crawl)")
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            with contextlib.suppress(OSError):  # some network disks can only say that it is taken
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         if descriptor is not None:
