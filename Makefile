@@ -22,7 +22,7 @@ quoted = '$(subst ','\'',$1)'
 NAMES := $(shell sed -n 's/^    Setting."\([A-Z_]*\)".*/\1/p' code/onepage/runs/settings.py)
 GIVEN := $(foreach name,$(NAMES),$(if $(filter-out undefined default,$(origin $(name))),\
   $(call quoted,$(name)=$(value $(name)))))
-DRY_RUN := $(if $(findstring n,$(filter-out --%,$(firstword -$(MAKEFLAGS)))),--dry-run)
+DRY_RUN := $(if $(foreach flag,n q,$(findstring $(flag),$(filter-out --%,$(firstword -$(MAKEFLAGS))))),--dry-run)
 ANY_PYTHON := $(firstword $(wildcard $(or $(VENV),.venv)/bin/python) $(PYTHON) python3)
 GRAPH := $(ANY_PYTHON) -SEc 'import sys; sys.path[0] = "code"; from onepage.runs.graph import main; main(sys.argv[1:])'
 # prints the settings, TASKS, PLANS, RUNS (every seed), SHOWN (the first of each task), RUN_<task>, and what is stale
@@ -70,13 +70,13 @@ report: $(PAGE_PDF) ## draw and render the page from runs that are there; trains
 runs: $(RUNS:%=%/metrics.json)
 	$(finished)
 
-$(READY): env/requirements.txt env/torch-cpu.txt env/torch-cuda.txt env/setup.py
-	@$(PYTHON) env/setup.py --venv $(VENV) --torch $(TORCH) && touch $@
-$(PLANS): $(READY)
+$(READY): # made again, and the plans after it, where its content is not what env/ says: graph.py then sets RENEWS
+	@$(PYTHON) env/setup.py --venv $(VENV) --torch $(TORCH)
+$(PLANS): $(if $(RENEWS),,|) $(READY)
 	@$(ONEPAGE) plan $(firstword $(subst -, ,$(notdir $@))) $(WORDS)
-$(ENGINE_MK): $(READY)
+$(ENGINE_MK): | $(READY)
 	@$(ONEPAGE) engine --wanted $(PDF_ENGINE) --write $@
-include $(INCLUDED)
+include $(if $(filter 5,$(MAKE_RESTARTS)),$(error the plans change each time; remove $(PLANS)),$(INCLUDED))
 
 ifdef TRAINS
 ifndef SEVERAL

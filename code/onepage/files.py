@@ -4,11 +4,13 @@ Every artifact is written to a temporary file beside its target and moved into p
 stage leaves the old file or none. Standard library only: the stamp program runs before any package is installed.
 """
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,6 +20,30 @@ _ROOT = Path(__file__).resolve().parents[2]
 # Where report/ (templates, prose, claims), figures/ (style, fonts) and env/ lie: the repository or, of an installed
 # package, the folder that pip put them into.
 HOME = _ROOT if (_ROOT / "report" / "templates").is_dir() else Path(sys.prefix) / "share" / "onepage"
+
+# The answers of file systems (CIFS, vfat, some FUSE) that have no modes, no times to set, no sync, or do not replace
+_REFUSED = {errno.EPERM, errno.EACCES, errno.EEXIST, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
+
+
+@contextlib.contextmanager
+def where_supported() -> Iterator[None]:
+    """Around an operation that a file can do without, such as setting its mode: a file system may refuse it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _REFUSED:
+            raise
+
+
+def move(temporary: str | Path, path: Path) -> None:
+    """Move a complete file into place, over the one that is there; raises OSError."""
+    try:
+        os.replace(temporary, path)
+    except OSError as error:
+        if error.errno not in _REFUSED or not path.is_file():
+            raise
+        path.unlink()  # fails as well where the folder cannot be written
+        os.replace(temporary, path)
 
 
 def write_with(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -31,13 +57,16 @@ def write_with(path: Path, write: Callable[[BinaryIO], object]) -> None:
     temporary: str | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        # a part of the name: with all of it, the name of the temporary could be too long
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".tmp", dir=path.parent)
         with os.fdopen(descriptor, "wb") as file:
             write(file)
             file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes 0600; a target should look like any written file
-        os.replace(temporary, path)
+            with where_supported():
+                os.fsync(file.fileno())
+        with where_supported():
+            os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes 0600; a target should look like any written file
+        move(temporary, path)
     except Exception as error:
         reason = _disk_error(error)
         if reason is None:

@@ -95,6 +95,20 @@ def test_an_earlier_plan_keeps_its_kind_of_data(decide: Decisions, first: bool, 
     assert decide(again=True)["run"]["generated"] is first and decide.asked[2:] == ["auto"]
 
 
+def test_a_plan_that_fell_back_asks_new_sources(decide: Decisions, tmp_path: Path) -> None:
+    """A mirror that was not there before, or files in it; one that did not serve is not asked again."""
+    mirror = tmp_path / "mirror"
+    assert decide()["asked"] == [] and decide.asked == ["auto"]
+    assert decide(DATA_MIRROR=str(mirror))["asked"] == [str(mirror)] and decide.asked.pop() == "auto"
+    assert decide(DATA_MIRROR=str(mirror))["asked"] == [str(mirror)] and decide.asked.pop() == "generated"
+    mirror.mkdir()
+    (mirror / "archive").touch()
+    decide.real = True
+    made = decide(DATA_MIRROR=str(mirror))
+    assert decide.asked.pop() == "auto" and made["place"] == "cifar10/quick" and "asked" not in made
+    assert decide()["run"]["generated"] is False and decide.asked.pop() == "real"
+
+
 @pytest.mark.parametrize("text", ["not toml", "batch_size = 0", "[on.cuda]\nbatch_size = 2"])
 def test_a_bad_recipe_is_refused_before_any_download(decide: Decisions, text: str) -> None:
     path = decide.folder / "mine.toml"

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,93 @@ def test_a_plan_of_other_recipes_is_made_again(tmp_path: Path) -> None:
     assert path.exists()  # what was decided stays for the next decision
 
 
+def test_a_plan_of_other_packages_is_made_again(tmp_path: Path) -> None:
+    """Another environment, or the same with other versions: the plan names what decides numbers."""
+    given = {"VENV": str(tmp_path / "venv")}
+    planned(tmp_path, **given)
+    assert read(tmp_path, "cls", **given)["RUNS"]
+    (tmp_path / "venv").mkdir()
+    (tmp_path / "venv/stamp.json").write_text('{"torch_version": "9"}', encoding="utf-8")
+    found = read(tmp_path, "cls", **given)
+    assert not found["RUNS"] and found["RENEWS"] == "yes"
+
+
+def fallen_back(out: Path, **given: str) -> Path:
+    """A plan for generated data, since no source served the real set."""
+    path = planned(out, **given)
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["run"]["generated"] = True
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+def test_a_fallen_back_plan_is_made_again(tmp_path: Path) -> None:
+    """When a mirror is named or gets files, when files lie in DATA_DIR; not for a mirror that is known or gone."""
+    given = {"DATA_DIR": str(tmp_path / "data")}
+    path, mirror = fallen_back(tmp_path, **given), tmp_path / "mirror"
+    mirror.mkdir()
+
+    def stands(asked: list[str], **more: str) -> bool:
+        path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"asked": asked}), encoding="utf-8")
+        path.with_suffix(".mk").write_text("", encoding="utf-8")
+        return bool(read(tmp_path, "cls", **given, **more)["RUNS"])
+
+    named = {"DATA_MIRROR": str(mirror)}
+    assert stands([]) and not stands([], **named) and not stands([], DATA_MIRROR="https://host:8080/x")
+    assert stands([str(mirror)], **named) and stands([str(mirror)])
+    (mirror / "archive").touch()
+    assert not stands([str(mirror)], **named) and stands([str(mirror), str(mirror / "archive")], **named)
+    (tmp_path / "data/cifar10").mkdir(parents=True)
+    assert stands([])
+    (tmp_path / "data/cifar10/ready.json").touch()
+    assert not stands([])
+
+
+def test_generated_data_asked_for_stay(tmp_path: Path) -> None:
+    fallen_back(tmp_path, DATA="generated", DATA_MIRROR="a")
+    assert read(tmp_path, "cls", DATA="generated", DATA_MIRROR="a")["RUNS"]
+
+
+@pytest.mark.fault("make data with a goal that needs runs", "`make data decides again what runs will be; ...`")
+@pytest.mark.parametrize("goal", ["cls", "all", "report", "ablate", "bench-mt"])
+def test_data_is_decided_alone(tmp_path: Path, goal: str) -> None:
+    """Else the other goal would go on with what was decided before."""
+    with pytest.raises(UserError, match="run it alone"):
+        read(tmp_path, "data", goal)
+    assert read(tmp_path, "setup", "data", "doctor")["PLANS"]
+
+
+@pytest.mark.fault("LaTeX removed after it was chosen", "the engine is chosen again")
+def test_latex_that_is_gone_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in tasks.TASKS:
+        planned(tmp_path, name)
+    engine = tmp_path / graph.PLANS / "engine-auto.mk"
+    engine.write_text("ENGINE := latex\n", encoding="utf-8")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (tmp_path / "latexmk").touch(mode=0o755)
+    assert read(tmp_path, "all")["ENGINE"] == "latex" and engine.exists()
+    (tmp_path / "latexmk").unlink()
+    assert read(tmp_path, "all")["ENGINE"] == "" and not engine.exists()
+
+
+@pytest.mark.fault("results dated in the future", "`...: dated in the future, now dated back; check the clock`")
+def test_results_of_the_future_are_dated_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Before what is stale is rewritten: changed code must be newer than weights that a wrong clock dated."""
+    planned(tmp_path)
+    read(tmp_path, "cls")
+    run = tmp_path / "runs/cls/set/quick/seed0"
+    (run / "model.pt").touch()
+    later = time.time() + 7200
+    os.utime(run / "model.pt", (later, later))
+    plan.path_of(run, "train").write_text("{}", encoding="utf-8")  # of other code, say
+    assert read(tmp_path, "cls")["RUNS"]
+    assert (run / "model.pt").stat().st_mtime_ns < plan.path_of(run, "train").stat().st_mtime_ns
+    said = capsys.readouterr().err
+    assert said == f"{run}/model.pt: dated in the future, now dated back; check the clock\n"
+    read(tmp_path, "cls")
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.fault("a plan that is damaged", "it is made again")
 def test_a_damaged_plan_is_made_again(tmp_path: Path) -> None:
     path = planned(tmp_path)
@@ -135,8 +223,8 @@ def test_ablation_has_its_profile_unless_another_is_given(tmp_path: Path) -> Non
 
 
 def test_values_survive_make(tmp_path: Path) -> None:
-    """A dollar, a hash, quotes: make hands them back as they were given."""
-    value = "--rdzv-conf 'a=$b' #c"
+    """A dollar, hashes, quotes, backslashes: make hands them back as they were given."""
+    value = "--rdzv-conf 'a=$b' #c \\#d\\"
     rule = "export TORCHRUN\nall: ; @printf '%s' \"$$TORCHRUN\"\n"
     lines = graph.Graph({"TORCHRUN": value}, [], True).lines()
     (tmp_path / "Makefile").write_text("\n".join([*lines, rule]), encoding="utf-8")
@@ -150,6 +238,17 @@ def test_it_runs_without_packages_and_errors_through_make(tmp_path: Path) -> Non
     program = f"import sys; sys.path[0] = {str(REPOSITORY / 'code')!r}; from onepage.runs.graph import main"
     command = [sys.executable, "-SEc", f"{program}; main(sys.argv[1:])", "cls"]
     done = subprocess.run([*command, f"OUT={tmp_path}", "SEED=x"], capture_output=True, text=True, cwd=tmp_path)
-    assert done.stdout == '$(error SEED="x": must be a whole number, 0 or more)\n' and done.returncode == 0
+    assert done.stdout == 'PROBLEM := SEED="x": must be a whole number, 0 or more@;@$(error $(PROBLEM))\n'
+    assert done.returncode == 0
     done = subprocess.run([*command, f"OUT={tmp_path}"], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0 and f"PLANS := {tmp_path}" in done.stdout
+
+
+def test_an_error_with_brackets_reaches_the_console(tmp_path: Path) -> None:
+    """Brackets of a value end no call of make's, and what cannot be printed is not."""
+    program = f"import sys; sys.path[0] = {str(REPOSITORY / 'code')!r}; from onepage.runs.graph import main"
+    command = [sys.executable, "-SEc", f"{program}; main(sys.argv[1:])", "cls", b"PAPER=a)(\x1b[31m\xff#\\"]
+    done = subprocess.run(command, capture_output=True, cwd=tmp_path)
+    (tmp_path / "Makefile").write_bytes(done.stdout.replace(b"@;@", b"\n"))
+    done = subprocess.run(["make"], cwd=tmp_path, capture_output=True, text=True, env={"PATH": os.environ["PATH"]})
+    assert done.returncode == 2 and 'PAPER="a)( [31m #\\": must be a4 or letter' in done.stderr

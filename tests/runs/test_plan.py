@@ -38,6 +38,36 @@ def test_a_moved_data_folder_keeps_the_time(tmp_path: Path) -> None:
     assert stamp(tmp_path) == first and plan.read(tmp_path)["data_dir"] == "elsewhere"
 
 
+def test_a_file_system_without_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plan is written all the same; training then finds that it is finished."""
+    plan.write(tmp_path, "train", VALUES)
+
+    def refused(*arguments: object, **named: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(plan.os, "utime", refused)
+    assert not plan.write(tmp_path, "train", VALUES | {"data_dir": "elsewhere"})
+    assert plan.read(tmp_path)["data_dir"] == "elsewhere"
+
+
+@pytest.mark.fault(
+    "a run folder whose plan is of another run", "`... holds the plan of ...; delete ... and run make again`"
+)
+@pytest.mark.parametrize("below", ["runs", "runs/.repro"])
+def test_a_folder_holds_the_run_it_names(tmp_path: Path, below: str) -> None:
+    """A run on CIFAR-10 in a folder of generated images would be shown as one of these."""
+    values = VALUES | {"profile": "quick"}
+    plan.write(tmp_path / below / "cls/cifar10/quick/seed0", "train", values)
+    assert plan.read(tmp_path / below / "cls/cifar10/quick/seed0") == values
+    for place in ("cls/toy-images/quick/seed0", "cls/cifar10/full/seed0", "cls/cifar10/quick/seed1"):
+        plan.write(tmp_path / below / place, "train", values)
+        with pytest.raises(UserError, match="holds the plan of cls/cifar10/quick/seed0") as error:
+            plan.read(tmp_path / below / place)
+        assert "\n" not in str(error.value)
+    plan.write(tmp_path / "elsewhere/seed1", "train", values)
+    assert plan.read(tmp_path / "elsewhere/seed1") == values
+
+
 @pytest.mark.fault(
     "a run that was not planned, or a damaged plan", "`... is not planned (...)`, `... is not a plan; ...`"
 )

@@ -1,6 +1,7 @@
 """Several seeds: their mean and standard deviation by hand, and only seeds of one and the same experiment."""
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -74,6 +75,27 @@ def test_file_is_the_same_whichever_seed_is_shown(runs: Path) -> None:
     first = (runs / "seeds.json").read_bytes()
     seeds.write(runs / "seed2")
     assert (runs / "seeds.json").read_bytes() == first
+
+
+def test_the_file_stays_while_it_says_the_same(runs: Path) -> None:
+    """So pictures made of it stay too, also where make asks each time since a seed is missing."""
+    path = runs / "seeds.json"
+
+    def when() -> int:
+        seeds.write(runs / "seed0")
+        return path.stat().st_mtime_ns
+
+    first = when()
+    assert when() == first
+    later = first + 10**9
+    os.utime(runs / "seed1/metrics.json", ns=(later, later))
+    os.utime(path, ns=(first - 10**9, first - 10**9))
+    second = when()  # older than what it is made of: make would ask each time
+    assert second > first - 10**9
+    os.utime(runs / "seed1/metrics.json", ns=(first, first))
+    shutil.rmtree(runs / "seed2")
+    when()
+    assert read_json(path)["seeds"] == [0, 1]
 
 
 def test_one_seed_has_no_deviation(runs: Path) -> None:

@@ -46,12 +46,78 @@ def test_make_reads_every_name_from_the_table() -> None:
         ({"NPROC": "2", "JOBS": "2"}, "JOBS gives each seed one device"),
         ({"TORCHRUN": "--nnodes 2", "BUDGET_MIN": "5"}, "BUDGET_MIN is for one process"),
         ({"SEEEDS": "1"}, "SEEEDS is not a setting"),
+        ({"SEED": "9" * 5000}, "must be a whole number"),
+        ({"PROFILE": "../x"}, "must be a name of letters, digits, - and _"),
+        ({"PROFILE": "a:b"}, "must be a name of letters, digits, - and _"),
+        ({"DATA_MIRROR": "~nobody-of-that-name/x"}, "~ only for a user who is known"),
     ],
 )
 def test_a_value_not_allowed_gets_one_line(given: dict[str, str], says: str) -> None:
     with pytest.raises(UserError) as error:
         settings.resolve(given)
     assert says in str(error.value) and "\n" not in str(error.value)
+
+
+PATHS = [setting.name for setting in settings.SETTINGS if setting.allowed is settings.PATH]
+
+
+@pytest.mark.fault("a path that make or a shell would read in another way", "`must not contain spaces or any of ...`")
+@pytest.mark.parametrize(
+    "text", ["a:b", "a#b", "a$b", "a;b", "a&b", "a'b", 'a"b', "a%b", "a*", "a?", "a=b", "a|b", "a\\"]
+)
+@pytest.mark.parametrize("name", ["OUT", "DATA_DIR", "VENV", "RECIPE"])
+def test_a_path_make_cannot_hold_is_refused(name: str, text: str) -> None:
+    with pytest.raises(UserError, match=f"^{name}=.*must not contain spaces or any of") as error:
+        settings.resolve({name: text})
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["-x", "~nobody-of-that-name/x", "a(b", "a\x07", "a\udcff", "a\u00a0b", "https://a/b"])
+def test_other_paths_that_are_refused(text: str) -> None:
+    for name in PATHS:
+        with pytest.raises(UserError, match="must not contain"):
+            settings.resolve({name: text})
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("~/x", "{home}/x"),
+        ("~", "{home}"),
+        ("x/", "x"),
+        ("a//b/./c/", "a/b/c"),
+        ("./x", "x"),
+        ("../x", "../x"),
+        ("a/../b", "a/../b"),
+        ("sortie-é/ß_1,2+3@4", "sortie-é/ß_1,2+3@4"),
+        ("a~b-c.d", "a~b-c.d"),
+    ],
+)
+def test_a_path_is_written_as_python_does(
+    text: str, path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Make and Python then mean the same files by the same names."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("OUT", "DATA_DIR", "VENV", "RECIPE", "DATA_MIRROR"):
+        assert settings.resolve({name: text})[name] == path.format(home=tmp_path)
+
+
+@pytest.mark.fault("OUT, DATA_DIR or VENV that is a file", "`... is a file; give the name of a folder`")
+@pytest.mark.parametrize("name", ["OUT", "DATA_DIR", "VENV"])
+def test_a_file_is_no_folder(name: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=f"^{name}=.*/file is a file; give the name of a folder"):
+        settings.resolve({name: str(tmp_path / "file")})
+
+
+def test_an_empty_path_is_the_default() -> None:
+    """Not the root of the file system: make clean removes below OUT."""
+    assert [settings.resolve({name: ""})[name] for name in PATHS] == [DEFAULTS[name] for name in PATHS]
+
+
+@pytest.mark.parametrize("mirror", ["https://host:8080/a//b/?token=1&b=c%20d", "file:x", "/media/a&b", "/media/mirror"])
+def test_a_mirror_may_be_any_url(mirror: str) -> None:
+    assert settings.resolve({"DATA_MIRROR": mirror})["DATA_MIRROR"] == mirror
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -139,6 +140,41 @@ def test_seeds_are_gathered_again_with_another(tmp_path: Path, known: Fingerprin
     (one / "metrics.json").touch()
     second = stamps.of_seeds([zero], task, known)
     assert second != first and stamps.of_seeds([one], task, known) != second
+
+
+def dated(folder: Path, **ahead: float) -> list[Path]:
+    """Files of these names, dated so many seconds from now."""
+    for name, seconds in ahead.items():
+        (folder / name).touch()
+        os.utime(folder / name, (time.time() + seconds, time.time() + seconds))
+    return [folder / name for name in ahead]
+
+
+def test_files_of_the_future_keep_their_order(tmp_path: Path) -> None:
+    paths = dated(tmp_path, a=7300, b=7200, c=-10, d=30, e=7200)
+    os.utime(tmp_path / "e", ns=(0, (tmp_path / "b").stat().st_mtime_ns))
+    assert stamps.date_back([*paths, tmp_path / "none"]) == [tmp_path / name for name in "abde"]
+    when = {path.name: path.stat().st_mtime_ns for path in paths}
+    assert when["c"] < when["d"] < when["b"] == when["e"] < when["a"]
+    (tmp_path / "new").touch()
+    assert when["a"] < (tmp_path / "new").stat().st_mtime_ns
+    assert stamps.date_back(paths) == []
+
+
+def test_a_file_server_may_be_ahead_a_little(tmp_path: Path) -> None:
+    paths = dated(tmp_path, a=20, b=40)
+    before = [path.stat().st_mtime_ns for path in paths]
+    assert stamps.date_back(paths) == [] and [path.stat().st_mtime_ns for path in paths] == before
+
+
+def test_files_that_cannot_be_dated_stop_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = dated(tmp_path, a=7200)
+
+    def refused(*arguments: object, **named: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(stamps.os, "utime", refused)
+    assert stamps.date_back(paths) == paths
 
 
 def test_runs_are_unfinished_by_the_rule_of_make(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from onepage.commands.several import work_through
 from onepage.errors import UserError
-from onepage.runs import graph, settings
+from onepage.runs import graph, seeds, settings
 from onepage.runs.fingerprint import Fingerprints
 from onepage.tasks import get
 
@@ -72,7 +72,8 @@ def main(command: str, *words: str) -> None:
     elif command == "evaluate":
         put(Path(rest[0]) / "metrics.json")
     elif command == "seeds":
-        put(Path(rest[0]).parent / "seeds.json")
+        folder = Path(rest[0]).parent
+        seeds.put(folder, {"seeds": sorted(path.parent.name for path in folder.glob("seed*/metrics.json"))})
     elif command == "draw":
         put(option(rest, "--figures") / "figures.json")
     elif command == "render":

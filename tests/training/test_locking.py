@@ -1,7 +1,9 @@
 """Trainings that were each given a GPU of their own take different ones, and wait where none is free."""
 
 import contextlib
+import errno
 import multiprocessing
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -49,6 +51,33 @@ def test_a_third_waits_until_one_is_free(chosen: list[int], monkeypatch: pytest.
     with locking.own_gpu("cuda", said.append):
         assert chosen == [0, 1, 1] and not waits and said == ["each of 2 GPUs is in use; waiting for one"]
     first.__exit__(None, None, None)
+
+
+@pytest.mark.fault("TMPDIR on a file system without locks", "`... has no locks (...); training without a look ...`")
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_without_locks_training_goes_on(chosen: list[int], monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    """Lustre, some NFS: there is nothing to wait for, neither on the CPU nor for a GPU."""
+
+    def flock(descriptor: int, operation: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(locking.fcntl, "flock", flock)
+    monkeypatch.setattr(locking.time, "sleep", lambda seconds: pytest.fail("it waits"))
+    said: list[str] = []
+    with locking.cpu_training_lock("cpu", said.append):
+        assert len(said) == 1 and "has no locks" in said[0] and "\n" not in said[0]
+    with locking.own_gpu("cuda", said.append):
+        assert chosen == [0] and len(said) == 2
+
+
+def test_a_lock_that_cannot_be_waited_for(chosen: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(descriptor: int, operation: int) -> None:
+        raise BlockingIOError if operation & locking.fcntl.LOCK_NB else OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(locking.fcntl, "flock", flock)
+    said: list[str] = []
+    with locking.cpu_training_lock("cpu", said.append):
+        assert len(said) == 1 and "another training is on this CPU" in said[0]
 
 
 def test_on_a_cpu_no_gpu_is_taken(chosen: list[int]) -> None:

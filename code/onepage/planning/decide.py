@@ -2,7 +2,8 @@
 
 The plan of a task lies in ``OUT/runs/.plan/<settings>.json``; ``<settings>.mk`` beside it, written last, says it is
 complete. ``runs/graph.py`` reads it each time and gives each run folder its part (see ``runs/plan.py``).
-Once written it stands: the same settings do not probe or decide again.
+Once written it stands: the same settings do not probe or decide again. ``asked`` lists the sources that did not serve
+the real set; a plan that took generated data instead is made again when there is another.
 """
 
 from collections.abc import Callable, Mapping
@@ -45,8 +46,9 @@ def decide(
     """Fetch or generate the data of a task, decide everything else, and write the plan; returns it.
 
     ``values``: the settings. ``again``: forget the plan that is there, and so whether it was for real or generated
-    data; else a run that began on one never goes on as a run on the other. ``begins`` is called when the settings have
-    been found good, before anything is fetched or printed.
+    data; else the plan stays with the one that it was made for, unless it took generated data for want of the real set
+    and a source has come since. ``begins`` is called when the settings have been found good, before anything is fetched
+    or printed.
     """
     task = tasks.get(name)
     target = Path(values["OUT"]) / graph.PLANS / f"{graph.key_of(task, dict(values))}.json"
@@ -58,7 +60,7 @@ def decide(
     own = values["RECIPE"]
     profile = recipes.own_profile(Path(own)) if own else values["PROFILE"]
     mode = values["DATA"]
-    if earlier:
+    if earlier and not graph.may_be_real(earlier, task, dict(values)):
         mode = "generated" if earlier["run"]["generated"] else "real"
 
     def resolve(generated: bool) -> recipes.Resolved:
@@ -94,6 +96,8 @@ def decide(
     if minutes:
         plan["budget"] = _scale(task, run, loaded, resolved.recipe, minutes, earlier.get("budget", {}), say)
     plan["place"] = f"{task.folder(run)}/{run['profile']}"
+    if values["DATA"] == "auto" and loaded.generated:
+        plan["asked"] = graph.sources(task, dict(values)) if mode == "auto" else earlier.get("asked", [])
     write_json(target, plan)
     write_text(target.with_suffix(".mk"), f"# made by: onepage plan; all it says is in {target.name}\n")
     return plan

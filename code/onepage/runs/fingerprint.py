@@ -5,6 +5,7 @@ while any other change gives another digest. The digest is the same on Python 3.
 comes as several tokens, and is put together again here.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -12,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from onepage.files import HOME
+from onepage.files import HOME, move
 
 PACKAGE = Path(__file__).resolve().parents[1]
 REPOSITORY = HOME
@@ -164,7 +165,8 @@ class Fingerprints:
     def save(self) -> None:
         """Keep what was found out, for the next time; a folder that cannot be written only costs time."""
         if self.cache and self.changed:
-            replace_text(self.cache, json.dumps(self.known))
+            with contextlib.suppress(OSError):
+                replace_text(self.cache, json.dumps(self.known))
 
 
 def replace_text(path: Path, text: str) -> None:
@@ -172,7 +174,7 @@ def replace_text(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    move(temporary, path)
 
 
 def sha256_of(values: Mapping[str, Any]) -> str:

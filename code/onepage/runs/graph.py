@@ -4,16 +4,19 @@ The Makefile calls ``main`` at its start and takes what it prints as its own lin
 library only, less what is slow to import (argparse, dataclasses): make waits, also where nothing has changed.
 """
 
+import contextlib
 import json
+import os
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from onepage import tasks
 from onepage.errors import UserError
+from onepage.runs import installed, settings, stamps
 from onepage.runs import plan as run_plan
-from onepage.runs import settings, stamps
 from onepage.runs.fingerprint import Fingerprints, sha256_of
 from onepage.tasks import Task
 
@@ -49,6 +52,9 @@ class Graph:
         self.seeds = self.values["SEEDS"].split()
         self.trains = [goal for goal in self.goals if goal in (*TRAINING, *tasks.TASKS)]
         self.needed = self._needed()
+        others = [goal for goal in self.goals if goal in (*LOOKING, "ablate") or goal.startswith("bench-")]
+        if "data" in self.goals and (self.trains or others):
+            raise UserError("make data decides again what runs will be; run it alone, then the other goals")
         self.fingerprints = Fingerprints(self.out / PLANS / "fingerprints.json")
         if self.values["RECIPE"] and len(self.needed) > 1:
             words = " or ".join(f"make {name} RECIPE=..." for name in tasks.TASKS)
@@ -74,12 +80,16 @@ class Graph:
     def lines(self) -> list[str]:
         """The lines for make. Raises UserError for settings that cannot be used, and for runs that are not there."""
         plans = {task: self.out / PLANS / f"{key_of(task, self.values)}.mk" for task in self.needed}
+        engine = self.out / PLANS / f"engine-{self.values['PDF_ENGINE']}.mk"
         runs: dict[Task, list[Path]] = {}
-        missing, stale = [], []
-        for task, path in plans.items():
-            plan = self._plan(task, path)
+        missing, stale, made = [], [], {task: self._plan(task, path) for task, path in plans.items()}
+        for task, plan in made.items():
             if plan is not None:
                 runs[task] = [self.out / "runs" / task.name / plan["place"] / f"seed{seed}" for seed in self.seeds]
+        self._date_back(runs, [*plans.values(), engine])
+        for task, path in plans.items():
+            plan = made[task]
+            if plan is not None:
                 stale += self._refresh_runs(task, plan, runs[task])
             else:
                 missing.append(path)
@@ -90,9 +100,12 @@ class Graph:
             plans, runs, missing, stale = {}, {}, [], []
         elif not self.trains and set(self.goals) & set(LOOKING):
             self._must_be_there(runs, missing)
-        engine = self.out / PLANS / f"engine-{self.values['PDF_ENGINE']}.mk"
         sets_page = bool(set(self.goals) & PAGE)
         chosen = engine.read_text(encoding="utf-8").rpartition(":=")[2].strip() if engine.is_file() else ""
+        if chosen == "latex" and not any(os.access(f"{folder}/latexmk", os.X_OK) for folder in os.get_exec_path()):
+            chosen = ""  # it has been removed since
+            if not self.dry_run:
+                engine.unlink()
         stale += self._refresh_outputs(runs, chosen if sets_page and not missing else "")
         if not self.dry_run:
             self.fingerprints.save()
@@ -100,6 +113,8 @@ class Graph:
         shown = {task: paths[0] for task, paths in runs.items()}
         included = [] if self.dry_run or "data" in self.goals else [*plans.values(), *([engine] if sets_page else [])]
         unfinished = stamps.unfinished(every) if len(self.seeds) > 1 and self.trains else []
+        venv = Path(self.values["VENV"])
+        current = installed.is_current(venv)
         variables = {
             "TASKS": " ".join(tasks.TASKS),
             "WORDS": self._words(),
@@ -115,6 +130,7 @@ class Graph:
             "ENGINE": chosen,
             "TRAINS": "yes" if self.trains else "",
             "SEVERAL": "yes" if len(self.seeds) > 1 else "",
+            "RENEWS": "" if current else "yes",
         }
         variables |= {f"RUN_{task.name}": str(run) for task, run in shown.items()}
         settled = {name: value for name, value in self.values.items() if name not in UNTOUCHED}
@@ -123,6 +139,7 @@ class Graph:
             *(f"{name} := {_escaped(value)}" for name, value in variables.items()),
             *(f"{paths[0].parent}/seeds.json: {_join(self._metrics(paths))}" for paths in runs.values()),
             *([f".PHONY: {_join([*stale, *missing])}", f"{_join(stale)}: ;"] if stale else []),
+            *([] if current and not installed.is_moved(venv) else [f".PHONY: {venv / installed.STAMP}"]),
             *self._of_the_bundle(),
         ]
 
@@ -146,13 +163,29 @@ class Graph:
         """The plan of a task as it was made with these settings; None where it is to be made, or made again."""
         try:
             plan = json.loads(path.with_suffix(".json").read_text(encoding="utf-8")) if path.is_file() else None
-            if plan is not None and plan["inputs"] == inputs(task, self.values, self.fingerprints):
+            same = plan is not None and plan["inputs"] == inputs(task, self.values, self.fingerprints)
+            if same and not may_be_real(plan, task, self.values):
                 return dict(plan)
         except (OSError, ValueError, KeyError, TypeError):
             pass
         if not self.dry_run and path.is_file():
             path.unlink()  # make makes it again, since it is missing
         return None
+
+    def _date_back(self, runs: dict[Task, list[Path]], more: Sequence[Path]) -> None:
+        """See stamps.date_back: of the files that make compares, those that this program wrote."""
+        paths = [*more, Path(self.values["VENV"]) / installed.STAMP]
+        folders = [(self.out / "report", "render", "report.pdf")]
+        for task, seeds in runs.items():
+            paths += [run / "model.pt" for run in seeds] + self._metrics(seeds)
+            paths += [run_plan.path_of(run, stage) for run in seeds for stage in ("train", "evaluate")]
+            folders += [(seeds[0].parent, "seeds", "seeds.json")]
+            folders += [(self.out / "figures" / task.name, "draw", "figures.json")]
+        paths += [path for folder, stage, name in folders for path in (run_plan.path_of(folder, stage), folder / name)]
+        late = stamps.date_back([] if self.dry_run else paths)
+        if late:
+            others = f" and {len(late) - 1} more" if len(late) > 1 else ""
+            print(f"{late[0]}{others}: dated in the future, now dated back; check the clock", file=sys.stderr)
 
     def _refresh(self, folder: Path, stage: str, values: dict[str, Any]) -> list[Path]:
         """Rewrite what a stage reads if it has changed; in a dry run say that it would be, by its path."""
@@ -204,16 +237,34 @@ class Graph:
 
 
 def inputs(task: Task, values: dict[str, str], fingerprints: Fingerprints) -> str:
-    """A digest of what planning a task reads besides its settings: recipes, and the code that plans."""
+    """A digest of what planning a task reads besides its settings: recipes, the code that plans, the environment."""
     digest = stamps.program("plan", task.name, fingerprints)
     own = Path(values["RECIPE"]) if values["RECIPE"] else None
     content = own.read_bytes().decode("utf-8", "replace") if own is not None and own.is_file() else ""
-    return sha256_of({"program": digest, "recipe": content})
+    stamp = installed.read(Path(values["VENV"]))
+    packages = {key: stamp.get(key) for key in ("python", "torch_version", "locks")}
+    return sha256_of({"program": digest, "recipe": content, "packages": packages})
+
+
+def sources(task: Task, values: dict[str, str]) -> list[str]:
+    """What may serve the real set of a task, as far as is told without asking a network: files, and the mirror."""
+    mirror, found = values["DATA_MIRROR"], []
+    for place in [Path(values["DATA_DIR"]) / task.real_set, *([Path(mirror).expanduser()] if mirror else [])]:
+        with contextlib.suppress(OSError):
+            found += [str(path) for path in place.iterdir() if not path.name.startswith(".")]
+    return sorted([*found, *([mirror] if mirror else [])])
+
+
+def may_be_real(plan: dict[str, Any], task: Task, values: dict[str, str]) -> bool:
+    """Whether a plan took generated data for want of the real set, and something has come since that may serve it."""
+    fell_back = values["DATA"] == "auto" and plan["run"].get("generated", False)
+    return fell_back and not {*sources(task, values)} <= {*plan.get("asked", [])}
 
 
 def _escaped(value: str) -> str:
-    """A value as make reads it back: dollars doubled, no comment, leading spaces kept out."""
-    return re.sub(r"[\r\n]+", " ", value).replace("$", "$$").replace("#", "\\#")
+    """A value as make reads it back: dollars doubled, no comment, leading spaces kept out, not joined to the next."""
+    text = re.sub(r"(\\*)#", r"\1\1\\#", re.sub(r"[\r\n]+", " ", value).replace("$", "$$"))
+    return text + "$()" if text.endswith("\\") else text
 
 
 def _join(paths: Iterable[Path]) -> str:
@@ -231,7 +282,10 @@ def main(arguments: Sequence[str]) -> None:
         if goals == "--help":
             print(settings.help_text(Path("Makefile").read_text(encoding="utf-8")))
             return
+        if ":" in str(Path.cwd()):
+            raise UserError(f"{Path.cwd()} has a colon in its name, which PYTHONPATH cannot hold; move this folder")
         lines = Graph(settings.parse(words[dry_run:]), goals.split(), dry_run).lines()
     except (UserError, OSError) as error:
-        lines = [f"$(error {_escaped(str(error))})"]
-    print(LINE.join(lines))
+        text = "".join(character if character.isprintable() else " " for character in str(error))
+        lines = [f"PROBLEM := {_escaped(text)}", "$(error $(PROBLEM))"]  # a bracket in the text ends no call
+    sys.stdout.buffer.write(os.fsencode(LINE.join(lines) + "\n"))  # the very bytes that came from make

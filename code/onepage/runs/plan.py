@@ -21,8 +21,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from onepage import tasks
 from onepage.errors import UserError
-from onepage.files import read_json
+from onepage.files import read_json, where_supported
 from onepage.runs.fingerprint import replace_text
 
 FOLDER = "plan"  # of the files that say what a stage reads, beside what the stage writes
@@ -37,14 +38,30 @@ def path_of(folder: Path, stage: str) -> Path:
 
 
 def read(run: Path, stage: str = "train") -> dict[str, Any]:
-    """What a stage of ``run`` reads; raises UserError where the run was not planned, or the plan is damaged."""
+    """What a stage of ``run`` reads; raises UserError where the run was not planned, or the plan is damaged.
+
+    Also where the folder's path says another run than the plan: pictures and claims are named after the folder.
+    """
     path = path_of(Path(run), stage)
     if not path.is_file():
         raise UserError(f"{run} is not planned ({path} is missing); plan it with make, or: onepage plan TASK")
     values = read_json(path)
     if not isinstance(values, dict) or (stage == "train" and not {"task", "seed", "recipe"} <= values.keys()):
         raise UserError(f"{path} is not a plan; delete it and run make again")
+    place = _place(values) if stage == "train" else ""
+    parts = Path(run).absolute().parts
+    if place and parts[-5:-4] in (("runs",), (".repro",)) and "/".join(parts[-4:]) != place:
+        raise UserError(f"{run} holds the plan of {place}; delete {path} and run make again")
     return values
+
+
+def _place(plan: Mapping[str, Any]) -> str:
+    """Where below runs/ the run of a plan lies; "" where the plan does not say."""
+    try:
+        folder = tasks.of(plan).folder(plan)
+        return f"{plan['task']}/{folder}/{plan['profile']}/seed{plan['seed']}"
+    except KeyError:
+        return ""
 
 
 def identity(plan: Mapping[str, Any]) -> dict[str, Any]:
@@ -64,7 +81,8 @@ def write(folder: Path, stage: str, values: Mapping[str, Any]) -> bool:
     before = path.stat() if change == "apart" else None
     replace_text(path, json.dumps(values, indent=1, sort_keys=True) + "\n")
     if before is not None:
-        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        with where_supported():  # without its time the stage runs again, and finds that it is finished
+            os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     return change == "all"
 
 

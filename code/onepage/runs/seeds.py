@@ -6,6 +6,7 @@ folders, for pictures and page; reference results keep the same rows, and their 
 only.
 """
 
+import contextlib
 import re
 import statistics
 from collections.abc import Mapping, Sequence
@@ -141,8 +142,22 @@ def gather(run: Path) -> tuple[dict[str, Any], list[str]]:
 def write(run: Path) -> tuple[dict[str, Any], list[str]]:
     """Write seeds.json beside ``run``; returns its content and what was left out of it."""
     content, left_out = gather(run)
-    write_json(run.parent / NAME, content)
+    put(run.parent, content)
     return content, left_out
+
+
+def put(folder: Path, content: Mapping[str, Any]) -> None:
+    """Write seeds.json, unless it says that already and is newer than all that make compares it with.
+
+    Make asks for it each time while a seed is missing; pictures and page, which are made of it, then stay.
+    """
+    path = folder / NAME
+    with contextlib.suppress(OSError, UserError):
+        sources = [*folder.glob("seed*/metrics.json"), *folder.glob("plan/seeds.json")]
+        newest = max(source.stat().st_mtime_ns for source in (path, *sources))
+        if newest == path.stat().st_mtime_ns and read_json(path) == content:
+            return
+    write_json(path, content)
 
 
 def load(run: Path, metrics_sha256: str) -> dict[str, Any]:

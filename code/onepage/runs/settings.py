@@ -4,6 +4,7 @@ A row's default, allowed values and help are all there is to know of a setting: 
 their messages, and the table in the documents are made from this one list.
 """
 
+import contextlib
 import re
 import shlex
 from collections.abc import Iterable, Mapping
@@ -18,7 +19,14 @@ GROUPS = (START, DATA, HARDWARE, OUTPUT, BENCHMARKS)
 
 ANYTHING = (r"(?s).*", "")
 WORD = (r"\S*", "must not contain spaces")
-WHOLE = (r"[0-9]+", "must be a whole number, 0 or more")
+# Of a path that stands in make's rules and in commands of the shell; a data mirror, which may be a URL, is quoted there
+PATH = (
+    r"(?![-~])[^\s:;#$%&*?=|<>()\[\]{}!\\`'\"\x00-\x1f\x7f\ud800-\udfff]*",
+    "must not contain spaces or any of : ; # $ % & * ? = | < > ( ) [ ] { } ! \\ ` ' \", nor begin with - or ~",
+)
+MIRROR = (r"(?!~)[^\s\ud800-\udfff]*", "must be a folder or a URL, without spaces; ~ only for a user who is known")
+PROFILE_NAME = (r"[A-Za-z0-9_-]*", "must be a name of letters, digits, - and _")
+WHOLE = (r"[0-9]{1,18}", "must be a whole number, 0 or more")
 COUNT = (r"[1-9][0-9]{0,3}", "must be a whole number, 1 or more")
 SEEDS = (
     r"\s*((0|[1-9][0-9]*)([\s,]+(0|[1-9][0-9]*))*)?\s*",
@@ -48,17 +56,17 @@ class Setting(NamedTuple):
 
 # The Makefile reads the names from these lines: each begins with Setting(" at the fourth column.
 SETTINGS = (
-    Setting("PROFILE", "quick", WORD, START, "quick (minutes), full (an hour or more on a CPU), long or smoke"),
+    Setting("PROFILE", "quick", PROFILE_NAME, START, "quick (minutes), full (an hour or more on a CPU), long or smoke"),
     Setting("SEED", "0", WHOLE, START, "seed of weights, order and augmentation; each seed is a run of its own"),
     Setting("SEEDS", "", SEEDS, START, "several seeds, as 0,1,2; the first is shown, with mean, sd and n of all"),
     Setting("BUDGET_MIN", "0", MINUTES, START, "minutes of training per task, as 60 or 60,90; 0: as the recipe says"),
-    Setting("RECIPE", "", WORD, START, "a recipe file of your own, for one task"),
+    Setting("RECIPE", "", PATH, START, "a recipe file of your own, for one task"),
     Setting("TEXT", "", ANYTHING, START, "a sentence for make translate; empty: standard input"),
     Setting("FILE", "", ANYTHING, START, "an image for make classify, or a picture or page for make provenance"),
     Setting("DATA", "auto", one_of("auto", "real", "generated"), DATA, "auto: real, else generated stand-ins"),
-    Setting("DATA_DIR", "data", WORD, DATA, "folder of the data sets"),
-    Setting("DATA_MIRROR", "", WORD, DATA, "folder or URL that is asked for the data before the public sources"),
-    Setting("BUNDLE", "", WORD, DATA, "folder made by make bundle: packages and data come from it, without a network"),
+    Setting("DATA_DIR", "data", PATH, DATA, "folder of the data sets"),
+    Setting("DATA_MIRROR", "", MIRROR, DATA, "folder or URL that is asked for the data before the public sources"),
+    Setting("BUNDLE", "", PATH, DATA, "folder made by make bundle: packages and data come from it, without a network"),
     Setting("SRC", "en", one_of("en", "de", "fr"), DATA, "language to translate from: en, de or fr"),
     Setting("TGT", "de", one_of("en", "de", "fr"), DATA, "language to translate into: en, de or fr"),
     Setting("DEVICE", "auto", one_of("auto", "cpu", "cuda"), HARDWARE, "auto: cuda where there is a GPU, else cpu"),
@@ -67,16 +75,16 @@ SETTINGS = (
     Setting("TORCHRUN", "", ANYTHING, HARDWARE, "options of torchrun, for several machines"),
     Setting("JOBS", "1", COUNT, HARDWARE, "seeds that are trained at once, each on a GPU of its own"),
     Setting("TORCH", "auto", one_of("auto", "cpu", "cuda"), HARDWARE, "build of torch that setup installs"),
-    Setting("OUT", ".", WORD, OUTPUT, "folder that gets runs/, figures/ and report/"),
+    Setting("OUT", ".", PATH, OUTPUT, "folder that gets runs/, figures/ and report/"),
     Setting("PAPER", "a4", one_of("a4", "letter"), OUTPUT, "paper size of the page: a4 or letter"),
     Setting("PDF_ENGINE", "auto", one_of("auto", "latex", "typst"), OUTPUT, "auto: LaTeX if installed, else typst"),
     Setting("NAME", "", ANYTHING, OUTPUT, "name of the reference result that make reference keeps"),
     Setting("REF", "", ANYTHING, OUTPUT, "reference result that make verify compares the runs with"),
     Setting("STRICT", "0", one_of("0", "1"), OUTPUT, "1: a claim that is NOT CHECKED fails make verify"),
     Setting("PYTHON", "python3", WORD, OUTPUT, "Python, 3.11 or newer, that makes the environment"),
-    Setting("VENV", ".venv", WORD, OUTPUT, "folder of the environment"),
+    Setting("VENV", ".venv", PATH, OUTPUT, "folder of the environment"),
     Setting("PYTEST", "", ANYTHING, OUTPUT, "options of pytest, for make check and make test"),
-    Setting("BENCH_RUN", "", WORD, BENCHMARKS, "finished run to measure; empty: the run of these settings"),
+    Setting("BENCH_RUN", "", PATH, BENCHMARKS, "finished run to measure; empty: the run of these settings"),
     Setting("BENCH_MINUTES", "5", WHOLE, BENCHMARKS, "minutes that the plain loop trains in make bench-cls"),
 )
 BY_NAME = {setting.name: setting for setting in SETTINGS}
@@ -89,11 +97,22 @@ def resolve(given: Mapping[str, str]) -> dict[str, str]:
     values = {setting.name: given.get(setting.name, setting.default) for setting in SETTINGS}
     for setting in SETTINGS:
         pattern, message = setting.allowed
+        if setting.allowed in (PATH, MIRROR):
+            values[setting.name] = _as_path(values[setting.name] or setting.default)
         if not re.fullmatch(pattern, values[setting.name]):
             raise UserError(f'{setting.name}="{values[setting.name]}": {message}')
     _check_seeds(values, "SEED" in given)
     _check_together(values)
     return values
+
+
+def _as_path(text: str) -> str:
+    """A path as Python writes it, which make then writes too: ~ expanded, no // and no slash at its end."""
+    if not text or "://" in text:
+        return text
+    with contextlib.suppress(RuntimeError):  # nobody of that name
+        return str(Path(text).expanduser())
+    return text
 
 
 def _check_seeds(values: dict[str, str], seed_given: bool) -> None:
@@ -109,7 +128,10 @@ def _check_seeds(values: dict[str, str], seed_given: bool) -> None:
 
 
 def _check_together(values: dict[str, str]) -> None:
-    """Raise UserError for settings that exclude each other, and take the mirror from the bundle."""
+    """Raise UserError for settings that exclude each other or the files there; take the mirror from the bundle."""
+    for name in ("OUT", "DATA_DIR", "VENV"):
+        if Path(values[name]).is_file():
+            raise UserError(f"{name}={values[name]} is a file; give the name of a folder")
     several_processes = values["NPROC"] != "1" or values["TORCHRUN"].strip()
     minutes = values["BUDGET_MIN"].split(",")
     if len(minutes) not in (1, len(TASKS)):

@@ -5,8 +5,11 @@ something the stage reads has changed, and the stage's target depends on that fi
 the module a stage starts with and all that it imports, less what cannot change a number.
 """
 
+import contextlib
 import hashlib
+import os
 import re
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +23,8 @@ NO_NUMBERS: tuple[str, ...] = ("errors.py", "files.py", "tasks.py", "terminal/*"
 NO_NUMBERS += ("training/checkpoint.py", "training/launch.py", "training/locking.py", "training/session.py")
 NO_NUMBERS += ("data/ready.py", "data/sources.py")  # the data digest, which the plan holds, says what was loaded
 NO_PICTURE = ("errors.py", "files.py")
+SKEW_NS = 60 * 10**9  # the clock of a file server may be ahead by less
+BEFORE_NS = 2 * 10**9  # file systems that count in whole seconds or two
 # What `make ablate` writes, below the folder of a task's data set: runs/<task>/<set>/
 ABLATION = Path("ablation/ablation.json")
 
@@ -123,6 +128,27 @@ def others(run: Path) -> dict[str, str]:
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def date_back(paths: Iterable[Path]) -> list[Path]:
+    """Give those files that are dated in the future a time just before now, in their order; returns them.
+
+    Make takes such a file for newer than all that is made of it from now on, and makes that again each time. A file
+    that is written afterwards is newer than all of these.
+    """
+    now, late = time.time_ns(), {}
+    for path in paths:
+        with contextlib.suppress(OSError):
+            if (when := path.stat().st_mtime_ns) > now:
+                late[path] = when
+    order = sorted({*late.values()})
+    if not order or order[-1] < now + SKEW_NS:
+        return []
+    for path, when in late.items():
+        with contextlib.suppress(OSError):  # not ours, or a file system that sets no times: make goes on all the same
+            present = now - BEFORE_NS + order.index(when) * 1000
+            os.utime(path, ns=(present, present))
+    return list(late)
 
 
 def unfinished(runs: Iterable[Path]) -> list[Path]:

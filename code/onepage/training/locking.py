@@ -27,9 +27,10 @@ def cpu_training_lock(device: str, say: Callable[[str], None]) -> Iterator[None]
         return
     descriptor = _opened("cpu-training", say)
     try:
-        if descriptor is not None and not _locked(descriptor):
+        if descriptor is not None and not _locked(descriptor, say):
             say("another training is on this CPU; waiting for it to end (two at once would slow both)")
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            with contextlib.suppress(OSError):  # some network disks can only say that it is taken
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         if descriptor is not None:
@@ -49,7 +50,7 @@ def own_gpu(device: str, say: Callable[[str], None]) -> Iterator[None]:
     waits = False
     try:
         while count:
-            free = next((n for n, file in enumerate(files) if file is None or _locked(file)), None)
+            free = next((n for n, file in enumerate(files) if file is None or _locked(file, say)), None)
             if free is not None:
                 torch.cuda.set_device(free)
                 break
@@ -76,10 +77,16 @@ def _opened(name: str, say: Callable[[str], None]) -> int | None:
         return None
 
 
-def _locked(descriptor: int) -> bool:
-    """Whether the lock was free; then it is held until the descriptor is closed."""
+def _locked(descriptor: int, say: Callable[[str], None]) -> bool:
+    """Whether the lock was free; then it is held until the descriptor is closed.
+
+    Also true, with a line, where the file system has no locks (Lustre, some NFS): nothing there could be waited for.
+    """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return False
+    except OSError as error:
+        folder = tempfile.gettempdir()
+        say(f"{folder} has no locks ({error.strerror}); training without a look for other trainings")
     return True

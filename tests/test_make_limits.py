@@ -1,0 +1,224 @@
+"""The make graph where clocks are wrong, paths are odd and flags are those that few give.
+
+On a copy of the repository, with tests/support/fake_onepage.py in the place of onepage and a folder that looks like an
+environment: nothing is trained and nothing is installed.
+"""
+
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import fake_onepage
+from checkout import contents, copy_to, environment
+from onepage.files import read_json, sha256_file
+from onepage.runs import settings
+from onepage.tasks import TASKS
+
+PATIENCE = 300  # seconds, on a machine that does other things as well
+STAGES = ["train", "evaluate", "seeds", "draw"]
+AHEAD = 7200  # seconds
+
+
+class Place:
+    """A copy of the repository, an environment that is up to date, and what was called."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.copy, self.venv = folder, copy_to(folder / "copy"), folder / "venv"
+        (self.venv / "bin").mkdir(parents=True)
+        (self.venv / "bin/python").symlink_to(sys.executable)
+        self.setup = folder / "setup"  # in the place of the Python that runs env/setup.py
+        self.installs()
+        self.stamp()
+
+    def installs(self, script: str = "") -> None:
+        """What env/setup.py does, besides that its call is noted; graph.py runs as ever."""
+        graph = f'[ "$1" != -SEc ] || exec {sys.executable} "$@"'
+        self.setup.write_text(f'#!/bin/sh\n{graph}\necho "$*" >>"$0.calls"\n{script}\n', encoding="utf-8")
+        self.setup.chmod(0o755)
+
+    def stamp(self) -> str:
+        """Write what env/setup.py writes last."""
+        locks = {name: sha256_file(self.copy / "env" / name) for name in ("requirements.txt", "torch-cpu.txt")}
+        content = json.dumps({"torch": "cpu", "python": platform.python_version(), "locks": locks})
+        (self.venv / "stamp.json").write_text(content, encoding="utf-8")
+        return content
+
+    def make(self, *arguments: str, **variables: str) -> tuple[int, list[str], str]:
+        """(status, the stages that ran, standard error) of a make with OUT=out."""
+        calls = self.folder / "calls"
+        calls.write_text("")
+        fixed = [f"VENV={self.venv}", f"PYTHON={self.setup}", "PROFILE=smoke", "OUT=out"]
+        fixed += [f"ONEPAGE={sys.executable} {fake_onepage.__file__}"]
+        done = subprocess.run(
+            ["make", *fixed, *arguments], cwd=self.copy, env=environment(PLACE=str(self.folder), **variables),
+            capture_output=True, text=True, timeout=PATIENCE,
+        )  # fmt: skip
+        return done.returncode, [line.split()[0] for line in calls.read_text().splitlines()], done.stderr
+
+    def set_up(self) -> int:
+        """How often the environment was asked for."""
+        calls = Path(f"{self.setup}.calls")
+        return len(calls.read_text().splitlines()) if calls.exists() else 0
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+def shift(seconds: int, *paths: Path) -> None:
+    """Date files so many seconds later, or earlier; those below, of a folder."""
+    for file in [found for path in paths for found in (path.rglob("*") if path.is_dir() else [path])]:
+        if file.is_file() and not file.is_symlink():
+            stat = file.stat()
+            os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns + seconds * 10**9))
+
+
+@pytest.mark.fault("a checkout dated in the future", "a warning of make; it goes on, and runs nothing twice")
+def test_tracked_files_of_the_future_stop_nothing(place: Place) -> None:
+    for path in (path for path in place.copy.rglob("*") if path.is_file()):
+        os.utime(path, (time.time() + AHEAD, time.time() + AHEAD))
+    status, calls, said = place.make("cls")
+    assert (status, calls) == (0, ["plan", *STAGES]), said
+    assert "in the future" in said and said.count("\n") <= 4
+    assert place.make("cls")[:2] == (0, []) and place.set_up() == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "stages"),
+    [
+        ("plan/train.json", STAGES),
+        ("model.pt", STAGES[1:]),
+        ("plan/evaluate.json", STAGES[1:]),
+        ("metrics.json", STAGES[2:]),
+        ("../plan/seeds.json", STAGES[2:]),
+        ("../seeds.json", STAGES[3:]),
+    ],
+)
+def test_a_result_of_the_future_counts_once(place: Place, name: str, stages: list[str]) -> None:
+    """What is made of it is made again, as of any newer file; then nothing is."""
+    place.make("cls")
+    shift(-60, place.copy / "out")
+    shift(AHEAD, place.copy / "out/runs/cls/set/smoke/seed0" / name)
+    status, calls, said = place.make("cls")
+    assert (status, calls, said.count("\n"), said.count("check the clock")) == (0, stages, 1, 1), said
+    assert place.make("cls") == (0, [], "")
+
+
+def test_a_whole_tree_of_the_future_is_kept(place: Place) -> None:
+    """A clock that has gone back, or a copy from a machine whose clock is ahead."""
+    place.make("all")
+    shift(AHEAD, place.copy, place.venv)
+    status, calls, said = place.make("all")
+    assert (status, calls, said.count("check the clock")) == (0, [], 1), said
+    assert place.make("all")[:2] == (0, []) and place.set_up() == 0
+
+
+def test_other_lock_files_renew_environment_and_plans(place: Place) -> None:
+    place.make("cls")
+    lock = place.copy / "env/requirements.txt"
+    lock.write_text(lock.read_text(encoding="utf-8") + "# another\n", encoding="utf-8")
+    before, after = (place.venv / "stamp.json").read_text(encoding="utf-8"), place.stamp()
+    (place.venv / "stamp.json").write_text(before, encoding="utf-8")
+    place.installs(f"echo '{after}' >'{place.venv}/stamp.json'")
+    status, calls, said = place.make("-n", "cls")
+    assert status == 0 and place.set_up() == 0, said
+    status, calls, said = place.make("cls")
+    assert (status, calls[0], place.set_up()) == (0, "plan", 1), said
+    assert place.make("cls")[:2] == (0, []) and place.set_up() == 1
+
+
+def test_a_moved_environment_is_set_up_again(place: Place) -> None:
+    """env/setup.py then sees to its scripts; the plans stay, also where that cannot be done."""
+    place.make("cls")
+    (place.venv / "bin/pip").write_text("#!/elsewhere/venv/bin/python\n", encoding="utf-8")
+    assert place.make("cls")[:2] == (0, []) and place.set_up() == 1
+
+
+@pytest.mark.fault("an environment that is never as env/ says", "`the plans change each time; ...`")
+def test_make_ends_where_plans_never_settle(place: Place) -> None:
+    (place.copy / "env/requirements.txt").write_text("another\n", encoding="utf-8")
+    status, _, said = place.make("cls")
+    assert status == 2 and said.count("\n") == 1 and "the plans change each time; remove out/runs/.plan/cls-" in said
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ("x/", "copy/x"),
+        ("x//y/./z/", "copy/x/y/z"),
+        ("~/x", "home/x"),
+        ("../x", "x"),
+        ("sortie-é/ß,1@2+3", "copy/sortie-é/ß,1@2+3"),
+        ("", "copy"),
+    ],
+)
+def test_an_odd_folder_gets_all_results(place: Place, given: str, found: str) -> None:
+    status, calls, said = place.make("all", f"OUT={given}", HOME=str(place.folder / "home"))
+    assert status == 0 and calls[:2] == ["plan", "plan"] and calls[-2:] == ["render", "verify"], said
+    out = place.folder / found
+    assert (out / "report/report.pdf").is_file() and (out / "runs/mt/set/smoke/seed0/metrics.json").is_file()
+    assert read_json(out / "figures/cls/plan/draw.json")["run"].endswith("runs/cls/set/smoke/seed0")
+    assert place.make("all", f"OUT={given}", HOME=str(place.folder / "home"))[:2] == (0, [])
+
+
+@pytest.mark.fault("OUT, DATA_DIR, VENV or RECIPE that make cannot hold", "`must not contain spaces or any of ...`")
+@pytest.mark.parametrize(
+    "given",
+    ["OUT=a:b", "OUT=-x", "OUT=a#b", "OUT=a(b", "OUT=a$$b", "DATA_DIR=a%b", "VENV=a*b", "RECIPE=a'b", "OUT=a\\"],
+)
+def test_a_path_make_cannot_hold_gets_one_line(place: Place, given: str) -> None:
+    before = contents(place.copy)
+    for goal in ("cls", "clean"):
+        status, calls, said = place.make(goal, given)
+        assert status == 2 and calls == [] and said.count("\n") == 1, said
+        assert f'{given.partition("=")[0]}="' in said and "must not contain spaces or any of" in said
+    assert contents(place.copy) == before and place.set_up() == 0
+
+
+@pytest.mark.fault(
+    "a checkout in a folder with a colon in its name", "`... has a colon in its name, ...; move this folder`"
+)
+def test_a_checkout_with_a_colon_gets_one_line(place: Place) -> None:
+    place.copy = place.copy.rename(place.folder / "co:py")
+    status, calls, said = place.make("cls")
+    assert (status, calls, said.count("\n")) == (2, [], 1) and "co:py has a colon in its name" in said
+
+
+def targets() -> list[str]:
+    makefile = (Path(__file__).resolve().parents[1] / "Makefile").read_text(encoding="utf-8")
+    return [*TASKS, *re.findall(r"^([a-z-]+):[^#\n]*## ", makefile, re.MULTILINE)]
+
+
+@pytest.mark.parametrize("installed", [False, True])
+def test_a_dry_run_of_any_target_changes_nothing(place: Place, installed: bool) -> None:
+    """Nor does a question (-q). Without environment and plans, and with both; what would set it up is never called."""
+    assert len(targets()) > 25 and set(targets()) < {*settings.help_text((place.copy / "Makefile").read_text()).split()}
+    if installed:
+        place.make("all")
+        (place.folder / "calls").unlink()
+    else:
+        shutil.rmtree(place.venv)
+    before = contents(place.folder)
+    for target in ("all", "cls", "data", "test", "setup") if installed else targets():
+        assert place.make("-n", target)[1] == [], target
+    for target in ("all", "cls", "data", "test", "setup"):
+        assert place.make("-q", target)[1] == [], target
+    after = contents(place.folder)
+    assert after.pop("calls") == b"" and after == before
+
+
+def test_every_target_again_trains_nothing_new(place: Place) -> None:
+    """make -B: each stage is called once more, and make ends."""
+    place.make("cls")
+    status, calls, said = place.make("-B", "cls")
+    assert (status, [call for call in calls if call != "plan"]) == (0, STAGES), said
+    assert place.make("cls")[:2] == (0, [])
