@@ -71,7 +71,7 @@ runs: $(RUNS:%=%/metrics.json)
 	$(finished)
 
 $(READY): env/requirements.txt env/torch-cpu.txt env/torch-cuda.txt env/setup.py
-	@$(PYTHON) -Es env/setup.py --venv $(VENV) --torch $(TORCH)
+	@$(PYTHON) env/setup.py --venv $(VENV) --torch $(TORCH)
 $(PLANS): $(READY)
 	@$(ONEPAGE) plan $(firstword $(subst -, ,$(notdir $@))) $(WORDS)
 $(ENGINE_MK): $(READY)
@@ -135,7 +135,7 @@ classify: $(READY) ## classify the image FILE
 export: $(READY) ## write the weights of the runs evaluated last, for use without this program, to OUT/export
 	@$(ONEPAGE) export --out $(OUT)
 setup: ## make the virtual environment from the pinned and hashed files in env/
-	@$(PYTHON) -Es env/setup.py --venv $(VENV) --torch $(TORCH)
+	@$(PYTHON) env/setup.py --venv $(VENV) --torch $(TORCH)
 setup-tex: ## install LaTeX and poppler by apt (root); without them typst makes the page
 	@$(PYTHON) env/setup.py --tex && rm -f $(OUT)/runs/.plan/engine-*.mk
 setup-compare: $(READY) ## install what some tests compare this project with

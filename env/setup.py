@@ -271,7 +271,7 @@ def settle(venv, locks):
             os.utime(str(stamp), (newest, newest))
         pip = (venv / "bin" / "pip").read_text(encoding="utf-8", errors="replace")
         made_in = Path(re.findall("(/[^\"'\n]*)/bin/python", pip)[0])
-        if made_in.exists() and made_in.samefile(venv):
+        if (made_in / "bin").exists() and (made_in / "bin").samefile(venv / "bin"):
             return
         for path in (venv / "bin").iterdir():
             content = b"" if path.is_symlink() else path.read_bytes()
