@@ -221,7 +221,7 @@ def test_full_disk_is_said_before_anything_is_done(
     assert not installer.done
 
 
-@pytest.mark.fault("too little space for temporary files", "`... MB free, ... MB are needed; ... TMPDIR`, at once")
+@pytest.mark.fault("too little space for temporary files", "`... MB free, ... MB are needed; free space or set ...`")
 def test_space_for_temporary_files_is_checked(
     installer: SimpleNamespace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -396,6 +396,15 @@ def test_read_only_environment_is_used(installer: SimpleNamespace, monkeypatch: 
     (installer.venv / "bin" / "pip").write_text("#!/moved/bin/python\n", encoding="utf-8")
     installer.setup()
     assert not installer.done and stamp.stat().st_mtime == 1
+
+
+@pytest.mark.fault("the environment's Python sees none of its packages", "`... lacks the package ...; run make setup`")
+def test_program_without_packages_names_make_setup() -> None:
+    """-S: as after an upgrade of the system's Python, whose packages are those of another version."""
+    command = [sys.executable, "-S", "-m", "onepage", "--help"]
+    done = subprocess.run(command, env={"PYTHONPATH": str(ENV.parent / "code")}, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert re.search("lacks the package [a-z]+; run make setup", done.stderr)
 
 
 @pytest.fixture
