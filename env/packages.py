@@ -78,7 +78,8 @@ def pip_environment(venv):
     listed = done.stdout.decode(errors="replace")
     if done.returncode:
         sys.stderr.write(listed)
-        raise Problem("pip cannot use its settings (its message is above); correct or set PIP_CONFIG_FILE=/dev/null")
+        what = "pip cannot use its settings (its message is above)"
+        raise Problem(f"{what}; correct them, or set PIP_CONFIG_FILE=/dev/null")
     for section in ("install", "global"):
         for name, value in reversed(re.findall(rf"^{section}\.([a-z-]+)=(['\"].*['\"])$", listed, re.MULTILINE)):
             if name in VARIABLES:
