@@ -125,7 +125,9 @@ def test_users_patience_outranks_ours(packages: ModuleType, monkeypatch: pytest.
     assert packages.CPU_INDEX in arguments and "--retries" not in arguments and "--timeout" not in arguments
 
 
-@pytest.mark.fault("pip's settings cannot be used", "`pip cannot use its settings (its message is above)`, and what to do")
+@pytest.mark.fault(
+    "pip's settings cannot be used", "`pip cannot use its settings (its message is above)`, and what to do"
+)
 @pytest.mark.parametrize("text", ["[global]\ntimeout = soon\n", "no section\n"])
 def test_broken_settings_of_pip_are_named(
     packages: ModuleType,
