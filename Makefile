@@ -23,7 +23,7 @@ NAMES := $(shell sed -n 's/^    Setting."\([A-Z_]*\)".*/\1/p' code/onepage/runs/
 GIVEN := $(foreach name,$(NAMES),$(if $(filter-out undefined default,$(origin $(name))),\
   $(call quoted,$(name)=$(value $(name)))))
 DRY_RUN := $(if $(foreach flag,n q,$(findstring $(flag),$(filter-out --%,$(firstword -$(MAKEFLAGS))))),--dry-run)
-ANY_PYTHON := $(firstword $(wildcard $(or $(VENV),.venv)/bin/python) $(PYTHON) python3)
+ANY_PYTHON := $(firstword $(realpath $(or $(VENV),.venv)/bin/python) $(PYTHON) python3)
 GRAPH := $(ANY_PYTHON) -SEc 'import sys; sys.path[0] = "code"; from onepage.runs.graph import main; main(sys.argv[1:])'
 # prints the settings, TASKS, PLANS, RUNS (every seed), SHOWN (the first of each task), RUN_<task>, and what is stale
 PRINTED := $(shell $(GRAPH) $(call quoted,$(MAKECMDGOALS)) $(DRY_RUN) $(GIVEN) || echo \
@@ -110,9 +110,9 @@ test: check runs ## check, then train quick if there are no runs, then the slow 
 check: lint types unit ## lint, types and the quick tests
 lint types unit: $(READY)
 lint:
-	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/lint-imports --no-cache
+	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) $(VENV)/bin/lint-imports --no-cache
 types:
-	@$(VENV)/bin/mypy
+	@$(PY) -m mypy
 unit:
 	@$(PY) -m pytest -m "not slow and not claims" $(PYTEST)
 

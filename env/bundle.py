@@ -10,11 +10,12 @@ import json
 import os
 import platform
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
-from setup import ENV, SIZES, Problem, clean_environment, lock_hashes, read_stamp, torch_arguments
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # PYTHONSAFEPATH leaves it out
+from packages import Problem, pip_environment, run_pip, torch_arguments
+from setup import ENV, SIZES, lock_hashes, read_stamp
 
 ABOUT = "wheels.json"
 
@@ -42,7 +43,7 @@ def download(venv, folder, asked, locks=ENV):
     free = shutil.disk_usage(str(folder)).free // 10**6
     if free < 2 * size:  # pip copies them from a temporary folder
         raise Problem(f"{folder} has {free:,} MB free, {2 * size:,} MB are needed; free space or set OUT")
-    pip_download(venv, folder, torch_arguments(locks, flavour), f"env/torch-{flavour}.txt")
+    pip_download(venv, folder, torch_arguments(locks, flavour, pip_environment(venv)), f"env/torch-{flavour}.txt")
     pip_download(venv, folder, ["--no-deps", "-r", str(locks / "requirements.txt")], "env/requirements.txt")
     temporary = folder / (ABOUT + ".tmp")
     temporary.write_text(json.dumps(about, indent=1, sort_keys=True) + "\n", encoding="utf-8")
@@ -67,11 +68,11 @@ def remove_wheels(folder):
 
 
 def pip_download(venv, folder, arguments, what):
-    """Run the environment's pip; its messages and progress are shown as they come."""
-    command = [str(venv / "bin" / "python"), "-m", "pip", "download", "--require-hashes", "--only-binary", ":all:"]
-    command += ["--no-input", "--disable-pip-version-check", "--dest", str(folder), *arguments]
-    if subprocess.run(command, env=clean_environment()).returncode:
-        raise Problem(f"{what} could not be downloaded (pip's message is above); run it again")
+    """Download with the environment's pip."""
+    command = ["download", "--require-hashes", "--only-binary", ":all:", "--no-input", "--disable-pip-version-check"]
+    remedy = run_pip(venv, [*command, "--dest", str(folder), *arguments])
+    if remedy:
+        raise Problem(f"{what} could not be downloaded (pip's message is above); {remedy}")
 
 
 def main(arguments=None):

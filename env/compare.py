@@ -12,7 +12,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from setup import ENV, Problem, clean_environment, pip_install, read_stamp
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # PYTHONSAFEPATH leaves it out
+from packages import Problem, clean_environment, pip_install
+from setup import ENV, read_stamp
 
 SIZE = (152, 486)  # megabytes to download and on disk; measured on Linux x86_64, CPython 3.11
 MODULES = "cv2 scipy.ndimage sklearn.decomposition ttach ctranslate2 yaml"  # the wheels; the rest imports torch

@@ -4,7 +4,7 @@ Run by whatever ``python3`` is there, before anything is installed: standard lib
 Python 3.6 so that an old Python gets its one clear line instead of a syntax error. What decides whether anything is
 done is the content of the lock files, kept in ``<venv>/stamp.json``, which is written last: a folder made here without
 a stamp is an interrupted installation and is made again, one with an old stamp is set aside until the new one works.
-pip reads its own configuration and PIP_* variables (PIP_FIND_LINKS, PIP_NO_INDEX, PIP_INDEX_URL, proxies), all kept.
+pip's settings, in PIP_* variables and its own files, hold as packages.py says.
 """
 
 import argparse
@@ -12,16 +12,20 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # PYTHONSAFEPATH leaves it out
+from packages import CPU_INDEX, Problem, clean_environment, offline, pip_environment, pip_install, torch_arguments
 
 ENV = Path(__file__).resolve().parent
 OLDEST, NEWEST = (3, 11), (3, 14)  # what torch 2.13.0 has wheels for
 SYSTEMS = [("Linux", "x86_64"), ("Linux", "aarch64"), ("Darwin", "arm64")]
-CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 
 # Megabytes to download and on disk. Linux x86_64, CPython 3.11: "cpu" and "rest" measured on an installation, "cuda"
 # added up from the archives on PyPI and what they unpack to. macOS: the download from PyPI, the disk a guess.
@@ -32,24 +36,7 @@ SIZES = {
     "rest": (140, 490),
 }
 
-# Any of these would send pip's files somewhere else, show it somebody else's, or keep byte code from being written.
-DIVERTING = (
-    "PYTHONDONTWRITEBYTECODE",
-    "PIP_USER",
-    "PIP_TARGET",
-    "PIP_PREFIX",
-    "PIP_ROOT",
-    "PIP_CONSTRAINT",
-    "PYTHONPATH",
-    "PYTHONHOME",
-)
-
-
 MARK = "made-by-onepage"  # a file in every environment made here
-
-
-class Problem(Exception):
-    """What the user can mend; its text is the one line shown."""
 
 
 def python_problem(version, implementation, system, machine, free_threaded=False):
@@ -112,13 +99,17 @@ def lock_hashes(folder, flavour):
 
 
 def read_stamp(venv):
-    """The stamp of a complete environment whose Python still runs, else None."""
+    """The stamp of a complete environment whose Python still runs, in the version its packages are for, else None."""
     try:
         stamp = json.loads((venv / "stamp.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        minor = stamp["python"].split(".")[:2]
+        # A system that has replaced or removed its Python leaves a link to nothing, or to one that sees no packages.
+        code = "import sys; print('{}.{}'.format(*sys.version_info))"
+        command = [str(venv / "bin" / "python"), "-SEc", code]
+        done = subprocess.run(command, env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
-    # A symbolic link to a Python that the system has replaced or removed does not "exist".
-    return stamp if isinstance(stamp, dict) and (venv / "bin" / "python").exists() else None
+    return stamp if done.stdout.decode().split() == [".".join(minor)] else None
 
 
 def up_to_date(venv, locks, asked):
@@ -146,14 +137,33 @@ def announce(venv, flavour, why, system):
         )
     print(f"To download: about {download:,} MB, less what pip has kept; on disk: about {disk:,} MB", flush=True)
     place = next(parent for parent in (venv, *venv.parents) if parent.exists())
-    free = shutil.disk_usage(str(place)).free // 10**6
-    if free < disk:
-        raise Problem(f"{place} has {free:,} MB free, {disk:,} MB are needed; free space or set VENV")
+    temporary, downloads = temporary_folder(), 0 if offline() else max(torch[0], rest[0])
+    needs = [(place, disk, "VENV"), (temporary, downloads, "TMPDIR")]
+    if place.stat().st_dev == temporary.stat().st_dev:
+        needs = [(place, disk + downloads, "VENV")]
+    for folder, needed, setting in needs:
+        free = shutil.disk_usage(str(folder)).free // 10**6
+        if free < needed:
+            raise Problem(f"{folder} has {free:,} MB free, {needed:,} MB are needed; free space or set {setting}")
+
+
+def temporary_folder():
+    """The folder that pip downloads to; says so when it is not the one of TMPDIR, which cannot be written then."""
+    try:
+        folder = Path(tempfile.gettempdir())
+    except OSError as error:
+        raise Problem(f"{error.strerror}; set TMPDIR to a folder that can be written") from error
+    asked = os.environ.get("TMPDIR")
+    if asked and os.path.realpath(asked) != os.path.realpath(str(folder)):
+        print(f"setup: TMPDIR={asked} cannot be written; {folder} takes its place", file=sys.stderr)
+    return folder
 
 
 def remove(folder):
     """Remove an environment that this program made or began, and nothing else: not another one of the user's either."""
-    if folder.is_symlink() or not folder.exists():
+    if folder.is_symlink():
+        folder.unlink()
+    if not folder.exists():
         return
     if any(folder.iterdir()) and not (folder / MARK).exists() and not (folder / "stamp.json").exists():
         raise Problem(f"{folder} is there and was not made by this program; move it away or set VENV")
@@ -179,38 +189,10 @@ def make_venv(venv):
                 *sys.version_info[:2]
             )
         )
-    if subprocess.run([sys.executable, "-m", "venv", str(venv)], env=clean_environment()).returncode:
+    # Not the Python of an environment that is active: it may be the very one that has just been set aside.
+    python = getattr(sys, "_base_executable", None) or sys.executable
+    if subprocess.run([python, "-m", "venv", str(venv)], env=clean_environment()).returncode:
         raise Problem(f"python -m venv {venv} failed (its message is above)")
-
-
-def clean_environment():
-    """This process's environment, less what would divert pip."""
-    return {key: value for key, value in os.environ.items() if key not in DIVERTING}
-
-
-def pip_install(venv, arguments, what):
-    """Run the environment's pip; its messages and progress are shown as they come."""
-    command = [str(venv / "bin" / "python"), "-m", "pip", "install", "--require-hashes", "--only-binary", ":all:"]
-    # Byte code for every file would take longer than all the rest; prove() has it written for what is used.
-    command += ["--no-compile", "--no-input", "--disable-pip-version-check", "--no-warn-script-location"]
-    if subprocess.run(command + arguments, env=clean_environment()).returncode:
-        raise Problem(
-            f"{what} could not be installed (pip's message is above); with no network, put the wheels into a folder "
-            "and run again with PIP_NO_INDEX=1 PIP_FIND_LINKS=<folder>"
-        )
-
-
-def torch_arguments(locks, flavour):
-    """pip's arguments for torch: without dependencies, since the lock files name them all.
-
-    The index of CPU builds is tried once and once more, 15 s each: where it cannot be reached, pip goes on to its own
-    sources (PyPI, PIP_FIND_LINKS), and the hashes decide what is taken.
-    """
-    arguments = ["--no-deps", "-r", str(locks / f"torch-{flavour}.txt")]
-    no_index = os.environ.get("PIP_NO_INDEX", "").lower() not in ("", "0", "false", "no", "off")
-    if flavour == "cpu" and platform.system() == "Linux" and not no_index:
-        arguments += ["--extra-index-url", CPU_INDEX, "--retries", "1", "--timeout", "15"]
-    return arguments
 
 
 def install_project(venv, root):
@@ -256,7 +238,7 @@ def build(venv, locks, flavour):
     if old.exists():  # a run was killed between setting aside and finishing
         remove(venv)
         old.rename(venv)
-    if read_stamp(venv) is not None:
+    if (venv / "stamp.json").exists():
         venv.rename(old)
     else:
         remove(venv)
@@ -264,7 +246,7 @@ def build(venv, locks, flavour):
         begin(venv)
         make_venv(venv)
         # torch first: it is what may not be had, and the rest is then not fetched in vain.
-        pip_install(venv, torch_arguments(locks, flavour), f"env/torch-{flavour}.txt")
+        pip_install(venv, torch_arguments(locks, flavour, pip_environment(venv)), f"env/torch-{flavour}.txt")
         pip_install(venv, ["--no-deps", "-r", str(locks / "requirements.txt")], "env/requirements.txt")
         install_project(venv, locks.parent)
         write_stamp(venv, locks, flavour, prove(venv))
@@ -276,12 +258,40 @@ def build(venv, locks, flavour):
     remove(old)
 
 
+def settle(venv, locks):
+    """Fit an environment that is up to date to make, and to where it lies; one that cannot be written stays as it is.
+
+    make holds the time of the stamp against those of the lock files. The scripts in bin/ name the folder that they were
+    made in: another one after a move or a copy of the checkout.
+    """
+    stamp = venv / "stamp.json"
+    newest = max(path.stat().st_mtime for path in [Path(__file__), *locks.glob("*.txt")])
+    try:
+        if stamp.stat().st_mtime < newest:
+            os.utime(str(stamp), (newest, newest))
+        pip = (venv / "bin" / "pip").read_text(encoding="utf-8", errors="replace")
+        made_in = Path(re.findall("(/[^\"'\n]*)/bin/python", pip)[0])
+        if (made_in / "bin").exists() and (made_in / "bin").samefile(venv / "bin"):
+            return
+        for path in (venv / "bin").iterdir():
+            content = b"" if path.is_symlink() else path.read_bytes()
+            if bytes(made_in) in content and b"\0" not in content:
+                path.write_bytes(content.replace(bytes(made_in), bytes(venv)))
+        print(f"Environment: its scripts named {made_in} and now name this folder", flush=True)
+        install_project(venv, locks.parent)
+    except (OSError, IndexError):
+        return
+
+
 def setup(venv, asked, locks=ENV):
-    """Bring ``venv`` to what the lock files in ``locks`` say; does nothing where it is that already."""
+    """Bring ``venv`` to what the lock files in ``locks`` say; installs nothing where it is that already."""
+    if venv.is_symlink():  # to another disk: what is set aside and made again is the folder there, not the link
+        venv = Path(os.path.realpath(str(venv)))
     stamp = up_to_date(venv, locks, asked)
     if stamp is not None:
         what = "Python {python}, torch {torch_version}".format(**stamp)
-        print(f"Environment: {venv} is up to date ({what})")
+        print(f"Environment: {venv} is up to date ({what})", flush=True)
+        settle(venv, locks)
         return
     free_threaded = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
     implementation, system = platform.python_implementation(), platform.system()

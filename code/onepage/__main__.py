@@ -1,6 +1,13 @@
 """``python -m onepage``: the click program of commands/main.py."""
 
-from onepage.commands.main import main
+import sys
+
+try:
+    from onepage.commands.main import main
+except ModuleNotFoundError as error:  # as after an upgrade of the system's Python, whose packages are for the old one
+    if str(error.name).startswith("onepage"):
+        raise
+    sys.exit(f"{sys.executable} lacks the package {error.name}; run make setup")
 
 if __name__ == "__main__":
     main(prog_name="onepage")

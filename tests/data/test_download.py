@@ -189,3 +189,51 @@ def test_mirror_that_is_down(tmp_path, cifar_archive, make_site, dead_url, monke
     assert fetch.ensure("cifar10", tmp_path, "auto", dead_url) == "cifar10"
     assert f"DATA_MIRROR {dead_url}: connection refused" in capsys.readouterr().out
     assert ready.read(tmp_path / "cifar10/ready.json").source.startswith("127.0.0.1")
+
+
+@pytest.fixture
+def proxy(monkeypatch):
+    """A function that sets one variable of a proxy; no other is set."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    return monkeypatch.setenv
+
+
+@fault("ALL_PROXY names a SOCKS proxy", "`a SOCKS proxy is set, PySocks is not installed`, and what to do")
+@pytest.mark.parametrize("name", ["ALL_PROXY", "all_proxy", "https_proxy"])
+def test_socks_proxy_is_named(tmp_path, cifar_members, proxy, monkeypatch, name):
+    monkeypatch.setattr(sources, "CIFAR10_URLS", (f"https://127.0.0.1:9/{ARCHIVE}",))
+    proxy(name, "socks5h://127.0.0.1:9")
+    message = refused("cifar10", tmp_path)
+    assert "a SOCKS proxy is set, PySocks is not installed" in message
+    assert "; correct or unset the proxy" in message and "set DATA_MIRROR to a folder" in message
+
+
+@fault("a proxy asks for a password", "`the proxy asks for a name and a password (407)`, and what to do")
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_proxy_that_asks_for_a_password(tmp_path, cifar_members, rude_site, proxy, scheme):
+    site = rude_site(lambda reply: reply.head(status="407 Proxy Authentication Required", length=0), b"")
+    proxy(f"{scheme}_proxy", site)
+    message = refused("cifar10", tmp_path, mirror=f"{scheme}://mirror.invalid/data")
+    assert "DATA_MIRROR: the proxy asks for a name and a password (407))" in message and "NO_PROXY" in message
+
+
+@fault("a proxy refuses an address, or is down", "`the proxy answers ...`, `the proxy does not connect`, what to do")
+def test_proxy_that_does_not_connect(tmp_path, cifar_members, rude_site, dead_url, proxy, small_toys, capsys):
+    mirror = "https://mirror.invalid/data"
+    proxy("https_proxy", rude_site(lambda reply: reply.head(status="403 Forbidden", length=0), b""))
+    assert "DATA_MIRROR: the proxy answers 403); correct" in refused("cifar10", tmp_path, mirror=mirror)
+    proxy("https_proxy", dead_url)
+    assert "DATA_MIRROR: the proxy does not connect); correct" in refused("cifar10", tmp_path, mirror=mirror)
+    proxy("https_proxy", "foo://127.0.0.1:9")
+    assert "; correct or unset the proxy" in refused("cifar10", tmp_path, mirror=mirror)
+    assert fetch.ensure("cifar10", tmp_path, "auto", mirror) == "toy-images"
+    assert "; correct or unset the proxy" in capsys.readouterr().out
+
+
+def test_no_proxy_is_not_blamed(tmp_path, cifar_members, dead_url, proxy):
+    proxy("NO_PROXY", "*")
+    proxy("ALL_PROXY", "socks5h://127.0.0.1:9")
+    message = refused("cifar10", tmp_path, mirror=dead_url)
+    assert "connection refused" in message and "proxy" not in message

@@ -27,12 +27,23 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
 
 
 @pytest.fixture
-def lock_of_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def put_python() -> Callable[..., Path]:
+    """Puts a Python into an environment: a shell script, by default one that starts the Python of these tests."""
+
+    def put(venv: Path, script: str = f'exec "{sys.executable}" "$@"') -> Path:
+        python = venv / "bin" / "python"
+        python.parent.mkdir(parents=True, exist_ok=True)
+        python.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+        python.chmod(0o755)
+        return python
+
+    return put
+
+
+@pytest.fixture
+def lock_of_nothing(tmp_path: Path, put_python: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Path:
     """A lock file of a package that does not exist; ``tmp_path`` is an environment, and pip uses no network."""
-    (tmp_path / "bin").mkdir()
-    launcher = tmp_path / "bin" / "python"
-    launcher.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n', encoding="utf-8")
-    launcher.chmod(0o755)
+    put_python(tmp_path)
     lock = tmp_path / "lock.txt"
     lock.write_text(f"onepage-no-such-package==1 --hash=sha256:{'0' * 64}\n", encoding="utf-8")
     monkeypatch.setenv("PIP_NO_INDEX", "1")

@@ -12,15 +12,19 @@ ENV = Path(__file__).resolve().parents[2] / "env"
 
 
 @pytest.fixture
-def bundler(load: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SimpleNamespace:
+def bundler(
+    load: Callable[[str], ModuleType],
+    put_python: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> SimpleNamespace:
     """bundle.py beside an environment that counts as complete; ``fail`` makes pip fail after its first wheel."""
     setup, module = load("setup"), load("bundle")
     locks, venv = tmp_path / "env", tmp_path / "venv"
     locks.mkdir()
     for name in ("requirements.txt", "torch-cpu.txt", "torch-cuda.txt"):
         shutil.copy(ENV / name, locks)
-    (venv / "bin").mkdir(parents=True)
-    (venv / "bin" / "python").touch()
+    put_python(venv, "echo 3.11")
     (venv / "stamp.json").write_text(json.dumps({"torch": "cpu", "python": "3.11.7"}), encoding="utf-8")
     state = SimpleNamespace(module=module, setup=setup, locks=locks, venv=venv, folder=tmp_path / "wheels")
     state.asked, state.fail = [], None
@@ -32,6 +36,7 @@ def bundler(load: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch, 
         state.asked.append(what)
 
     monkeypatch.setattr(module, "pip_download", pip_download)
+    monkeypatch.setattr(module, "pip_environment", lambda venv: {})
     state.download = lambda asked="auto": module.download(venv, state.folder, asked, locks)  # type: ignore[attr-defined]
     return state
 

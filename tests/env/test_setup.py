@@ -4,14 +4,22 @@ Nothing is installed here: pip and venv are replaced, but for one call of the re
 """
 
 import ast
+import errno
+import json
+import os
+import platform
 import re
 import shutil
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
+
+from checkout import copy_to, environment
 
 ENV = Path(__file__).resolve().parents[2] / "env"
 LOCKS = ["requirements.txt", "torch-cpu.txt", "torch-cuda.txt"]
@@ -23,7 +31,9 @@ def setup(load: Callable[[str], ModuleType]) -> ModuleType:
 
 
 @pytest.fixture
-def installer(setup: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SimpleNamespace:
+def installer(
+    setup: ModuleType, put_python: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> SimpleNamespace:
     """setup.py with venv and pip replaced by a few files; counts what was done. ``fail`` makes pip fail."""
     locks, venv = tmp_path / "env", tmp_path / "venv"
     locks.mkdir()
@@ -33,8 +43,7 @@ def installer(setup: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     state.setup = lambda asked="auto": setup.setup(venv, asked, locks)
 
     def make_venv(folder: Path) -> None:
-        (folder / "bin").mkdir(parents=True)
-        (folder / "bin" / "python").touch()
+        put_python(folder)
         (folder / "pyvenv.cfg").touch()
         state.done.append("venv")
 
@@ -45,12 +54,13 @@ def installer(setup: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
     monkeypatch.setattr(setup, "make_venv", make_venv)
     monkeypatch.setattr(setup, "pip_install", pip_install)
+    monkeypatch.setattr(setup, "pip_environment", lambda folder: {})
     monkeypatch.setattr(setup, "prove", lambda folder: "2.13.0+test")
     monkeypatch.setattr(setup, "has_nvidia_driver", lambda: False)
     return state
 
 
-@pytest.mark.parametrize("name", ["setup.py", "compare.py", "bundle.py"])
+@pytest.mark.parametrize("name", ["setup.py", "packages.py", "compare.py", "bundle.py"])
 def test_parses_on_an_old_python(name: str) -> None:
     ast.parse((ENV / name).read_text(encoding="utf-8"), feature_version=(3, 6))
 
@@ -211,32 +221,225 @@ def test_full_disk_is_said_before_anything_is_done(
     assert not installer.done
 
 
-@pytest.mark.fault("no network for pip", "`... could not be installed (pip's message is above); ...`")
-def test_no_network_names_the_way_round(
-    setup: ModuleType, lock_of_nothing: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+@pytest.mark.fault("too little space for temporary files", "`... MB free, ... MB are needed; free space or set ...`")
+def test_space_for_temporary_files_is_checked(
+    installer: SimpleNamespace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The real pip, told to look in an empty folder for a package that does not exist."""
-    monkeypatch.setenv("PIP_FIND_LINKS", str(lock_of_nothing.parent))
-    with pytest.raises(setup.Problem, match="PIP_FIND_LINKS"):
-        setup.pip_install(lock_of_nothing.parent, ["-r", str(lock_of_nothing)], "the lock")
-    assert "onepage-no-such-package" in capfd.readouterr().err  # pip's own message is shown
+    """On a disk of its own (/dev is one), or beside the environment on one disk."""
+    monkeypatch.setattr(tempfile, "tempdir", "/dev")
+    usage = {"/dev": 5 * 10**6}
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(free=usage.get(str(place), 10**12)))
+    assert installer.module.main(["--venv", str(installer.venv)]) == 1
+    assert re.search("/dev has 5 MB free, .* set TMPDIR", capsys.readouterr().err)
+    monkeypatch.setattr(tempfile, "tempdir", str(installer.locks))
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(free=1300 * 10**6))
+    assert installer.module.main(["--venv", str(installer.venv)]) == 1
+    assert "1,300 MB free" in capsys.readouterr().err and not installer.done
+    monkeypatch.setenv("PIP_NO_INDEX", "1")  # nothing is downloaded
+    installer.setup()
+    assert "env/torch-cpu.txt" in installer.done
 
 
-def test_cpu_index_is_not_asked_offline(setup: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(setup.platform, "system", lambda: "Linux")
-    monkeypatch.delenv("PIP_NO_INDEX", raising=False)
-    arguments = setup.torch_arguments(ENV, "cpu")
-    assert setup.CPU_INDEX in arguments and arguments[arguments.index("--retries") + 1] == "1"
-    assert setup.CPU_INDEX not in setup.torch_arguments(ENV, "cuda")
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    assert setup.CPU_INDEX not in setup.torch_arguments(ENV, "cpu")
+@pytest.mark.fault("TMPDIR cannot be written", "`TMPDIR=... cannot be written; ... takes its place`")
+def test_temporary_folder_that_cannot_be_written(
+    installer: SimpleNamespace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another one is there, or none is."""
+    missing = installer.venv / "none"
+    monkeypatch.setenv("TMPDIR", str(missing))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    installer.setup()
+    assert f"TMPDIR={missing} cannot be written; " in capsys.readouterr().err
+
+    def none() -> str:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr(tempfile, "gettempdir", none)
+    (installer.venv / "stamp.json").unlink()
+    assert installer.module.main(["--venv", str(installer.venv)]) == 1
+    assert "No usable temporary directory found in ['/tmp']; set TMPDIR" in capsys.readouterr().err
 
 
-def test_pip_is_not_diverted(setup: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PIP_USER", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", "wheels")
-    environment = setup.clean_environment()
-    assert "PIP_USER" not in environment and environment["PIP_FIND_LINKS"] == "wheels"
+STRANGE = {
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+    "PYTHONWARNINGS": "error",
+    "PYTHONSAFEPATH": "1",
+    "PYTHONSTARTUP": "/etc/passwd",
+    "PYTHONINSPECT": "1",
+    "PYTHONOPTIMIZE": "2",
+    "PYTHONUSERBASE": "/etc",
+    "PYTHONNOUSERSITE": "1",
+    "PYTHONPYCACHEPREFIX": "/etc",
+    "PYTHONHOME": "/etc",
+    "PIP_TARGET": "/etc",
+    "PIP_DRY_RUN": "1",
+    "PIP_PYTHON": "/etc/passwd",
+}
+
+
+@pytest.mark.fault("variables of a notebook or of Python (MPLBACKEND, PYTHONWARNINGS=error)", "no effect on setup")
+def test_callers_variables_do_not_reach_setup(
+    setup: ModuleType, put_python: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever setup.py starts to look at what is installed sees none of them."""
+    for name, value in STRANGE.items():
+        monkeypatch.setenv(name, value)
+    put_python(tmp_path, f"env >>{tmp_path}/seen\necho 2.13.0")
+    assert setup.prove(tmp_path) == "2.13.0"
+    seen = (tmp_path / "seen").read_text(encoding="utf-8").splitlines()
+    assert "MPLBACKEND=agg" in seen
+    assert not set(seen) & {f"{name}={value}" for name, value in STRANGE.items()}
+
+
+@pytest.mark.parametrize("words", [["compare.py"], ["bundle.py", "--folder", "wheels"]])
+def test_programs_find_each_other_on_safe_path(words: list[str], tmp_path: Path) -> None:
+    command = [sys.executable, str(ENV / words[0]), *words[1:], "--venv", str(tmp_path)]
+    strange = {**os.environ, "PYTHONSAFEPATH": "1", "PYTHONWARNINGS": "error"}
+    done = subprocess.run(command, env=strange, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1 and "is no finished environment; run make setup" in done.stderr
+
+
+def test_active_environment_can_be_made_again(
+    setup: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``python3`` is then the one of the very environment that has been set aside."""
+    commands: list[list[str]] = []
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "bin" / "python3"))
+    monkeypatch.setattr(sys, "_base_executable", "/usr/bin/python3")
+    monkeypatch.setattr(
+        subprocess, "run", lambda command, **more: commands.append(command) or SimpleNamespace(returncode=0)
+    )
+    setup.make_venv(tmp_path)
+    assert commands == [["/usr/bin/python3", "-m", "venv", str(tmp_path)]]
+
+
+@pytest.mark.fault(
+    "the system's Python was replaced by another version", "made again; the old one is kept if that fails"
+)
+@pytest.mark.parametrize("script", ["echo 3.9", "exit 127"], ids=["another-minor", "does-not-start"])
+def test_python_that_changed_makes_it_again(
+    installer: SimpleNamespace, put_python: Callable[..., Path], script: str
+) -> None:
+    installer.setup()
+    put_python(installer.venv, script)
+    installer.done.clear()
+    installer.fail = installer.module.Problem("no network")
+    with pytest.raises(installer.module.Problem):
+        installer.setup()
+    assert (installer.venv / "stamp.json").exists() and not installer.venv.with_name("venv.old").exists()
+    installer.fail = None
+    installer.setup()
+    assert "env/requirements.txt" in installer.done
+
+
+@pytest.mark.fault("`.venv` is a link to another disk", "the folder there is set aside and made again; the link stays")
+def test_link_to_another_disk_stays(installer: SimpleNamespace, tmp_path: Path) -> None:
+    """Also one to a folder that is not there yet."""
+    disk = tmp_path / "disk" / "made-here"
+    installer.venv.symlink_to(disk)
+    installer.setup()
+    (disk / "old").touch()
+    (installer.locks / "requirements.txt").write_text("# newer\n", encoding="utf-8")
+    installer.setup()
+    assert installer.venv.is_symlink() and (disk / "stamp.json").is_file() and not (disk / "old").exists()
+    installer.done.clear()
+    installer.setup()
+    assert not installer.done
+    assert {path.name for path in (*tmp_path.iterdir(), *disk.parent.iterdir())} == {"disk", "env", "venv", "made-here"}
+
+
+@pytest.mark.fault("the checkout was moved or copied", "the scripts in .venv/bin are corrected by make setup")
+def test_moved_environment_names_its_new_folder(
+    installer: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    installed: list[Path] = []
+    monkeypatch.setattr(installer.module, "install_project", lambda venv, root: installed.append(venv))
+    installer.setup()
+    installed.clear()
+    old, scripts = "/home/before/clone/.venv", installer.venv / "bin"
+    (scripts / "pip").write_text(f"#!{old}/bin/python3\nimport pip\n", encoding="utf-8")
+    (scripts / "long").write_text(f'#!/bin/sh\n"exec" "{old}/bin/python3" "$0"\n', encoding="utf-8")
+    (scripts / "activate").write_text(f"VIRTUAL_ENV='{old}'\n", encoding="utf-8")
+    (scripts / "compiled").write_bytes(b"\x7fELF\0" + old.encode())
+    installer.done.clear()
+    installer.setup()
+    assert not installer.done and installed == [installer.venv]
+    for name in ("pip", "long", "activate"):
+        text = (scripts / name).read_text(encoding="utf-8")
+        assert old not in text and str(installer.venv) in text
+    assert (scripts / "compiled").read_bytes().endswith(old.encode())
+    installed.clear()
+    lent = tmp_path / "lent"  # its scripts are another environment's, and so is their folder
+    lent.mkdir()
+    shutil.copy(installer.venv / "stamp.json", lent)
+    (lent / "bin").symlink_to(scripts)
+    installer.module.setup(lent, "auto", installer.locks)
+    assert not installed and str(lent) not in (scripts / "pip").read_text(encoding="utf-8")
+
+
+@pytest.mark.fault("VENV is complete, and on a read-only disk", "used as it is")
+def test_read_only_environment_is_used(installer: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lock files are newer than the stamp, as in a fresh clone: it becomes as new, where that can be written."""
+    installer.setup()
+    stamp, lock = installer.venv / "stamp.json", installer.locks / "requirements.txt"
+    os.utime(stamp, (1, 1))
+    installer.setup()
+    assert stamp.stat().st_mtime >= lock.stat().st_mtime
+    os.utime(stamp, (1, 1))
+
+    def read_only(*given: object, **more: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    installer.done.clear()
+    monkeypatch.setattr(installer.module.os, "utime", read_only)
+    monkeypatch.setattr(Path, "write_bytes", read_only)
+    (installer.venv / "bin" / "pip").write_text("#!/moved/bin/python\n", encoding="utf-8")
+    installer.setup()
+    assert not installer.done and stamp.stat().st_mtime == 1
+
+
+@pytest.mark.fault("the environment's Python sees none of its packages", "`... lacks the package ...; run make setup`")
+def test_program_without_packages_names_make_setup() -> None:
+    """-S: as after an upgrade of the system's Python, whose packages are those of another version."""
+    command = [sys.executable, "-S", "-m", "onepage", "--help"]
+    done = subprocess.run(command, env={"PYTHONPATH": str(ENV.parent / "code")}, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert re.search("lacks the package [a-z]+; run make setup", done.stderr)
+
+
+@pytest.fixture
+def copied(put_python: Callable[..., Path], tmp_path: Path) -> SimpleNamespace:
+    """A copy of the repository with an environment that counts as complete; a command ``touch`` that always fails."""
+    copy, venv, tools = copy_to(tmp_path / "copy"), tmp_path / "venv", tmp_path / "tools"
+    put_python(venv)
+    tools.mkdir()
+    (tools / "touch").write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    (tools / "touch").chmod(0o755)
+
+    def make(*words: str) -> subprocess.CompletedProcess[str]:
+        command = ["make", *words, f"VENV={venv}", f"PYTHON={sys.executable}", f"OUT={tmp_path / 'out'}"]
+        path = environment(PATH=f"{tools}:{os.environ['PATH']}")
+        return subprocess.run(command, cwd=copy, env=path, capture_output=True, text=True, timeout=300)
+
+    return SimpleNamespace(copy=copy, venv=venv, make=make)
+
+
+def test_make_takes_a_read_only_environment(copied: SimpleNamespace, setup: ModuleType) -> None:
+    locks = setup.lock_hashes(copied.copy / "env", "cpu")
+    about = {"torch": "cpu", "torch_version": "2", "python": platform.python_version(), "locks": locks}
+    stamp = copied.venv / "stamp.json"
+    stamp.write_text(json.dumps(about), encoding="utf-8")
+    os.utime(stamp, (1, 1))
+    done = copied.make(str(stamp))
+    assert done.returncode == 0 and "is up to date" in done.stdout, done.stderr
+
+
+def test_make_setup_runs_without_venv_python(copied: SimpleNamespace) -> None:
+    python = copied.venv / "bin" / "python"
+    python.unlink()
+    python.symlink_to(copied.venv / "removed-by-an-upgrade")
+    done = copied.make("--dry-run", "setup")
+    assert done.returncode == 0 and "env/setup.py" in done.stdout, done.stderr
 
 
 @pytest.mark.fault("make setup-tex without root or apt", "`... needs root: ...`, `there is no apt-get here; ...`")
@@ -262,16 +465,19 @@ def test_apt_packages(setup: ModuleType) -> None:
 
 @pytest.fixture
 def comparer(
-    setup: ModuleType, load: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    setup: ModuleType,
+    load: Callable[[str], ModuleType],
+    put_python: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> SimpleNamespace:
     """compare.py beside an environment that counts as complete, pip replaced by a folder; ``fail`` makes pip fail."""
     module = load("compare")
     locks, venv = tmp_path / "env", tmp_path / "venv"
     locks.mkdir()
     shutil.copy(ENV / "compare.txt", locks)
-    (venv / "bin").mkdir(parents=True)
-    (venv / "bin" / "python").touch()
-    (venv / "stamp.json").write_text("{}", encoding="utf-8")
+    put_python(venv)
+    (venv / "stamp.json").write_text(json.dumps({"python": platform.python_version()}), encoding="utf-8")
     state = SimpleNamespace(module=module, locks=locks, venv=venv, calls=[], fail=None)
     state.install = lambda: module.install(venv, locks)
 

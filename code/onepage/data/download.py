@@ -4,6 +4,7 @@ pooch keeps the file and retries, requests speaks HTTP. This module adds time li
 progress bar (plain lines without a terminal), and errors of one line. archive.py checks the digests.
 """
 
+import re
 import threading
 import time
 from collections.abc import Mapping
@@ -55,7 +56,7 @@ def fetch_url(url: str, folder: Path, item: Download, console: Console) -> Path:
             limits = (CONNECT_SECONDS, READ_SECONDS)
             with requests.get(address, stream=True, timeout=limits, headers=HEADERS) as response:
                 if 400 <= response.status_code < 500:  # the server means it; pooch does not retry a SourceError
-                    raise SourceError(f"answers {response.status_code} for {item.path}")
+                    raise SourceError(f"{_answer(response.status_code)} for {item.path}")
                 response.raise_for_status()
                 with open(output, "wb") as file:
                     for chunk in response.iter_content(CHUNK):
@@ -125,7 +126,7 @@ def _ask(url: str, timeout: float) -> str:
         # The body is never read beyond its first bytes: some of these servers refuse HEAD.
         with requests.get(url, stream=True, timeout=limits, headers=HEADERS) as response:
             if response.status_code != 200:
-                return f"answers {response.status_code}"
+                return _answer(response.status_code)
             if next(response.iter_content(16), b"").lstrip()[:1] == b"<":
                 return "answers with a web page"
             return ""
@@ -135,13 +136,28 @@ def _ask(url: str, timeout: float) -> str:
         return str(error) or type(error).__name__
 
 
+def _answer(status: int) -> str:
+    return "the proxy asks for a name and a password (407)" if status == 407 else f"answers {status}"
+
+
+def proxy_hint(why: str) -> str:
+    """What to do where ``why``, all that went wrong at the sources, speaks of a proxy; else ""."""
+    hint = "; correct or unset the proxy (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY) or list the host in NO_PROXY"
+    return hint if "proxy" in why.lower() else ""
+
+
 def _short(error: Exception) -> str:
     """What went wrong on the network, without the library's nested representations."""
     import requests
 
     text = str(error)
     unknown_name = ("NameResolutionError", "Name or service", "getaddrinfo", "name resolution")
+    refused = re.search(r"Tunnel connection failed: (\d+)", text)
+    if refused:
+        return _answer(407) if refused[1] == "407" else f"the proxy answers {refused[1]}"
     causes = {  # the first that applies
+        "a SOCKS proxy is set, PySocks is not installed": "dependencies for SOCKS" in text,
+        "the proxy does not connect": isinstance(error, requests.exceptions.ProxyError),
         "timed out": isinstance(error, requests.Timeout)
         or "timed out" in text,  # requests has no Timeout within a body
         "redirects without end": isinstance(error, requests.TooManyRedirects),

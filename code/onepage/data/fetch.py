@@ -101,12 +101,13 @@ def ensure(
     if not fetch.missing:
         return name
     tried = "; ".join(f"{source}: {why}" for source, why in fetch.failures.items())
+    tried += f"){download.proxy_hint(tried)}"
     if mode == "real":
         raise UserError(
-            f"no source serves {_key(wanted)} (tried {tried}); set DATA_MIRROR to a folder or URL that holds "
+            f"no source serves {_key(wanted)} (tried {tried}; set DATA_MIRROR to a folder or URL that holds "
             f"{wanted.downloads[0].path}, or DATA=generated for the stand-in"
         )
-    _say(console, f"{_key(wanted)}: no source serves it (tried {tried})", "yellow")
+    _say(console, f"{_key(wanted)}: no source serves it (tried {tried}", "yellow")
     _say(console, f"*** GENERATED STAND-IN: {wanted.stand_in} takes the place of {name} ***", "bold yellow")
     return _generate(sources.get(wanted.stand_in), data_dir, console)
 

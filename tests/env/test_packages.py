@@ -1,0 +1,216 @@
+"""env/packages.py: which of the user's settings pip runs with, and which remedy its message gets."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ENV = Path(__file__).resolve().parents[2] / "env"
+
+
+@pytest.fixture
+def packages(load: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The module, in a process without settings of pip or proxies."""
+    for name in list(os.environ):
+        if name.startswith("PIP_") or "proxy" in name.lower():
+            monkeypatch.delenv(name)
+    return load("packages")
+
+
+@pytest.fixture
+def configure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Gives pip a settings file of this text."""
+
+    def write(text: str) -> None:
+        (tmp_path / "pip.conf").write_text(text, encoding="utf-8")
+        monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
+
+    return write
+
+
+DIVERTED = """[global]
+user = true
+target = /etc/target
+prefix = /etc/prefix
+root = /etc/root
+require-virtualenv = true
+use-feature = truststore
+constraint = /etc/none
+dry-run = true
+quiet = 3
+"""
+REACHED = """[global]
+timeout = 60
+retries = 4
+proxy = http://proxy:8080
+cert = /etc/company.pem
+index-url = https://global/simple
+extra-index-url =
+    https://one/simple
+    https://two/simple
+[install]
+index-url = https://install/simple
+trusted-host = install
+"""
+
+
+def test_no_network_names_the_way_round(
+    packages: ModuleType, lock_of_nothing: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The real pip, told to look in an empty folder for a package that does not exist."""
+    monkeypatch.setenv("PIP_FIND_LINKS", str(lock_of_nothing.parent))
+    with pytest.raises(packages.Problem, match="PIP_FIND_LINKS"):
+        packages.pip_install(lock_of_nothing.parent, ["-r", str(lock_of_nothing)], "the lock")
+    assert "onepage-no-such-package" in capfd.readouterr().err  # pip's own message is shown
+
+
+def test_cpu_index_is_not_asked_offline(packages: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packages.platform, "system", lambda: "Linux")
+    arguments = packages.torch_arguments(ENV, "cpu")
+    assert packages.CPU_INDEX in arguments and arguments[arguments.index("--retries") + 1] == "1"
+    assert packages.CPU_INDEX not in packages.torch_arguments(ENV, "cuda")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    assert packages.CPU_INDEX not in packages.torch_arguments(ENV, "cpu")
+
+
+def test_pip_is_not_diverted(packages: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_USER", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", "wheels")
+    environment = packages.clean_environment()
+    assert "PIP_USER" not in environment and environment["PIP_FIND_LINKS"] == "wheels"
+
+
+@pytest.mark.fault("pip's settings file diverts it (user, target, use-feature = truststore)", "no effect on setup")
+def test_settings_file_does_not_divert_pip(
+    packages: ModuleType,
+    lock_of_nothing: Path,
+    configure: Callable[[str], None],
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """The real pip gets as far as looking for the package."""
+    configure(DIVERTED)
+    with pytest.raises(packages.Problem, match="no source offers a wheel"):
+        packages.pip_install(lock_of_nothing.parent, ["-r", str(lock_of_nothing)], "the lock")
+    error = capfd.readouterr().err
+    assert "No matching distribution" in error and "truststore" not in error and "--user" not in error
+
+
+def test_settings_of_the_network_are_kept(
+    packages: ModuleType, lock_of_nothing: Path, configure: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the real pip's file; its section for installing outranks the global one, a variable outranks both."""
+    configure(REACHED + DIVERTED.replace("[global]", "[freeze]"))
+    monkeypatch.setenv("PIP_PROXY", "http://variable:1")
+    monkeypatch.setenv("PIP_USER", "1")
+    environment = packages.pip_environment(lock_of_nothing.parent)
+    found = {name: value for name, value in environment.items() if name.startswith("PIP_")}
+    assert found.pop("PIP_EXTRA_INDEX_URL").split() == ["https://one/simple", "https://two/simple"]
+    expected = {
+        "PIP_NO_INDEX": "1",
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_TIMEOUT": "60",
+        "PIP_RETRIES": "4",
+        "PIP_PROXY": "http://variable:1",
+        "PIP_CERT": "/etc/company.pem",
+        "PIP_INDEX_URL": "https://install/simple",
+        "PIP_TRUSTED_HOST": "install",
+    }
+    assert expected.items() <= found.items()  # the machine's own files may set more
+    assert found.keys() <= {"PIP_CONFIG_FILE", *packages.VARIABLES.values()}
+
+
+def test_users_patience_outranks_ours(packages: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packages.platform, "system", lambda: "Linux")
+    arguments = packages.torch_arguments(ENV, "cpu", {"PIP_RETRIES": "4"})
+    assert packages.CPU_INDEX in arguments and "--retries" not in arguments and "--timeout" not in arguments
+
+
+@pytest.mark.fault(
+    "pip's settings cannot be used", "`pip cannot use its settings (its message is above)`, and what to do"
+)
+@pytest.mark.parametrize("text", ["[global]\ntimeout = soon\n", "no section\n"])
+def test_broken_settings_of_pip_are_named(
+    packages: ModuleType,
+    lock_of_nothing: Path,
+    configure: Callable[[str], None],
+    capfd: pytest.CaptureFixture[str],
+    text: str,
+) -> None:
+    configure(text)
+    with pytest.raises(packages.Problem, match="PIP_CONFIG_FILE"):
+        packages.pip_environment(lock_of_nothing.parent)
+    assert "configuration" in capfd.readouterr().err.lower()
+
+
+RETRYING = "WARNING: Retrying (Retry(total=0, connect=None)) after connection broken by '{}': /simple/torch/\n"
+NOTHING = "ERROR: Could not find a version that satisfies the requirement x (from versions: none)\n"
+NOTHING += "ERROR: No matching distribution found for x\n"
+OS_ERROR = "ERROR: Could not install packages due to an OSError: {}\n"
+
+
+@pytest.mark.fault(
+    "pip fails", "`... could not be installed (pip's message is above); ...`, and the remedy for its cause"
+)
+@pytest.mark.parametrize(
+    ("message", "remedy"),
+    [
+        (
+            RETRYING.format("x") + OS_ERROR.format("[Errno 28] No space left on device"),
+            "disk is full",
+        ),
+        (OS_ERROR.format("[Errno 122] Disk quota exceeded"), "disk is full"),
+        ("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.", "PIP_NO_CACHE_DIR=1"),
+        (OS_ERROR.format("Missing dependencies for SOCKS support."), "unset ALL_PROXY"),
+        (
+            RETRYING.format("ProxyError('', OSError('Tunnel connection failed: 407 Proxy Auth'))") + NOTHING,
+            "name:password@host",
+        ),
+        (RETRYING.format("ProxyError('Cannot connect to proxy.', NewConnectionError())") + NOTHING, "NO_PROXY"),
+        (
+            RETRYING.format("SSLError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed')") + NOTHING,
+            "set PIP_CERT",
+        ),
+        (OS_ERROR.format("Could not find a suitable TLS CA certificate bundle, invalid path: /x"), "set PIP_CERT"),
+        (
+            "WARNING: 401 Error, Credentials not correct for https://host/simple/x/\n" + NOTHING,
+            "name and password into",
+        ),
+        ("ERROR: HTTP error 403 while getting https://host/x.whl", "name and password into"),
+        (OS_ERROR.format("[Errno 13] Permission denied: '/x'"), "cannot be written"),
+        (OS_ERROR.format("[Errno 30] Read-only file system: '/x'"), "cannot be written"),
+        (RETRYING.format("NewConnectionError('Network is unreachable')") + NOTHING, "cannot be reached"),
+        ("ReadTimeoutError: HTTPSConnectionPool(host='x', port=443): Read timed out.", "cannot be reached"),
+        (NOTHING, "no source offers a wheel for CPython"),
+        ("ERROR: x-cp27-none-any.whl is not a supported wheel on this platform.", "no source offers a wheel"),
+        ("ERROR: something that nobody has seen", "PIP_VERBOSE=2"),
+    ],
+)
+def test_message_of_pip_decides_the_remedy(
+    packages: ModuleType,
+    put_python: Callable[..., Path],
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    message: str,
+    remedy: str,
+) -> None:
+    (tmp_path / "message").write_text(message, encoding="utf-8")
+    put_python(tmp_path, f'case "$*" in *config*) exit 0;; esac; echo progress; cat {tmp_path}/message >&2; exit 1')
+    with pytest.raises(packages.Problem) as caught:
+        packages.pip_install(tmp_path, [], "the lock")
+    line = str(caught.value)
+    assert remedy in line and "\n" not in line and "{" not in line
+    shown = capfd.readouterr()
+    assert shown.err == message and "progress" in shown.out
+
+
+@pytest.mark.fault("ALL_PROXY names a SOCKS proxy", "`pip cannot use a SOCKS proxy: unset ALL_PROXY, ...`")
+def test_the_real_pip_behind_a_socks_proxy(
+    packages: ModuleType, lock_of_nothing: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("ALL_PROXY", "socks5h://127.0.0.1:9")
+    with pytest.raises(packages.Problem, match="cannot use a SOCKS proxy"):
+        packages.pip_install(lock_of_nothing.parent, ["-r", str(lock_of_nothing)], "the lock")
