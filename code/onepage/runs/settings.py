@@ -149,6 +149,14 @@ def words(values: Mapping[str, str], *, shell: bool = False) -> list[str]:
     return [f"{name}={shlex.quote(value) if shell else value}" for name, value in changed.items()]
 
 
+def from_environment(given: Mapping[str, str], names: Iterable[str]) -> str:
+    """A line on the settings of these ``names``, from the environment, that change something; "" if none does."""
+    found = [name for name in names if given[name] != BY_NAME[name].default]
+    shown = " ".join(words({name: f"{given[name]:.60}" for name in found}, shell=True))
+    shown = re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", shown)  # on one line, and no control of a terminal
+    return f"onepage: from the environment: {shown}; to leave one out: env -u {found[0]} make ..." if found else ""
+
+
 def help_text(makefile: str) -> str:
     """What ``make help`` prints: the targets, from the Makefile's lines with ``##``, and the settings by group."""
     targets = re.findall(r"^([a-z-]+):[^#\n]*## (.*)$", makefile, re.MULTILINE)
