@@ -102,6 +102,14 @@ def test_torch_and_matplotlib_never_see_them(tmp_path: Path) -> None:
         assert f'"{name}"' not in hostile
 
 
+@pytest.mark.fault("an encoding without a letter that is printed (PYTHONIOENCODING)", "an escape in its place")
+def test_a_letter_that_cannot_be_shown_stops_nothing(tmp_path: Path) -> None:
+    program = PROBE.partition("@main.command()")[0] + "main.command('say')(lambda: print('\\u03c0'))\nmain(['say'])"
+    environment = os.environ | {"PYTHONPATH": CODE, "PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "\\u03c0\n"), done.stderr
+
+
 def test_what_is_overridden_is_said_on_one_line() -> None:
     long = "a\nb\x1b" + 100 * "c"
     (found,) = settle({"MPLBACKEND": long})

@@ -6,8 +6,10 @@ names is kept. The Makefile settles those that act before Python runs (PYTHON*, 
 library only.
 """
 
+import io
 import os
 import re
+import sys
 import warnings
 from collections.abc import MutableMapping
 from fnmatch import fnmatchcase
@@ -102,6 +104,8 @@ def apply() -> None:
     """Settle this process's environment, and that of all processes that it starts."""
     found = settle(os.environ)
     overridden.extend(found)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # PYTHONIOENCODING or a locale may lack a letter that is printed
+        sys.stdout.reconfigure(errors="backslashreplace")
     if any(variable.name == "PYTHONWARNINGS" for variable in found):  # Python has read it
         warnings.resetwarnings()
         for category in QUIET:
