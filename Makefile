@@ -6,7 +6,7 @@
 
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 SHELL := bash
-.SHELLFLAGS := -eu -o pipefail -c
+.SHELLFLAGS := -peu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
@@ -20,30 +20,30 @@ endif
 # ---- Settings: each is a row of code/onepage/runs/settings.py, with its default, allowed values and help
 quoted = '$(subst ','\'',$1)'
 NAMES := $(shell sed -n 's/^    Setting."\([A-Z_]*\)".*/\1/p' code/onepage/runs/settings.py)
-GIVEN := $(foreach name,$(NAMES),$(if $(filter-out undefined default,$(origin $(name))),\
-  $(call quoted,$(name)=$(value $(name)))))
-DRY_RUN := $(if $(foreach flag,n q,$(findstring $(flag),$(filter-out --%,$(firstword -$(MAKEFLAGS))))),--dry-run)
+GIVEN := $(foreach n,$(NAMES),$(if $(filter-out undefined default,$(origin $n)),$(call quoted,$n=$(value $n))))
+INHERITED := $(foreach n,$(NAMES),$(if $(findstring environment,$(origin $n)),$n))
+FLAGS := --flags=$(filter-out --%,$(firstword -$(MAKEFLAGS))) '--inherited=$(if $(MAKE_RESTARTS),,$(INHERITED))'
 ANY_PYTHON := $(firstword $(realpath $(or $(VENV),.venv)/bin/python) $(PYTHON) python3)
 GRAPH := $(ANY_PYTHON) -SEc 'import sys; sys.path[0] = "code"; from onepage.runs.graph import main; main(sys.argv[1:])'
 # prints the settings, TASKS, PLANS, RUNS (every seed), SHOWN (the first of each task), RUN_<task>, and what is stale
-PRINTED := $(shell $(GRAPH) $(call quoted,$(MAKECMDGOALS)) $(DRY_RUN) $(GIVEN) || echo \
-  '$$(error $(ANY_PYTHON) cannot run code/onepage/runs/graph.py; Python 3.11 or newer is required: PYTHON=python3.11)')
+PRINTED := $(shell $(GRAPH) $(call quoted,$(MAKECMDGOALS)) $(FLAGS) $(GIVEN) || echo '$$(error $(ANY_PYTHON) \
+  cannot run code/onepage/runs/graph.py; Python 3.11 or newer is required: PYTHON=python3.11 \
+  $(patsubst %,(% is from the environment),$(filter PYTHON VENV,$(INHERITED))))')
 define newline
 
 
 endef
 $(eval $(subst @;@,$(newline),$(PRINTED)))
 
-# No setting of the caller's shell may change a number, hide byte code, or send Python elsewhere
+# No variable of the caller's decides how Python and bash start; terminal/environment.py settles those read later
+unexport $(filter PYTHON% PYTEST_% MYPY% RUFF_% BASH% SHELLOPTS RANK WORLD_SIZE TORCHELASTIC_RUN_ID TEXT FILE,$(.VARIABLES))
 export PYTHONPATH := $(CURDIR)/code
 export PYTHONHASHSEED := 0
-export CUBLAS_WORKSPACE_CONFIG := :4096:8
 export LC_ALL := C.UTF-8
 # glibc keeps freed memory, in huge pages; otherwise each update asks for its arrays' pages again
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:$\
   glibc.malloc.trim_threshold=100000000000:glibc.malloc.top_pad=67108864
 export STRICT
-unexport PYTHONDONTWRITEBYTECODE PYTHONHOME SACREBLEU_SEED TEXT FILE RANK WORLD_SIZE TORCHELASTIC_RUN_ID
 # A sentence or a file name is anything: make never expands it, the shell finds it in the environment
 export SENTENCE := $(value TEXT)
 export IMAGE := $(value FILE)

@@ -273,8 +273,12 @@ def test_ci_ends_with_the_status_of_its_tests_and_the_time(tmp_path: Path) -> No
         (programs / name).write_text(f"#!/bin/bash\n{body}\n", encoding="utf-8")
     for program in programs.iterdir():
         program.chmod(0o755)
-    environment = {"PATH": f"{programs}:{os.environ['PATH']}"}
-    done = subprocess.run([script], env=environment, input="typed\n", capture_output=True, text=True, timeout=60)
+    elsewhere = tmp_path / "elsewhere"  # in CDPATH, a folder like the one that the script is called by
+    (elsewhere / ".ci").mkdir(parents=True)
+    environment = {"PATH": f"{programs}:{os.environ['PATH']}", "CDPATH": str(elsewhere)}
+    done = subprocess.run(
+        [".ci/run"], cwd=clone, env=environment, input="typed\n", capture_output=True, text=True, timeout=60
+    )
     lines = done.stdout.splitlines()
     assert lines[0] == f"make setup-tex DATA= MIRROR= STRICT= in {clone}"
     assert "typst sets the page" in lines[1]

@@ -1,4 +1,4 @@
-"""Limits: a read-only checkout, odd paths, umask 077, one core, no HOME, a full disk, no GPU, two makes at once."""
+"""Limits: a read-only checkout, odd paths, umask 077, one core, no HOME, hostile variables, a full disk, no GPU."""
 
 import os
 import re
@@ -13,6 +13,7 @@ import torch
 from click.testing import CliRunner
 
 from checkout import MAKE, RECIPES, contents, copy_to, environment
+from hostile import variables
 from onepage.commands.main import main
 from onepage.files import read_json
 
@@ -103,6 +104,25 @@ def test_all_limits_at_once_give_the_same_results(plain, tmp_path):
     for name in ("metrics.json", "predictions.npz"):
         assert (out / RUN / name).read_bytes() == (plain[1] / RUN / name).read_bytes(), name
     assert len(pypdf.PdfReader(out / "report/report.pdf").pages) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.fault("variables of many other programs, exported all at once", "the same results and pictures to the bit")
+def test_hostile_variables_change_no_bit(plain, tmp_path):
+    copy, place = plain
+    out = tmp_path / "out"
+    surroundings = environment(**variables(tmp_path) | {"TMPDIR": str(tmp_path)})
+    done = subprocess.run(command(out, "all"), cwd=copy, env=surroundings, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr and "Warning" not in done.stderr and "broken" not in done.stdout
+    for name in ("metrics.json", "predictions.npz"):
+        assert (out / RUN / name).read_bytes() == (place / RUN / name).read_bytes(), name
+    assert len(pypdf.PdfReader(out / "report/report.pdf").pages) == 1
+    surroundings = environment(TMPDIR=str(place), PYTHONPATH=str(copy / "code"))
+    again = onepage("draw", out / RUN, "--figures", tmp_path / "again")
+    subprocess.run(again, cwd=copy, env=surroundings, check=True, timeout=600)
+    for path in (tmp_path / "again").glob("*.p*"):
+        assert path.read_bytes() == (out / "figures/mt" / path.name).read_bytes(), path.name
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ import pytest
 from onepage.commands import doctor
 from onepage.errors import UserError
 from onepage.planning import recipes
+from onepage.terminal import environment
 
 RESET = "\x1b["
 
@@ -76,6 +77,13 @@ def test_complete_machine_passes_and_names_every_row(machine: SimpleNamespace, t
     assert "remedy" not in text.split("found, and the remedy")[1]
     expected = (tmp_path / "data", "https://mirror.example", "en", "fr", doctor.PROBE_SECONDS)
     assert machine.asked == [("cifar10", *expected), ("multi30k", *expected)]
+
+
+def test_variables_that_do_not_count_are_rows(machine: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setattr(environment, "overridden", environment.settle({"MPLBACKEND": "qt", "MKL_CBWR": "[red]"}))
+    status, text = machine.run()
+    assert status == 0 and "MKL_CBWR=[red] removed: it can change how" in text and "MPLBACKEND=qt now agg: " in text
 
 
 def test_missing_torch_is_a_row_with_its_remedy(machine: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:

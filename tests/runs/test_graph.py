@@ -222,6 +222,16 @@ def test_ablation_has_its_profile_unless_another_is_given(tmp_path: Path) -> Non
     assert read(tmp_path, "ablate", PROFILE="smoke")["PROFILE"] == "smoke"
 
 
+def test_flags_of_make_are_refused_or_heeded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for flag in graph.REFUSED:
+        graph.main(["cls", f"--flags=-k{flag}", f"OUT={tmp_path}"])
+        assert capsys.readouterr().out.startswith(f"$(error make -{flag} ") and not list(tmp_path.iterdir())
+    graph.main(["cls", "--flags=-kn", "--inherited=OUT", f"OUT={tmp_path}"])
+    found = capsys.readouterr()
+    assert "/.../seed0" in found.out and "VPATH := " in found.out and not list(tmp_path.iterdir())
+    assert found.err == f"onepage: from the environment: OUT={tmp_path!s:.60}; to leave one out: env -u OUT make ...\n"
+
+
 def test_values_survive_make(tmp_path: Path) -> None:
     """A dollar, hashes, quotes, backslashes: make hands them back as they were given."""
     value = "--rdzv-conf 'a=$b' #c \\#d\\"

@@ -153,6 +153,14 @@ def test_words_repeat_what_is_not_the_default() -> None:
         settings.parse(["quick"])
 
 
+def test_what_the_environment_sets_is_one_line() -> None:
+    given = {"DATA": "real", "TEXT": "a\nb " + 100 * "c", "PAPER": "a4", "STRICT": "1"}
+    line = settings.from_environment(given, ["TEXT", "DATA", "PAPER"])
+    assert line.startswith("onepage: from the environment: TEXT='a b ccc") and "PAPER" not in line
+    assert "DATA=real; to leave one out: env -u TEXT make ..." in line and line.isprintable() and len(line) < 200
+    assert settings.from_environment(given, ["PAPER"]) == settings.from_environment(given, []) == ""
+
+
 def test_help_and_table_list_every_setting() -> None:
     text = settings.help_text((REPOSITORY / "Makefile").read_text(encoding="utf-8"))
     table = settings.table()

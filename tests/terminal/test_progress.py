@@ -1,6 +1,8 @@
 """The progress of a training: rate of the last seconds, time left by the work that is left."""
 
+import os
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -76,3 +78,52 @@ def test_a_heading_on_a_terminal_has_no_colour(
     progress.heading("Claims")
     out = capsys.readouterr().out
     assert "Claims" in out and "─" * 40 in out and not re.search(r"\x1b\[[0-9;]*(3|4|9)[0-7]m", out)
+
+
+@pytest.mark.parametrize(
+    ("used", "waited", "cores", "crowded"),
+    [
+        (13.3, 6.7, 2, True),  # two threads that spin beside one busy process
+        (9.0, 4.0, 2, True),  # threads that sleep while they wait for each other
+        (15.0, 5.0, 64, True),  # on a large machine whose cores are all in use
+        (19.5, 0.3, 2, False),  # alone
+        (8.0, 0.3, 2, False),  # alone, and waiting for the disk
+        (19.8, 20.0, 2, False),  # four threads of its own on two cores
+        (10.0, 10.0, 1, False),  # two on the one core that its container may use
+        (0.1, 0.1, 2, False),  # idle
+    ],
+)
+def test_other_programs_are_told_by_waiting(
+    used: float, waited: float, cores: int, crowded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In ten seconds. Load and time on a core alone would mislead: threads at a barrier may spin."""
+    seen = iter([(5.0, 1.0), (5.0 + used, 1.0 + waited), (5.0 + used, 1.0 + waited)])
+    monkeypatch.setattr(progress, "used_and_waited", lambda: next(seen))
+    monkeypatch.setattr(progress, "cores", lambda: cores)
+    found = progress.Cores()
+    assert found.crowded(10.0) is crowded
+    assert not found.crowded(10.0)  # it is over
+
+
+@pytest.mark.fault("a busy program beside a training", "its lines say `(other programs use the cores)`")
+def test_a_line_says_who_takes_the_cores(
+    tmp_path: Path, hands: Clock, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress.Cores, "crowded", lambda cores, seconds: hands.now > 130)
+    report = Reporter("mt", 100, "tokens", tmp_path / "log")
+    for _ in range(6):
+        hands.now += 10.0
+        report.advance(40, "loss 1.000")
+    before, beside, _ = capsys.readouterr().out.splitlines()
+    assert before.endswith(" left") and beside.endswith(" left  (other programs use the cores)")
+
+
+@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="Linux counts how long a thread waits")
+def test_time_on_and_for_a_core_is_counted() -> None:
+    used, waited = progress.used_and_waited()
+    until = time.thread_time() + 0.05
+    while time.thread_time() < until:
+        pass
+    after = progress.used_and_waited()
+    assert after[0] - used >= 0.04 and after[1] >= waited >= 0
+    assert 0 < progress.cores() <= (os.cpu_count() or 1)

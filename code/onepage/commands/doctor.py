@@ -24,6 +24,7 @@ from onepage import tasks
 from onepage.data import sources
 from onepage.errors import UserError
 from onepage.runs import provenance, settings
+from onepage.terminal import environment
 from onepage.terminal.options import settings_argument
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def run(data_dir: Path, out: Path, mirror: str | None, device: str, pdf_engine: 
     console = Console()
     rows = [python_row(), torch_row(device), cores_row(), *arithmetic_rows(), memory_row()]
     rows += [*disk_rows(data_dir, out), pdf_row(pdf_engine)]
+    rows += [Row("variable", "ok", str(variable)) for variable in environment.overridden]
     with console.status("Asking the data sources"):  # silent where there is no terminal
         for name in dict.fromkeys(task.real_set for task in tasks.every()):  # two tasks may share a set
             rows.append(data_row(name, data_dir, mirror, src, tgt))

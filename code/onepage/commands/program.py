@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from onepage.errors import UserError
+from onepage.terminal import environment
 from onepage.training import launch
 
 OF_TORCH = ("OutOfMemoryError", "AcceleratorError")  # RuntimeErrors of the machine and not of this program
@@ -21,7 +22,7 @@ class Program(click.Group):
     """A group that shows a UserError as one line and exits 1; --debug shows the traceback."""
 
     def invoke(self, context: click.Context) -> Any:
-        os.environ.pop("SACREBLEU_SEED", None)  # of the caller's shell: it would move every interval of a score
+        environment.apply()  # before a command imports torch, numpy or matplotlib
         if launch.leave_other_jobs():
             click.echo("onepage: RANK and WORLD_SIZE are ignored: torchrun did not start this process", err=True)
         try:

@@ -26,6 +26,9 @@ PLANNING = ("data", "bundle", "ablate")  # goals that need plans of every task, 
 PAGE = {"all", "report", "reference"}  # goals that make the page
 UNTOUCHED = ("TEXT", "FILE")  # anything: they reach a command by the environment alone
 PLANS = Path("runs/.plan")  # below OUT: the plan of each task, setting by setting
+# flags of make, also in MAKEFLAGS, under which no result could be trusted
+REFUSED = {"i": "goes on after a stage that failed", "t": "marks stages as done that have not run"}
+REFUSED |= {"e": "puts variables of the environment in the place of the Makefile's own"}
 LINE = "@;@"  # between the lines printed: make's $(shell) turns line breaks into spaces
 
 
@@ -133,6 +136,7 @@ class Graph:
             "RENEWS": "" if current else "yes",
         }
         variables |= {f"RUN_{task.name}": str(run) for task, run in shown.items()}
+        variables["VPATH"] = ""  # of the caller's environment: make would look for files there
         settled = {name: value for name, value in self.values.items() if name not in UNTOUCHED}
         return [
             *(f"override {name} := {_escaped(value)}" for name, value in settled.items()),
@@ -274,18 +278,29 @@ def _join(paths: Iterable[Path]) -> str:
 def main(arguments: Sequence[str]) -> None:
     """Print the lines for make; of an error one line that make shows and stops at.
 
-    ``arguments``: the goals in one word, or --help; --dry-run, or not; NAME=value of each setting given.
+    ``arguments``: the goals in one word, or --help; --flags=, the letters that make was given; --inherited=, the names
+    of settings from the environment; NAME=value of each setting given.
     """
     goals, *words = arguments
-    dry_run = words[:1] == ["--dry-run"]
+    options = dict(word.split("=", 1) for word in words if word.startswith("--"))
+    flags, inherited = options.get("--flags", ""), options.get("--inherited", "").split()
     try:
         if goals == "--help":
             print(settings.help_text(Path("Makefile").read_text(encoding="utf-8")))
             return
         if ":" in str(Path.cwd()):
             raise UserError(f"{Path.cwd()} has a colon in its name, which PYTHONPATH cannot hold; move this folder")
-        lines = Graph(settings.parse(words[dry_run:]), goals.split(), dry_run).lines()
+        for flag, what in REFUSED.items():
+            if flag in flags:
+                raise UserError(f"make -{flag} {what}; leave it out, also of MAKEFLAGS")
+        given = settings.parse(word for word in words if not word.startswith("--"))
+        said = settings.from_environment(given, inherited)
+        if said:
+            print(said, file=sys.stderr)
+        lines = Graph(given, goals.split(), bool({"n", "q"} & {*flags})).lines()
     except (UserError, OSError) as error:
-        text = "".join(character if character.isprintable() else " " for character in str(error))
+        named = ", ".join(name for name in inherited if f"{name}=" in str(error))
+        origin = f" ({named}: from the environment)" if named else ""
+        text = "".join(character if character.isprintable() else " " for character in str(error) + origin)
         lines = [f"PROBLEM := {_escaped(text)}", "$(error $(PROBLEM))"]  # a bracket in the text ends no call
     sys.stdout.buffer.write(os.fsencode(LINE.join(lines) + "\n"))  # the very bytes that came from make

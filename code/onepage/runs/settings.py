@@ -177,6 +177,14 @@ def targets(makefile: str) -> list[tuple[str, str]]:
     return [*found[:2], *((name, f"train, evaluate and draw {title}") for name, title in TASKS.items()), *found[2:]]
 
 
+def from_environment(given: Mapping[str, str], names: Iterable[str]) -> str:
+    """A line on the settings of these ``names``, from the environment, that change something; "" if none does."""
+    found = [name for name in names if given[name] != BY_NAME[name].default]
+    shown = " ".join(words({name: f"{given[name]:.60}" for name in found}, shell=True))
+    shown = re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", shown)  # on one line, and no control of a terminal
+    return f"onepage: from the environment: {shown}; to leave one out: env -u {found[0]} make ..." if found else ""
+
+
 def help_text(makefile: str) -> str:
     """What ``make help`` prints: the targets, and the settings by group."""
     lines = ["make TARGET [SETTING=value ...]", "", *(f"  {name:<14} {text}" for name, text in targets(makefile))]

@@ -1,1 +1,1 @@
-"""What a person types and sees: options, streams, progress."""
+"""What a person types and sees, and what of the environment counts: options, streams, progress, variables."""

@@ -1,5 +1,7 @@
 """What a person sees: a heading per stage; while a run trains a bar with rate and time left, plain lines elsewhere."""
 
+import contextlib
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -14,6 +16,8 @@ from onepage.errors import UserError
 
 LINE_SECONDS = 20.0  # between lines where there is no terminal
 RATE_SECONDS = 10.0  # over which the rate shown is counted
+CROWDED = 0.15  # of the time in which its threads would run they wait for a core
+CROWDED_NOTE = "  (other programs use the cores)"
 console = Console(highlight=False, soft_wrap=True)
 
 
@@ -31,6 +35,48 @@ def clock(seconds: float) -> str:
     whole = round(seconds)
     hours, rest = divmod(whole, 3600)
     return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
+
+
+class Cores:
+    """Whether other programs keep this process from the cores; Linux counts how long each thread waits for one.
+
+    Neither the load nor the time on the cores tells it: threads that wait for each other may spin.
+    """
+
+    def __init__(self) -> None:
+        self.there = cores()
+        self.before = used_and_waited()
+
+    def crowded(self, seconds: float) -> bool:
+        """Whether it was so in the last ``seconds``, since the last call; never said where the system does not count.
+
+        Threads that keep each other waiting use all cores there are: that is not it.
+        """
+        now = used_and_waited()
+        used, waited = (after - before for after, before in zip(now, self.before, strict=True))
+        self.before = now
+        waits = waited > CROWDED * (used + waited) and waited > CROWDED * seconds
+        return waits and used < (1 - CROWDED) * self.there * seconds
+
+
+def cores() -> float:
+    """Cores that this process may use: those of the system, or of the container if that has less."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+        return min(count, int(quota) / int(period))
+    except (OSError, ValueError):  # not Linux; or "max", no limit
+        return count
+
+
+def used_and_waited() -> tuple[float, float]:
+    """Seconds that the threads of this process have been on a core, and have waited for one."""
+    used = waited = 0
+    for path in Path("/proc/self/task").glob("*/schedstat"):
+        with contextlib.suppress(OSError, ValueError):  # a thread that has ended
+            on_core, for_core, _ = path.read_text(encoding="ascii").split()
+            used, waited = used + int(on_core), waited + int(for_core)
+    return used / 1e9, waited / 1e9
 
 
 class Reporter:
@@ -58,6 +104,8 @@ class Reporter:
         self.work = work
         self.units = 0  # since the rate was last counted
         self.rate = 0.0
+        self.cores = Cores()
+        self.crowded = ""
         self.started = self.spoken = self.counted = time.monotonic()
         self.quiet = quiet
         self.live = sys.stdout.isatty() and console.is_terminal and not quiet
@@ -65,12 +113,12 @@ class Reporter:
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
             TextColumn("{task.completed}/{task.total}  {task.fields[note]}"),
-            TextColumn("{task.fields[left]} left"),
+            TextColumn("{task.fields[left]}"),
             console=console,
             disable=not self.live,
             transient=True,
         )
-        self.task = self.bar.add_task(name, total=total, completed=done, note="", left="-:--")
+        self.task = self.bar.add_task(name, total=total, completed=done, note="", left="-:-- left")
 
     def __enter__(self) -> "Reporter":
         self.bar.start()
@@ -88,12 +136,14 @@ class Reporter:
         now = time.monotonic()
         if not self.rate or now - self.counted >= RATE_SECONDS:
             self.rate = self.units / max(now - self.counted, 1e-9)
+            self.crowded = CROWDED_NOTE if self.cores.crowded(now - self.counted) else ""
             self.counted, self.units = now, 0
         left = clock(self.seconds_left(now))
-        self.bar.update(self.task, completed=self.done, note=f"{note}  {self.rate:,.0f} {self.unit}/s", left=left)
+        note = f"{note}  {self.rate:,.0f} {self.unit}/s"
+        self.bar.update(self.task, completed=self.done, note=note, left=f"{left} left{self.crowded}")
         if not self.live and now - self.spoken >= LINE_SECONDS:
             self.spoken = now
-            self.line(f"update {self.done}/{self.total}  {note}  {self.rate:,.0f} {self.unit}/s  {left} left")
+            self.line(f"update {self.done}/{self.total}  {note}  {left} left{self.crowded}")
 
     def seconds_left(self, now: float) -> float:
         """Time that the work left takes at the pace of this session so far."""
