@@ -74,7 +74,7 @@ def test_full_stop_and_last_quotation_mark_change_places():
 
 def multi30k():
     """Every pair of Multi30k in the data folder; the test is skipped where there is none."""
-    folder = Path(os.environ.get("CLAIMED_DATA") or os.environ.get("DATA_DIR") or REPOSITORY / "data")
+    folder = Path(os.environ.get("CLAIMED_DATA") or REPOSITORY / "data")
     pairs = [path.stem.split("-")[1:] for path in sorted((folder / "multi30k").glob("ready-??-??.json"))]
     if not pairs:
         pytest.skip(f"no Multi30k in {folder}; run: make data DATA=real")
