@@ -1,6 +1,7 @@
 """Settings for all tests: nothing of the caller's environment, one thread a process, the same examples every time."""
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,6 +41,16 @@ def temporary_files_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iter
         patch.setenv("TMPDIR", place)
         patch.setattr(tempfile, "tempdir", place)
         yield
+
+
+@pytest.fixture(autouse=True)
+def torch_as_at_first() -> None:
+    """In whatever order tests run: the same draws, one thread, and no setting that a training left."""
+    if "torch" in sys.modules:
+        torch = sys.modules["torch"]
+        torch.manual_seed(0)
+        torch.set_num_threads(1)
+        torch.set_deterministic_debug_mode("default")
 
 
 @pytest.fixture(autouse=True)

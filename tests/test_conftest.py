@@ -1,5 +1,6 @@
 """The settings of the tests: nothing of the caller's environment, and pytest's own options as a user gives them."""
 
+import json
 import os
 import subprocess
 import sys
@@ -19,18 +20,16 @@ def python(*words: str, **changes: str) -> str:
 
 
 def test_nothing_of_the_caller_reaches_a_test(tmp_path: Path) -> None:
-    hostile = {
-        "SEED": "a",
-        "MAKEFLAGS": "n",
-        "GIT_DIR": str(tmp_path),
-        "RANK": "3",
-        "WORLD_SIZE": "4",
-        "TZ": "Asia/Tokyo",
-    }
+    hostile = {"SEED": "a", "MAKEFLAGS": "n", "GIT_DIR": str(tmp_path), "RANK": "3", "WORLD_SIZE": "4", "TZ": "JST"}
     hostile |= {"PIP_NO_INDEX": "0", "MKL_NUM_THREADS": "7", "OMP_NUM_THREADS": "7", "http_proxy": "http://127.0.0.1:9"}
     hostile |= {"ONEPAGE_SAVE_EVERY": "often", "MPLBACKEND": "none", "LC_ALL": "xx", "SOURCE_DATE_EPOCH": "1"}
-    said = python("-c", "import tests.conftest, os; print(dict(os.environ))", PYTHONPATH=str(tmp_path), **hostile)
-    left = dict(eval(said))
+    said = python(
+        "-c",
+        "import tests.conftest, json, os; print(json.dumps(dict(os.environ)))",
+        PYTHONPATH=str(tmp_path),
+        **hostile,
+    )
+    left = json.loads(said)
     assert not hostile.keys() & left.keys() - {"OMP_NUM_THREADS", "LC_ALL"}
     assert (left["OMP_NUM_THREADS"], left["LC_ALL"], left["PYTHONPATH"]) == ("1", "C.UTF-8", str(ROOT / "code"))
 
