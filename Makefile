@@ -103,18 +103,18 @@ $(PAGE_PDF): $(OUT)/report/plan/render.json $(DRAWN)
 	@$(ONEPAGE) render --out $(OUT) --engine $(ENGINE) --paper $(PAPER) $(PAGE)
 	@$(ONEPAGE) verify $(VERIFY) || true
 
-# ---- Tests, and checks of results
+# ---- Tests, a process for each core, and checks of results
+TESTS = $(PY) -m pytest -n auto --dist loadfile
 test: check runs ## check, then train quick if there are no runs, then the slow tests and the claims
 	@$(ONEPAGE) verify $(VERIFY) --runs-only
-	@CLAIMED_RUNS="$(SHOWN)" CLAIMED_DATA=$(DATA_DIR) CLAIMED_OUT=$(OUT) $(PY) -m pytest -m "slow or claims" $(PYTEST)
+	@CLAIMED_RUNS="$(SHOWN)" CLAIMED_DATA=$(DATA_DIR) CLAIMED_OUT=$(OUT) $(TESTS) -m "slow or claims" $(PYTEST)
 check: lint types unit ## lint, types and the quick tests
 lint types unit: $(READY)
 lint:
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) $(VENV)/bin/lint-imports --no-cache
-types:
-	@$(PY) -m mypy
+types: ; @$(PY) -m mypy
 unit:
-	@$(PY) -m pytest -m "not slow and not claims" $(PYTEST)
+	@$(TESTS) -m "not slow and not claims" $(PYTEST)
 
 verify: $(READY) ## recompute every claim of report/claims.toml from predictions and data; check pictures and page
 	@$(ONEPAGE) verify $(VERIFY) $(if $(REF),--ref $(call quoted,$(REF))) --mirror $(call quoted,$(DATA_MIRROR))

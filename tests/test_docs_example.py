@@ -93,8 +93,10 @@ def test_example_is_trained_evaluated_drawn_and_verified(built: Path) -> None:
     again = make(built, goal, data, "PROFILE=quick").stdout
     assert "training" not in again and "== " not in again
     drawing = built / "code" / "onepage" / "mlp" / "draw.py"
-    drawing.write_text(drawing.read_text(encoding="utf-8") + "# a comment\nMORE = 1\n", encoding="utf-8")
+    before = drawing.read_text(encoding="utf-8")
+    drawing.write_text(f"{before}# a comment\nMORE = 1\n", encoding="utf-8")
     redrawn = make(built, goal, data, "PROFILE=quick").stdout
+    drawing.write_text(before, encoding="utf-8")  # for the other tests of this copy
     assert "mlp  figures in figures/mlp/" in redrawn and "training" not in redrawn and "mlp  test" not in redrawn
 
 

@@ -2,6 +2,7 @@
 
 import re
 import resource
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -16,7 +17,21 @@ CPU_SECONDS = 0.15  # user and system, of a make that has nothing to do
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory):
+    """The repository; not to be changed."""
     return copy_to(tmp_path_factory.mktemp("artifact"), RECIPES)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """The repository after make all, and what that said; to be copied."""
+    place = copy_to(tmp_path_factory.mktemp("made") / "artifact", RECIPES)
+    return place, make(place, "all").stdout
+
+
+@pytest.fixture
+def finished(made, tmp_path):
+    """The repository after make all, to be changed."""
+    return Path(shutil.copytree(made[0], tmp_path / "artifact"))
 
 
 def would_run(place, *arguments):
@@ -114,9 +129,8 @@ def test_a_dry_run_changes_no_file(tmp_path, seeds):
 
 
 @pytest.mark.slow
-def test_from_nothing_to_the_page(copy):
-    """And then only what has to be: what changed decides which stages run."""
-    said = make(copy, "all").stdout
+def test_from_nothing_to_the_page(made):
+    copy, said = made
     assert said.splitlines()[-1] == f"The page: {copy / 'report' / 'report.pdf'}"
     assert 0 <= said.find("page will be made by") < said.find("training from update")
     order = ["== Data: cls", "cls  plan", "== Training: cls", "== Evaluation: cls", "cls  test accuracy"]
@@ -133,11 +147,16 @@ def test_from_nothing_to_the_page(copy):
         metrics = read_json(next((copy / "runs" / task).glob("*/smoke/seed0/metrics.json")))
         assert metrics["generated"] is True
 
-    used = cpu_seconds()
-    again = make(copy, "all")
-    used = cpu_seconds() - used
-    assert would_run(copy) == [] and "cls" not in again.stdout
-    assert used <= CPU_SECONDS
+
+@pytest.mark.slow
+def test_what_changed_decides_which_stages_run(finished):
+    copy, times = finished, []
+    for _ in range(3):  # a busy machine counts more than the program takes
+        used = cpu_seconds()
+        again = make(copy, "all")
+        times.append(cpu_seconds() - used)
+        assert "cls" not in again.stdout
+    assert would_run(copy) == [] and min(times) <= CPU_SECONDS
 
     traced = make(copy, "provenance", "FILE=figures/cls/curves_cls.png").stdout
     assert "matches cls/toy-images/smoke/seed0 on disk" in traced and "generated  data" in traced
@@ -177,10 +196,10 @@ def test_from_nothing_to_the_page(copy):
 
 
 @pytest.mark.slow
-def test_two_seeds_are_trained_gathered_and_drawn_once(copy):
-    elsewhere = f"OUT={copy / 'two'}"
+def test_two_seeds_are_trained_gathered_and_drawn_once(made, tmp_path):
+    copy, elsewhere = made[0], f"OUT={tmp_path}"
     said = make(copy, "cls", elsewhere, "SEEDS=0 1").stdout
-    folder = next((copy / "two" / "runs" / "cls").glob("*/smoke"))
+    folder = next((tmp_path / "runs" / "cls").glob("*/smoke"))
     content = read_json(folder / "seeds.json")
     assert content["seeds"] == [0, 1] and len({row["weights_digest"] for row in content["rows"]}) == 2
     scores = [read_json(folder / f"seed{seed}" / "metrics.json")["test"]["accuracy"] for seed in (0, 1)]
@@ -188,14 +207,15 @@ def test_two_seeds_are_trained_gathered_and_drawn_once(copy):
     assert part["n"] == 2 and part["mean"] == pytest.approx(sum(scores) / 2)
     assert part["sd"] == pytest.approx(abs(scores[0] - scores[1]) / 2**0.5)
     assert "seeds 0, 1: test accuracy, mean " in said and "n = 2" in said
-    drawn = read_json(copy / "two" / "figures" / "cls" / "figures.json")
+    drawn = read_json(tmp_path / "figures" / "cls" / "figures.json")
     assert drawn["run"].endswith("/seed0")
     for again in ("SEEDS=0 1", "SEED=0"):
         assert "cls " not in make(copy, "cls", elsewhere, again).stdout
 
 
 @pytest.mark.slow
-def test_typst_makes_the_page_where_there_is_no_latex(copy):
+def test_typst_makes_the_page_where_there_is_no_latex(finished):
+    copy = finished
     make(copy, "all", "PDF_ENGINE=typst")
     assert len(pypdf.PdfReader(copy / "report" / "report.pdf").pages) == 1
 

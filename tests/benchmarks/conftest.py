@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-import torch
 
 from onepage.benchmarks import machine, plain_cls
 from onepage.benchmarks.process import Measurement
@@ -18,13 +17,9 @@ CLS = Recipe((Stage(1.0, 8),), 8, "sgd", 0.05, 5e-4, validations=2, validation_s
 
 
 @pytest.fixture(autouse=True)
-def settings_are_restored(monkeypatch: pytest.MonkeyPatch):
+def settings_are_restored(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("SAVE_EVERY_SECONDS", "EPOCH_SECONDS"):
         monkeypatch.setattr(session, name, getattr(session, name))
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-    torch.set_deterministic_debug_mode("default")
 
 
 @pytest.fixture

@@ -47,13 +47,11 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def trained(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of some updates."""
-    run, threads = tmp_path_factory.mktemp("trained") / "seed0", torch.get_num_threads()
+    run = tmp_path_factory.mktemp("trained") / "seed0"
     data = load_translation(data_dir, "toy-translation", "en", "de")
     about = {"task": "mt", "set": data.name, "generated": True, "profile": "test", "seed": 0, "src": "en", "tgt": "de"}
     about |= {"data_digest": data.digest, "device": "cpu", "precision": "fp32", "threads": 1}
     train(Recipe(20, 128, 3e-3, validations=1, threads=1, precision="fp32", **SIZES), data, run, about)
-    torch.set_num_threads(threads)
-    torch.set_deterministic_debug_mode("default")
     return run
 
 

@@ -79,7 +79,7 @@ def test_dropout_is_where_ours_is() -> None:
     assert all(m.dropout == 0 for m in plain.modules() if isinstance(m, nn.MultiheadAttention))
 
 
-def test_the_plain_loop_learns(net: Transformer) -> None:
+def test_the_plain_loop_learns() -> None:
     """Tokens without padding are counted, and pairs that are always the same are learnt."""
     pairs = [([5, 6, END], [7, 8, 9, END]), ([5, END], [7, END])]
     loop = Loop(pairs, SIZES, 64, 0.0, seed=0)

@@ -35,11 +35,14 @@ def test_mirror_turns_only_the_chosen():
 
 
 def test_alternating_flip_shows_each_side_every_other_epoch():
-    batch, index = images(), torch.arange(6)
-    coins = augment.flip_coins(6, seed=0)
-    first, second, third = ((coins[index] ^ (epoch % 2 == 1)) for epoch in range(3))
-    assert torch.equal(first, ~second) and torch.equal(first, third)
-    assert 0 < first.sum() < 6 or len(batch) == 6
+    batch, index = images(12), torch.tensor([7, 2, 9, 0, 4, 11])
+    coins = augment.flip_coins(12, seed=0)
+    assert set(coins[index].tolist()) == {True, False}  # some are mirrored in even epochs, some in odd ones
+    plain = augment.normalise(batch[index])
+    for epoch in range(3):
+        shown = augment.augmented_batch(batch, index, coins, "alternating", 0, keyed_generator(0), epoch)
+        for image, upright, coin in zip(shown, plain, coins[index].tolist(), strict=True):
+            assert torch.equal(image, upright.flip(2) if coin != (epoch % 2 == 1) else upright), epoch
 
 
 def test_batches_are_keyed_by_place_in_training():

@@ -69,7 +69,7 @@ def test_a_stage_without_its_plan_is_refused(stage, tmp_path):
         ("cls", ["PROFILE=fast"], "no recipe 'fast' for cls; PROFILE is one of: "),
         ("cls", ["DEVICE=tpu"], 'DEVICE="tpu": must be auto, cpu or cuda'),
         ("cls", ["DATA=imaginary"], 'DATA="imaginary": must be auto, real or generated'),
-        ("cls", ["RECIPE=/nowhere/mine.toml"], "/nowhere/mine.toml: not a readable recipe"),
+        ("cls", ["RECIPE={absent}/mine.toml"], "absent/mine.toml: not a readable recipe"),
         ("mt", ["SRC=en", "TGT=tlh", "DATA=real"], 'TGT="tlh": must be en, de or fr'),
         ("mt", ["SRC=de", "TGT=de", "DATA=real"], "de"),
         ("diffusion", [], "'diffusion' is not a task; choose one of cls, mt"),
@@ -77,6 +77,7 @@ def test_a_stage_without_its_plan_is_refused(stage, tmp_path):
     ],
 )
 def test_a_bad_setting_gets_one_line(task, settings, says, tmp_path):
+    settings = [setting.format(absent=tmp_path / "absent") for setting in settings]
     result = invoke("plan", task, f"OUT={tmp_path}", f"DATA_DIR={tmp_path}/data", *settings)
     assert result.exit_code == 1 and says in result.output and result.output.count("\n") == 1
     assert list(tmp_path.iterdir()) == []

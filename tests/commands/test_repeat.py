@@ -7,7 +7,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import torch
 from click.testing import CliRunner, Result
 
 import small_training
@@ -50,13 +49,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("made") / PLACE
     plan.write(run, "train", PLAN)
     plan.write(run, "evaluate", {"program": "e", "data_dir": "data", "decoding": as_dict(Decoding(beam_size=1))})
-    threads = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
         surround(patch)
         for stage in ("train", "evaluate"):
             main([stage, str(run)], standalone_mode=False)
-    torch.set_num_threads(threads)
-    torch.set_deterministic_debug_mode("default")
     return run
 
 

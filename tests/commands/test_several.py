@@ -119,7 +119,7 @@ def test_check_trains_nothing_and_names_what_is_left(place: Place) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_all(place: Place, number: signal.Signals, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_signal_stops_all(place: Place, number: signal.Signals) -> None:
     before = [signal.getsignal(known) for known in (signal.SIGINT, signal.SIGTERM)]
     text = PROGRAM.replace("kill -TERM", f"kill -{number.name.removeprefix('SIG')}")
     Path(place.program[0]).write_text(text, encoding="utf-8")

@@ -110,7 +110,7 @@ def start_fetch(tmp_path):
         process.communicate()
 
 
-def until(condition, seconds: float = 30) -> None:
+def until(condition, seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline

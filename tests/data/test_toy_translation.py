@@ -18,9 +18,14 @@ FINITE = (
 
 
 @pytest.fixture(scope="module")
-def pairs():
+def splits():
+    return toy_translation.generate()
+
+
+@pytest.fixture(scope="module")
+def pairs(splits):
     """All pairs of the set."""
-    return [pair for split in toy_translation.generate().values() for pair in split]
+    return [pair for split in splits.values() for pair in split]
 
 
 def phrase(text: str, **more) -> Phrase:
@@ -145,8 +150,7 @@ def test_questions_and_marks():
     assert toy_translation._finish("sie sieht den Hund , der schläft , .") == "Sie sieht den Hund, der schläft."
 
 
-def test_splits_have_sizes_lengths_and_no_overlap():
-    splits = toy_translation.generate()
+def test_splits_have_sizes_lengths_and_no_overlap(splits):
     assert {split: len(pairs) for split, pairs in splits.items()} == {"train": 6_000, "val": 300, "test": 500}
     for side in (0, 1):
         texts = [pair[side] for pairs in splits.values() for pair in pairs]
@@ -158,12 +162,12 @@ def test_splits_have_sizes_lengths_and_no_overlap():
     assert sum(word not in known for word in test) / len(test) < 0.002  # new sentences, hardly a new word
 
 
-def test_same_seed_same_bytes(tmp_path):
+def test_same_seed_same_bytes(splits, tmp_path):
     first = toy_translation.write(tmp_path)
     assert sorted(first) == sorted(f"{split}.{lang}" for split in ("train", "val", "test") for lang in ("de", "en"))
     # The same on every machine and Python, so it can be recorded; raise VERSION with it.
     assert first["test.de"] == "79576e2e71014ef37f39a885f01e563cc072a0dd69f6c13e2634f753b483cbae"
-    assert toy_translation.generate(1)["test"] != toy_translation.generate(0)["test"]
+    assert toy_translation.generate(1)["test"] != splits["test"]
 
 
 def test_subordinate_clauses_end_with_the_finite_verb(pairs):

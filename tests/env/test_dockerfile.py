@@ -10,6 +10,7 @@ from pathlib import Path
 import pypdf
 import pytest
 
+from checkout import RECIPES
 from dockerfile_reader import Ignored, problems, read
 from isolated_build import Build, can_isolate
 from onepage.runs.settings import BY_NAME
@@ -128,6 +129,10 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Build:
         if step.text.startswith("python3 env/setup.py --venv"):
             build.lend_environment(build.inside("/artifact/.venv"))
         said[step.text] = build.step(step)
+        for task, recipe in RECIPES.items() if step.keyword == "COPY" else ():  # smaller than the smoke profile
+            smoke = build.inside(f"/artifact/code/onepage/{task}/recipes/smoke.toml")
+            if smoke.is_file():
+                smoke.write_text(recipe, encoding="utf-8")
         if "apt-get" in step.text:  # as apt's own list of what it was to install
             assert not list(build.inside("/var/lib/apt/lists").iterdir())
     assert any("/artifact/.venv is up to date" in text for text in said.values())

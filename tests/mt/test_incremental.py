@@ -81,7 +81,7 @@ def test_entries_that_no_row_comes_from_are_forgotten(net):
 
 
 @torch.no_grad()
-def test_products_are_linear_layers(net):
+def test_products_are_linear_layers():
     x, layers = torch.randn(5, 16), [nn.Linear(16, 8), nn.Linear(16, 24)]
     for by_onednn in {False, torch.backends.mkldnn.is_available()}:
         for relu in (False, True):

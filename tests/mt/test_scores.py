@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from onepage.data.translation import load_translation
-from onepage.errors import UserError
 from onepage.mt import scores
 from translate_cases import LINES
 
@@ -82,14 +81,11 @@ def test_full_stop_and_last_quotation_mark_change_places():
 
 def multi30k():
     """Every pair of Multi30k in the data folder; the test is skipped where there is none."""
-    folder = Path(os.environ.get("CLAIMED_DATA") or os.environ.get("DATA_DIR") or REPOSITORY / "data")
+    folder = Path(os.environ.get("CLAIMED_DATA") or REPOSITORY / "data")
     pairs = [path.stem.split("-")[1:] for path in sorted((folder / "multi30k").glob("ready-??-??.json"))]
     if not pairs:
         pytest.skip(f"no Multi30k in {folder}; run: make data DATA=real")
-    try:
-        return [load_translation(folder, "multi30k", *pair) for pair in pairs]
-    except UserError as error:
-        pytest.skip(f"Multi30k cannot be read: {error}")
+    return [load_translation(folder, "multi30k", *pair) for pair in pairs]
 
 
 @pytest.mark.slow  # not for its time: `make test` runs these after it has fetched the data

@@ -58,6 +58,15 @@ def test_scores_are_those_of_full_recomputation(alpha):
             assert hypothesis.score == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("length", "alpha", "expected"),
+    [(40, 0.0, 1.0), (1, 1.3, 1.0), (7, 1.0, 2.0), (13, 0.5, 3**0.5), (19, 2.0, 16.0), (11, 0.6, 1.8013)],
+)
+def test_length_penalty_is_that_of_wu(length, alpha, expected):
+    """Wu et al. 2016, equation 14: ((5 + length) / (5 + 1)) to the power of alpha."""
+    assert penalty(length, alpha) == pytest.approx(expected, abs=1e-4)
+
+
 @pytest.fixture
 def tree(monkeypatch):
     """A net of few words, a source, and every output of at most four of them with its log-probability."""

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from click.testing import CliRunner
 
 import small_training
@@ -32,13 +31,9 @@ def without_tests(task: str) -> Any:
 
 
 @pytest.fixture(autouse=True)
-def small(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """No lock to wait for, and torch's global settings as they were."""
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No lock to wait for."""
     monkeypatch.setattr(locking, "cpu_training_lock", lambda device, say: contextlib.nullcontext())
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-    torch.set_deterministic_debug_mode("default")
 
 
 def plan_of(task: str, seed: int = 0) -> dict[str, Any]:

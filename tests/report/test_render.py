@@ -1,5 +1,6 @@
 """The page as printed: one sheet of either paper in every state of its runs, legible, vector, embedded, alike."""
 
+import functools
 import json
 import re
 import shutil
@@ -37,10 +38,30 @@ PAPERS = {"a4": (595, 842), "letter": (612, 792)}
 MM = 72 / 25.4
 
 
+Sheet = Callable[..., tuple[Case, Path]]
+
+
+@pytest.fixture(scope="module")
+def sheet(tmp_path_factory: pytest.TempPathFactory) -> Sheet:
+    """A function that gives a state of the runs and its page by an engine on a paper, made once; not to be changed."""
+    made = functools.cache(lambda state: state(tmp_path_factory.mktemp("state") / "out"))
+
+    @functools.cache
+    def page(state: Callable[[Path], Case], engine: str, paper: str = "a4") -> tuple[Case, Path]:
+        case = elsewhere(made(state), tmp_path_factory.mktemp("sheet") / "out")
+        return case, rendered(case, engine, paper)
+
+    return page
+
+
+def on_generated_data(out: Path) -> Case:
+    return write_case(out, generated=True)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
-def test_one_sheet_with_title_language_and_provenance(engine: str, fresh: Case) -> None:
-    path = rendered(fresh, engine)
+def test_one_sheet_with_title_language_and_provenance(engine: str, sheet: Sheet) -> None:
+    fresh, path = sheet(write_case, engine)
     reader = pypdf.PdfReader(path)
     assert path == fresh[0] / "report" / "report.pdf"
     assert len(reader.pages) == 1
@@ -52,8 +73,9 @@ def test_one_sheet_with_title_language_and_provenance(engine: str, fresh: Case) 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
-def test_the_page_shows_headlines_with_interval_and_floor(engine: str, fresh: Case) -> None:
-    text = " ".join(pypdf.PdfReader(rendered(fresh, engine)).pages[0].extract_text().split())
+def test_the_page_shows_headlines_with_interval_and_floor(engine: str, sheet: Sheet) -> None:
+    fresh, path = sheet(write_case, engine)
+    text = " ".join(pypdf.PdfReader(path).pages[0].extract_text().split())
     for section in values_of(fresh)["sections"]:
         headline = section["headline"]
         for said in (headline["value"], headline["label"], headline["interval"], headline["n"]):
@@ -63,8 +85,9 @@ def test_the_page_shows_headlines_with_interval_and_floor(engine: str, fresh: Ca
 
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
-def test_generated_data_is_said_in_every_caption(engine: str, generated: Case) -> None:
-    text = " ".join(pypdf.PdfReader(rendered(generated, engine)).pages[0].extract_text().split())
+def test_generated_data_is_said_in_every_caption(engine: str, sheet: Sheet) -> None:
+    generated, path = sheet(on_generated_data, engine)
+    text = " ".join(pypdf.PdfReader(path).pages[0].extract_text().split())
     values = values_of(generated)
     captions = [figure["text"] for s in values["sections"] for row in s["rows"] for figure in row]
     assert len(captions) == 10 and all(caption.startswith("Generated data.") for caption in captions)
@@ -76,10 +99,11 @@ def test_generated_data_is_said_in_every_caption(engine: str, generated: Case) -
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 def test_rendering_twice_gives_the_same_bytes(
-    engine: str, fresh: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine: str, sheet: Sheet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = rendered(fresh, engine).read_bytes()
-    created = pypdf.PdfReader(fresh[0] / "report" / "report.pdf").metadata.creation_date  # type: ignore[union-attr]
+    fresh, path = sheet(write_case, engine)
+    first = path.read_bytes()
+    created = pypdf.PdfReader(path).metadata.creation_date  # type: ignore[union-attr]
     # no clock but the commit's; the typst page carries no date
     assert (created and created.timestamp()) == (values_of(fresh)["commit_time"] if engine == "latex" else None)
     # in another place, language and zone, under another clock
@@ -125,8 +149,9 @@ def test_a_page_that_cannot_fit_writes_nothing(engine: str, fresh: Case, monkeyp
 
 @pytest.mark.slow
 @pytest.mark.skipif(bool(pdf._typst_lacks()), reason="no typst wheel here")
-def test_typst_carries_alternative_texts_and_own_fonts(fresh: Case) -> None:
-    reader = pypdf.PdfReader(rendered(fresh, "typst"))
+def test_typst_carries_alternative_texts_and_own_fonts(sheet: Sheet) -> None:
+    fresh, path = sheet(write_case, "typst")
+    reader = pypdf.PdfReader(path)
     objects = [reader.get_object(number) for number in range(1, int(str(reader.trailer["/Size"])))]
     dictionaries = [item for item in objects if isinstance(item, dict)]
     alternatives = {str(item["/Alt"]) for item in dictionaries if "/Alt" in item}
@@ -138,8 +163,8 @@ def test_typst_carries_alternative_texts_and_own_fonts(fresh: Case) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(bool(pdf._latex_lacks()), reason="no LaTeX here: make setup-tex")
-def test_the_latex_source_also_compiles_where_it_stands(fresh: Case) -> None:
-    rendered(fresh, "latex")
+def test_the_latex_source_also_compiles_where_it_stands(sheet: Sheet, tmp_path: Path) -> None:
+    fresh = elsewhere(sheet(write_case, "latex")[0], tmp_path / "out")
     folder = fresh[0] / "report"
     (fresh[0] / "figures/fonts").symlink_to(render.ROOT / "figures/fonts")  # as in the repository
     command = ["pdflatex", "-no-shell-escape", "-halt-on-error", "-interaction=nonstopmode", "report.tex"]
@@ -183,12 +208,12 @@ def perfect(out: Path) -> Case:
 @pytest.mark.slow
 @pytest.mark.parametrize("paper", PAPERS)
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("state", [write_case, several, mixed, perfect, lambda out: write_case(out, generated=True)])
+@pytest.mark.parametrize("state", [write_case, several, mixed, perfect, on_generated_data])
 def test_every_state_of_the_runs_makes_one_sheet(
-    state: Callable[[Path], Case], engine: str, paper: str, tmp_path: Path
+    state: Callable[[Path], Case], engine: str, paper: str, sheet: Sheet
 ) -> None:
-    case = state(tmp_path)
-    reader = pypdf.PdfReader(rendered(case, engine, paper))
+    case, path = sheet(state, engine, paper)
+    reader = pypdf.PdfReader(path)
     assert len(reader.pages) == 1
     assert tuple(round(float(x)) for x in reader.pages[0].mediabox[2:]) == PAPERS[paper]
     printed = Printed(reader.pages[0])
@@ -199,8 +224,8 @@ def test_every_state_of_the_runs_makes_one_sheet(
         for words in (headline["value"], headline["interval"], headline["seeds"], headline["verdict"]):
             assert escape.visible(words).replace(NBSP, " ") in text.replace(NBSP, " ")
     assert f"Set by {render.set_by(engine, paper)}" in text
-    assert read_json(tmp_path / "report/report.json")["paper"] == paper
-    assert provenance._set_by(tmp_path / "report/report.pdf") == [f"  page       engine {engine}, paper {paper}"]
+    assert read_json(path.with_name("report.json"))["paper"] == paper
+    assert provenance._set_by(path) == [f"  page       engine {engine}, paper {paper}"]
 
 
 @pytest.mark.fault("PAPER= neither a4 nor letter", "`PAPER=... is neither a4 nor letter; ...`")
@@ -209,15 +234,14 @@ def test_another_paper_is_refused(real: Case) -> None:
         rendered(real, "latex", "a5")
 
 
-@pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> Case:
+def drawn(out: Path) -> Case:
+    """With all their pictures; of attention those of two heads."""
     from onepage.cls import draw as cls
     from onepage.mt import draw as mt
 
-    out = tmp_path_factory.mktemp("drawn")
     runs = (
         synthetic_run.write_cls_run(out / "runs/cls/x/quick/seed0"),
-        synthetic_run.write_mt_run(out / "runs/mt/x/quick/seed0"),
+        synthetic_run.write_mt_run(out / "runs/mt/x/quick/seed0", layers=1, heads=2),
     )
     cls.draw(runs[0], out / "figures/cls")
     mt.draw(runs[1], out / "figures/mt")
@@ -227,12 +251,12 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Case:
 @pytest.mark.slow
 @pytest.mark.parametrize("paper", PAPERS)
 @pytest.mark.parametrize("engine", ENGINES)
-def test_drawn_pictures_stay_legible_vector_and_small(engine: str, paper: str, drawn: Case, tmp_path: Path) -> None:
-    path = rendered(elsewhere(drawn, tmp_path / "out"), engine, paper)
+def test_drawn_pictures_stay_legible_vector_and_small(engine: str, paper: str, sheet: Sheet) -> None:
+    case, path = sheet(drawn, engine, paper)
     assert path.stat().st_size < 3_000_000
     reader = pypdf.PdfReader(path)
     printed = Printed(reader.pages[0])
-    figures = [f for s in values_of(drawn)["sections"] for row in s["rows"] for f in row]
+    figures = [f for s in values_of(case)["sections"] for row in s["rows"] for f in row]
     # each of the ten pictures is there as drawn: a form, not a raster, at its own width
     widths = sorted(round(as_printed[0] / MM) for as_printed, _ in printed.forms if as_printed[0] > 40 * MM)
     assert widths == sorted(round(float(figure["width"])) for figure in figures)
@@ -245,10 +269,10 @@ def test_drawn_pictures_stay_legible_vector_and_small(engine: str, paper: str, d
 
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
-def test_pdffonts_finds_every_font_embedded(engine: str, drawn: Case, tmp_path: Path) -> None:
+def test_pdffonts_finds_every_font_embedded(engine: str, sheet: Sheet) -> None:
     if not shutil.which("pdffonts"):
         pytest.skip("no poppler here: make setup-tex")
-    path = rendered(elsewhere(drawn, tmp_path / "out"), engine)
+    _, path = sheet(drawn, engine)
     lines = subprocess.run(["pdffonts", str(path)], capture_output=True, text=True, check=True).stdout.splitlines()[2:]
     assert lines and all(re.search(r" yes +(yes|no) +(yes|no) +\d+ +\d+$", line) for line in lines)
 

@@ -96,10 +96,12 @@ def test_other_pythons_here_agree() -> None:
         if done.returncode == 0:
             digests.add(done.stdout)
     mine = subprocess.run([sys.executable, "-S", "-E", "-c", code, *files], capture_output=True, text=True, check=True)
-    assert digests | {mine.stdout} == {mine.stdout}
+    if not digests:
+        pytest.skip("no python3.11 to python3.14 on the PATH")
+    assert digests == {mine.stdout}
 
 
-def test_imports_are_followed_wherever_they_stand(tmp_path: Path) -> None:
+def test_imports_are_followed_wherever_they_stand() -> None:
     known = Fingerprints()
     found = {path.relative_to(PACKAGE).as_posix() for path in known.closure([PACKAGE / "runs/graph.py"])}
     assert {"runs/graph.py", "runs/settings.py", "runs/stamps.py", "tasks.py", "errors.py"} <= found

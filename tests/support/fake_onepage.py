@@ -12,12 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from onepage.commands.several import work_through
-from onepage.errors import UserError
-from onepage.runs import graph, seeds, settings
-from onepage.runs.fingerprint import Fingerprints
-from onepage.tasks import get
-
+# each command imports what it needs: make starts many
 PLACE = Path(os.environ.get("PLACE", "."))
 
 
@@ -31,6 +26,10 @@ def option(words: list[str], name: str) -> Path:
 
 
 def plan_task(name: str, words: list[str]) -> None:
+    from onepage.runs import graph, settings
+    from onepage.runs.fingerprint import Fingerprints
+    from onepage.tasks import get
+
     values, task = settings.resolve(settings.parse(words)), get(name)
     run = {"task": name, "device": os.environ.get("PLANNED", "cpu"), "recipe": {}, "evaluation": {}}
     target = Path(values["OUT"]) / graph.PLANS / f"{graph.key_of(task, values)}.json"
@@ -72,6 +71,8 @@ def main(command: str, *words: str) -> None:
     elif command == "evaluate":
         put(Path(rest[0]) / "metrics.json")
     elif command == "seeds":
+        from onepage.runs import seeds
+
         folder = Path(rest[0]).parent
         seeds.put(folder, {"seeds": sorted(path.parent.name for path in folder.glob("seed*/metrics.json"))})
     elif command == "draw":
@@ -83,6 +84,9 @@ def main(command: str, *words: str) -> None:
 
 
 def train_all(words: list[str]) -> None:
+    from onepage.commands.several import work_through
+    from onepage.errors import UserError
+
     pairs = list(itertools.pairwise(["", *words]))
     shown = [Path(word) for before, word in pairs if before == "--shown"]
     runs = [Path(word) for before, word in pairs if "/seed" in word and before != "--shown"]

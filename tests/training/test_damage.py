@@ -1,7 +1,9 @@
 """Checkpoints that are damaged, half-written, hostile: the one before serves, or one line says what is wrong."""
 
+import functools
 import json
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -177,6 +179,21 @@ def test_final_weights_damaged_at_any_place(changes, cut):
             assert str(error).startswith(f"{path} is damaged (") and len(str(error)) < 300
 
 
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A function that gives a task's run stopped after three updates, with a checkpoint of each; to be copied."""
+
+    @functools.cache
+    def trained(task):
+        folder = tmp_path_factory.mktemp(task) / "stopped"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(session, "SAVE_EVERY_SECONDS", 0.0)
+            stopped(patch, folder, updates=3, task=task)
+        return folder
+
+    return trained
+
+
 @pytest.mark.fault(
     "the last checkpoint whole, its digest fitting, but the loop's state not that of this training",
     "`... does not hold what this training needs (...)`; nothing is removed",
@@ -195,16 +212,15 @@ def test_final_weights_damaged_at_any_place(changes, cut):
     ],
     ids=["no model", "other tensors", "no optimisers", "generators", "sums", "far update", "text update"],
 )
-def test_a_state_that_does_not_fit_is_refused(change, task, tmp_path, monkeypatch):
-    monkeypatch.setattr(session, "SAVE_EVERY_SECONDS", 0.0)
-    stopped(monkeypatch, tmp_path, updates=3, task=task)
-    *_, last = whole_checkpoints(tmp_path)
+def test_a_state_that_does_not_fit_is_refused(change, task, saved, tmp_path):
+    shutil.copytree(saved(task), tmp_path / "run")
+    *_, last = whole_checkpoints(tmp_path / "run")
     state = torch.load(last, weights_only=True)
     change(state["loop"])
     torch.save(state, last)
     sign(last)
     with pytest.raises(UserError, match="does not hold what this training needs") as caught:
-        run(task, tmp_path)
+        run(task, tmp_path / "run")
     assert "\n" not in str(caught.value)
     assert last.exists()
 

@@ -96,7 +96,7 @@ def test_a_second_training_on_the_cpu_waits(tmp_path, monkeypatch):
     started = multiprocessing.get_context("fork").Event()
     other = multiprocessing.get_context("fork").Process(target=_hold, args=(started,))
     other.start()
-    assert started.wait(5)
+    assert started.wait(60)
     said, before = [], time.monotonic()
     with locking.cpu_training_lock("cpu", said.append):
         waited = time.monotonic() - before

@@ -3,6 +3,7 @@
 import functools
 import os
 import re
+import shutil
 import signal
 
 import numpy as np
@@ -38,16 +39,15 @@ def test_same_seed_same_bytes_and_another_seed_others(task, tmp_path):
         ("mt", 7, {"bpe_dropout": 0.2}),  # in the second epoch, whose pieces are drawn again
     ],
 )
-def test_stopped_and_resumed_ends_with_the_same_bytes(task, updates, changes, tmp_path, monkeypatch):
-    straight = run(task, tmp_path / "straight", **changes)
+def test_stopped_and_resumed_ends_with_the_same_bytes(task, updates, changes, uninterrupted, tmp_path, monkeypatch):
+    straight, rows = result(task, tmp_path / "straight", **changes) if changes else uninterrupted(task)
     undo = stop_after(monkeypatch, updates)
     with pytest.raises(session.Interrupted, match=f"after update {updates}, saved"):
         run(task, tmp_path / "stopped", **changes)
     undo()
     assert not (tmp_path / "stopped" / "model.pt").exists()
     assert run(task, tmp_path / "stopped", **changes) == straight
-    plain = [{**row, "seconds": 0} for row in history.read(tmp_path / "straight" / "history.jsonl")]
-    assert plain == [{**row, "seconds": 0} for row in history.read(tmp_path / "stopped" / "history.jsonl")]
+    assert rows == [{**row, "seconds": 0} for row in history.read(tmp_path / "stopped" / "history.jsonl")]
     assert not list((tmp_path / "stopped").glob("checkpoint-*"))
 
 
@@ -118,15 +118,29 @@ def left_out(part, loop):
     return {**loop, **others.get(part, {})}
 
 
-def result(task, folder):
+def result(task, folder, **changes):
     """(digest of the weights, history without times) of a run that goes on in this folder, or begins there."""
-    return run(task, folder), [{**row, "seconds": 0} for row in history.read(folder / "history.jsonl")]
+    return run(task, folder, **changes), [{**row, "seconds": 0} for row in history.read(folder / "history.jsonl")]
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
     """The result of a task's run without interruption, trained once."""
     return functools.cache(lambda task: result(task, tmp_path_factory.mktemp(task)))
+
+
+@pytest.fixture(scope="module")
+def in_mid_epoch(tmp_path_factory):
+    """A task's run that was stopped in mid-epoch, trained once; to be copied."""
+
+    @functools.cache
+    def trained(task):
+        folder = tmp_path_factory.mktemp(task) / "stopped"
+        with pytest.MonkeyPatch.context() as patch:
+            stopped(patch, folder, updates=3 if task == "mt" else 1, task=task)
+        return folder
+
+    return trained
 
 
 PARTS = ["nothing", "generators", "average", "optimisers", "place", "sums"]
@@ -139,9 +153,9 @@ PARTS_CLS = ["nothing", "average", "optimisers", "sums"]
     ("task", "part"),
     [("mt", part) for part in PARTS] + [pytest.param("cls", part, marks=pytest.mark.slow) for part in PARTS_CLS],
 )
-def test_without_any_part_a_resumed_run_differs(uninterrupted, task, part, tmp_path, monkeypatch):
+def test_without_any_part_a_resumed_run_differs(uninterrupted, in_mid_epoch, task, part, tmp_path, monkeypatch):
     straight = uninterrupted(task)
-    stopped(monkeypatch, tmp_path / "stopped", updates=3 if task == "mt" else 1, task=task)
+    shutil.copytree(in_mid_epoch(task), tmp_path / "stopped")
     real = checkpoint.latest
 
     def latest(folder, identity, say):

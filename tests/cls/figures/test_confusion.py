@@ -1,6 +1,7 @@
 """Confusion matrices: every share and count, the most confused outlined, vehicles before animals."""
 
 import numpy as np
+import pytest
 from matplotlib.colors import to_rgba
 
 from drawing import edit, metrics_of
@@ -23,6 +24,42 @@ def test_every_cell_holds_its_share_and_count(copy, draw):
         share = f"{100 * value / 200:.1f}"
         texts.remove(share)
     assert not [text for text in texts if text.replace(".", "").isdigit()]
+
+
+def test_shares_are_of_the_true_class(copy, draw):
+    """With classes of different size: a share is of its row, and so are the colours."""
+    run = copy("cls")
+    counts = np.diag([10, 20, 40, 50, 80, 100, 200, 300, 500, 700])
+    for row in range(10):
+        counts[row, row] -= 5
+        counts[row, (row + 1) % 10] += 5
+    names = metrics_of(run)["class_names"]
+    edit(run, lambda metrics: metrics["test"].update(confusion=counts.tolist()))
+    sheets = draw(run).sheets
+    sizes = dict(zip(names, counts.sum(1).tolist(), strict=True))
+    cells = {"confusion_matrix": {}, "confusion_counts": {}}
+    for name, found in cells.items():
+        axes = matrix(sheets[name])
+        order = [label.get_text() for label in axes.get_yticklabels()]
+        for value, (row, column) in zip(axes.collections[0].get_array().compressed(), off_diagonal(), strict=True):
+            found[order[row], order[column]] = value
+    for found in cells.values():
+        for (true, predicted), share in found.items():
+            wrong = counts[names.index(true), names.index(predicted)]
+            assert share == pytest.approx(100 * wrong / sizes[true])
+    words = written(sheets["confusion_counts"])
+    shares = sorted(f"{100 * 5 / size:.1f}" for size in sizes.values())
+    right = sorted(f"{100 * (size - 5) / size:.1f}" for size in sizes.values())
+    assert sorted(word for word in words if word in shares + right and "." in word) == sorted(shares + right)
+    axes = matrix(sheets["confusion_matrix"])
+    order = [label.get_text() for label in axes.get_yticklabels()]
+    diagonal = [text.get_text() for text in axes.texts if text.get_position()[0] == text.get_position()[1]]
+    assert diagonal == [f"{min(99, int(100 * (sizes[name] - 5) / sizes[name] + 0.5))}" for name in order]
+
+
+def off_diagonal():
+    """(row, column) of the cells that are not right, in order."""
+    return [(row, column) for row in range(10) for column in range(10) if row != column]
 
 
 def matrix(sheet):
