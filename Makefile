@@ -55,7 +55,7 @@ PAGE_PDF := $(OUT)/report/report.pdf
 VERIFY := $(SHOWN) --out $(OUT) --data-dir $(DATA_DIR)
 
 .PHONY: help all $(TASKS) report test check lint types unit runs setup setup-tex setup-compare bundle doctor data ablate
-.PHONY: repro verify provenance reference translate classify export bench-cls bench-mt bench-scale clean train-all
+.PHONY: repro verify provenance reference translate classify export clean train-all
 help: ## list the targets and the settings
 	@$(GRAPH) --help
 
@@ -150,11 +150,11 @@ bundle: $(READY) ## pack wheels and real data for a machine without a network, i
 clean: ## remove figures and the rendered page; keeps data and runs
 	@rm -rf $(TASKS:%=$(OUT)/figures/%/*) $(OUT)/report/report.* $(OUT)/report/page.png
 
-# ---- Benchmarks: leave the machine alone meanwhile
+# ---- Benchmarks: leave the machine alone meanwhile. (What follows ## after a command is a comment of the shell.)
+.PHONY: bench-cls bench-mt bench-gpu bench-scale
 BENCH = $(ONEPAGE) bench $(@:bench-%=%) $(SHOWN) --out $(OUT)
 bench-cls: $(PLANS) ## time ResNet-18 in a plain loop and in ours: rates, memory, time to 80 %
 	@$(BENCH) --minutes $(BENCH_MINUTES) $(BENCH_RUN:%=--run %)
-bench-mt: $(PLANS) ## time translation and training beside a plain loop, JoeyNMT and CTranslate2
-	@$(BENCH) $(BENCH_RUN:%=--run %)
-bench-scale: $(PLANS) ## time the training of ResNet-18 in 1, 2, 4 ... processes
-	@$(BENCH)
+bench-mt: $(PLANS); @$(BENCH) $(BENCH_RUN:%=--run %) ## time translation and training beside others and a plain loop
+bench-gpu: $(PLANS); @$(BENCH) ## time an update of each task: kernels, share of the peak, what determinism costs
+bench-scale: $(PLANS); @$(BENCH) ## time the training of ResNet-18 in 1, 2, 4 ... processes

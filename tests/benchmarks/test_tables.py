@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bench_cases import cls_result, curve, mt_result, scale_result
+from bench_cases import cls_result, curve, gpu_result, mt_result, scale_result
 from onepage.benchmarks import results
 from onepage.benchmarks.projection import time_to
 from onepage.benchmarks.tables import DOCUMENTS, MARKDOWN, cls_notes, cls_rows
@@ -12,7 +12,7 @@ from onepage.benchmarks.tables import DOCUMENTS, MARKDOWN, cls_notes, cls_rows
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize("kind", ["cls", "mt", "scale"])
+@pytest.mark.parametrize("kind", ["cls", "mt", "gpu", "scale"])
 def test_documents_show_the_kept_results(kind: str) -> None:
     kept = results.read_all(ROOT, kind)
     assert results.section_of(ROOT / DOCUMENTS[kind], kind) == results.section(kept, MARKDOWN[kind], kind)
@@ -65,3 +65,19 @@ def test_each_number_of_processes_has_a_row() -> None:
     assert lines[2] == "| 1 | 2 | 100 (90.0 to 110) | 100 % | 2,000 ms | | |"
     assert lines[3].startswith("| 2 | 1 | 80.0 (70.0 to 90.0) | 80 % | 2,500 ms | 20.0 % | 20.0 ms, 2.2 GB/s")
     assert "batch 200 over all processes, BatchNorm local" in lines[-1]
+
+
+def test_a_gpu_has_more_rows_than_a_cpu() -> None:
+    lines = MARKDOWN["gpu"](gpu_result("cuda")).splitlines()
+    assert lines[0] == "| | ms per update | kernels per update | share of the matrix-product peak |"
+    shares = [line.removesuffix(" % of 400,000 GFLOP/s |") for line in lines]
+    assert "| ResNet-18, 32 px, batch 512, without CUDA graphs | 12.5 (6.25 to 25.0) | 1,234 | 31" in shares
+    assert "| the Transformer, 2,560 target positions | 10.0 (5.00 to 20.0) | 1,234 | 192" in shares
+    assert "| CUDA graphs, ResNet-18: times as fast | 1.25 | | |" in lines
+    assert "| giving up determinism, ResNet-18: times as fast | 1.20 | | |" in lines
+    assert "| giving up determinism, the Transformer: times as fast | 0.96 | | |" in lines
+    assert "| ResNet-18, time to 94 % of the validation images | 5.0 s | | |" in lines
+    assert "Imagined H300" in lines[-1] and "3 turns over 200 updates" in lines[-1]
+    text = MARKDOWN["gpu"](gpu_result())
+    assert "operators per update" in text and len(text.splitlines()) == 7
+    assert "graph" not in text and "determinism" not in text and "94 %" not in text

@@ -136,3 +136,13 @@ def test_transfer_to_a_gpu_does_not_wait() -> None:
     moved = augment.moved(drawn, torch.device("cuda"))
     drawn.pin_memory.return_value.to.assert_called_once_with(torch.device("cuda"), non_blocking=True)
     assert moved is drawn.pin_memory.return_value.to.return_value
+
+
+@pytest.mark.parametrize("how", ["cutout", "cutmix"])
+def test_changed_images_stay_channels_last(how):
+    batch = torch.randn(6, 3, 8, 8).contiguous(memory_format=torch.channels_last)
+    before = batch.clone()
+    draws = keyed_generator(0)
+    changed = augment.cutout(batch, 4, draws) if how == "cutout" else augment.cutmix(batch, torch.arange(6), draws)[0]
+    assert changed.is_contiguous(memory_format=torch.channels_last) and not changed.is_contiguous()
+    assert torch.equal(batch, before) and not torch.equal(changed, before)

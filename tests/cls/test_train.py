@@ -13,7 +13,7 @@ from onepage.data.images import ImageSet
 from onepage.errors import UserError
 from onepage.planning.recipes import resolve
 from onepage.runs import history
-from onepage.training import checkpoint
+from onepage.training import checkpoint, state
 from onepage.training.schedules import validation_updates
 from onepage.training.weights import digest_tensors
 
@@ -49,7 +49,7 @@ def test_reading_the_loss_less_changes_no_number(
     images: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     each = trained(SMOKE, images, tmp_path / "each")
-    monkeypatch.setattr(loop, "READ_EVERY", {"cpu": 7})  # as on a GPU, where each reading waits
+    monkeypatch.setattr(state, "READ_EVERY", {"cpu": 7})  # as on a GPU, where each reading waits
     assert trained(SMOKE, images, tmp_path / "seventh") == each
     assert len(each[1]) == SMOKE.validations and each[1][-1]["step"] == 16
 
@@ -70,8 +70,15 @@ def test_cutout_and_cutmix_change_training_and_repeat(
     assert first[0] != without
 
 
+def test_a_cpu_trains_without_graphs(images: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recipe that asks for CUDA graphs gives a CPU the same bits."""
+    plain = trained(SMOKE, images, tmp_path / "plain")
+    monkeypatch.setattr(loop, "Replayed", lambda network: pytest.fail("a CUDA graph on a CPU"))
+    assert trained(dataclasses.replace(SMOKE, cuda_graph=True), images, tmp_path / "asked") == plain
+
+
 def test_loss_not_finite_ends_training(images: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "READ_EVERY", {"cpu": 4})
+    monkeypatch.setattr(state, "READ_EVERY", {"cpu": 4})
     wild = dataclasses.replace(SMOKE, optimiser="sgd", sgd_learning_rate=99.0, warmup=0.0)
     with pytest.raises(UserError, match="not finite by update"):
         trained(dataclasses.replace(wild, stages=(Stage(30.0, 8),)), images, tmp_path / "wild")

@@ -1,8 +1,12 @@
-"""The example sentences that evaluation chooses for the page."""
+"""Evaluation where sacremoses is missing, and the example sentences that it chooses for the page."""
+
+import sys
+from dataclasses import replace
 
 import numpy as np
 
-from onepage.mt.evaluate import examples
+from onepage.mt.evaluate import evaluate, examples
+from small_training import run, sentences
 
 
 def arrays_of(chrf):
@@ -23,3 +27,15 @@ def test_examples_are_best_median_and_worst():
 
 def test_exact_copies_are_shown_as_last_resort():
     assert [row["chrf"] for row in examples(arrays_of([100.0] * 3), "test")][:3] == [100.0] * 3
+
+
+def test_without_sacremoses_one_score_is_missing(tmp_path, monkeypatch):
+    """And one line says so: the package is not on every machine with a GPU."""
+    run("mt", tmp_path)
+    pairs = sentences()
+    pairs = replace(pairs, tok_references={"test": pairs.splits["test"][1]})
+    monkeypatch.setitem(sys.modules, "sacremoses", None)
+    lines = []
+    metrics = evaluate(pairs, tmp_path, {"decoding": {"beam_size": 1}}, lines.append)
+    assert metrics["tests"]["test"]["bleu_lc_norm_tok"] is None and metrics["tests"]["test"]["bleu"]["score"] >= 0
+    assert [line for line in lines if "sacremoses is not installed" in line] == lines[:1]

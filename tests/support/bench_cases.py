@@ -113,3 +113,29 @@ def scale_result(device: str = "cpu") -> dict:
         "recipe": {"batch_size": 200, "batch_norm": "local"},
         "gradient_bytes": 4 * PARAMETERS, "samples": {"1": one, "2": two},
     }  # fmt: skip
+
+
+def gpu_result(device: str = "cpu") -> dict[str, Any]:
+    """Three turns of both tasks on a machine that is not there; with a GPU in it, every way to train."""
+    keys = ("form", "hardware", "versions", "started", "commit", "dirty", "load_before", "data")
+    taken = {key: value for key, value in cls_result().items() if key in keys}
+    hows = {"recipe": 100.0, "eager": 80.0, "fastest": 96.0} if device == "cuda" else {"recipe": 2.0}
+    rates = {f"cls-32-{how}": rate for how, rate in hows.items()} | {"cls-24-recipe": 2 * hows["recipe"]}
+    rates |= {f"mt-{how}": rate for how, rate in hows.items() if how != "eager"}
+    ways = {name: {"size": 0 if name[:2] == "mt" else int(name[4:6]), "how": name.split("-")[-1]} for name in rates}
+    machine = {"matmul": {"fp32": {"flops": 1e11}, "bf16": {"flops": 4e14}}, "threads": 2}
+    units = {name: 2560 * rate if name[:2] == "mt" else 512 * rate for name, rate in rates.items()}
+    samples = {
+        name: [{"updates": rate * k, "units": units[name] * k} for k in (0.5, 1.0, 2.0)] for name, rate in rates.items()
+    }
+    gpu = {"gpu": "Imagined H300", "cpu": "Imagined CPU"} if device == "cuda" else {}
+    result = taken | {
+        "device": device, "hardware": taken["hardware"] | gpu, "precision": "bf16",
+        "settings": {"repeats": 3, "target": 0.94, "readings": 24, "updates": 100, "seed": 0},
+        "recipes": {"cls": {"profile": "quick", "batch_size": 512}, "mt": {"profile": "quick", "batch_tokens": 2560}},
+        "contenders": dict(sorted(ways.items())), "forward_flops": dict.fromkeys(rates, 1e9),
+        "launches": dict.fromkeys(rates, 1234.4), "samples": samples | {"machine": [machine] * 3},
+    }  # fmt: skip
+    if device == "cuda":
+        result["curve"] = {"rows": curve([10_000, 20_000], [0.1, 0.05], 4000.0)}
+    return result

@@ -1,7 +1,7 @@
 """Trainings by several processes, one after another; run by test_distributed.py under torchrun.
 
-The argument is a JSON file with a list of trainings: task, folder, changes of the recipe, and what is to happen in
-them. Each process writes what it saw beside the folder: FOLDER.rank0.json and so on.
+The arguments are a JSON file with a list of trainings (task, folder, changes of the recipe, and what is to happen in
+them) and "cuda" for GPUs. Each process writes what it saw beside the folder: FOLDER.rank0.json and so on.
 """
 
 import json
@@ -29,8 +29,8 @@ def signal_after(updates, number):
     Reporter.advance = advance
 
 
-def main(order):
-    with distributed.join("cpu") as ranks:
+def main(order, device="cpu"):
+    with distributed.join(device) as ranks:
         for job in json.loads(order.read_text(encoding="utf-8")):
             folder, said = Path(job["folder"]), {"rank": ranks.rank, "world": ranks.world}
             session.SAVE_EVERY_SECONDS = job.get("save_every", 60.0)
@@ -41,7 +41,7 @@ def main(order):
             if "stages" in changes:
                 changes["stages"] = tuple(Stage(*stage) for stage in changes["stages"])
             try:
-                said["digest"] = run(job["task"], folder, ranks=ranks, **changes)
+                said["digest"] = run(job["task"], folder, ranks=ranks, device=device, **changes)
             except session.Interrupted as error:
                 said["stopped"] = str(error)
             except UserError as error:
@@ -51,4 +51,4 @@ def main(order):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:])

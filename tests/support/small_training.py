@@ -66,11 +66,11 @@ def sentences() -> TranslationSet:
 TASKS = {"cls": (train_cls, CLS, image_set), "mt": (train_mt, MT, sentences)}
 
 
-def run(task, folder, seed=0, precision="fp32", program="", ranks=ALONE, **changes):
+def run(task, folder, seed=0, precision="fp32", program="", ranks=ALONE, device="cpu", **changes):
     train, recipe, data = TASKS[task]
     recipe = dataclasses.replace(recipe, **changes)
     plan = {"task": task, "set": "toy", "generated": True, "profile": "test", "seed": seed, "data_digest": "d" * 64}
-    plan |= {"device": "cpu", "precision": precision, "threads": 1}
+    plan |= {"device": device, "precision": precision, "threads": 1}
     train(recipe, data(), folder, plan, program, ranks)
     weights, _ = checkpoint.load_model(folder / "model.pt")
     return digest_tensors(weights)

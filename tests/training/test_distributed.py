@@ -43,13 +43,13 @@ JOBS = {
 }
 
 
-def two_processes(place: Path, jobs: list[dict]) -> None:
+def two_processes(place: Path, jobs: list[dict], device: str = "cpu") -> None:
     (place / "jobs.json").write_text(json.dumps(jobs), encoding="utf-8")
     paths = os.pathsep.join(map(str, (CODE, HERE, HERE.parent)))
     environment = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--module", "ranks_training"]
     done = subprocess.run(
-        [*command, str(place / "jobs.json")], env=environment, capture_output=True, text=True, timeout=900
+        [*command, str(place / "jobs.json"), device], env=environment, capture_output=True, text=True, timeout=900
     )
     (place / "said").write_text(done.stdout + done.stderr, encoding="utf-8")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -240,3 +240,18 @@ def test_more_processes_than_gpus_get_one_line(monkeypatch: pytest.MonkeyPatch) 
         distributed.join("cuda"),
     ):
         pass
+
+
+@pytest.mark.parametrize("option", ["forward_sync_buffers", "broadcast_buffers"])
+def test_no_statistics_are_exchanged_by_any_torch(monkeypatch: pytest.MonkeyPatch, option: str) -> None:
+    """The option that says so has another name from torch 2.13 on, and the old one is then refused or warns."""
+    seen: dict[str, object] = {}
+    signatures = {
+        "forward_sync_buffers": lambda module, broadcast_buffers=None, forward_sync_buffers=None: seen.update(
+            broadcast_buffers=broadcast_buffers, forward_sync_buffers=forward_sync_buffers
+        ),
+        "broadcast_buffers": lambda module, broadcast_buffers=True: seen.update(broadcast_buffers=broadcast_buffers),
+    }
+    monkeypatch.setattr(nn.parallel, "DistributedDataParallel", signatures[option])
+    Ranks(0, 2).averaging(nn.Linear(1, 1))
+    assert seen.pop(option) is False and not any(seen.values())

@@ -1,9 +1,12 @@
 """Muon and its orthogonal updates."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
 
+from onepage.training import muon
 from onepage.training.muon import Muon, orthogonalise
 
 
@@ -52,6 +55,75 @@ def test_matrices_in_a_stack_are_orthogonalised_separately():
     stack = torch.randn(3, 10, 12) * torch.tensor([1.0, 1e-3, 50.0]).view(3, 1, 1)
     for matrix, one in zip(stack, orthogonalise(stack, iterations=5), strict=True):
         torch.testing.assert_close(one, orthogonalise(matrix, iterations=5))
+
+
+SHAPES = [(8, 30), (8, 30), (30, 8), (10, 2, 3, 3), (10, 2, 3, 3), (8, 8), (8, 30)]  # wide ones, tall ones, filters
+
+
+def stepped(decay=None, updates=3):
+    """The weights after some updates with fixed gradients; one parameter has none."""
+    torch.manual_seed(0)
+    weights = [nn.Parameter(torch.randn(shape)) for shape in SHAPES]
+    for weight in weights[3:5]:
+        weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+    optimiser = Muon([*weights, nn.Parameter(torch.ones(2, 2))], lr=0.1, weight_decay=decay)
+    for _ in range(updates):
+        for weight in weights:
+            weight.grad = torch.randn_like(weight)
+        optimiser.step()
+    return [weight.detach() for weight in weights]
+
+
+@pytest.mark.parametrize("decay", [None, 0.5])
+def test_stacked_matrices_step_as_single_ones(decay, monkeypatch):
+    """A GPU stacks all matrices of a shape, a CPU the narrow ones, neither changes the result."""
+    sizes, found = [], {}
+    monkeypatch.setattr(muon, "orthogonalise", lambda x, *more: (sizes.append(len(x)), orthogonalise(x, *more))[1])
+    for most in (muon.STACKED["cpu"], math.inf, 0.0):
+        sizes.clear()
+        monkeypatch.setitem(muon.STACKED, "cpu", most)
+        weights = stepped(decay, updates=1)
+        found[tuple(sorted(sizes))] = weights
+    assert list(found) == [(1, 1, 1, 1, 1, 2), (1, 1, 2, 3), (1,) * 7]
+    for weights in found.values():
+        for weight, single in zip(weights, found[(1,) * 7], strict=True):
+            torch.testing.assert_close(weight, single, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("decay", [None, 0.5])
+def test_muon_keeps_the_bits_of_plain_steps(decay):
+    """Written out parameter by parameter, with the products that a CPU makes."""
+    torch.manual_seed(0)
+    weights = [torch.randn(shape) for shape in SHAPES]
+    for number in (3, 4):
+        weights[number] = weights[number].contiguous(memory_format=torch.channels_last)
+    momenta = [torch.zeros_like(weight) for weight in weights]
+    for _ in range(3):
+        updates = []
+        for weight, momentum in zip(weights, momenta, strict=True):
+            gradient = torch.randn_like(weight)
+            momentum.mul_(0.6).add_(gradient)
+            update = gradient.add(momentum, alpha=0.6)
+            last = update.ndim == 4
+            updates.append((update.movedim(1, -1) if last else update).reshape(len(update), -1))
+        stacks = {shape: [u for u in updates if u.shape == shape] for shape in {u.shape for u in updates}}
+        found = {}
+        for (rows, columns), stack in stacks.items():
+            wide = columns > 2 * rows
+            parts = [orthogonalise(u[None], 3)[0] for u in stack] if wide else orthogonalise(torch.stack(stack), 3)
+            found[rows, columns] = iter(parts)
+        for weight, update in zip(weights, updates, strict=True):
+            (rows, columns), scale = update.shape, 0.1
+            if decay is None:
+                weight.mul_(math.sqrt(rows) / weight.norm())
+            else:
+                weight.mul_(1 - 0.1 * decay)
+                scale *= math.sqrt(max(1.0, rows / columns))
+            direction = next(found[rows, columns])
+            moved = direction.view_as(weight.movedim(1, -1)).movedim(-1, 1) if weight.ndim == 4 else direction
+            weight.add_(moved, alpha=-scale)
+    for mine, plain in zip(stepped(decay), weights, strict=True):
+        assert torch.equal(mine, plain)
 
 
 def test_muon_steps_by_its_rate_and_weight_decay():

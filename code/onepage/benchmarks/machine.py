@@ -16,6 +16,7 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from onepage.runs import provenance
+from onepage.training import seeding
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 TRAINING_PASSES = 3  # forward, gradient of the inputs, gradient of the weights
@@ -49,7 +50,7 @@ def matmul_peak(precision: str, device: torch.device, sizes: Sequence[int] = (),
     "fp32" is measured with TF32 allowed: that is how the fp32 convolutions of a plain loop multiply there.
     """
     allowed = torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = True
+    seeding.allow_tf32(True)
     try:
         best: dict[str, Any] = {"flops": 0.0, "size": 0, "by": ""}
         for size in sizes or SIZES[device.type]:
@@ -65,7 +66,7 @@ def matmul_peak(precision: str, device: torch.device, sizes: Sequence[int] = (),
                     best = {"flops": rate, "size": size, "by": by}
         return best
     finally:
-        torch.backends.cuda.matmul.allow_tf32 = allowed
+        seeding.allow_tf32(allowed)
 
 
 @torch.no_grad()

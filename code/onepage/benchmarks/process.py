@@ -34,6 +34,7 @@ RATES = {  # of a sample: what is said of it
     "together": "images/s",
     "tokens_per_second": "target tokens/s in training",
     "seconds": "s",
+    "updates": "updates/s",
 }
 Say = Callable[[str], None]
 

@@ -6,13 +6,13 @@ They are shown on the terminal, in docs/benchmarks.md and in docs/several-proces
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from onepage.benchmarks import cls, mt, results, scale
+from onepage.benchmarks import cls, gpu, mt, ours, results, scale
 from onepage.benchmarks.peers import PEERS
 from onepage.benchmarks.results import Cells, digits, duration, rate
 
 NAMES = {"ours": "ours", "uncached": "ours without cache", "joeynmt": "JoeyNMT", "ctranslate2": "CTranslate2 fp32"}
 LOOPS = ("", "plain loop", "ours", "ratio")
-DOCUMENTS = {"cls": "docs/benchmarks.md", "mt": "docs/benchmarks.md", "scale": "docs/several-processes.md"}
+DOCUMENTS = dict.fromkeys(("cls", "mt", "gpu"), "docs/benchmarks.md") | {"scale": "docs/several-processes.md"}
 """{kind: the document with its table, from the root of the repository}"""
 Result = Mapping[str, Any]
 
@@ -193,6 +193,42 @@ def scale_notes(result: Result) -> str:
     return results.notes(result, text)
 
 
+def gpu_heads(result: Result) -> Cells:
+    """What is counted depends on the device."""
+    return ("", "ms per update", f"{gpu.EVENTS[result['device']][2]} per update", "share of the matrix-product peak")
+
+
+def gpu_rows(result: Result) -> list[Cells]:
+    """A row for each way to train, then what the ways bring, and the time to the target where it was measured."""
+    found, recipes = gpu.summarise(result), result["recipes"]
+    rows: list[Cells] = []
+    for name, row in found["rows"].items():
+        task, given = name.partition("-")[0], result["contenders"][name]
+        work = f"ResNet-18, {given['size']} px, batch {recipes[task]['batch_size']}" if task == "cls" else ""
+        work = work or f"the Transformer, {recipes[task]['batch_tokens']:,} target positions"
+        share = f"{row['share'] * 100:.0f} % of {digits(found['peak'] / 1e9)} GFLOP/s"
+        rows.append((f"{work}{WAYS[given['how']]}", rate(row["ms"]), f"{result['launches'][name]:,.0f}", share))
+    for what, ratio in found["ratios"].items():
+        rows.append((f"{what}: times as fast", f"{ratio:.2f}", "", ""))
+    if "time_to" in found:
+        target = f"{result['settings']['target'] * 100:g} % of the validation images"
+        rows.append((f"ResNet-18, time to {target}", _time(found["time_to"]), "", ""))
+    return rows
+
+
+def gpu_notes(result: Result) -> str:
+    """How the figures of updates came about."""
+    settings, recipes = result["settings"], result["recipes"]
+    profiles = " and ".join(dict.fromkeys(str(recipe["profile"]) for recipe in recipes.values()))
+    counted = settings["updates"] * (ours.PARTS - 1)
+    text = [
+        f"Recipe {profiles}, {result['precision']}. Median (least to greatest) of {settings['repeats']} turns over "
+        f"{counted:,} updates, the contenders in turn; the share counts convolutions and linear layers alone.",
+    ]
+    return results.notes(result, text)
+
+
+WAYS = {"recipe": "", "eager": ", without CUDA graphs", "fastest": ", without CUDA graphs or determinism"}
 SCALE_HEADS = ("processes", "threads each", "images/s", "efficiency", "update", "exchange in it", "exchange alone")
 MARKDOWN: dict[str, Callable[[Result], str]] = {
     "cls": lambda result: f"{results.markdown(LOOPS, cls_rows(result))}\n\n{cls_notes(result)}",
@@ -200,6 +236,7 @@ MARKDOWN: dict[str, Callable[[Result], str]] = {
         f"{results.markdown(mt_heads(result), mt_rows(result))}\n\n"
         f"{results.markdown(LOOPS, mt_training_rows(result))}\n\n{mt_notes(result)}"
     ),
+    "gpu": lambda result: f"{results.markdown(gpu_heads(result), gpu_rows(result))}\n\n{gpu_notes(result)}",
     "scale": lambda result: f"{results.markdown(SCALE_HEADS, scale_rows(result))}\n\n{scale_notes(result)}",
 }
 """{kind: a kept result in Markdown}"""

@@ -11,18 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from onepage.training.device import moved
 from onepage.training.seeding import keyed_generator
 
 # Mean and standard deviation of the CIFAR-10 training images by channel, in [0, 1].
 MEAN = (0.4914, 0.4822, 0.4465)
 STD = (0.2470, 0.2435, 0.2616)
-
-
-def moved(drawn: Tensor, device: torch.device) -> Tensor:
-    """A tensor drawn on the CPU, moved to ``device`` without waiting for a GPU's pending work."""
-    if device.type != "cuda":
-        return drawn.to(device)
-    return drawn.pin_memory().to(device, non_blocking=True)
 
 
 @functools.cache
@@ -95,7 +89,7 @@ def cutout(images: Tensor, side: int, generator: torch.Generator) -> Tensor:
     """A square of ``side`` pixels around a random pixel of each normalised image (B, 3, H, H) set to the mean, zero."""
     batch, _, size, _ = images.shape
     centres = moved(torch.randint(0, size, (2, batch), generator=generator), images.device)
-    return images.masked_fill(in_square(size, centres, side), 0.0)
+    return images.clone().masked_fill_(in_square(size, centres, side), 0.0)  # masked_fill would lose channels last
 
 
 def cutmix(images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, float]:

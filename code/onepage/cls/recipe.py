@@ -71,6 +71,8 @@ class Recipe:
     """CPU threads of a process; part of the recipe because it changes the order of float sums."""
     batch_norm: Literal["local", "synchronised"] = "local"
     """With several processes: statistics of each one's part of the batch, or of all of it (CUDA only)."""
+    cuda_graph: bool = False
+    """On a GPU, replay the passes as CUDA graphs; a CPU, and several processes, run them one by one all the same."""
     train_images: Annotated[int, Range(0)] = 0
     """Use only the first so many training images; 0 for all."""
     shortcut: bool = True

@@ -20,13 +20,13 @@ from onepage.data.images import ImageSet, split_indices
 from onepage.errors import UserError
 from onepage.training import seeding
 from onepage.training.averaging import WeightAverage
+from onepage.training.device import Replayed, moved
 from onepage.training.distributed import ALONE, Ranks
 from onepage.training.muon import Muon
 from onepage.training.schedules import SCHEDULES
 from onepage.training.session import Session
 from onepage.training.state import TrainingState
 
-READ_EVERY = {"cpu": 1, "cuda": 20}  # updates between looks at the loss; each makes a GPU wait
 WHITENED = 5000  # training images whose patches give the whitening filters
 LINE = (
     "epoch {epoch:.2f}  {image_size} px  train loss {train_loss:.3f}  "
@@ -85,7 +85,8 @@ def train(
     times = timetable(recipe, len(batches.labels))
     model = build_model(recipe, batches, times.size_at(0), len(images.class_names))
     model = ranks.normalising(model.to(device=device, memory_format=torch.channels_last), recipe.batch_norm)  # type: ignore[call-overload]
-    network = ranks.averaging(model)
+    replays = recipe.cuda_graph and device.type == "cuda" and ranks.world == 1
+    network = Replayed(model) if replays else ranks.averaging(model)
     optimisers = make_optimisers(model, recipe, plan["precision"])
     average = WeightAverage(model, recipe.average_decay)
     state = TrainingState(model, optimisers, average, times.updates, recipe.validations, batches.of_epoch, 4, ranks)
@@ -114,7 +115,7 @@ def train(
 
             # log
             state.count(loss.detach() * batch.size, batch.correct(logits), batch.size, session.asked_to_stop)
-            if state.update % READ_EVERY[plan["device"]] == 0 or state.validates:
+            if state.shows:
                 train_loss, train_accuracy = state.means(session)
                 note = f"{size} px  loss {train_loss:.3f}  accuracy {train_accuracy:.3f}"
             report.advance(len(index), note)
@@ -193,7 +194,7 @@ class Batches:
         recipe, draws = self.recipe, seeding.keyed_generator(self.seed, "augment", epoch, update)
         padding = augment.scaled(recipe.crop_padding, size)
         images = augment.augmented_batch(self._resized, index, self.coins, recipe.flip, padding, draws, epoch)
-        labels = self.labels[augment.moved(index, images.device)]
+        labels = self.labels[moved(index, images.device)]
         if recipe.cutout:
             images = augment.cutout(images, augment.scaled(recipe.cutout, size), draws)
         if recipe.cutmix and torch.rand((), generator=draws).item() < recipe.cutmix:

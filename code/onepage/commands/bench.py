@@ -1,4 +1,4 @@
-"""``python -m onepage bench``: the commands behind `make bench-cls`, `bench-mt` and `bench-scale`."""
+"""``python -m onepage bench``: the commands behind `make bench-cls`, `bench-mt`, `bench-gpu` and `bench-scale`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -65,6 +65,22 @@ def bench_mt(run: Path, out: Path, trained: Path | None) -> None:
     from onepage.benchmarks import mt, ours
 
     keep("mt", lambda: mt.run(ours.plan(run, "mt"), trained or run, out), out)
+
+
+@bench.command("gpu")
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@out_option
+def bench_gpu(runs: tuple[Path, ...], out: Path) -> None:
+    """An update of each task by its recipe: time, kernels, share of the peak; the price of determinism on a GPU.
+
+    On a CPU only the rows that it has: no CUDA graphs, no time to 94 %.
+    """
+    from onepage.benchmarks import gpu, ours
+    from onepage.runs import plan
+
+    tasks = [(str(plan.read(run)["task"]), run) for run in runs]
+    plans = {task: ours.plan(run, task) for task, run in tasks if task in gpu.UNITS}
+    keep("gpu", lambda: gpu.run(plans, out), out)
 
 
 @bench.command("scale")

@@ -82,12 +82,13 @@ def evaluate(
     found: dict[str, list[list[int]]] = {}
     arrays: dict[str, Any] = {}
     tests: dict[str, Any] = {}
+    tok_references = scores.comparable(data.tok_references, say)
     for name in data.tests:
         sources, references = data.splits[name]
         found[name] = search(sources, decoding.beam_size)
         outputs = [tokenizer.decode(ids) for ids in found[name]]
         greedy_outputs = [tokenizer.decode(ids) for ids in search(sources, 1)]
-        tok = data.tok_references.get(name)
+        tok = tok_references.get(name)
         found_scores = scores.every_score(sources, outputs, greedy_outputs, references, tok, data.tgt)
         tests[name] = found_scores
         texts = {"source": sources, "reference": references, "output": outputs, "greedy": greedy_outputs}

@@ -11,6 +11,7 @@ from onepage.mt.batching import Batch
 from onepage.mt.output_loss import output_loss
 from onepage.mt.tokenizer import PAD
 from onepage.mt.transformer import Transformer
+from onepage.training.device import moved
 
 IGNORED = -100  # label of a row that the loss passes over
 
@@ -21,12 +22,12 @@ def batch_loss(model: Transformer, batch: Batch, label_smoothing: float, precisi
     The output layer, the most expensive of all, is computed at real tokens only.
     """
     device = next(model.parameters()).device
-    source, target = batch.source.to(device), batch.target_input.to(device)
+    source, target = moved(batch.source, device), moved(batch.target_input, device)
     flat = batch.target_output.reshape(-1)
     real = (flat != PAD).nonzero()[:, 0]  # on the CPU: no wait for a GPU
     # filled with ignored rows to a multiple of 64: few distinct shapes (see make_batch)
     fill = -len(real) % 64
-    labels = F.pad(flat[real], (0, fill), value=IGNORED).to(device)
+    labels = moved(F.pad(flat[real], (0, fill), value=IGNORED), device)
     real = F.pad(real, (0, fill))
     if r_drop:  # the whole batch twice: each copy draws its own dropout
         source, target = source.repeat(2, 1), target.repeat(2, 1)
@@ -34,7 +35,7 @@ def batch_loss(model: Transformer, batch: Batch, label_smoothing: float, precisi
     with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
         memory, mask = model.encode(source)
         hidden = model.decode(target, memory, mask)
-        hidden = hidden.reshape(-1, hidden.shape[-1]).index_select(0, real.to(device))
+        hidden = hidden.reshape(-1, hidden.shape[-1]).index_select(0, moved(real, device))
         if r_drop:
             return agreement_loss(model.logits(hidden).float(), labels, label_smoothing, r_drop)
     dtype = torch.bfloat16 if precision == "bf16" else hidden.dtype

@@ -5,7 +5,8 @@ gives the same scores. Only BLEU of lower-cased, normalised, tokenised text may 
 results.
 """
 
-from collections.abc import Sequence
+import importlib.util
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sacrebleu.metrics import BLEU, CHRF, TER
@@ -84,6 +85,14 @@ def bleu_lc_norm_tok(outputs: Sequence[str], tok_references: Sequence[str], lang
     ``score``, 95 % ``interval``, ``signature``. As in published Multi30k results; not comparable with ``bleu``.
     """
     return _scored(BLEU(tokenize="none", force=True), lc_norm_tok(outputs, language), tok_references)[1]
+
+
+def comparable(references: Mapping[str, list[str]], say: Any) -> Mapping[str, list[str]]:
+    """The published references that ``bleu_lc_norm_tok`` can be computed for: none where sacremoses is missing."""
+    if not references or importlib.util.find_spec("sacremoses"):
+        return references
+    say("mt   no BLEU lc.norm.tok: sacremoses is not installed; pip install sacremoses, then evaluate again")
+    return {}
 
 
 def lc_norm_tok(lines: Sequence[str], language: str) -> list[str]:

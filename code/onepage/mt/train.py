@@ -71,6 +71,7 @@ def train(
     left_out = f"{material.left_out} longer than {recipe.max_length} pieces left out"
     about = f"{len(material.pairs):,} pairs ({left_out}), {len(tokenizer)} pieces"
     with session.training(state, "target tokens", about) as report:
+        note = ""
         while state.update < state.updates:
             # batch: that of the recipe, of which each process computes its share
             pairs = state.next_batch()
@@ -94,8 +95,10 @@ def train(
 
             # log
             state.count(loss.detach().double() * tokens, tokens, session.asked_to_stop)
-            (train_loss,) = state.means(session)
-            report.advance(all_tokens, f"loss {train_loss:.3f}")
+            if state.shows:
+                (train_loss,) = state.means(session)
+                note = f"loss {train_loss:.3f}"
+            report.advance(all_tokens, note)
 
             # validate
             if state.validates:

@@ -22,7 +22,7 @@ from onepage.tasks import Task
 
 TRAINING = ("all", "runs", "test", "repro")  # goals that train, besides the tasks themselves
 LOOKING = ("report", "verify", "reference")  # goals that only look at runs that are there
-PLANNING = ("data", "bundle", "ablate")  # goals that need plans of every task, but no run
+PLANNING = ("data", "bundle", "ablate", "bench-gpu")  # goals that need plans of every task, but no run
 PAGE = {"all", "report", "reference"}  # goals that make the page
 UNTOUCHED = ("TEXT", "FILE")  # anything: they reach a command by the environment alone
 PLANS = Path("runs/.plan")  # below OUT: the plan of each task, setting by setting

@@ -9,6 +9,7 @@ itself is ``ALONE``: nothing below then computes, waits or imports anything. Lef
 import contextlib
 import ctypes
 import datetime
+import inspect
 import os
 import signal
 import sys
@@ -76,7 +77,9 @@ class Ranks:
         """
         if self.world == 1:
             return model
-        return nn.parallel.DistributedDataParallel(model, forward_sync_buffers=False)
+        wrapper = nn.parallel.DistributedDataParallel
+        now = "forward_sync_buffers" in inspect.signature(wrapper).parameters  # from torch 2.13 on
+        return wrapper(model, **{"forward_sync_buffers" if now else "broadcast_buffers": False})
 
     def reseed(self, seed: int, update: int) -> None:
         """Seed the default generators for an update, each process with other draws (dropout).

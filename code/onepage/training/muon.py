@@ -12,6 +12,9 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+STACKED = {"cpu": 2.0, "cuda": math.inf}
+"""Up to how many columns per row matrices of one shape are stacked. A GPU needs few kernels; on a CPU wide filter banks
+are large enough to be worth products of their own, and stacking would only copy them."""
 _A, _B, _C = 3.4445, -4.7750, 2.0315  # maximise the slope at zero (Jordan et al., "the coefficients")
 
 
@@ -55,6 +58,18 @@ def channels_last(tensor: Tensor) -> bool:
     return tensor.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last) and not tensor.is_contiguous()
 
 
+def as_matrix(filters: Tensor) -> Tensor:
+    """(O, ...) -> (O, columns), columns in the order in which filters lie in memory: a view, and any order will do."""
+    return (filters.movedim(1, -1) if channels_last(filters) else filters).reshape(filters.shape[0], -1)
+
+
+def as_weights(matrix: Tensor, weights: Tensor) -> Tensor:
+    """What ``as_matrix`` made a matrix of ``weights``, back in their shape and memory layout."""
+    if channels_last(weights):
+        return matrix.view_as(weights.movedim(1, -1)).movedim(-1, 1)
+    return matrix.view_as(weights)
+
+
 class Muon(torch.optim.Optimizer):
     """Muon over parameters of two or more dimensions; the first is taken as the matrix's rows (output channels)."""
 
@@ -80,32 +95,37 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """One update of every parameter that has a gradient; matrices of one shape are made orthogonal together."""
         for group in self.param_groups:
-            of_shape: dict[tuple[int, int], list[tuple[torch.nn.Parameter, Tensor]]] = defaultdict(list)
-            for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                state = self.state[parameter]
-                if "momentum" not in state:
-                    state["momentum"] = torch.zeros_like(parameter.grad)
-                buffer = state["momentum"]
-                buffer.mul_(group["momentum"]).add_(parameter.grad)
-                update = parameter.grad.add(buffer, alpha=group["momentum"])
-                # channels last, as filters lie in memory: a view, and the order of columns does not matter here
-                matrix = (update.movedim(1, -1) if channels_last(update) else update).reshape(parameter.shape[0], -1)
-                of_shape[(matrix.shape[0], matrix.shape[1])].append((parameter, matrix))
+            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+            of_shape: dict[torch.Size, list[tuple[Tensor, Tensor]]] = defaultdict(list)
+            for parameter, update in zip(parameters, self._updates(parameters, group["momentum"]), strict=True):
+                matrix = as_matrix(update)
+                of_shape[matrix.shape].append((parameter, matrix))
             for (rows, columns), members in of_shape.items():
-                # wide filter banks are large enough to be worth a product each; stacking would only copy them
-                packs = [[member] for member in members] if columns > 2 * rows else [members]
+                together = columns <= STACKED[members[0][1].device.type] * rows
+                packs = [members] if together else [[member] for member in members]
+                directions: list[Tensor] = []
                 for pack in packs:
                     matrices = torch.stack([matrix for _, matrix in pack]) if len(pack) > 1 else pack[0][1][None]
-                    updates = orthogonalise(matrices, self.iterations, self.dtype)
-                    for (parameter, _), direction in zip(pack, updates, strict=True):
-                        scale = group["lr"]
-                        if group["weight_decay"] is None:
-                            parameter.mul_(math.sqrt(rows) / parameter.norm())
-                        else:
-                            parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                            scale *= math.sqrt(max(1.0, rows / columns))
-                        if channels_last(parameter):
-                            direction = direction.view_as(parameter.movedim(1, -1)).movedim(-1, 1)
-                        parameter.add_(direction.view_as(parameter), alpha=-scale)
+                    directions += orthogonalise(matrices, self.iterations, self.dtype)
+                weights, scale = [parameter for parameter, _ in members], group["lr"]
+                if group["weight_decay"] is None:
+                    factors = torch._foreach_reciprocal(torch._foreach_norm(weights))
+                    torch._foreach_mul_(factors, math.sqrt(rows))
+                    torch._foreach_mul_(weights, factors)
+                else:
+                    torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
+                    scale *= math.sqrt(max(1.0, rows / columns))
+                torch._foreach_add_(weights, list(map(as_weights, directions, weights)), alpha=-scale)
+
+    def _updates(self, parameters: list[torch.nn.Parameter], momentum: float) -> list[Tensor]:
+        """The Nesterov momentum of each, once its gradient has been taken in."""
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        if not gradients:
+            return []
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            if "momentum" not in self.state[parameter]:
+                self.state[parameter]["momentum"] = torch.zeros_like(gradient)
+        momenta = [self.state[parameter]["momentum"] for parameter in parameters]
+        torch._foreach_mul_(momenta, momentum)
+        torch._foreach_add_(momenta, gradients)
+        return list(torch._foreach_add(gradients, momenta, alpha=momentum))

@@ -40,9 +40,17 @@ def prepare(seed: int, threads: int, device: str) -> torch.device:
     # every kernel used here writes all of its output; filling fresh memory first would only cost time
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
-    torch.backends.cudnn.allow_tf32 = False  # on by default: a recipe's fp32 is fp32 in convolutions too
+    allow_tf32(False)  # on by default in convolutions, and elsewhere if the caller's environment says so
     torch.manual_seed(keyed_seed(seed, "default"))
     return torch.device(device)
+
+
+def allow_tf32(allowed: bool) -> None:
+    """Whether a GPU may round the factors of fp32 convolutions and products to TF32, by every setting that there is."""
+    convolutions, products = torch.backends.cudnn, torch.backends.cuda.matmul
+    convolutions.allow_tf32 = products.allow_tf32 = allowed
+    if hasattr(convolutions, "conv"):  # the settings that replace these
+        convolutions.conv.fp32_precision = products.fp32_precision = "tf32" if allowed else "ieee"
 
 
 def generator_states() -> dict[str, torch.Tensor]:

@@ -21,6 +21,7 @@ from onepage.training.session import Session
 B = TypeVar("B")
 M = TypeVar("M", bound=nn.Module)
 COUNTERS = ("update", "epoch", "place", "seen")
+READ_EVERY = {"cpu": 1, "cuda": 20}  # updates between looks at the loss; each makes a GPU wait
 
 
 class TrainingState(Generic[M, B]):
@@ -82,6 +83,11 @@ class TrainingState(Generic[M, B]):
     def validates(self) -> bool:
         """Whether the validation split is to be read after this update."""
         return self.update in self.validate_after
+
+    @property
+    def shows(self) -> bool:
+        """Whether the means are to be read after this update."""
+        return self.update % READ_EVERY[self.sums.device.type] == 0 or self.validates
 
     @property
     def epochs(self) -> float:

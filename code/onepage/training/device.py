@@ -1,0 +1,49 @@
+"""The GPU's part of a training: copies that do not wait for it, and passes replayed as CUDA graphs.
+
+Gray 2019, "Getting started with CUDA graphs" (NVIDIA); ``torch.cuda.make_graphed_callables`` captures them. Left out:
+graphs of the Transformer, whose batches have some hundred shapes, and of several processes, which exchange gradients in
+their backward pass.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+
+def moved(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU on ``device``, without waiting for a GPU's pending work."""
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+class Replayed:
+    """A network in training whose forward and backward passes are CUDA graphs, captured for each shape of its input.
+
+    The GPU runs the kernels of eager mode in the same order; the CPU launches two graphs in place of some hundred
+    kernels. A graph is made at the first batch of a shape, so that a resumed training replays what an uninterrupted one
+    does. For networks that draw no random numbers.
+    """
+
+    def __init__(self, network: nn.Module):
+        self.network = network
+        self._shape: torch.Size | None = None
+        self._passes: Callable[[Tensor], Tensor] = network
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if x.shape != self._shape:
+            self._passes = self.network  # lets go of the graphs before, and of their memory
+            self._shape, self._passes = x.shape, self._captured(x)
+        return self._passes(x)
+
+    def _captured(self, x: Tensor) -> nn.Module:
+        buffers = [(buffer, buffer.clone()) for buffer in self.network.buffers()]
+        kind = x.device.type
+        precision = {"enabled": torch.is_autocast_enabled(kind), "dtype": torch.get_autocast_dtype(kind)}
+        with torch.autocast(kind, **precision, cache_enabled=False):
+            passes: nn.Module = torch.cuda.make_graphed_callables(nn.Sequential(self.network), (x,))
+        with torch.no_grad():  # the warm-up passes counted this batch into BatchNorm's running statistics
+            for buffer, before in buffers:
+                buffer.copy_(before)
+        return passes
