@@ -1,7 +1,9 @@
-"""The example sentences that evaluation chooses for the page."""
+"""The sentences that evaluation chooses: examples for the page, and those whose attention can be explored."""
 
 import numpy as np
+import pytest
 
+from onepage.mt import evaluate
 from onepage.mt.evaluate import examples
 
 
@@ -23,3 +25,18 @@ def test_examples_are_best_median_and_worst():
 
 def test_exact_copies_are_shown_as_last_resort():
     assert [row["chrf"] for row in examples(arrays_of([100.0] * 3), "test")][:3] == [100.0] * 3
+
+
+@pytest.mark.parametrize(("n", "longest"), [(100, 40), (100, 9), (4, 40), (3, 1)])
+def test_explored_are_the_examples_and_more_by_length(n, longest, monkeypatch):
+    sources, found = [[0] * (2 + (7 * i) % 50) for i in range(n)], [[0] * 2] * n
+    monkeypatch.setattr(evaluate, "LONGEST", longest)
+    packed = lambda model, tokenizer, pairs: {"cross": np.array([len(source) for source, _ in pairs])}  # noqa: E731
+    monkeypatch.setattr(evaluate.explain, "packed", packed)
+    kept = evaluate.explored(None, None, sources, found, [2, 0, 2])
+    index, lengths = kept["explored_index"].tolist(), kept["explored_cross"].tolist()
+    assert lengths == [len(sources[i]) for i in index] and len(set(index)) == len(index)
+    assert all(length <= longest for length in lengths)
+    assert index[:2] == [2, 0][: len(index)] if longest == 40 else 2 not in index  # 2 has 16 pieces
+    if (n, longest) == (100, 40):
+        assert len(index) == 2 + evaluate.MORE and min(lengths[2:]) < 8 and max(lengths[2:]) > 32

@@ -66,6 +66,7 @@ def write_cls_run(folder: Path, *, generated: bool = False, seed: int = 0, error
         probabilities=probabilities[chosen].astype(np.float32),
         layers=np.array(["layer3", "layer4"]),
         **cams,
+        **synthetic_images.explored(np.random.default_rng([seed, 3]), true, predicted, order),
     )
     return folder
 
@@ -116,7 +117,9 @@ def write_mt_run(
     }
     _write(folder, common, metrics, history, seconds=388.25)
     np.savez_compressed(folder / "predictions.npz", **arrays)
-    np.savez_compressed(folder / "explain.npz", **synthetic_sentences.mt_explain(rng, hostile, layers, heads))
+    explained = synthetic_sentences.mt_explain(rng, hostile, layers, heads)
+    explained |= synthetic_sentences.explored(explained)
+    np.savez_compressed(folder / "explain.npz", **explained)
     return folder
 
 
