@@ -60,19 +60,20 @@
     return h("div", { class: "field" }, label, h("div", { class: "segments", role: "group", "aria-label": label }, buttons));
   }
 
-  // One stop for Tab in a group of many; arrows, Home and End move within it.
-  function rove(items, columns) {
-    items.forEach((item, k) => {
-      item.setAttribute("tabindex", k ? -1 : 0);
-      item.addEventListener("focus", () => items.forEach((other) => other.setAttribute("tabindex", other === item ? 0 : -1)));
-      item.addEventListener("keydown", (event) => {
-        const steps = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns(), ArrowUp: -columns(), Home: -k, End: items.length - 1 - k };
-        if (!(event.key in steps)) return;
-        event.preventDefault();
-        const next = items[k + steps[event.key]];
-        if (next) next.focus();
-      });
+  // One stop for Tab among the elements of a container that match; arrows, Home and End move between them. Returns a
+  // function to call when the elements are others.
+  function rove(container, selector, columns) {
+    const items = () => [...container.querySelectorAll(selector)];
+    const stop = (chosen) => items().forEach((item) => item.setAttribute("tabindex", item === chosen ? 0 : -1));
+    container.addEventListener("focusin", (event) => event.target.closest(selector) && stop(event.target.closest(selector)));
+    container.addEventListener("keydown", (event) => {
+      const all = items(), k = all.indexOf(event.target.closest(selector));
+      const steps = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns(), ArrowUp: -columns(), Home: -k, End: all.length - 1 - k };
+      if (k < 0 || !(event.key in steps)) return;
+      event.preventDefault();
+      if (all[k + steps[event.key]]) all[k + steps[event.key]].focus();
     });
+    return () => stop(items().find((item) => item.getAttribute("tabindex") === "0") || items()[0]);
   }
 
   function pressable(element, act) {
@@ -153,7 +154,7 @@
         const x = (value) => left + (value / last) * (width - left - right);
         const y = (value) => 6 + (1 - (value - low) / (top - low)) * (high - foot - 6);
         const svg = s("svg", { width, height: high, role: "img", "aria-label": describe(panel) });
-        for (const [value, text] of panel.small ? ticks(0, top, 1).slice(-1).concat([[0, "0"]]) : ticks(low, top, 5)) {
+        for (const [value, text] of panel.small ? ticks(0, top, 2).slice(-1).concat([[0, "0"]]) : ticks(low, top, 5)) {
           svg.append(s("line", { class: "axis", x1: left, x2: width - right, y1: y(value), y2: y(value) }));
           svg.append(s("text", { x: left - 6, y: y(value) + 4, "text-anchor": "end" }, text));
         }
@@ -255,7 +256,7 @@
     })));
     const table = h("table", { class: "matrix" }, h("caption", {}, "Rows: true class. Columns: predicted class. Off the diagonal, numbers of images; on it, recall."),
       h("thead", {}, h("tr", {}, h("td"), part.order.map((j) => h("th", { scope: "col", title: names[j] }, h("span", {}, names[j]))))), h("tbody", {}, rows));
-    rove([...cells.values()], () => names.length);
+    rove(table, "button", () => names.length)();
     const beside = h("div");
     host.append(h("div", { class: "confusion" }, h("div", {}, table), beside));
     if (!images) return beside.append(h("p", {}, "The images behind the cells were not kept by this run; evaluate it again."));
@@ -278,6 +279,7 @@
     const sprite = new Image();
     const painted = new Map(); // image: canvas, of the tiles; "closer": [image, canvas]
     let chosen = 0, found = [];
+    const stop = rove(tiles, "button", () => getComputedStyle(tiles).gridTemplateColumns.split(" ").length);
 
     function map(k) {
       const row = mapped.get(k), of = whose.select.value, depth = Number(layer.select.value);
@@ -355,16 +357,15 @@
           click: () => choose(k),
         }, canvas, confidence(k), single ? null : h("br"), single ? null : h("small", {}, said))));
       }
-      const buttons = [...tiles.querySelectorAll("button")];
-      rove(buttons, () => getComputedStyle(tiles).gridTemplateColumns.split(" ").length);
-      const left = found.length - buttons.length;
-      const next = h("button", { type: "button", click: () => { grow(single, STEP); buttons[buttons.length - 1].focus(); } }, `Show ${Math.min(STEP, left)} more of ${number(left)}`);
+      stop();
+      const shown = tiles.children.length, left = found.length - shown;
+      const next = h("button", { type: "button", click: () => { grow(single, STEP); tiles.children[shown].firstChild.focus(); } }, `Show ${Math.min(STEP, left)} more of ${number(left)}`);
       more.replaceChildren(...(left > 0 ? [next] : []));
       paintAll();
     }
 
     sprite.addEventListener("load", paintAll);
-    sprite.src = images.sprite;
+    if (images.sprite) sprite.src = images.sprite;
     filter(most[1], most[2]);
   }
 
@@ -431,6 +432,7 @@
     const layer = choice("Layer", [], (value) => update({ layer: value })), head = choice("Head", [], (value) => update({ head: value }));
     const kind = segments("Attention", KINDS.map(([key, text]) => [key, text]), "cross", (value) => update({ kind: value, layer: "mean", head: "mean", row: 0 }));
     const weights = new Map();
+    const stop = rove(frame, ".row", () => 1), stops = [".read", ".written"].map((side) => rove(aligned, side, () => 1));
 
     // Weights (rows, columns) of a kind: of one layer and head, or the mean over them.
     function matrix(one, key, depth, which) {
@@ -483,8 +485,8 @@
         return Object.assign(line, { choose });
       });
       svg.append(...heads, ...lines);
-      rove(lines, () => 1);
       frame.replaceChildren(svg);
+      stop();
       lines[Math.min(state.row, lines.length - 1)].choose();
     }
 
@@ -508,7 +510,7 @@
       svg.append(...links.map((link) => link.path));
       const side = (words, of, x, anchor) => words.map((word, k) => {
         const partners = links.filter((link) => link[of] === k).map((link) => (of === "i" ? source[link.j] : output[link.i]).text);
-        const element = s("g", { class: "row", role: "button", "aria-pressed": false, "aria-label": `${word.text}: ${partners.join(", ") || "no word"}` },
+        const element = s("g", { class: of === "i" ? "row written" : "row read", role: "button", "aria-pressed": false, "aria-label": `${word.text}: ${partners.join(", ") || "no word"}` },
           s("rect", { class: "back", x: of === "i" ? x - 5 : 1, y: y(k) - step / 2 + 1, width: (of === "i" ? width - x : left - 8), height: step - 2, rx: 3 }), s("text", { x, y: y(k) + 5, "text-anchor": anchor }, shorten(word.text)));
         const choose = () => {
           links.forEach((link) => link.path.classList.toggle("faded", link[of] !== k));
@@ -525,8 +527,8 @@
       const rest = () => { links.forEach((link) => link.path.classList.remove("faded")); buttons.forEach((other) => { other.classList.remove("chosen"); other.setAttribute("aria-pressed", false); }); };
       svg.addEventListener("pointerleave", rest);
       svg.append(...buttons);
-      [first, second].forEach((words) => rove(words, () => 1));
       aligned.replaceChildren(svg);
+      stops.forEach((side) => side());
     }
 
     host.append(h("div", { class: "controls" }, sentence.element), h("div", { class: "controls" }, kind, layer.element, head.element), frame, about,
