@@ -48,7 +48,7 @@ _NAMES = (("training", "train"), ("validation", "val"))
 def _confusion(metrics: dict[str, Any], predictions: dict[str, np.ndarray], explained: dict[str, Any]) -> explore.Part:
     """Counts and, where the evaluation kept them, the images behind them with their Grad-CAM maps."""
     names = list(metrics["class_names"])
-    part = {"kind": "confusion", "picture": "confusion_matrix", "classes": names, "order": order_of(names)}
+    part: explore.Part = {"kind": "confusion", "picture": "confusion_matrix", "classes": names, "order": order_of(names)}
     part["counts"] = metrics["test"]["confusion"]
     if "explored_index" not in explained:  # evaluated by an earlier version
         return part

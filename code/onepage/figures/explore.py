@@ -59,7 +59,7 @@ def panel(title: str, unit: str, lines: Sequence[Line], *, small: bool = False) 
 
 def learning(picture: str, x: str, histories: curves.Histories, panels: Sequence[dict[str, Any]]) -> Part:
     """The part of the learning curves over ``x``, a key of the history."""
-    part = {"kind": "curves", "picture": picture, "x": x, "seeds": len(histories), "panels": list(panels)}
+    part: Part = {"kind": "curves", "picture": picture, "x": x, "seeds": len(histories), "panels": list(panels)}
     seconds = curves.values(histories, "seconds").mean(axis=0)
     return part | {"at": _numbers([row[x] for row in histories[0]]), "seconds": _numbers(seconds)}
 

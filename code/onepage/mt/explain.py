@@ -69,7 +69,7 @@ def packed(model: Transformer, tokenizer: Tokenizer, pairs: list[tuple[list[int]
         weights = attention_weights(model, source, target)
         small = {name: np.round(255 * values).astype(np.uint8) for name, values in weights.items()}
         each.append(tokens(tokenizer, source, target) | small)
-    found = {}
+    found: dict[str, np.ndarray] = {}
     for name in each[0] if each else ():
         arrays = [row[name] for row in each]
         shape = [len(arrays), *np.max([array.shape for array in arrays], axis=0)]

@@ -42,7 +42,7 @@ def _attention(metrics: dict[str, Any], predictions: dict[str, Any], explained: 
         return {}
     kinds = {row["index"]: f"{row['kind']}, " for row in metrics["examples"]}
     chrf = predictions[f"{metrics['headline']}_chrf"]
-    sentences = []
+    sentences: list[dict[str, Any]] = []
     for k, index in enumerate(explained["explored_index"].tolist()):
         sides = {side: [str(t) for t in explained[f"explored_{key}"][k] if t] for side, key in SIDES.items()}
         s, t = len(sides["source"]), len(sides["written"])
@@ -52,7 +52,7 @@ def _attention(metrics: dict[str, Any], predictions: dict[str, Any], explained: 
             for kind, (rows, columns) in spans.items()
         }
         label = f"{kinds.get(index, '')}chrF2 {chrf[index]:.0f}: {predictions[metrics['headline'] + '_source'][index]}"
-        sentences.append({"index": index, "label": label, **sides, **weights})
+        sentences.append({"index": index, "label": label} | sides | weights)
     sentences.sort(key=lambda row: len(row["source"]))
     shape = {kind: list(explained[f"explored_{kind}"].shape[1:3]) for kind in KINDS}
     picture = f"attention_layer{metrics['model']['decoder_layers']}_head1"

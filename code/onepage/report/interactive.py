@@ -91,7 +91,7 @@ def _parts(task: str, out: Path, runs: Mapping[str, Mapping[str, str]]) -> list[
 def _pictures(context: Mapping[str, Any], out: Path, room: int) -> dict[str, dict[str, Any]]:
     """{task/name: picture}, those of the printed page first; without an address where ``room`` bytes are used up."""
     rows = [figure for section in context["sections"] for row in section["rows"] for figure in row]
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for figure in rows + [figure for part in context["more"] for figure in part["figures"]]:
         wide, high = (float(figure[side]) for side in ("width", "height"))
         address = _address(out / "figures" / f"{figure['file']}.png", halve=wide > WIDE)
