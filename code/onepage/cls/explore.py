@@ -11,6 +11,7 @@ from onepage.figures import curves, explore
 from onepage.files import read_json, sha256_file
 
 COLUMNS = 40  # images in a row of the sprite
+LINES = (("training", "train"), ("validation", "val"))
 
 
 def parts(run: Path) -> list[explore.Part]:
@@ -25,15 +26,10 @@ def _curves(run: Path, metrics: dict[str, Any]) -> explore.Part:
     history = curves.read_history(run / "history.jsonl")
     histories = curves.read_seeds(run, history, sha256_file(run / "metrics.json"))
     epochs = [row["epoch"] for row in history]
-    pairs = (("Loss", "nats", "loss", 1), ("Accuracy", "%", "accuracy", 100))
-    panels = [
-        explore.panel(
-            title,
-            unit,
-            [(name, epochs, curves.values(histories, f"{key}_{what}", factor)) for name, key in _NAMES],
-        )
-        for title, unit, what, factor in pairs
-    ]
+    panels = []
+    for title, unit, what, factor in (("Loss", "nats", "loss", 1), ("Accuracy", "%", "accuracy", 100)):
+        lines = [(name, epochs, curves.values(histories, f"{key}_{what}", factor)) for name, key in LINES]
+        panels.append(explore.panel(title, unit, lines))
     steps = [(x, size) for size, *span in draw.stages(metrics) for x in span]
     places, sizes = zip(*steps, strict=True)
     rates = draw.learning_rates(metrics, history)
@@ -42,14 +38,11 @@ def _curves(run: Path, metrics: dict[str, Any]) -> explore.Part:
     return explore.learning("curves_cls", "epoch", histories, panels)
 
 
-_NAMES = (("training", "train"), ("validation", "val"))
-
-
 def _confusion(metrics: dict[str, Any], predictions: dict[str, np.ndarray], explained: dict[str, Any]) -> explore.Part:
     """Counts and, where the evaluation kept them, the images behind them with their Grad-CAM maps."""
     names = list(metrics["class_names"])
-    part: explore.Part = {"kind": "confusion", "picture": "confusion_matrix", "classes": names, "order": order_of(names)}
-    part["counts"] = metrics["test"]["confusion"]
+    part: explore.Part = {"kind": "confusion", "picture": "confusion_matrix", "classes": names}
+    part |= {"order": order_of(names), "counts": metrics["test"]["confusion"]}
     if "explored_index" not in explained:  # evaluated by an earlier version
         return part
     index = explained["explored_index"]
