@@ -13,6 +13,7 @@ evaluate     ``evaluate(data, run, settings, say)`` writes metrics.json; ``setti
 budget       ``measure(recipe, data, plan)``, ``fit(recipe, data, rates, minutes)``, ``summary(recipe)``
 ablation     ``VARIANTS`` {name: changed keys of the recipe}, ``score(data, run, settings)``, ``show(score)``
 draw         ``draw(run, folder)`` writes figures.json
+explore      ``parts(run)``, what report.html lets a reader explore (see figures/explore.py)
 facts        its part of the page, without torch and numpy: ``facts(metrics, page)``, {name: text} of the prose;
              ``ROWS``, the rows of pictures, whose names may hold {names} of facts; ``ABLATED``, the variants that
              the prose speaks of; ``tables(run, metrics, page)``, {name: what report.md.j2 prints of it}
@@ -21,7 +22,8 @@ export       ``describe(metrics, weights)``
 command      ``COMMANDS``: its own commands of the command line
 ===========  ==========================================================================================================
 
-A task may leave out budget, ablation, export and command (``Task.has``) and, when the page does not show it, facts.
+A task may leave out explore, budget, ablation, export and command (``Task.has``) and, when the page does not show it,
+facts.
 """
 
 import importlib

@@ -167,7 +167,7 @@ def test_hostile_names_and_no_mistakes_are_drawn(tmp_path):
 def test_nothing_explained_and_nothing_right_are_drawn(tmp_path):
     run = write_cls_run(tmp_path / "run")
     for name in ("explain", "predictions"):
-        keep = ("layers", "logits", "labels") if name == "predictions" else ("layers", "mistakes_layer")
+        keep = ("layers", "logits", "labels") if name == "predictions" else ("layers",)
         with edited(run / f"{name}.npz") as arrays:
             arrays |= {key: value[:0] for key, value in arrays.items() if key not in keep}
     cls.draw(run, tmp_path / "figures")

@@ -132,6 +132,34 @@ def test_grad_cam_explains_wrong_and_right_in_turn(evaluated: SimpleNamespace, i
                 assert explain[f"cam_{layer}_{kind}"] == pytest.approx(np.asarray(maps), abs=1e-5)
 
 
+def test_explored_images_are_mistakes_then_right_ones(
+    evaluated: SimpleNamespace, images: ImageSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    explain, labels, predicted = evaluated.explain, images.test_labels, evaluated.logits.argmax(1)
+    sure = torch.from_numpy(evaluated.logits).double().softmax(1).max(1).values.numpy()
+    order = sorted(range(TESTS), key=lambda k: -sure[k])
+    wrong = [k for k in order if predicted[k] != labels[k]]
+    right = [k for c in range(10) for k in order if predicted[k] == labels[k] == c]
+    index = explain["explored_index"]
+    assert index.tolist() == [*wrong, *right] and len(wrong) > 5 and len(right) > 5
+    assert (explain["explored_images"] == images.test_images[index].transpose(0, 2, 3, 1)).all()
+    assert explain["explored_mapped"].tolist() == list(range(len(index)))  # fewer than can be
+    # and where there are more than are kept, explained in several batches
+    for name, few in (("MISTAKES", 5), ("MAPPED", 3), ("RIGHT", 1), ("BATCH", 2)):
+        monkeypatch.setattr(evaluate, name, few)
+    surest = np.array([k for k in order if k in right])
+    kept = evaluate.explored(evaluated.model, images, evaluated.pixels, predicted, np.array(wrong), surest)
+    first = [next(k for k in right if labels[k] == c) for c in sorted({int(labels[k]) for k in right})]
+    assert kept["explored_index"].tolist() == [*wrong[:5], *first]
+    assert kept["explored_mapped"].tolist() == [0, 1, 2, *range(5, 5 + len(first))]
+    places = [index.tolist().index(k) for k in kept["explored_index"][kept["explored_mapped"]]]
+    maps = {f"explored_cam_{layer}_{of}" for layer in ("layer3", "layer4") for of in ("predicted", "true")}
+    assert {name for name in explain if "explored_cam" in name} == maps
+    for name in maps:
+        assert explain[name].dtype == kept[name].dtype == np.uint8 and explain[name].max() == 255
+        assert np.abs(kept[name].astype(int) - explain[name][places]).max() <= 1
+
+
 def test_spread_takes_one_of_each_class_first():
     labels = np.array([0, 0, 0, 0, 1, 2])
     assert evaluate.spread(np.array([0, 1, 2, 3, 4, 5]), labels, 4).tolist() == [0, 4, 5, 1]

@@ -1,11 +1,13 @@
-"""Evaluation where sacremoses is missing, and the example sentences that it chooses for the page."""
+"""Evaluation without sacremoses, and the sentences that it chooses: for the page, and to explore."""
 
 import sys
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
-from onepage.mt.evaluate import evaluate, examples
+from onepage.mt import evaluate
+from onepage.mt.evaluate import examples
 from small_training import run, sentences
 
 
@@ -36,6 +38,21 @@ def test_without_sacremoses_one_score_is_missing(tmp_path, monkeypatch):
     pairs = replace(pairs, tok_references={"test": pairs.splits["test"][1]})
     monkeypatch.setitem(sys.modules, "sacremoses", None)
     lines = []
-    metrics = evaluate(pairs, tmp_path, {"decoding": {"beam_size": 1}}, lines.append)
+    metrics = evaluate.evaluate(pairs, tmp_path, {"decoding": {"beam_size": 1}}, lines.append)
     assert metrics["tests"]["test"]["bleu_lc_norm_tok"] is None and metrics["tests"]["test"]["bleu"]["score"] >= 0
     assert [line for line in lines if "sacremoses is not installed" in line] == lines[:1]
+
+
+@pytest.mark.parametrize(("n", "longest"), [(100, 40), (100, 9), (4, 40), (3, 1)])
+def test_explored_are_the_examples_and_more_by_length(n, longest, monkeypatch):
+    sources, found = [[0] * (2 + (7 * i) % 50) for i in range(n)], [[0] * 2] * n
+    monkeypatch.setattr(evaluate, "LONGEST", longest)
+    packed = lambda model, tokenizer, pairs: {"cross": np.array([len(source) for source, _ in pairs])}  # noqa: E731
+    monkeypatch.setattr(evaluate.explain, "packed", packed)
+    kept = evaluate.explored(None, None, sources, found, [2, 0, 2])
+    index, lengths = kept["explored_index"].tolist(), kept["explored_cross"].tolist()
+    assert lengths == [len(sources[i]) for i in index] and len(set(index)) == len(index)
+    assert all(length <= longest for length in lengths)
+    assert index[:2] == [2, 0][: len(index)] if longest == 40 else 2 not in index  # 2 has 16 pieces
+    if (n, longest) == (100, 40):
+        assert len(index) == 2 + evaluate.MORE and min(lengths[2:]) < 8 and max(lengths[2:]) > 32

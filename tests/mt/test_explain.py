@@ -94,3 +94,19 @@ def test_tokens_are_those_of_the_rows_and_columns(tokenizer):
     named = {name: array.tolist() for name, array in explain.tokens(tokenizer, source, target).items()}
     assert named["target_input_tokens"] == tokenizer.pieces([START])[:1] + named["target_output_tokens"][:-1]
     assert named["source_tokens"][-1] == named["target_output_tokens"][-1] == "</s>"
+
+
+def test_packed_sentences_are_padded_to_the_longest(tokenizer):
+    made = model(len(tokenizer))
+    pairs = [(SOURCE, TARGET), ([*SOURCE[:2], END], [*TARGET[:-1], 12, 13, END])]
+    packed = explain.packed(made, tokenizer, pairs)
+    assert packed["encoder_self"].shape == (2, 2, 4, 5, 5) and packed["cross"].shape == (2, 3, 4, 6, 5)
+    for k, (source, target) in enumerate(pairs):
+        for name, side in explain.tokens(tokenizer, source, target).items():
+            assert [piece for piece in packed[name][k] if piece] == side.tolist()
+        for name, weights in explain.attention_weights(made, source, target).items():
+            rows, columns = weights.shape[2:]
+            assert packed[name].dtype == np.uint8
+            assert np.array_equal(packed[name][k][:, :, :rows, :columns], np.round(255 * weights))
+            assert packed[name][k].sum() == np.round(255 * weights).sum()  # nothing beyond the sentence
+    assert explain.packed(made, tokenizer, []) == {}

@@ -4,13 +4,15 @@ import json
 import re
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from onepage.report import escape, render
-from page_cases import Case, markdown_of, source_of, write_figures
+from onepage.report import escape, interactive, render
+from page_cases import Case, explore, html_of, markdown_of, source_of, write_figures
+from page_reader import read
 
 AIMED = (
     r"\immediate\write18{touch pwned}\input{/etc/passwd}^^5cinput $\catcode`\%=12$ "
@@ -69,6 +71,28 @@ def test_recorded_texts_are_no_markdown_and_no_html(hostile: Case) -> None:
     assert places and all(map(known.fullmatch, places)), places
 
 
+@pytest.mark.fault("HTML and scripts in every recorded text, report.html", "the same elements as without; all is text")
+def test_recorded_texts_are_no_html(hostile: Case, real: Case) -> None:
+    with np.load(hostile[2] / "predictions.npz") as arrays:
+        texts = {
+            name: np.char.add(values, AIMED) if values.dtype.kind == "U" else values for name, values in arrays.items()
+        }
+    np.savez_compressed(hostile[2] / "predictions.npz", **texts)
+    explore(hostile)
+    page = read(html_of(hostile))
+    assert page.text.count("pwned") > 10 and len(re.findall("pwned", page.data)) > 100
+    template = (render.ROOT / "report/templates/report.html.j2").read_text()
+    assert {name for name, _ in page.elements} <= set(re.findall(r"<([a-z0-9]+)", template))
+    for name, attributes in page.elements:
+        assert not [key for key in attributes if key.startswith("on") or key == "style"], (name, attributes)
+        for key in ("src", "href"):
+            assert re.fullmatch(r"#[a-z-]+|data:,|data:image/webp;base64,[A-Za-z0-9+/=]+", attributes.get(key, "#a"))
+    assert [name for name, _ in page.elements].count("script") == 2
+    assert not re.search("[<>&]", page.data) and "</script" in json.dumps(json.loads(page.data))
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+
+
 @pytest.mark.fault("#read and #eval in every recorded text, typst", "they stand inside strings")
 def test_recorded_texts_are_no_typst(hostile: Case) -> None:
     source = source_of(hostile, "typst")
@@ -83,3 +107,13 @@ def test_any_text_in_typst_is_one_string(text: str) -> None:
     written = escape.typst(text)
     assert re.fullmatch(r'#"(?:[^"\\]|\\["\\])*";', written)
     assert re.sub(r"\\(.)", r"\1", written[2:-2]) == escape.visible(text)
+
+
+@pytest.mark.fault("any text in report.html (fuzzed)", "shown as it stands, in an element, an attribute and the data")
+@given(st.text(st.characters(exclude_categories=()), max_size=60) | st.text("<>&\"'`/!-=\\u", max_size=20))
+def test_any_text_in_html_is_text(text: str) -> None:
+    shown, block = escape.html(text), interactive.json_block({"a": [text]})
+    page = read(f'<p title="{shown}">{shown}</p><script type="application/json">{block}</script>')
+    assert [name for name, _ in page.elements] == ["p", "script"]
+    assert page.elements[0][1]["title"] == page.text == escape.visible(text)
+    assert block.isascii() and json.loads(page.data) == {"a": [escape.visible(text)]}

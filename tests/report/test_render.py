@@ -325,7 +325,7 @@ def test_the_picture_of_the_page_names_its_runs(
     monkeypatch.setattr(pdf, "_by_typst" if poppler else "_by_pdftoppm", lambda source: None)
     folder = rendered(fresh, engine).parent
     listed = read_json(folder / "report.json")["files"]
-    assert set(listed) == {"report.md", "report.typ", "report.pdf", "page.png"}
+    assert set(listed) == {"report.md", "report.html", "report.typ", "report.pdf", "page.png"}
     assert all(sha256_file(folder / name) == digest for name, digest in listed.items())
     shown = [fields["metrics"] for fields in provenance.read(folder / "page.png")]
     assert shown == [sha256_file(run / "metrics.json") for run in fresh[1:]]

@@ -50,7 +50,10 @@ def copy_to(place: Path, recipes: dict[str, str] | None = None) -> Path:
     """Copy what make needs, without what was drawn here; ``recipes``: {task: the smoke profile in its place}."""
     for name in ("code", "env", "figures", "report"):
         # the templates are report.*.j2
-        drawn = {"figures": ("cls", "mt"), "report": ("report.md", "report.tex", "report.pdf", "plan")}.get(name, ())
+        drawn = {
+            "figures": ("cls", "mt"),
+            "report": ("report.md", "report.html", "report.tex", "report.pdf", "plan"),
+        }.get(name, ())
         shutil.copytree(REPOSITORY / name, place / name, ignore=shutil.ignore_patterns("__pycache__", *drawn))
     for name in ("Makefile", "pyproject.toml"):
         shutil.copy2(REPOSITORY / name, place)

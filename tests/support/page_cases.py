@@ -9,10 +9,13 @@ import pypdf
 import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+from PIL import Image
 
 import synthetic_run
+from onepage import tasks
+from onepage.figures import explore as gather
 from onepage.files import read_json, sha256_file
-from onepage.report import context, escape, pdf, render
+from onepage.report import context, escape, interactive, pdf, render
 from onepage.runs import seeds
 
 HALF, FULL = 45, 93
@@ -45,7 +48,7 @@ def write_figures(out: Path, task: str, run: Path) -> None:
     rows = []
     for name, (width, height) in SIZES[task].items():
         write_blank(folder / f"{name}.pdf", width, height)
-        (folder / f"{name}.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+        Image.new("RGB", (4, 3), "white").save(folder / f"{name}.png")
         digests = {f"sha256_{kind}": sha256_file(folder / f"{name}.{kind}") for kind in ("png", "pdf")}
         alt = f"{name} of 'a' | <b>\"x\"</b> _y_"
         facts = {"heads_align": "12", "heads_all": "12", "heads_rest": "10", "best_head": "layer 3, head 4"}
@@ -118,6 +121,18 @@ def accuracies(case: Case) -> list[float]:
 
 def markdown_of(case: Case) -> str:
     return render._fill("report.md.j2", escape.markdown, values_of(case) | render.sheet("latex", "a4"))
+
+
+def html_of(case: Case) -> str:
+    values = values_of(case)
+    more = interactive.values(values, case[0], render.ROOT / "report" / "templates")
+    return render._fill("report.html.j2", escape.html, values | more)
+
+
+def explore(case: Case) -> None:
+    """Gather what the page lets a reader explore, as drawing does."""
+    for task, run in zip(("cls", "mt"), case[1:], strict=True):
+        gather.write(run, case[0] / "figures" / task, tasks.get(task).module("explore").parts(run))
 
 
 def source_of(case: Case, engine: str, paper: str = "a4") -> str:

@@ -127,3 +127,20 @@ def cams(rng: np.random.Generator, count: int, size: int) -> np.ndarray:
     if count > 3:
         maps[3] = 0
     return maps.astype(np.float32)
+
+
+def explored(
+    rng: np.random.Generator, true: np.ndarray, predicted: np.ndarray, order: np.ndarray
+) -> dict[str, np.ndarray]:
+    """As evaluation keeps them to explore: every mistake and 20 images right of each class; maps of some of them."""
+    right = [index for k in range(10) for index in order[(predicted[order] == true[order]) & (true[order] == k)][:20]]
+    wrong = order[predicted[order] != true[order]]
+    index = np.array([*wrong, *right])
+    mapped = np.array([k for k in range(len(index)) if k < 30 or k >= len(wrong)])
+    maps = {
+        f"explored_cam_layer{layer}_{target}": np.round(255 * cams(rng, len(mapped), 8 if layer == 3 else 4))
+        for layer in (3, 4)
+        for target in ("predicted", "true")
+    }
+    found = {"explored_index": index, "explored_images": images(rng, true[index]), "explored_mapped": mapped}
+    return found | {name: values.astype(np.uint8) for name, values in maps.items()}

@@ -57,14 +57,8 @@ def write_cls_run(folder: Path, *, generated: bool = False, seed: int = 0, error
         for layer in (3, 4)
         for target in ("predicted", "true")
     }
-    first = wrong[:4]
-    mistakes = {f"mistakes_{target}": synthetic_images.cams(rng, len(first), 8) for target in ("predicted", "true")}
-    mistakes |= {"mistakes_predicted_class": predicted[first], "mistakes_true_class": true[first]}
     np.savez_compressed(
         folder / "explain.npz",
-        mistakes_images=wrong_images[:4],
-        mistakes_layer=np.array("layer3"),
-        **mistakes,
         index=chosen,
         images=synthetic_images.images(rng, true[chosen]),
         labels=true[chosen],
@@ -72,6 +66,7 @@ def write_cls_run(folder: Path, *, generated: bool = False, seed: int = 0, error
         probabilities=probabilities[chosen].astype(np.float32),
         layers=np.array(["layer3", "layer4"]),
         **cams,
+        **synthetic_images.explored(np.random.default_rng([seed, 3]), true, predicted, order),
     )
     return folder
 
@@ -122,7 +117,9 @@ def write_mt_run(
     }
     _write(folder, common, metrics, history, seconds=388.25)
     np.savez_compressed(folder / "predictions.npz", **arrays)
-    np.savez_compressed(folder / "explain.npz", **synthetic_sentences.mt_explain(rng, hostile, layers, heads))
+    explained = synthetic_sentences.mt_explain(rng, hostile, layers, heads)
+    explained |= synthetic_sentences.explored(explained)
+    np.savez_compressed(folder / "explain.npz", **explained)
     return folder
 
 

@@ -178,3 +178,16 @@ def mt_explain(rng: np.random.Generator, hostile: bool, layers: int, heads: int)
         "mask_causal": mask_causal,
         "mask_target_combined": mask_causal[None] & (padded_t != "<pad>")[:, None, :],
     }
+
+
+def explored(explained: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """As evaluation keeps it to explore: attention of 12 sentences, here that of one; six lack its last piece."""
+    few = {name: explained[name] for name in ("source_tokens", "target_input_tokens", "target_output_tokens")}
+    few |= {
+        name: np.round(255 * explained[name]).astype(np.uint8) for name in ("encoder_self", "decoder_self", "cross")
+    }
+    found = {f"explored_{name}": np.stack([values] * 12) for name, values in few.items()}
+    found["explored_source_tokens"][:6, -1] = ""
+    for name, cut in (("encoder_self", (..., -1, slice(None))), ("encoder_self", (..., -1)), ("cross", (..., -1))):
+        found[f"explored_{name}"][:6][cut] = 0
+    return found | {"explored_index": np.arange(3, 15)}

@@ -41,7 +41,7 @@ def draw(run: Path, out: Path) -> None:
         confusion.draw_all(book)
         _grids(book, predictions)
         reliability.draw(book)
-        gradcam.draw_mistakes(book, explain)
+        gradcam.draw_mistakes(book, explain, predictions)
         gradcam.draw_all(book, explain)
         book.close()
 
@@ -52,7 +52,7 @@ def _curves(book: Book, history: list[dict[str, Any]]) -> None:
     epochs, last = [row["epoch"] for row in history], history[-1]
     seconds = curves.values(histories, "seconds").mean(axis=0)
     top, height, panel, foot = 4.2, 20.0, 27.5, 5.9
-    under, stretches, rates = top + height + 2.1, _stretches(book), _rates(book, history)
+    under, stretches, rates = top + height + 2.1, stages(book.metrics), learning_rates(book.metrics, history)
     floor = book.metrics["set"] == "cifar10"
     told = []
     for left, key, factor, digits, unit in ((7.0, "loss", 1, 2, ""), (54.0, "accuracy", 100, 1, " %")):
@@ -97,13 +97,13 @@ def _curves(book: Book, history: list[dict[str, Any]]) -> None:
     book.add("curves_cls", sheet, alt)
 
 
-def _rates(book: Book, history: list[dict[str, Any]]) -> tuple[list[float], list[float]]:
+def learning_rates(metrics: dict[str, Any], history: list[dict[str, Any]]) -> tuple[list[float], list[float]]:
     """Epochs and learning rates: the recipe's schedule where the recorded rates lie on it, else the recorded rates.
 
     The records are those of validations, of which a warm-up may see none.
     """
     recorded = [row["epoch"] for row in history], [row["learning_rate"] for row in history]
-    recipe, last = book.metrics["recipe"], history[-1]
+    recipe, last = metrics["recipe"], history[-1]
     if recipe.get("schedule") not in SCHEDULES:
         return recorded
     # results of an earlier version have the key without the optimiser's name
@@ -116,11 +116,11 @@ def _rates(book: Book, history: list[dict[str, Any]]) -> tuple[list[float], list
     return [last["epoch"] * x for x in progress], [peak * shape(x, recipe["warmup"]) for x in progress]
 
 
-def _stretches(book: Book) -> list[list[float]]:
+def stages(metrics: dict[str, Any]) -> list[list[float]]:
     """[image size, first epoch, last epoch] of each stage of the recipe."""
-    stages = book.metrics["recipe"]["stages"]
-    ends = list(itertools.accumulate((stage["epochs"] for stage in stages), initial=0.0))
-    return [[stage["image_size"], *span] for stage, span in zip(stages, itertools.pairwise(ends), strict=True)]
+    rows = metrics["recipe"]["stages"]
+    ends = list(itertools.accumulate((row["epochs"] for row in rows), initial=0.0))
+    return [[row["image_size"], *span] for row, span in zip(rows, itertools.pairwise(ends), strict=True)]
 
 
 def _image_sizes(sheet: Sheet, axes: Axes, stretches: list[list[float]], left: float, panel: float, y: float) -> None:

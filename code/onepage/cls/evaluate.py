@@ -1,7 +1,7 @@
 """Evaluate the final ResNet-18: the one place where the test images are read.
 
-Writes ``predictions.npz`` (labels, logits, the pictures of the grids), ``explain.npz`` (Grad-CAM maps) and, last,
-``metrics.json``, so that drawing and reporting need no model and no data set.
+Writes ``predictions.npz`` (labels, logits, the pictures of the grids), ``explain.npz`` (Grad-CAM maps, images to
+explore) and, last, ``metrics.json``, so that drawing and reporting need no model and no data set.
 """
 
 import functools
@@ -27,8 +27,12 @@ from onepage.training.weights import count_parameters, digest_tensors
 
 GRID = 24  # pictures kept for each grid
 EXPLAINED = 8  # pictures explained by Grad-CAM
-MISTAKES = 4  # most confident mistakes, explained above the grid of mistakes
 LAYERS = ("layer3", "layer4")  # whose maps Grad-CAM gives
+# For the page to explore, the most confident first
+MISTAKES = 2000  # images kept: of CIFAR-10 every mistake of a network with 80 % right
+MAPPED = 200  # of them have Grad-CAM maps
+RIGHT = 20  # images of each class that are right, all with maps
+BATCH = 100  # images explained at once
 
 
 def load(run: Path, classes: int, device: str = "") -> tuple[ResNet18, Recipe, dict[str, Any], torch.device]:
@@ -115,14 +119,7 @@ def evaluate(images: ImageSet, run: Path, settings: Mapping[str, Any], say: Any 
     for name, classes in (("predicted", predicted), ("true", images.test_labels)):
         maps = cams(model, test[explained], classes[explained])
         explain |= {f"cam_{layer}_{name}": values for layer, values in maps.items()}
-    first = wrong[:MISTAKES]
-    explain |= {
-        "mistakes_images": images.test_images[first].transpose(0, 2, 3, 1),
-        "mistakes_layer": np.array(LAYERS[0]),
-    }
-    for name, classes in (("predicted", predicted), ("true", images.test_labels)):
-        explain[f"mistakes_{name}"] = cams(model, test[first], classes[first])[LAYERS[0]]
-        explain[f"mistakes_{name}_class"] = classes[first]
+    explain |= explored(model, images, test, predicted, wrong, right)
     write_with(run / "predictions.npz", lambda file: np.savez_compressed(file, **arrays))  # type: ignore[arg-type]
     write_with(run / "explain.npz", lambda file: np.savez_compressed(file, **explain))  # type: ignore[arg-type]
     stopwatch.record(run, "evaluate")
@@ -153,8 +150,30 @@ def interleave(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.array([*pairs, *first[shorter:], *second[shorter:]], dtype=np.int64)
 
 
+def explored(
+    model: ResNet18, images: ImageSet, test: torch.Tensor, predicted: np.ndarray, wrong: np.ndarray, right: np.ndarray
+) -> dict[str, np.ndarray]:
+    """What the page to explore shows: mistakes, then right images class by class, each the most confident first.
+
+    ``wrong`` and ``right``: numbers of test images, the most confident first. ``explored_index``: those kept;
+    ``explored_images``; ``explored_mapped``: their places, among these, that have maps; and of these
+    ``explored_cam_LAYER_CLASS``, uint8, 255 for 1, for the predicted and the true class.
+    """
+    labels, wrong = images.test_labels, wrong[:MISTAKES]
+    best = [right[labels[right] == label][:RIGHT] for label in range(len(images.class_names))]
+    index = np.concatenate([wrong, *best])
+    mapped = np.flatnonzero((np.arange(len(index)) < MAPPED) | (np.arange(len(index)) >= len(wrong)))
+    found = {"explored_index": index, "explored_images": images.test_images[index].transpose(0, 2, 3, 1)}
+    found["explored_mapped"] = mapped
+    for name, classes in (("predicted", predicted), ("true", labels)):
+        for layer, maps in cams(model, test[index[mapped]], classes[index[mapped]]).items():
+            found[f"explored_cam_{layer}_{name}"] = np.round(255 * maps).astype(np.uint8)
+    return found
+
+
 def cams(model: ResNet18, images: torch.Tensor, classes: np.ndarray) -> dict[str, np.ndarray]:
     """Grad-CAM maps {layer: float32 (B, h, w)} of uint8 images (B, 3, H, H) for the classes (B,)."""
+    targets = torch.from_numpy(classes).split(BATCH)
     with GradCAM(model, [getattr(model, layer) for layer in LAYERS]) as cam:
-        maps = cam(augment.normalise(images), torch.from_numpy(classes))
-    return {layer: values.cpu().numpy() for layer, values in zip(LAYERS, maps, strict=True)}
+        parts = [cam(augment.normalise(some), of) for some, of in zip(images.split(BATCH), targets, strict=True)]
+    return {layer: torch.cat(maps).cpu().numpy() for layer, maps in zip(LAYERS, zip(*parts, strict=True), strict=True)}

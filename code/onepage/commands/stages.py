@@ -122,12 +122,18 @@ def evaluate(run: Path, own_gpu: bool) -> None:
 @run_argument
 @click.option("--figures", type=click.Path(path_type=Path), required=True, help="Folder for the pictures.")
 def draw(run: Path, figures: Path) -> None:
-    """Draw the figures of an evaluated RUN as PNG and PDF; needs neither model nor data set."""
+    """Draw the figures of an evaluated RUN as PNG and PDF, and gather what report.html lets explore: explore.json.
+
+    Needs neither model nor data set.
+    """
     from onepage import tasks
+    from onepage.figures import explore
     from onepage.files import read_json, remove_temporaries
 
     task = tasks.get(read_json(run / "metrics.json")["task"])
     begins("Pictures", task.name)
+    if task.has("explore"):
+        explore.write(run, figures, task.module("explore").parts(run))
     task.module("draw").draw(run, figures)
     remove_temporaries(figures)
     click.echo(f"{task.name:<4} figures in {figures}/")
@@ -139,7 +145,7 @@ def draw(run: Path, figures: Path) -> None:
 @click.option("--engine", default="auto", show_default=True, help="latex, typst; auto: LaTeX if installed, else typst.")
 @click.option("--paper", default="a4", show_default=True, help="a4 or letter.")
 def render(runs: tuple[Path, ...], out: Path, engine: str, paper: str) -> None:
-    """Write the page of evaluated, drawn runs, one of each task: report.md and report.pdf."""
+    """Write the page of evaluated, drawn runs, one of each task: report.md, report.html and report.pdf."""
     from onepage.files import remove_temporaries
     from onepage.report.pdf import resolve_engine
     from onepage.report.render import render as render_page
@@ -149,7 +155,7 @@ def render(runs: tuple[Path, ...], out: Path, engine: str, paper: str) -> None:
     page = render_page(out, runs, chosen, paper)
     remove_temporaries(out / "report")
     begins("Page")
-    click.echo(f"page {page} ({set_by(chosen, paper)}), {page.with_suffix('.md')}")
+    click.echo(f"page {page} ({set_by(chosen, paper)}), {page.with_suffix('.md')}, {page.with_suffix('.html')}")
 
 
 @click.command()

@@ -31,6 +31,8 @@ from onepage.training.weights import count_parameters, digest_tensors
 EXAMPLES = 3  # of each kind: enough that one choice fits the page whole
 PIECES = (9, 13)  # of the sentence whose attention is shown: long enough to reorder, short enough to be read
 SIZES = ("encoder_layers", "decoder_layers", "heads", "d_model", "d_ff", "vocabulary")  # that metrics.json states
+MORE = 6  # sentences whose attention can be explored, from short to long, besides the examples and the one shown
+LONGEST = 40  # pieces of a side, of a sentence to explore
 SHOWN_TARGETS = (0, 6, 8)  # pieces, at least, of the targets in the batch whose masks are shown
 
 
@@ -187,4 +189,20 @@ def explanation(
         **explain.tokens(tokenizer, sources[best], target),
         **explain.attention_weights(model, sources[best], target),
         **explain.masks(model, tokenizer, [pairs[i] for i in few]),
+        **explored(model, tokenizer, sources, found, [best, *(row["index"] for row in examples(arrays, head))]),
     }
+
+
+def explored(
+    model: Transformer, tokenizer: Tokenizer, sources: list[list[int]], found: list[list[int]], first: list[int]
+) -> dict[str, np.ndarray]:
+    """Attention of the sentences ``first`` and of ``MORE`` from short to long; none of over ``LONGEST`` pieces.
+
+    ``explored_index`` says which of the headline set they are; the others are as explain.packed gives them.
+    """
+    short = [i for i, pair in enumerate(zip(sources, found, strict=True)) if max(map(len, pair)) <= LONGEST]
+    by_length = sorted(short, key=lambda i: (len(sources[i]), i))
+    more = [by_length[(2 * k + 1) * len(short) // (2 * MORE)] for k in range(MORE) if short]
+    chosen = [i for i in dict.fromkeys([*first, *more]) if i in short]
+    packed = explain.packed(model, tokenizer, [(sources[i], found[i]) for i in chosen])
+    return {"explored_index": np.array(chosen, dtype=np.int64)} | {f"explored_{k}": v for k, v in packed.items()}

@@ -59,6 +59,26 @@ def tokens(tokenizer: Tokenizer, source: list[int], target: list[int]) -> dict[s
     }
 
 
+def packed(model: Transformer, tokenizer: Tokenizer, pairs: list[tuple[list[int], list[int]]]) -> dict[str, np.ndarray]:
+    """Tokens and weights of several sentences, each array padded to its longest, with "" and 0.
+
+    As ``tokens`` and ``attention_weights`` give them, with the sentences in front; weights are uint8, 255 for 1.
+    """
+    each = []
+    for source, target in pairs:
+        weights = attention_weights(model, source, target)
+        small = {name: np.round(255 * values).astype(np.uint8) for name, values in weights.items()}
+        each.append(tokens(tokenizer, source, target) | small)
+    found: dict[str, np.ndarray] = {}
+    for name in each[0] if each else ():
+        arrays = [row[name] for row in each]
+        shape = [len(arrays), *np.max([array.shape for array in arrays], axis=0)]
+        found[name] = np.zeros(shape, dtype=np.result_type(*arrays))
+        for place, array in zip(found[name], arrays, strict=True):
+            place[tuple(map(slice, array.shape))] = array
+    return found
+
+
 def masks(model: Transformer, tokenizer: Tokenizer, pairs: list[tuple[list[int], list[int]]]) -> dict[str, Any]:
     """The masks of a real batch, from the functions the model itself calls."""
     batch = make_batch(pairs)

@@ -72,6 +72,7 @@ def _assemble(page: Prose, claims: Sequence[held.Claim], shown: Sequence[Shown])
             "columns": challenges["columns"],
             "rows": _cells(challenges["rows"], every, "challenges"),
         },
+        "explore": page["explore"],
         "structure": page["structure"],
         "reproduce": {
             "heading": reproduce["heading"],

@@ -1,4 +1,4 @@
-"""Escaping: any text prints as itself in LaTeX, Markdown and typst, and no text can act.
+"""Escaping: any text prints as itself in LaTeX, Markdown, HTML and typst, and no text can act.
 
 ``environment(escape)`` makes a Jinja2 environment whose ``finalize`` escapes every value a template prints, unless the
 value is ``Safe``: a template cannot forget. A character that a format or its font cannot set is printed in a visible
@@ -9,6 +9,7 @@ what stands beside them.
 import re
 import unicodedata
 from collections.abc import Callable
+from html import escape as html_escape
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ def code_point(character: str) -> str:
 
 def visible(text: str) -> str:
     """``text`` with every shapeless character in its visible form (a joiner between two non-ASCII characters stays)."""
+    if text.isascii() and text.isprintable():
+        return text
     parts = []
     for i, character in enumerate(text):
         if character == _JOINER and 0 < i < len(text) - 1 and min(ord(text[i - 1]), ord(text[i + 1])) > 0x2FF:
@@ -120,6 +123,14 @@ def markdown(text: str) -> Safe:
         )
         parts.append(f"&#{ord(character)};" if escaped else character)
     return Safe("".join(parts))
+
+
+# --- HTML ------------------------------------------------------------------------------------------------------------
+
+
+def html(text: str) -> Safe:
+    """HTML that shows ``text``: between tags, or in an attribute between quotation marks."""
+    return Safe(html_escape(visible(text)))
 
 
 # --- typst -----------------------------------------------------------------------------------------------------------

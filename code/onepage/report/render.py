@@ -1,4 +1,4 @@
-"""Render the page: report.md, and report.tex or report.typ with the PDF made from it.
+"""Render the page: report.md, report.html, and report.tex or report.typ with the PDF made from it.
 
 Reads JSON and pictures, never a model or an array: no torch, no numpy. The text is set as large as the page allows and
 never under 6.5 pt; a page that does not fit at that size is an error, not a page that runs over.
@@ -16,7 +16,7 @@ import jinja2
 from onepage import tasks
 from onepage.errors import UserError
 from onepage.files import HOME, write_bytes, write_json
-from onepage.report import context, escape, pdf
+from onepage.report import context, escape, interactive, pdf
 
 ROOT = HOME  # the repository: its report/ holds templates, prose and claims
 # Settings of the text, tried in turn: its size in points, the distance of its baselines in sizes, and the least gap
@@ -42,10 +42,10 @@ ENGINES = {"latex": "LaTeX", "typst": "typst"}
 def render(out: Path, runs: Sequence[Path], engine: str, paper: str = "a4") -> Path:
     """Write the page of ``runs``, one of each task that it shows, in the order of ``tasks.TASKS``, to ``out``/report.
 
-    That is report.md, the source of ``engine`` ("latex" or "typst"), page.png where something here makes pictures of
-    PDF, report.json (engine, paper, runs, and the digests of the others, which ``make verify`` checks), and report.pdf,
-    which is written last. Returns its path. Raises UserError for a missing run or picture, and when setting the page
-    fails.
+    That is report.md, report.html, the source of ``engine`` ("latex" or "typst"), page.png where something here makes
+    pictures of PDF, report.json (engine, paper, runs, and the digests of the others, which ``make verify`` checks), and
+    report.pdf, which is written last. Returns its path. Raises UserError for a missing run or picture, and when setting
+    the page fails.
     """
     if engine not in ENGINES:
         raise UserError(f"PDF engine {engine!r} is neither latex nor typst; choose one")
@@ -69,8 +69,9 @@ def render(out: Path, runs: Sequence[Path], engine: str, paper: str = "a4") -> P
         name, escaper = "report.typ", _typst
         make = lambda source: pdf.compile_typst(source, pictures, clock)  # noqa: E731
     markdown = _fill("report.md.j2", escape.markdown, values)
+    html = _fill("report.html.j2", escape.html, values | interactive.values(values, out, ROOT / "report" / "templates"))
     source, content = _largest_that_fits(f"{name}.j2", escaper, values, make)
-    files = {"report.md": markdown.encode(), name: source.encode()}
+    files = {"report.md": markdown.encode(), "report.html": html.encode(), name: source.encode()}
     for file, data in files.items():
         write_bytes(target / file, data)
     picture = pdf.image(content, target / name, values["subject"])
@@ -135,6 +136,7 @@ def _fill(template: str, escaper: Callable[[str], escape.Safe], values: Mapping[
     environment.filters["path"] = _path
     environment.filters["plain"] = _plain
     environment.filters["columns"] = _columns
+    environment.filters["markup"] = escape.Safe  # of what a macro made, which has escaped its values
     try:
         return environment.get_template(template).render(values)
     except jinja2.TemplateError as error:

@@ -45,7 +45,9 @@ STAGES = {
     "evaluate": Stage(("{task}/evaluate.py",), NO_NUMBERS, ("env/requirements.txt",)),
     "seeds": Stage(("runs/seeds.py", "{task}/task.py"), NO_PICTURE),
     "draw": Stage(
-        ("{task}/draw.py",), NO_PICTURE, ("figures/onepage.mplstyle", "figures/fonts/*.ttf", "env/requirements.txt")
+        ("{task}/draw.py", "{task}/explore.py"),
+        NO_PICTURE,
+        ("figures/onepage.mplstyle", "figures/fonts/*.ttf", "env/requirements.txt"),
     ),
     "render": Stage(
         ("report/render.py", *(f"{task}/facts.py" for task in TASKS), *(f"{task}/task.py" for task in TASKS)),

@@ -52,8 +52,9 @@ def test_mistakes_stand_in_the_columns_of_their_grid(copy, draw):
     below = [image for axes in grid.figure.axes for image in axes.images][:4]
     assert left == [round(image.get_extent()[0], 3) for image in below] * 3
     assert all(np.array_equal(a.get_array(), b.get_array()) for a, b in zip(shown[:4], below, strict=True))
-    heat = gradcam.in_cells(explain["mistakes_true"][0])
-    assert len(np.unique(heat[:, 0])) <= 8 and (heat[:24, :24] == explain["mistakes_true"][0][0, 0]).all()
+    cam = explain["explored_cam_layer3_true"][0] / np.float32(255)
+    heat = gradcam.in_cells(cam)
+    assert len(np.unique(heat[:, 0])) <= 8 and (heat[:24, :24] == cam[0, 0]).all()
     assert not problems(sheet)
     assert drawn.alt["gradcam_mistakes"].startswith("The 4 most confident mistakes with Grad-CAM of layer3 (8×8 cells)")
 

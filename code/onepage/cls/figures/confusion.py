@@ -30,8 +30,8 @@ Cells = list[tuple[int, int]]  # row, column
 def draw_all(book: Book) -> None:
     """Draw confusion_matrix and confusion_counts."""
     test, names = book.metrics["test"], list(book.metrics["class_names"])
+    order = order_of(names)
     blocks = sorted(names) == sorted(VEHICLES + ANIMALS)
-    order = [names.index(name) for name in VEHICLES + ANIMALS] if blocks else list(range(len(names)))
     counts, mistakes = np.array(test["confusion"]), np.array(test["confusion"]) * ~np.eye(len(names), dtype=bool)
     # The most frequent mistake, of equals the first, as in top_confusions, and its converse; only what was made.
     i, j = (int(place) for place in np.unravel_index(mistakes.argmax(), mistakes.shape))
@@ -39,6 +39,12 @@ def draw_all(book: Book) -> None:
     for draw in (_shares, _counts):
         shown = [texts.fit(SHORT.get(names[i], names[i]), 34) for i in order]
         draw(book, counts[np.ix_(order, order)], shown, blocks, marked, _alt(test, names))
+
+
+def order_of(names: list[str]) -> list[int]:
+    """The classes in the order of the matrix."""
+    blocks = sorted(names) == sorted(VEHICLES + ANIMALS)
+    return [names.index(name) for name in VEHICLES + ANIMALS] if blocks else list(range(len(names)))
 
 
 def _shares(book: Book, counts: np.ndarray, names: list[str], blocks: bool, marked: Cells, alt: str) -> None:

@@ -34,15 +34,14 @@ def image_side(columns: int) -> float:
     return HALF / columns - 1.05
 
 
-def draw_mistakes(book: Book, explain: dict[str, np.ndarray]) -> None:
+def draw_mistakes(book: Book, explain: dict[str, np.ndarray], predictions: dict[str, np.ndarray]) -> None:
     """Draw gradcam_mistakes: the first images of the grid of mistakes, in its columns, with two rows of evidence.
 
-    The maps are of one layer and shown in whole cells, as they are. Nothing is drawn for a run evaluated before they
-    were kept; without a mistake the picture says so.
+    The maps are of one layer and shown in whole cells, as they are; without a mistake the picture says so.
     """
-    if "mistakes_images" not in explain:
-        return
-    images, names = explain["mistakes_images"], book.metrics["class_names"]
+    index, names, layer = explain["explored_index"][:MISTAKES], book.metrics["class_names"], str(explain["layers"][0])
+    classes = {"predicted": predictions["logits"][index].argmax(1), "true": predictions["labels"][index]}
+    images = explain["explored_images"][:MISTAKES][classes["predicted"] != classes["true"]]  # mistakes stand first
     sheet = book.sheet(HALF, HALF)
     cell, side, y, said = HALF / MISTAKES, image_side(MISTAKES), book.top, []
     rows = (("image", ""), ("evidence for the prediction", "predicted"), ("evidence for the true class", "true"))
@@ -53,14 +52,14 @@ def draw_mistakes(book: Book, explain: dict[str, np.ndarray]) -> None:
             if not kind:
                 sheet.image(x, line, side, side, image)
                 continue
-            cam = explain[f"mistakes_{kind}"][k]
+            cam = explain[f"explored_cam_{layer}_{kind}"][k] / np.float32(255)
             draw_map(sheet, x, line, image, cam, side, cells=True)
-            said.append(f"image {k + 1}, {names[int(explain[f'mistakes_{kind}_class'][k])]}: {where(cam)}")
+            said.append(f"image {k + 1}, {names[int(classes[kind][k])]}: {where(cam)}")
         y += STEP + side + 0.9
     if len(images):
-        size = "{}×{}".format(*explain["mistakes_true"][0].shape)
-        draw_scale(sheet, HALF - STEP - 0.1, f"{explain['mistakes_layer']}, {size}")
-        alt = f"The {len(images)} most confident mistakes with Grad-CAM of {explain['mistakes_layer']} ({size} cells), "
+        size = "{}×{}".format(*explain[f"explored_cam_{layer}_true"][0].shape)
+        draw_scale(sheet, HALF - STEP - 0.1, f"{layer}, {size}")
+        alt = f"The {len(images)} most confident mistakes with Grad-CAM of {layer} ({size} cells), "
         alt += f"each map to its own maximum. Strongest evidence: {'; '.join(said)}."
     else:
         alt = "No test image is misclassified."
