@@ -57,6 +57,8 @@ def write_cls_run(folder: Path, *, generated: bool = False, seed: int = 0, error
         for layer in (3, 4)
         for target in ("predicted", "true")
     }
+    explored = synthetic_images.explored(np.random.default_rng([seed, 3]), true, predicted, order)
+    explored["explored_images"][: len(wrong)] = wrong_images
     np.savez_compressed(
         folder / "explain.npz",
         index=chosen,
@@ -66,7 +68,7 @@ def write_cls_run(folder: Path, *, generated: bool = False, seed: int = 0, error
         probabilities=probabilities[chosen].astype(np.float32),
         layers=np.array(["layer3", "layer4"]),
         **cams,
-        **synthetic_images.explored(np.random.default_rng([seed, 3]), true, predicted, order),
+        **explored,
     )
     return folder
 
