@@ -21,10 +21,10 @@ from onepage.runs import seeds
 HALF, FULL = 45, 93
 SQUARE = (HALF, HALF)
 SIZES = {
-    "cls": {"curves_cls": (FULL, 38), "confusion_counts": (FULL, 85), "reliability_cls": (FULL, HALF)}
+    "cls": {"curves_cls": (FULL, HALF), "confusion_counts": (FULL, 85), "reliability_cls": (FULL, HALF)}
     | dict.fromkeys(("confusion_matrix", "gradcam_mistakes", "preds_grid", "miscls_grid"), SQUARE)
     | dict.fromkeys(("gradcam_0", "gradcam_1"), SQUARE),
-    "mt": {"curves_mt": (HALF, 38), "decodes_table": (FULL, 50)}
+    "mt": {"curves_mt": SQUARE, "decodes_table": (FULL, 50)}
     | dict.fromkeys(("bleu_report", "attention_heads", "masks_demo"), SQUARE)
     | dict.fromkeys(("attention_layer3_head1", "attention_layer1_head2"), SQUARE),
 }

@@ -22,7 +22,7 @@ from onepage.figures.style import BLUE, FAINT, INK, MUTED, PT_PER_MM, RED, STEP,
 from onepage.figures.text import percent
 from onepage.training.schedules import SCHEDULES
 
-CURVES = 38.0  # mm, the height of the learning curves
+CURVES = 45.0  # mm, the height of the learning curves
 FLOOR = 80.0  # percent, the claim drawn over the accuracy; report/claims.toml is what is checked
 STAIRS = "#dfe5ec"  # a pale fill that dark text stands on
 ROWS, COLUMNS = 2, {"correct": 5, "wrong": 4}  # of a grid
@@ -51,7 +51,7 @@ def _curves(book: Book, history: list[dict[str, Any]]) -> None:
     sheet = book.sheet(FULL, CURVES, f"Loss (nats){curves.of_seeds(histories)}")
     epochs, last = [row["epoch"] for row in history], history[-1]
     seconds = curves.values(histories, "seconds").mean(axis=0)
-    top, height, panel, foot = 4.2, 20.0, 27.5, 5.9
+    top, height, panel, foot = 4.2, 25.5, 27.5, 7.2
     under, stretches, rates = top + height + 2.1, stages(book.metrics), learning_rates(book.metrics, history)
     floor = book.metrics["set"] == "cifar10"
     told = []

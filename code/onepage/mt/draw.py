@@ -14,7 +14,7 @@ from onepage.figures.sheet import HALF, HEADER, Book
 from onepage.figures.style import MUTED, TEAL, onepage_style
 from onepage.mt.figures import attention, bleu, decodes, masks
 
-CURVES = 38.0  # mm, the height of the learning curves
+CURVES = 45.0  # mm, the height of the learning curves
 
 
 def draw(run: Path, out: Path) -> None:
@@ -42,7 +42,7 @@ def _curves(book: Book, history: list[dict[str, Any]]) -> None:
     )
     sheet = book.sheet(HALF, CURVES, f"Loss (nats per token){curves.of_seeds(histories)}")
     steps = [row["step"] for row in history]
-    left, top, panel, height = 6.6, HEADER + 0.8, 25.4, 26.6
+    left, top, panel, height = 6.6, HEADER + 0.8, 25.4, 33.6
     axes = sheet.axes(left, top, panel, height)
     ends = curves.draw_pair(axes, steps, train, validation, TEAL, 2)
     ends[1][2].extend(["perplexity", *curves.last_value(perplexity, 1)])
