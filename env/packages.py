@@ -42,14 +42,14 @@ CAUSES = [
     ),
     ("Permission denied|Read-only file", "a folder cannot be written: set VENV, TMPDIR or PIP_CACHE_DIR to another"),
     (
-        r"Retrying \(|[Tt]imed out|Connection (refused|reset|aborted|broken)|IncompleteRead",
+        r"Retrying \(|[Tt]imed out|Connection (refused|reset|aborted|broken)|IncompleteRead|\b5\d\d ([Ee]rror|Server)",
         "a source cannot be reached: run it again; with no network, put the wheels into a folder and run it with "
         "PIP_NO_INDEX=1 PIP_FIND_LINKS=<folder>",
     ),
     (
         "No matching distribution|not a supported wheel",
-        "no source offers a wheel for CPython {python} on {system}, or one refuses (PIP_VERBOSE=2 shows it): set "
-        "PIP_INDEX_URL to another, or PIP_NO_INDEX=1 PIP_FIND_LINKS=<folder> to a folder of wheels",
+        "no source offers a wheel for CPython {python} on {system}: set PIP_INDEX_URL to another, or "
+        "PIP_NO_INDEX=1 PIP_FIND_LINKS=<folder> to a folder of wheels",
     ),
     ("", "run it again; PIP_VERBOSE=2 shows more"),
 ]
@@ -90,8 +90,8 @@ def pip_environment(venv):
 def run_pip(venv, arguments):
     """Run the environment's pip; its messages and progress are shown as they come. Returns the remedy if it fails."""
     command = [str(venv / "bin" / "python"), "-m", "pip", *arguments]
-    said = b""
-    with subprocess.Popen(command, env=pip_environment(venv), stderr=subprocess.PIPE) as process:
+    environment, said = pip_environment(venv), b""
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as process:
         try:
             for piece in iter(lambda: process.stderr.read1(1 << 16), b""):
                 sys.stderr.buffer.write(piece)
@@ -102,6 +102,9 @@ def run_pip(venv, arguments):
             raise
     if process.returncode == 0:
         return None
+    if b"Retrying (" not in said and b"No matching distribution" in said:  # pip does not say which source refused
+        again = subprocess.run([*command, "-vv"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        said = again.stdout
     cause = next(cause for pattern, cause in CAUSES if re.search(pattern, said.decode(errors="replace")))
     here = {"python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}"}
     return cause.format(venv=venv, temporary=os.environ.get("TMPDIR", "/tmp"), **here)

@@ -258,17 +258,12 @@ def build(venv, locks, flavour):
     remove(old)
 
 
-def settle(venv, locks):
-    """Fit an environment that is up to date to make, and to where it lies; one that cannot be written stays as it is.
+def correct_scripts(venv, root):
+    """Let the scripts in bin/ name the folder that they lie in: after a move or a copy of the checkout, another one.
 
-    make holds the time of the stamp against those of the lock files. The scripts in bin/ name the folder that they were
-    made in: another one after a move or a copy of the checkout.
+    Nothing depends on them, as in install_project: where they cannot be written, they stay as they are.
     """
-    stamp = venv / "stamp.json"
-    newest = max(path.stat().st_mtime for path in [Path(__file__), *locks.glob("*.txt")])
     try:
-        if stamp.stat().st_mtime < newest:
-            os.utime(str(stamp), (newest, newest))
         pip = (venv / "bin" / "pip").read_text(encoding="utf-8", errors="replace")
         made_in = Path(re.findall("(/[^\"'\n]*)/bin/python", pip)[0])
         if (made_in / "bin").exists() and (made_in / "bin").samefile(venv / "bin"):
@@ -278,7 +273,7 @@ def settle(venv, locks):
             if bytes(made_in) in content and b"\0" not in content:
                 path.write_bytes(content.replace(bytes(made_in), bytes(venv)))
         print(f"Environment: its scripts named {made_in} and now name this folder", flush=True)
-        install_project(venv, locks.parent)
+        install_project(venv, root)
     except (OSError, IndexError):
         return
 
@@ -291,7 +286,7 @@ def setup(venv, asked, locks=ENV):
     if stamp is not None:
         what = "Python {python}, torch {torch_version}".format(**stamp)
         print(f"Environment: {venv} is up to date ({what})", flush=True)
-        settle(venv, locks)
+        correct_scripts(venv, locks.parent)
         return
     free_threaded = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
     implementation, system = platform.python_implementation(), platform.system()

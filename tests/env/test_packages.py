@@ -205,6 +205,31 @@ def test_message_of_pip_decides_the_remedy(
     assert shown.err == message and "progress" in shown.out
 
 
+@pytest.mark.parametrize(
+    ("answer", "remedy"),
+    [
+        ("403 Client Error: Forbidden for url: https://x/simple/x/", "name and password into"),
+        ("401 Client Error: Unauthorized for url: https://x/simple/x/", "name and password into"),
+        ("407 Client Error: Proxy Authentication Required for url: http://x/", "name:password@host"),
+        ("There was a problem confirming the ssl certificate: certificate verify failed", "set PIP_CERT"),
+        ("503 Server Error: Service Unavailable for url: https://x/simple/x/", "cannot be reached"),
+        ("connection error: Max retries exceeded (too many 500 error responses)", "cannot be reached"),
+        ("404 Client Error: Not Found for url: https://x/simple/x/", "no source offers a wheel"),
+    ],
+)
+def test_source_that_refuses_is_found_out(
+    packages: ModuleType, put_python: Callable[..., Path], tmp_path: Path, answer: str, remedy: str
+) -> None:
+    """pip tells it only when asked for more: then it is asked once more."""
+    (tmp_path / "message").write_text(NOTHING, encoding="utf-8")
+    more = f"case $last in -vv) echo 'Could not fetch URL https://x/simple/x/: {answer} - skipping';; esac"
+    script = f'case "$*" in *config*) exit 0;; esac; for last; do :; done; {more}; cat {tmp_path}/message >&2; exit 1'
+    put_python(tmp_path, script)
+    with pytest.raises(packages.Problem) as caught:
+        packages.pip_install(tmp_path, [], "the lock")
+    assert remedy in str(caught.value)
+
+
 @pytest.mark.fault("ALL_PROXY names a SOCKS proxy", "`pip cannot use a SOCKS proxy: unset ALL_PROXY, ...`")
 def test_the_real_pip_behind_a_socks_proxy(
     packages: ModuleType, lock_of_nothing: Path, monkeypatch: pytest.MonkeyPatch

@@ -78,3 +78,11 @@ def test_a_moved_one_names_its_old_folder(venv: Path) -> None:
     assert not installed.is_moved(venv)
     (venv / "bin/pip").unlink()
     assert not installed.is_moved(venv)
+
+
+def test_a_lent_one_has_not_moved(venv: Path) -> None:
+    """Its bin/ is a link to that of another environment, whose folder the scripts rightly name."""
+    lent = venv.with_name("lent")
+    lent.mkdir()
+    (lent / "bin").symlink_to(venv / "bin")
+    assert not installed.is_moved(lent)

@@ -43,6 +43,6 @@ def is_moved(venv: Path) -> bool:
     try:
         script = (venv / "bin" / "pip").read_text(encoding="utf-8", errors="replace")
         named = re.search(r"(/[^\"'\n]*)/bin/python", script)
-        return named is not None and not Path(named[1]).samefile(venv)
+        return named is not None and not Path(named[1], "bin").samefile(venv / "bin")  # bin/ alone may be a link
     except OSError:
         return (venv / "bin" / "pip").exists()
