@@ -58,3 +58,5 @@ def no_setting_of_the_caller(request: pytest.FixtureRequest, monkeypatch: pytest
     """STRICT=1 of `make test` is for the claims on the trained runs, and the terminal's settings are for pytest."""
     for name in TERMINAL if request.node.get_closest_marker("claims") else TERMINAL | {"STRICT"}:
         monkeypatch.delenv(name, raising=False)
+    for name, value in OURS.items():  # a command of the program, run in this process, leaves some out
+        monkeypatch.setenv(name, value)
