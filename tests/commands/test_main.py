@@ -119,7 +119,7 @@ def test_an_error_of_cuda_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr("onepage.runs.plan.read", read)
     result = invoke("train", str(tmp_path / "run"))
     assert result.exit_code == 1 and result.output.count("\n") == 1
-    assert result.output.startswith("onepage: CUDA error: an illegal memory access was encountered ")
+    assert result.output.startswith("onepage: CUDA error: an illegal memory access was encountered; ")
 
 
 def test_the_shell_does_not_seed_score_intervals(monkeypatch):
