@@ -124,10 +124,11 @@ def bleu_by_length(sources: Sequence[str], outputs: Sequence[str], references: S
 
 def p_value(one: Sequence[str], other: Sequence[str], references: Sequence[str]) -> float:
     """Probability of so large a difference in BLEU if two systems were alike: paired bootstrap (Koehn 2004)."""
-    systems = [("one", list(one)), ("other", list(other))]
+    systems: list[tuple[str, Sequence[str]]] = [("one", list(one)), ("other", list(other))]
     test = PairedTest(systems, {"BLEU": BLEU()}, [list(references)], test_type="bs", n_samples=BOOTSTRAP)
     _, found = test()
-    return float(found["BLEU"][1].p_value)
+    result: Any = found["BLEU"][1]
+    return float(result.p_value)
 
 
 def sentence_chrf(outputs: Sequence[str], references: Sequence[str]) -> list[float]:

@@ -36,7 +36,7 @@ def facts(found: Mapping[str, Any], task: Task) -> dict[str, str]:
     if not found:
         return {}
     rows = {row["name"]: row for row in found["variants"]}
-    scores = {}
+    scores: dict[str, str] = {}
     for name in task.module("facts").ABLATED:
         row, key = rows[name], name.replace("-", "_")
         scores |= {key: _show(task, row["score"]), f"{key}_loss": words.number(row["loss"], 2)}

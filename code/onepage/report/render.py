@@ -21,7 +21,10 @@ from onepage.report import context, escape, interactive, pdf
 ROOT = HOME  # the repository: its report/ holds templates, prose and claims
 # Settings of the text, tried in turn: its size in points, the distance of its baselines in sizes, and the least gap
 # between two rows of pictures in mm. Below 6.5 pt nothing is set.
-SETTINGS = tuple((size, 1.22, 4.0) for size in (8.0, 7.8, 7.6, 7.4, 7.2, 7.0, 6.75, 6.5)) + ((6.5, 1.12, 4.0),)
+SETTINGS = tuple((size, 1.22, 4.0) for size in (8.0, 7.8, 7.6, 7.4, 7.2, 7.0, 6.75, 6.5)) + (
+    (6.5, 1.12, 4.0),
+    (6.5, 1.12, 1.6),
+)
 
 
 @dataclass(frozen=True)

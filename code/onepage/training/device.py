@@ -6,6 +6,7 @@ their backward pass.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -37,12 +38,12 @@ class Replayed:
             self._shape, self._passes = x.shape, self._captured(x)
         return self._passes(x)
 
-    def _captured(self, x: Tensor) -> nn.Module:
+    def _captured(self, x: Tensor) -> Any:
         buffers = [(buffer, buffer.clone()) for buffer in self.network.buffers()]
         kind = x.device.type
-        precision = {"enabled": torch.is_autocast_enabled(kind), "dtype": torch.get_autocast_dtype(kind)}
-        with torch.autocast(kind, **precision, cache_enabled=False):
-            passes: nn.Module = torch.cuda.make_graphed_callables(nn.Sequential(self.network), (x,))
+        enabled, dtype = torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)
+        with torch.autocast(kind, dtype, enabled=enabled, cache_enabled=False):
+            passes: Any = torch.cuda.make_graphed_callables(nn.Sequential(self.network), (x,))
         with torch.no_grad():  # the warm-up passes counted this batch into BatchNorm's running statistics
             for buffer, before in buffers:
                 buffer.copy_(before)

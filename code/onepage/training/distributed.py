@@ -77,9 +77,10 @@ class Ranks:
         """
         if self.world == 1:
             return model
-        wrapper = nn.parallel.DistributedDataParallel
+        wrapper: Any = nn.parallel.DistributedDataParallel
         now = "forward_sync_buffers" in inspect.signature(wrapper).parameters  # from torch 2.13 on
-        return wrapper(model, **{"forward_sync_buffers" if now else "broadcast_buffers": False})
+        averaged: nn.Module = wrapper(model, **{"forward_sync_buffers" if now else "broadcast_buffers": False})
+        return averaged
 
     def reseed(self, seed: int, update: int) -> None:
         """Seed the default generators for an update, each process with other draws (dropout).
