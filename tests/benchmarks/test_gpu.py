@@ -45,17 +45,11 @@ def test_both_tasks_are_measured_in_turns(
     assert measured == ["launches"] * 2 + ["measure", "rates", "rates"] * 2
     (kept,) = results.read_all(tmp_path, "generated-gpu")
     assert list(kept["contenders"]) == ["cls-8-recipe", "mt-recipe"] and "curve" not in kept
-    assert all(count > 50 for count in kept["launches"].values())
+    # what happens once in a training is the same in a longer one, and falls out
+    assert all(count == int(count) > 50 for count in kept["launches"].values())
     found = gpu.summarise(kept)
     assert found["ratios"] == {} and all(row["share"] > 0 for row in found["rows"].values())
     assert "the Transformer, 120 target positions" in done.output and "operators per update" in done.output
-
-
-def test_more_updates_launch_as_many_operators_each(plans: dict, tmp_path: Path) -> None:
-    """Counts are of an update alone: what happens once in a training is the same in both, and falls out."""
-    given = {"plan": plans["cls"], "size": 8, "how": "recipe"}
-    found = gpu.launches(**given, run=str(tmp_path / "a"))["launches"]
-    assert found == int(found) > 50
 
 
 def test_the_fastest_way_gives_up_determinism_while_it_trains(plans: dict, tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-STACKED = {"cpu": 2.0, "cuda": math.inf}
-"""Up to how many columns per row matrices of one shape are stacked. A GPU needs few kernels; on a CPU wide filter banks
-are large enough to be worth products of their own, and stacking would only copy them."""
+STACKED = {"cpu": 2.0}
+"""Up to how many columns per row matrices of one shape are stacked; other devices, for which each kernel counts, stack
+all. On a CPU wide filter banks are large enough to be worth products of their own; stacking would only copy them."""
 _A, _B, _C = 3.4445, -4.7750, 2.0315  # maximise the slope at zero (Jordan et al., "the coefficients")
 
 
@@ -101,7 +101,7 @@ class Muon(torch.optim.Optimizer):
                 matrix = as_matrix(update)
                 of_shape[matrix.shape].append((parameter, matrix))
             for (rows, columns), members in of_shape.items():
-                together = columns <= STACKED[members[0][1].device.type] * rows
+                together = columns <= STACKED.get(members[0][1].device.type, math.inf) * rows
                 packs = [members] if together else [[member] for member in members]
                 directions: list[Tensor] = []
                 for pack in packs:
