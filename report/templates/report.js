@@ -9,9 +9,9 @@
 
   function build(element, attributes, children) {
     for (const [key, value] of Object.entries(attributes)) {
-      if (value === undefined || value === null || value === false) continue;
       if (typeof value === "function") element.addEventListener(key, value);
-      else element.setAttribute(key, value === true ? "" : String(value));
+      else if (key.startsWith("aria-")) element.setAttribute(key, value);
+      else if (value !== undefined && value !== null && value !== false) element.setAttribute(key, value === true ? "" : value);
     }
     element.append(...children.flat().filter((child) => child !== null && child !== undefined));
     return element;
@@ -22,7 +22,8 @@
   const number = (value, digits = 0) =>
     value.toLocaleString("en-GB", { minimumFractionDigits: digits, maximumFractionDigits: digits }).replace("-", "\u2212");
   const percent = (share, digits = 1) => number(100 * share, digits) + NBSP + "%";
-  const brief = (value) => (value === null ? "\u2013" : value && Math.abs(value) < 0.01 ? value.toPrecision(2) : String(Number(value.toPrecision(4))));
+  const digits = (value) => (Number.isInteger(value) ? 0 : Math.abs(value) >= 10 ? 1 : Math.abs(value) >= 1 ? 2 : Math.min(6, 2 - Math.floor(Math.log10(Math.abs(value)))));
+  const brief = (value) => (value === null ? "\u2013" : number(value, digits(value)));
   const plural = (count, one, many = one + "s") => `${number(count)} ${count === 1 ? one : many}`;
   const range = (count) => Array.from({ length: count }, (_, k) => k);
   const sum = (values) => values.reduce((total, value) => total + value, 0);
@@ -102,9 +103,9 @@
     const rough = (high - low) / count || 1;
     const unit = 10 ** Math.floor(Math.log10(rough));
     const step = unit * [1, 2, 5, 10].find((factor) => factor * unit >= rough);
-    const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
+    const places = Math.min(6, Math.max(0, -Math.floor(Math.log10(step) + 1e-9)));
     const found = [];
-    for (let k = Math.ceil(low / step - 1e-9); k * step <= high + 1e-9 * step; k += 1) found.push([k * step, number(k * step, Math.min(digits, 6))]);
+    for (let k = Math.ceil(low / step - 1e-9); k * step <= high + 1e-9 * step; k += 1) found.push([k * step + 0, number(k * step + 0, places)]); // + 0: no minus zero
     return found;
   }
 
@@ -128,7 +129,8 @@
     const values = line.seeds.map((seed) => between(line.x, seed, x)).filter((value) => value !== null);
     if (values.length < 2) return "";
     const mean = sum(values) / values.length;
-    return " \u00b1 " + brief(Math.sqrt(sum(values.map((value) => (value - mean) ** 2)) / (values.length - 1)));
+    const deviation = number(Math.sqrt(sum(values.map((value) => (value - mean) ** 2)) / (values.length - 1)), digits(mean));
+    return Number(deviation) ? " \u00b1 " + deviation : "";
   }
 
   function curves(part, host) {
@@ -143,18 +145,16 @@
     function chart(panel) {
       const own = panel.lines, frame = h("div"), painter = painters.push(null) - 1;
       const element = h("div", { class: "chart" }, h("h4", {}, panel.title + (panel.unit ? `, ${panel.unit}` : "")), frame);
-      const high = panel.small ? 64 : 230;
+      const high = panel.small ? 64 : 230, lookOf = (k) => (k === own.length - 1 ? "first" : "second"); // validation is the last
       const values = own.flatMap((line) => line.seeds.flat()).filter((value) => value !== null);
-      let low = Math.min(...values), top = Math.max(...values);
-      if (panel.small) low = 0;
-      const pad = (top - low) * 0.04 || 0.5;
-      [low, top] = [panel.small ? 0 : low - pad, top + pad];
+      const least = panel.small ? 0 : Math.min(...values), most = Math.max(...values), pad = (most - least) * 0.04 || 0.5;
+      const low = panel.small ? 0 : least - pad, top = most + pad;
       fitted(frame, (width) => {
-        const left = 46, right = panel.small || own.length < 2 ? 14 : 78, foot = 20;
+        const left = 46, right = 78, foot = 20;
         const x = (value) => left + (value / last) * (width - left - right);
         const y = (value) => 6 + (1 - (value - low) / (top - low)) * (high - foot - 6);
         const svg = s("svg", { width, height: high, role: "img", "aria-label": describe(panel) });
-        for (const [value, text] of panel.small ? ticks(0, top, 2).slice(-1).concat([[0, "0"]]) : ticks(low, top, 5)) {
+        for (const [value, text] of panel.small ? [most, 0].map((value) => [value, brief(value)]) : ticks(low, top, 5)) {
           svg.append(s("line", { class: "axis", x1: left, x2: width - right, y1: y(value), y2: y(value) }));
           svg.append(s("text", { x: left - 6, y: y(value) + 4, "text-anchor": "end" }, text));
         }
@@ -162,10 +162,10 @@
         const path = (xs, ys) => xs.map((value, k) => (ys[k] === null ? "" : `${k && ys[k - 1] !== null ? "L" : "M"}${x(value).toFixed(1)} ${y(ys[k]).toFixed(1)}`)).join("");
         const ends = [];
         own.forEach((line, k) => {
-          const look = k ? "second" : "first";
+          const look = lookOf(k);
           if (line.seeds.length > 1) line.seeds.forEach((seed) => svg.append(s("path", { class: `curve seed ${look}`, d: path(line.x, seed) })));
           svg.append(s("path", { class: `curve ${look}`, d: path(line.x, line.mean) }));
-          if (right > 14) ends.push({ look, name: line.name, y: y(line.mean[line.mean.length - 1]) + 4 });
+          if (own.length > 1) ends.push({ look, name: line.name, y: y(line.mean[line.mean.length - 1]) + 4 });
         });
         ends.sort((a, b) => a.y - b.y);
         ends.forEach((end, k) => {
@@ -179,7 +179,7 @@
           cursor.replaceChildren(s("line", { class: "cursor", x1: x(at), x2: x(at), y1: 4, y2: high - foot }));
           own.forEach((line, k) => {
             const value = between(line.x, line.mean, at);
-            if (value !== null) cursor.append(s("circle", { class: k ? "second" : "first", cx: x(at), cy: y(value), r: 4 }));
+            if (value !== null) cursor.append(s("circle", { class: lookOf(k), cx: x(at), cy: y(value), r: 4 }));
           });
         };
         painters[painter] = paint;
@@ -245,7 +245,7 @@
 
     const rows = part.order.map((i) => h("tr", {}, h("th", { scope: "row", title: names[i] }, names[i]), part.order.map((j) => {
       const count = counts[i][j], share = count / Math.max(1, sum(counts[i]));
-      const text = i === j ? `${Math.round(100 * share)}%` : count ? String(count) : "\u00b7";
+      const text = i === j ? String(Math.round(100 * share)) : count ? String(count) : "\u00b7";
       const button = h("button", {
         type: "button", class: i === j ? "right" : count ? "" : "none", "aria-pressed": false,
         "aria-label": `${label(i, j)}: ${plural(count, "image")}, ${percent(share)} of ${names[i]}`, click: () => filter(i, j),
@@ -254,7 +254,7 @@
       cells.set(`${i} ${j}`, button);
       return h("td", {}, button);
     })));
-    const table = h("table", { class: "matrix" }, h("caption", {}, "Rows: true class. Columns: predicted class. Off the diagonal, numbers of images; on it, recall."),
+    const table = h("table", { class: "matrix" }, h("caption", {}, "Rows: true class. Columns: predicted class. Numbers of images; on the diagonal, recall in per cent."),
       h("thead", {}, h("tr", {}, h("td"), part.order.map((j) => h("th", { scope: "col", title: names[j] }, h("span", {}, names[j]))))), h("tbody", {}, rows));
     rove(table, "button", () => names.length)();
     const beside = h("div");
@@ -268,7 +268,7 @@
     const layer = choice("Layer", layers.map((one, k) => [k, `${one.name}, ${one.high}\u00d7${one.wide}`]), () => paintAll());
     const whose = choice("Evidence for", [["predicted", "predicted class"], ["true", "true class"]], () => paintAll());
     const strength = h("input", { type: "range", min: 0, max: 100, value: 45, input: () => paintAll() });
-    const overlay = h("label", { class: "grow" }, "Grad-CAM overlay", strength);
+    const overlay = h("label", { class: "row" }, "Grad-CAM overlay", strength);
     const about = told(), tiles = h("ul", { class: "tiles" }), more = h("div", { class: "more" });
     const closer = h("div", { class: "closer", role: "group", "aria-label": "The image chosen" });
     beside.append(h("div", { class: "controls" }, truth.element, guess.element), h("div", { class: "controls" }, overlay, layer.element, whose.element), closer, about, tiles, more);
@@ -376,7 +376,7 @@
       const frame = h("div"), look = index ? "second" : "first";
       const said = `ECE ${percent(panel.ece)}, NLL ${number(panel.nll, 3)} nats, Brier score ${number(panel.brier, 3)}`;
       fitted(frame, (width) => {
-        const left = 46, right = 14, high = 270, foot = 74, n = sum(panel.rows.map((row) => row.n));
+        const left = 46, right = 14, high = 270, foot = 74, fullest = Math.max(...panel.rows.map((row) => row.n));
         const x = (share) => left + share * (width - left - right), y = (share) => 8 + (1 - share) * (high - foot - 8);
         const svg = s("svg", { width, height: high, role: "img", "aria-label": `Accuracy over confidence, ${panel.title}: ${said}` });
         for (const share of [0, 0.5, 1]) {
@@ -388,7 +388,7 @@
         for (const row of panel.rows) {
           const at = x(row.confidence), [low, top] = row.accuracy_interval;
           svg.append(s("line", { class: `curve ${look} whole`, x1: at, x2: at, y1: y(low), y2: y(top) }), s("circle", { class: look, cx: at, cy: y(row.accuracy), r: 4 }));
-          svg.append(s("rect", { class: "bar", x: at - 7, width: 14, y: high - (40 * row.n) / n, height: (40 * row.n) / n }));
+          svg.append(s("rect", { class: "bar", x: at - 7, width: 14, y: high - (40 * row.n) / fullest, height: (40 * row.n) / fullest }));
         }
         svg.append(s("text", { x: left - 6, y: high - 4, "text-anchor": "end" }, "images"));
         frame.replaceChildren(svg);
@@ -531,8 +531,9 @@
       stops.forEach((side) => side());
     }
 
-    host.append(h("div", { class: "controls" }, sentence.element), h("div", { class: "controls" }, kind, layer.element, head.element), frame, about,
-      h("h4", {}, "Word alignment"), h("p", { class: "hint" }, "Each output word (right) and the source words it looks at most, by cross-attention, the mean of all layers and heads."), aligned);
+    host.append(h("div", { class: "controls" }, sentence.element), h("div", { class: "controls" }, kind, layer.element, head.element), 
+      h("div", { class: "pair" }, h("div", {}, frame, about), h("div", {}, h("h4", {}, "Word alignment"),
+        h("p", { class: "meta" }, "Each output word (right) and the source words it looks at most, by the mean of all layers and heads of cross-attention."), aligned)));
     update({ sentence: 0 });
   }
 

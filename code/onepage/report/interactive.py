@@ -23,7 +23,7 @@ LIMIT = 5_000_000  # bytes of report.html
 ROOM = 200_000  # of them for tables and prose
 WIDE = 100.0  # mm; a wider picture is embedded at half its 300 dpi
 QUALITY = 88  # of the WebP
-SCALE = 7.5  # CSS pixels for a millimetre of a picture
+SCALE = 7.2  # CSS pixels for a millimetre of a picture
 DATA = "explore.json"  # beside the pictures of a task
 POLICY = "default-src 'none'; img-src data:; style-src {}; script-src {}; base-uri 'none'; form-action 'none'"
 
