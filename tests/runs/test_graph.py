@@ -227,7 +227,7 @@ def test_ablation_has_its_profile_unless_another_is_given(tmp_path: Path) -> Non
 def test_flags_of_make_are_refused_or_heeded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for flag in graph.REFUSED:
         graph.main(["cls", f"--flags=-k{flag}", f"OUT={tmp_path}"])
-        assert capsys.readouterr().out.startswith(f"$(error make -{flag} ") and not list(tmp_path.iterdir())
+        assert capsys.readouterr().out.startswith(f"PROBLEM := make -{flag} ") and not list(tmp_path.iterdir())
     graph.main(["cls", "--flags=-kn", "--inherited=OUT", f"OUT={tmp_path}"])
     found = capsys.readouterr()
     assert "/.../seed0" in found.out and "VPATH := " in found.out and not list(tmp_path.iterdir())
