@@ -153,17 +153,16 @@ def test_make_ends_where_plans_never_settle(place: Place) -> None:
 @pytest.mark.parametrize(
     ("given", "found"),
     [
-        ("x/", "copy/x"),
         ("x//y/./z/", "copy/x/y/z"),
         ("~/x", "home/x"),
-        ("../x", "x"),
-        ("sortie-é/ß,1@2+3", "copy/sortie-é/ß,1@2+3"),
+        ("../sortie-é/ß,1@2+3", "sortie-é/ß,1@2+3"),
         ("", "copy"),
     ],
 )
 def test_an_odd_folder_gets_all_results(place: Place, given: str, found: str) -> None:
     status, calls, said = place.make("all", f"OUT={given}", HOME=str(place.folder / "home"))
-    assert status == 0 and calls[:2] == ["plan", "plan"] and calls[-2:] == ["render", "verify"], said
+    assert status == 0 and sorted(calls[:3]) == ["engine", "plan", "plan"], said
+    assert calls[-2:] == ["render", "verify"]
     out = place.folder / found
     assert (out / "report/report.pdf").is_file() and (out / "runs/mt/set/smoke/seed0/metrics.json").is_file()
     assert read_json(out / "figures/cls/plan/draw.json")["run"].endswith("runs/cls/set/smoke/seed0")
@@ -201,7 +200,9 @@ def targets() -> list[str]:
 @pytest.mark.parametrize("installed", [False, True])
 def test_a_dry_run_of_any_target_changes_nothing(place: Place, installed: bool) -> None:
     """Nor does a question (-q). Without environment and plans, and with both; what would set it up is never called."""
-    assert len(targets()) > 25 and set(targets()) < {*settings.help_text((place.copy / "Makefile").read_text()).split()}
+    assert len(targets()) >= 25 and set(targets()) < {
+        *settings.help_text((place.copy / "Makefile").read_text()).split()
+    }
     if installed:
         place.make("all")
         (place.folder / "calls").unlink()

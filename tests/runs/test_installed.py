@@ -57,6 +57,14 @@ def test_another_stamp_makes_it_again(venv: Path, changes: dict[str, object]) ->
     assert not installed.is_current(venv)
 
 
+def test_another_python_does_not_tell_its_version(venv: Path) -> None:
+    """Where make did not find the Python of VENV, another one asks: else the plans would be made again without end."""
+    stamp(venv, python="3.2.1")
+    (venv / "bin/python").unlink()
+    (venv / "bin/python").touch()
+    assert installed.is_current(venv)
+
+
 @pytest.mark.parametrize("content", [None, "", "{", "[1]", "1", "[]"])
 def test_without_a_stamp_it_is_made(venv: Path, content: str | None) -> None:
     (venv / "stamp.json").unlink()

@@ -166,10 +166,9 @@ class Graph:
     def _plan(self, task: Task, path: Path) -> dict[str, Any] | None:
         """The plan of a task as it was made with these settings; None where it is to be made, or made again."""
         try:
-            plan = json.loads(path.with_suffix(".json").read_text(encoding="utf-8")) if path.is_file() else None
-            if plan is None or plan["inputs"] != inputs(task, self.values, self.fingerprints):
-                pass
-            elif not may_be_real(plan, task, self.values):
+            plan: Any = json.loads(path.with_suffix(".json").read_text(encoding="utf-8")) if path.is_file() else None
+            same = plan is not None and plan["inputs"] == inputs(task, self.values, self.fingerprints)
+            if same and not may_be_real(plan, task, self.values):
                 return dict(plan)
         except (OSError, ValueError, KeyError, TypeError):
             pass

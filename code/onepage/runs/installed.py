@@ -26,16 +26,16 @@ def read(venv: Path) -> dict[str, Any]:
 def is_current(venv: Path) -> bool:
     """Whether an environment is made of the lock files as they are now, as env/setup.py asks; times do not count.
 
-    It is asked of the environment's own Python, which runs this where there is one.
+    Its Python must be of the version that it was made with; only that Python itself, which mostly runs this, can tell.
     """
-    stamp = read(venv)
+    stamp, python = read(venv), venv / "bin" / "python"
     locks = [HOME / "env" / name for name in ("requirements.txt", f"torch-{stamp.get('torch')}.txt")]
     try:
         same = stamp.get("locks") == {path.name: sha256_file(path) for path in locks}
+        version = sys.version_info if python.samefile(sys.executable) else str(stamp.get("python")).split(".")
     except OSError:
         return False
-    ours = str(stamp.get("python")).split(".")[:2] == [str(part) for part in sys.version_info[:2]]
-    return same and ours and (venv / "bin" / "python").exists()
+    return same and str(stamp.get("python")).split(".")[:2] == [str(part) for part in version[:2]]
 
 
 def is_moved(venv: Path) -> bool:
