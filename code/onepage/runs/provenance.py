@@ -53,28 +53,24 @@ def repository() -> Path:
 
 def commit() -> dict[str, Any]:
     """Commit, its time (seconds since 1970) and whether tracked files differ from it; all None where unknown."""
-    try:
-        return _commit()
-    except UserError:
-        return {"commit": None, "commit_time": None, "dirty": None}
+    return _commit()[0]
 
 
 def commit_problem() -> str | None:
     """Why the commit is unknown, in a few words; None where it is known."""
-    try:
-        _commit()
+    return _commit()[1]
+
+
+def _commit() -> tuple[dict[str, Any], str | None]:
+    try:  # plumbing: no setting of git changes what it prints
+        head = _git("rev-list", "--max-count=1", "--timestamp", "HEAD", "--")
+        found = re.fullmatch(r"(\d+) ([0-9a-f]{40,64})\n", head)
+        if not found:
+            raise UserError("git: no commit is named")
+        status = _git("status", "--porcelain", "--untracked-files=no", "--ignore-submodules")
     except UserError as error:
-        return str(error)
-    return None
-
-
-def _commit() -> dict[str, Any]:
-    # plumbing: no setting of git changes what it prints
-    found = re.fullmatch(r"(\d+) ([0-9a-f]{40,64})\n", _git("rev-list", "--max-count=1", "--timestamp", "HEAD", "--"))
-    if not found:
-        raise UserError("git: no commit is named")
-    status = _git("status", "--porcelain", "--untracked-files=no", "--ignore-submodules")
-    return {"commit": found[2], "commit_time": int(found[1]), "dirty": bool(status)}
+        return {"commit": None, "commit_time": None, "dirty": None}, str(error)
+    return {"commit": found[2], "commit_time": int(found[1]), "dirty": bool(status)}, None
 
 
 def _git(*arguments: str) -> str:
@@ -93,10 +89,8 @@ def _git(*arguments: str) -> str:
         done = subprocess.run(
             command, cwd=here, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=GIT_SECONDS
         )
-    except subprocess.TimeoutExpired:
-        raise UserError("git does not answer") from None
-    except OSError:
-        raise UserError("git cannot be run") from None
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise UserError("git cannot be run" if isinstance(error, OSError) else "git does not answer") from None
     if done.returncode:
         fatal = re.search("^fatal: (.*)", done.stderr.decode(errors="replace"), re.MULTILINE)
         said = fatal[1] if fatal else f"exit status {done.returncode}"
@@ -277,8 +271,7 @@ class Stopwatch:
 def record(run: Path, stage: str, values: dict[str, Any]) -> None:
     """Set the ``stage`` part of the run's provenance.json.
 
-    ``host`` is the machine that trained; a stage that ran on another one has a ``host`` of its own. ``commit_problem``
-    says of training why the commit is unknown.
+    ``host`` is the machine that trained; a stage that ran on another one has a ``host`` of its own.
     """
     path = run / "provenance.json"
     try:
