@@ -39,10 +39,9 @@ class Replayed:
 
     def _captured(self, x: Tensor) -> nn.Module:
         buffers = [(buffer, buffer.clone()) for buffer in self.network.buffers()]
-        kind = x.device.type
-        precision = {"enabled": torch.is_autocast_enabled(kind), "dtype": torch.get_autocast_dtype(kind)}
-        with torch.autocast(kind, **precision, cache_enabled=False):
-            passes: nn.Module = torch.cuda.make_graphed_callables(nn.Sequential(self.network), (x,))
+        kind, passes = x.device.type, nn.Sequential(self.network)
+        with torch.autocast(kind, torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind), cache_enabled=False):
+            torch.cuda.make_graphed_callables(passes, (x,))  # in place of its own forward
         with torch.no_grad():  # the warm-up passes counted this batch into BatchNorm's running statistics
             for buffer, before in buffers:
                 buffer.copy_(before)

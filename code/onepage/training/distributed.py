@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -77,9 +77,10 @@ class Ranks:
         """
         if self.world == 1:
             return model
-        wrapper = nn.parallel.DistributedDataParallel
+        wrapper: Any = nn.parallel.DistributedDataParallel
         now = "forward_sync_buffers" in inspect.signature(wrapper).parameters  # from torch 2.13 on
-        return wrapper(model, **{"forward_sync_buffers" if now else "broadcast_buffers": False})
+        wrapped: nn.Module = wrapper(model, **{"forward_sync_buffers" if now else "broadcast_buffers": False})
+        return wrapped
 
     def reseed(self, seed: int, update: int) -> None:
         """Seed the default generators for an update, each process with other draws (dropout).
