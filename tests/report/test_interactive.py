@@ -69,7 +69,7 @@ def test_each_part_has_a_place_and_data(fresh: Case) -> None:
 
 def test_page_without_anything_to_explore_is_a_report(fresh: Case) -> None:
     page = read(html_of(fresh))
-    assert json.loads(page.data) == {} and len(attributes(page, "img", "src")) == 14
+    assert json.loads(page.data) == {} and len(attributes(page, "img", "src")) == 16
     assert "PASS" in page.text
 
 
@@ -94,7 +94,7 @@ def test_pictures_without_room_are_said_in_words(fresh: Case, monkeypatch: pytes
     style, script = ((render.ROOT / "report/templates" / name).read_text() for name in ("report.css", "report.js"))
     monkeypatch.setattr(interactive, "LIMIT", interactive.ROOM + len(style) + len(script) + 2 + sum(sizes) - 1)
     page = read(html_of(fresh))
-    assert len(attributes(page, "img", "src")) == 13  # the last of those beside the page gives way
+    assert len(attributes(page, "img", "src")) == 15  # the last of those beside the page gives way
     (left,) = re.findall(r"Picture, left out here: (\w+)", page.text)
     assert left in [figure["name"] for figure in values_of(fresh)["more"][-1]["figures"]]
 

@@ -69,7 +69,6 @@ def _confusions(test: Mapping[str, Any]) -> dict[str, str]:
         "confused_true": shorten(top["true"]),
         "confused_predicted": shorten(top["predicted"]),
         "confused_count": number(top["count"]),
-        "confused_back": number(test["confusion"][predicted][true]),
         "confused_n": number(test["per_class"][true]["n"]),
         "confused_pair": " and ".join(SHORT.get(name, shorten(name, 12)) for name in pair).capitalize(),
         "confused_both": number(top["count"] + test["confusion"][predicted][true]),

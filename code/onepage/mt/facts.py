@@ -4,7 +4,6 @@ A name whose figure a run lacks is left out; the sentence that needs it is then 
 """
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -81,9 +80,9 @@ def _other_tests(tests: Mapping[str, Any], headline: str, page: Mapping[str, Any
 
 
 def _lengths(groups: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """BLEU over source length: its peak, its largest fall from one group to the next longer, and that of the longest.
+    """BLEU over source length: its peak and that of the longest; ``harder_n`` where they differ beyond chance.
 
-    {} with fewer than two groups; no fall where the longest have the highest score.
+    {} with fewer than two groups.
     """
     groups = [group for group in groups if group["n"] > 0 and group["bleu"] is not None]
     if len(groups) < 2:
@@ -92,20 +91,16 @@ def _lengths(groups: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     def score(group: Mapping[str, Any]) -> float:
         return float(group["bleu"])
 
-    peak, low, last = max(groups, key=score), min(groups, key=score), groups[-1]
-    found = {"last_bleu": number(last["bleu"], 1), "last_range": word_range(last), "last_n": number(last["n"])}
-    if peak is last:
-        return found | {"low_bleu": number(low["bleu"], 1), "low_range": word_range(low)}
-    if last["n"] >= ENOUGH and last["interval"][1] < peak["interval"][0]:
-        found["harder_n"] = number(last["n"])
-    before, after = max(pairwise(groups), key=lambda pair: score(pair[0]) - score(pair[1]))
-    return found | {
+    peak, last = max(groups, key=score), groups[-1]
+    found = {
+        "last_bleu": number(last["bleu"], 1),
+        "last_range": word_range(last),
         "peak_bleu": number(peak["bleu"], 1),
         "peak_range": word_range(peak),
-        "fall_from": number(before["bleu"], 1),
-        "fall_to": number(after["bleu"], 1),
-        "fall_range": word_range(after),
     }
+    if last["n"] >= ENOUGH and last["interval"][1] < peak["interval"][0]:
+        found["harder_n"] = number(last["n"])
+    return found
 
 
 def tables(run: Path, metrics: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, Any]:

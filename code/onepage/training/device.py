@@ -6,7 +6,6 @@ their backward pass.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -38,12 +37,11 @@ class Replayed:
             self._shape, self._passes = x.shape, self._captured(x)
         return self._passes(x)
 
-    def _captured(self, x: Tensor) -> Any:
+    def _captured(self, x: Tensor) -> nn.Module:
         buffers = [(buffer, buffer.clone()) for buffer in self.network.buffers()]
-        kind = x.device.type
-        enabled, dtype = torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)
-        with torch.autocast(kind, dtype, enabled=enabled, cache_enabled=False):
-            passes: Any = torch.cuda.make_graphed_callables(nn.Sequential(self.network), (x,))
+        kind, passes = x.device.type, nn.Sequential(self.network)
+        with torch.autocast(kind, torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind), cache_enabled=False):
+            torch.cuda.make_graphed_callables(passes, (x,))  # in place of its own forward
         with torch.no_grad():  # the warm-up passes counted this batch into BatchNorm's running statistics
             for buffer, before in buffers:
                 buffer.copy_(before)

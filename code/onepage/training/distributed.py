@@ -79,8 +79,8 @@ class Ranks:
             return model
         wrapper: Any = nn.parallel.DistributedDataParallel
         now = "forward_sync_buffers" in inspect.signature(wrapper).parameters  # from torch 2.13 on
-        averaged: nn.Module = wrapper(model, **{"forward_sync_buffers" if now else "broadcast_buffers": False})
-        return averaged
+        wrapped: nn.Module = wrapper(model, **{"forward_sync_buffers" if now else "broadcast_buffers": False})
+        return wrapped
 
     def reseed(self, seed: int, update: int) -> None:
         """Seed the default generators for an update, each process with other draws (dropout).

@@ -33,7 +33,7 @@ def test_shares_are_of_the_true_class(copy, draw):
     for row in range(10):
         counts[row, row] -= 5
         counts[row, (row + 1) % 10] += 5
-    names = metrics_of(run)["class_names"]
+    names = [SHORT.get(name, name) for name in metrics_of(run)["class_names"]]
     edit(run, lambda metrics: metrics["test"].update(confusion=counts.tolist()))
     sheets = draw(run).sheets
     sizes = dict(zip(names, counts.sum(1).tolist(), strict=True))

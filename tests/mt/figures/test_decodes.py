@@ -129,4 +129,4 @@ def test_the_measure_is_named_as_sacrebleu_does(copy, draw):
     sheets = draw(copy("mt tame")).sheets
     for name in ("decodes_table", "decodes_all"):
         words = " ".join(written(sheets[name]))
-        assert words.count("chrF2") == words.count("chrF") >= 4
+        assert words.count("chrF2") == words.count("chrF") >= 3

@@ -94,7 +94,8 @@ def _page(book: Book, cross: np.ndarray, output: Side, source: Side) -> None:
     end; it rests on the end if half lies there.
     """
     layers, heads = cross.shape[:2]
-    sharp, resting = cross[..., :-1].max(-1).mean(-1), cross[..., -1].mean(-1)
+    inner = cross[..., :-1] if cross.shape[-1] > 1 else cross
+    sharp, resting = inner.max(-1).mean(-1), cross[..., -1].mean(-1)
     layer, head = (int(place) for place in np.unravel_index(int(sharp.argmax()), sharp.shape))
     sheet, top = book.sheet(HALF, HALF), book.top
     rows, columns = ([texts.fit(token, LONGEST_TOKEN) for token in side.tokens] for side in (output, source))
