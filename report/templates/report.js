@@ -248,7 +248,7 @@
       const text = i === j ? String(Math.round(100 * share)) : count ? String(count) : "\u00b7";
       const button = h("button", {
         type: "button", class: i === j ? "right" : count ? "" : "none", "aria-pressed": false,
-        "aria-label": `${label(i, j)}: ${plural(count, "image")}, ${percent(share)} of ${names[i]}`, click: () => filter(i, j),
+        "aria-label": `${label(i, j)}: ${plural(count, "image")}, ${percent(share, i === j ? 0 : 1)} of ${names[i]}`, click: () => filter(i, j),
       }, text);
       if (i !== j) button.style.setProperty("--share", most[0] ? share / most[0] : 0);
       cells.set(`${i} ${j}`, button);
@@ -353,7 +353,7 @@
         const said = `${names[images.true[k]]} \u2192 ${names[images.predicted[k]]}`;
         tiles.append(h("li", {}, h("button", {
           type: "button", "data-image": k, "aria-pressed": k === chosen,
-          "aria-label": `${confidence(k)}, test image ${images.index[k]}, true ${names[images.true[k]]}, predicted ${names[images.predicted[k]]}`,
+          "aria-label": `${confidence(k)} ${said}, test image ${images.index[k]}`,
           click: () => choose(k),
         }, canvas, confidence(k), single ? null : h("br"), single ? null : h("small", {}, said))));
       }
