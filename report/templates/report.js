@@ -267,7 +267,7 @@
     const layers = part.maps.layers.slice().reverse();
     const layer = choice("Layer", layers.map((one, k) => [k, `${one.name}, ${one.high}\u00d7${one.wide}`]), () => paintAll());
     const whose = choice("Evidence for", [["predicted", "predicted class"], ["true", "true class"]], () => paintAll());
-    const strength = h("input", { type: "range", min: 0, max: 100, value: 45, input: () => paintAll() });
+    const strength = h("input", { type: "range", min: 0, max: 100, value: 35, input: () => paintAll() });
     const overlay = h("label", { class: "row" }, "Grad-CAM overlay", strength);
     const about = told(), tiles = h("ul", { class: "tiles" }), more = h("div", { class: "more" });
     const closer = h("div", { class: "closer", role: "group", "aria-label": "The image chosen" });
