@@ -248,7 +248,7 @@
       const text = i === j ? String(Math.round(100 * share)) : count ? String(count) : "\u00b7";
       const button = h("button", {
         type: "button", class: i === j ? "right" : count ? "" : "none", "aria-pressed": false,
-        "aria-label": `${label(i, j)}: ${plural(count, "image")}, ${percent(share)} of ${names[i]}`, click: () => filter(i, j),
+        "aria-label": `${label(i, j)}: ${plural(count, "image")}, ${percent(share, i === j ? 0 : 1)} of ${names[i]}`, click: () => filter(i, j),
       }, text);
       if (i !== j) button.style.setProperty("--share", most[0] ? share / most[0] : 0);
       cells.set(`${i} ${j}`, button);
@@ -267,7 +267,7 @@
     const layers = part.maps.layers.slice().reverse();
     const layer = choice("Layer", layers.map((one, k) => [k, `${one.name}, ${one.high}\u00d7${one.wide}`]), () => paintAll());
     const whose = choice("Evidence for", [["predicted", "predicted class"], ["true", "true class"]], () => paintAll());
-    const strength = h("input", { type: "range", min: 0, max: 100, value: 45, input: () => paintAll() });
+    const strength = h("input", { type: "range", min: 0, max: 100, value: 35, input: () => paintAll() });
     const overlay = h("label", { class: "row" }, "Grad-CAM overlay", strength);
     const about = told(), tiles = h("ul", { class: "tiles" }), more = h("div", { class: "more" });
     const closer = h("div", { class: "closer", role: "group", "aria-label": "The image chosen" });
@@ -353,7 +353,7 @@
         const said = `${names[images.true[k]]} \u2192 ${names[images.predicted[k]]}`;
         tiles.append(h("li", {}, h("button", {
           type: "button", "data-image": k, "aria-pressed": k === chosen,
-          "aria-label": `${confidence(k)}, test image ${images.index[k]}, true ${names[images.true[k]]}, predicted ${names[images.predicted[k]]}`,
+          "aria-label": `${confidence(k)} ${said}, test image ${images.index[k]}`,
           click: () => choose(k),
         }, canvas, confidence(k), single ? null : h("br"), single ? null : h("small", {}, said))));
       }

@@ -20,12 +20,19 @@ from browser import Page
 from onepage.cls import draw as cls
 from onepage.files import read_json
 from onepage.mt import draw as mt
+from onepage.report.escape import visible
 from page_cases import Case, explore, html_of, several, values_of
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(browser.PROGRAM is None, reason="no Chromium here: apt-get install chromium"),
 ]
+# of the image chosen; of a copy, since the browser warns of canvases that are read
+PIXELS = """(() => {
+  const copy = new OffscreenCanvas(256, 256).getContext("2d", {willReadFrequently: true});
+  copy.drawImage(document.querySelector(".closer canvas"), 0, 0);
+  return [...copy.getImageData(0, 0, 256, 256).data];
+})()"""
 STATES = {"light": {}, "dark": {"dark": True}, "narrow": {"wide": 360, "high": 740}}
 
 
@@ -113,14 +120,14 @@ def test_cell_shows_its_images_most_confident_first(case: Case, opened: Page) ->
     count = test["confusion"][bird][deer]
     assert said.startswith(f"bird taken for deer: {count} of 2,000 test images") and count > 1
     labels = opened.run("[...document.querySelectorAll('.tiles button')].map((b) => b.getAttribute('aria-label'))")
-    assert len(labels) == count and all("true bird, predicted deer" in label for label in labels)
+    assert len(labels) == count and all("bird \u2192 deer" in label for label in labels)
     sure = [float(label.split("\u00a0")[0]) for label in labels]
     assert sure == sorted(sure, reverse=True)
     assert texts(opened, ".closer h4") == ["bird, taken for deer"]
     pressed = opened.run("[...document.querySelectorAll('.matrix [aria-pressed=true]')].map((b) => b.ariaLabel)")
     assert len(pressed) == 1 and pressed[0].startswith("bird taken for deer")
     click(opened, ".tiles button", 1)
-    number = labels[1].split("test image ")[1].split(",")[0]
+    number = labels[1].split("test image ")[1]
     assert f"Test image {number}" in texts(opened, ".closer .meta")
 
 
@@ -129,10 +136,8 @@ def test_images_are_those_that_were_kept(case: Case, opened: Page) -> None:
     click(opened, '.matrix button[aria-label^="cat, right"]')
     enter(opened, "#cls-confusion input[type=range]", 0)
     opened.run("new Promise((done) => setTimeout(done, 300))")
-    index, pixels = opened.run(
-        "(c => [Number(c.ariaLabel.split(' ')[2]), [...c.getContext('2d').getImageData(0, 0, 256, 256).data]])"
-        "(document.querySelector('.closer canvas'))"
-    )
+    index = int(opened.run("document.querySelector('.closer canvas').ariaLabel").split(" ")[2])
+    pixels = opened.run(PIXELS)
     shown = np.array(pixels).reshape(256, 256, 4)[4::8, 4::8, :3]
     kept = explained["explored_images"][explained["explored_index"].tolist().index(index)].astype(int)
     assert np.abs(shown - kept).mean() < 15  # a lossy sprite
@@ -143,15 +148,14 @@ def test_images_are_those_that_were_kept(case: Case, opened: Page) -> None:
 def test_slider_lays_the_map_over_the_image(opened: Page) -> None:
     click(opened, '.matrix button[aria-label^="cat, right"]')
     opened.run("new Promise((done) => setTimeout(done, 300))")
-    read = "[...document.querySelector('.closer canvas').getContext('2d').getImageData(0, 0, 256, 256).data]"
     seen = {}
     for strength in (0, 50, 100):
         enter(opened, "#cls-confusion input[type=range]", strength)
-        seen[strength] = np.array(opened.run(read)).reshape(256, 256, 4)[..., :3].astype(int)
+        seen[strength] = np.array(opened.run(PIXELS)).reshape(256, 256, 4)[..., :3].astype(int)
     half, full = (np.abs(seen[strength] - seen[0]).mean() for strength in (50, 100))
     assert 0 < half < full and full == pytest.approx(2 * half, rel=0.1)
     enter(opened, "#cls-confusion .controls:nth-of-type(2) select", 1)
-    assert np.abs(np.array(opened.run(read)).reshape(256, 256, 4)[..., :3] - seen[100]).mean() > 1  # another layer
+    assert np.abs(np.array(opened.run(PIXELS)).reshape(256, 256, 4)[..., :3] - seen[100]).mean() > 1  # another layer
 
 
 def test_filter_by_one_class_shows_its_mistakes(case: Case, opened: Page) -> None:
@@ -235,7 +239,7 @@ def test_words_are_aligned_and_chosen_by_keys(opened: Page) -> None:
 
 def test_sentences_are_searched_sorted_and_filtered(case: Case, opened: Page) -> None:
     arrays = dict(np.load(case[2] / "predictions.npz"))
-    sources, chrf = arrays["test_2016_flickr_source"].tolist(), arrays["test_2016_flickr_chrf"]
+    sources, chrf = [visible(text) for text in arrays["test_2016_flickr_source"]], arrays["test_2016_flickr_chrf"]
     part, body = "#mt-sentences", "#mt-sentences tbody tr"
     assert texts(opened, f"{part} .told") == [f"{len(sources)} sentences of {len(sources)}, 60 shown."]
     click(opened, f"{part} .more button", 1)
@@ -286,8 +290,8 @@ def test_curves_tell_values_under_pointer_and_slider(case: Case, opened: Page) -
     enter(opened, f"{part} input[type=range]", 0)
     said = texts(opened, f"{part} .told")[0]
     assert said.startswith("epoch 1, 1\u00a0min 08\u00a0s: Loss training ")
-    rates = [f"{rows[0]['learning_rate']:.4g}", "Image size 16\u00a0px"]
-    assert all(text in said for text in rates) and said.count("\u00b1") == 4  # of three seeds
+    rates = [f"Learning rate {rows[0]['learning_rate']:.3f}", "Image size 16\u00a0px"]
+    assert all(text in said for text in rates) and said.count("\u00b1") >= 2  # of three seeds
     assert opened.run(f"document.querySelectorAll('{part} .charts svg').length") == 4
     assert opened.run(f"document.querySelectorAll('{part} path.seed').length") == 4 * 3
     assert texts(opened, f"{part} .legend") == ["Bold: mean of 3 seeds; thin: each seed."]
