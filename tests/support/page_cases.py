@@ -22,9 +22,10 @@ HALF, FULL = 45, 93
 SQUARE = (HALF, HALF)
 SIZES = {
     "cls": {"curves_cls": (FULL, HALF), "confusion_counts": (FULL, 85), "reliability_cls": (FULL, HALF)}
-    | dict.fromkeys(("confusion_matrix", "gradcam_mistakes", "preds_grid", "miscls_grid"), SQUARE)
+    | dict.fromkeys(("confusion_matrix", "gradcam_mistakes"), SQUARE)
+    | dict.fromkeys(("preds_grid", "miscls_grid"), (HALF, 42))
     | dict.fromkeys(("gradcam_0", "gradcam_1"), SQUARE),
-    "mt": {"curves_mt": SQUARE, "decodes_table": (FULL, 50)}
+    "mt": {"curves_mt": SQUARE, "decodes_table": (FULL, 42)}
     | dict.fromkeys(("bleu_report", "attention_heads", "masks_demo"), SQUARE)
     | dict.fromkeys(("attention_layer3_head1", "attention_layer1_head2"), SQUARE),
 }

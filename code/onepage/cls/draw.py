@@ -25,6 +25,7 @@ from onepage.training.schedules import SCHEDULES
 CURVES = 45.0  # mm, the height of the learning curves
 FLOOR = 80.0  # percent, the claim drawn over the accuracy; report/claims.toml is what is checked
 STAIRS = "#dfe5ec"  # a pale fill that dark text stands on
+GRID = 42.0  # mm, the height of a grid
 ROWS, COLUMNS = 2, {"correct": 5, "wrong": 4}  # of a grid
 
 
@@ -171,9 +172,9 @@ def _grid(
     book: Book, name: str, columns: int, images: np.ndarray, captions: list[list[tuple[str, str]]], alt: str, empty: str
 ) -> None:
     """Images in two rows, with lines (text, colour) beneath each."""
-    sheet = book.sheet(HALF, HALF)
+    sheet = book.sheet(HALF, GRID)
     top, cell = book.top, HALF / columns
-    side, row = image_side(columns), (HALF - top - STEP - 0.4) / ROWS
+    side, row = image_side(columns), (GRID - top - STEP - 0.4) / ROWS
     room = (cell - 0.2) * PT_PER_MM
     for k, (image, caption) in enumerate(zip(images, captions, strict=True)):
         x, y = (k % columns) * cell, top + (k // columns) * row
@@ -182,7 +183,7 @@ def _grid(
             sheet.text(x + cell / 2, y + side + 0.3 + number * STEP, texts.fit(line, room), colour=colour, ha="center")
     if captions:
         note = "confidence: softmax before calibration"
-        sheet.text(HALF / 2, HALF - STEP - 0.2, note, colour=MUTED, ha="center")
+        sheet.text(HALF / 2, GRID - STEP - 0.2, note, colour=MUTED, ha="center")
     else:
-        sheet.lines(HALF / 2, HALF / 2 - 4, texts.wrap(empty, 100), colour=MUTED, ha="center")
+        sheet.lines(HALF / 2, GRID / 2 - 4, texts.wrap(empty, 100), colour=MUTED, ha="center")
     book.add(name, sheet, alt if captions else empty)

@@ -19,7 +19,7 @@ from onepage.figures.sheet import FULL, HEADER, SHEET, Book, Sheet
 from onepage.figures.style import FAINT, INK, MUTED, PT_PER_MM, RED, STEP
 from onepage.figures.text import Word
 
-HEIGHT = 45.0  # mm of the picture on the page
+HEIGHT = 42.0  # mm of the picture on the page
 MOST_LINES = 3  # of a sentence on the page, where no choice of examples fits it whole
 EDGE = 0.6
 TEXT = 21.4  # mm from the left edge to the sentences; before it kind and score, then what each line is
