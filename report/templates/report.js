@@ -553,7 +553,10 @@
     return found;
   }
 
-  const marked = (words, kept, look) => words.flatMap((word, k) => [k ? " " : "", kept[k] ? word : h("mark", { class: look }, word)]);
+  // Words, and marks of punctuation apart from them, each with the space before it.
+  const WORD = /(\s*)([\p{L}\p{N}]+(?:['\u2019-][\p{L}\p{N}]+)*|\S)/gu;
+  const split = (text) => [...text.matchAll(WORD)];
+  const marked = (words, kept, look) => words.flatMap(([, space, word], k) => [space, kept[k] ? word : h("mark", { class: look }, word)]);
 
   function sentences(part, host) {
     const all = part.rows.map(([source, reference, output, score], index) => ({
@@ -576,7 +579,8 @@
     let found = [];
 
     function line(row) {
-      const reference = row.reference.split(/\s+/), output = row.output.split(/\s+/), [inReference, inOutput] = common(reference, output);
+      const reference = split(row.reference), output = split(row.output);
+      const [inReference, inOutput] = common(reference.map((word) => word[2]), output.map((word) => word[2]));
       const cell = (label, attributes, ...children) => h("td", { "data-label": label, ...attributes }, ...children);
       return h("tr", {}, cell("No.", { class: "number" }, number(row.index + 1)), cell("chrF2", { class: "number" }, number(row.score, 1)), cell("Words", { class: "number" }, row.length),
         cell("Source", { lang: part.src }, row.source), cell("Reference", { lang: part.tgt }, marked(reference, inReference, "missing")), cell("Output", { lang: part.tgt }, marked(output, inOutput, null)));
