@@ -192,7 +192,7 @@ def seed_rows(metrics: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> 
         return []
     shown = seeds.measures(metrics)
     return [
-        [name, shown[name].show(part["mean"]), shown[name].show(part["sd"]), str(part["n"])]
+        [name, shown[name].show(part["mean"], 2), shown[name].show(part["sd"], 2), str(part["n"])]
         for name, part in seeds.summary(rows).items()
         if part["sd"] is not None and name in shown
     ]

@@ -99,7 +99,7 @@ def test_relative_links_lead_somewhere(document: str) -> None:
         if not re.match(r"https?:|#", link):
             assert ((ROOT / document).parent / link.split("#")[0]).exists(), link
             there = ((ROOT / document).parent / link.split("#")[0]).resolve()
-            assert "/" not in shown or (ROOT / shown).resolve() == there
+            assert "/" not in shown or (ROOT / shown).resolve() in (there, there.parent)
 
 
 @pytest.mark.parametrize(

@@ -52,9 +52,9 @@ class Measure(NamedTuple):
     path: str = ""
     """Where metrics.json has its value, dotted."""
 
-    def show(self, value: float) -> str:
-        """``value`` in the measure's unit, with one decimal."""
-        return f"{100 * value:.1f} %" if self.percent else f"{value:.1f}"
+    def show(self, value: float, digits: int = 1) -> str:
+        """``value`` in the measure's unit; means and deviations over seeds need more digits than a score."""
+        return f"{100 * value:.{digits}f} %" if self.percent else f"{value:.{digits}f}"
 
 
 class Recount:

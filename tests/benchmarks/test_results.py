@@ -67,7 +67,7 @@ def test_a_section_is_replaced_between_its_marks(tmp_path: Path) -> None:
 def test_a_readme_without_marks_gets_one_line(tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text("# a\n<!-- bench-cls:end -->\n<!-- bench-cls:begin -->\n", encoding="utf-8")
-    with pytest.raises(UserError, match="put back the lines"):
+    with pytest.raises(UserError, match="restore the lines"):
         results.put_section(readme, "cls", "x")
     assert readme.read_text(encoding="utf-8").startswith("# a")
 

@@ -107,7 +107,8 @@ def test_a_compared_second_run_is_made_anew(run: Path, ran: Stages) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "kept"), [({"program": "q" * 64}, False), ({"seed": 1}, False), ({"data_dir": "elsewhere"}, True)]
+    ("change", "kept"),
+    [({"program": "q" * 64}, False), ({"precision": "bf16"}, False), ({"data_dir": "elsewhere"}, True)],
 )
 def test_a_changed_plan_removes_the_second_run(run: Path, ran: Stages, change: dict[str, Any], kept: bool) -> None:
     again = stand_in(run)

@@ -81,7 +81,7 @@ def test_data_of_another_run_is_refused(fresh: Case, content: str) -> None:
         html_of(fresh)
 
 
-@pytest.mark.fault("a picture that cannot be read, for report.html", "`... is damaged (...); draw it again: make cls`")
+@pytest.mark.fault("a picture that cannot be read, for report.html", "`... is damaged (...); draw it again: make ...`")
 def test_damaged_picture_is_named(fresh: Case) -> None:
     values = values_of(fresh)
     (fresh[0] / "figures/cls/preds_grid.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"x" * 40)

@@ -174,7 +174,8 @@ def _grid(
     """Images in two rows, with lines (text, colour) beneath each."""
     sheet = book.sheet(HALF, GRID)
     top, cell = book.top, HALF / columns
-    side, row = image_side(columns), (GRID - top - STEP - 0.4) / ROWS
+    row = (GRID - top - STEP - 0.4) / ROWS
+    side = min(image_side(columns), row - 0.3 - STEP * max(map(len, captions), default=0))
     room = (cell - 0.2) * PT_PER_MM
     for k, (image, caption) in enumerate(zip(images, captions, strict=True)):
         x, y = (k % columns) * cell, top + (k // columns) * row

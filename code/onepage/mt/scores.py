@@ -127,8 +127,9 @@ def p_value(one: Sequence[str], other: Sequence[str], references: Sequence[str])
     systems: list[tuple[str, Sequence[str]]] = [("one", list(one)), ("other", list(other))]
     test = PairedTest(systems, {"BLEU": BLEU()}, [list(references)], test_type="bs", n_samples=BOOTSTRAP)
     _, found = test()
-    result: Any = found["BLEU"][1]
-    return float(result.p_value)
+    results: Any = found["BLEU"]
+    alike = results[0].score == results[1].score  # of which sacrebleu says that the difference is certain
+    return 1.0 if alike else float(results[1].p_value)
 
 
 def sentence_chrf(outputs: Sequence[str], references: Sequence[str]) -> list[float]:

@@ -216,7 +216,7 @@ def _verdict(page: Prose, result: held.Result) -> str:
 
 def _margin(margin: float) -> str:
     """A distance from a floor, with as many digits as the score has, at least one."""
-    return words.number(margin, 1 if margin >= 0.05 else 6).rstrip("0") if margin else "0.0"
+    return words.number(margin, 1) if margin >= 0.05 or not margin else words.number(margin, 6).rstrip("0")
 
 
 def _scale(task: tasks.Task) -> int:

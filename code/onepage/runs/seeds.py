@@ -207,4 +207,4 @@ def words(content: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
     part = content["summary"][name]
     show = measures(metrics)[name].show
     seeds = ", ".join(str(seed) for seed in content["seeds"])
-    return f"seeds {seeds}: {name}, mean {show(part['mean'])}, sd {show(part['sd'])}, n = {part['n']}"
+    return f"seeds {seeds}: {name}, mean {show(part['mean'], 2)}, sd {show(part['sd'], 2)}, n = {part['n']}"

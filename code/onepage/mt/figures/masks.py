@@ -74,7 +74,7 @@ def _demo(book: Book, explain: dict[str, np.ndarray]) -> None:
     sheet.labels_down(left - 0.6, second, height, rows, _colours(padded))
     middle = second + height / 2
     sheet.text(EDGE + STEP / 2 - 0.2, middle, READS, colour=MUTED, rotation=90, ha="center", va="center")
-    line = f"dark: may be read; outlined: {tokens[query]} reads {' '.join(seen)}"
+    line = f"outlined: {tokens[query]} reads {' '.join(seen)}"
     sheet.text(EDGE, foot, texts.fit(line, (HALF - 2 * EDGE) * PT_PER_MM))
     alt = (
         f"Three masks of a batch of {len(padding)} sentences. Padding: of {padding.shape[1]} source positions "
