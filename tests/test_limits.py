@@ -39,7 +39,7 @@ def can_mount() -> bool:
 
 
 def command(out: Path, *goals: str) -> list[str]:
-    return [*MAKE, f"OUT={out}", f"DATA_DIR={out / 'data'}", *goals]
+    return [*MAKE, f"OUT={out}", f"DATA_DIR={out / 'data'}", "THREADS=2", *goals]
 
 
 def one_core() -> None:

@@ -59,7 +59,7 @@ def _assemble(page: Prose, claims: Sequence[held.Claim], shown: Sequence[Shown])
     )
     reproduce, challenges = page["reproduce"], page["challenges"]
     return {
-        "title": fill(top["title"], every, "title"),
+        "title": fill(top["title"], every, "title").replace(words.NBSP, " "),  # a PDF's title holds none
         "subtitle": fill(page["subtitle"], every, "subtitle"),
         "language": page["language"],
         "band": _band(page, claims, [run for run in shown if run.generated]),

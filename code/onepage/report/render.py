@@ -21,10 +21,8 @@ from onepage.report import context, escape, interactive, pdf
 ROOT = HOME  # the repository: its report/ holds templates, prose and claims
 # Settings of the text, tried in turn: its size in points, the distance of its baselines in sizes, and the least gap
 # between two rows of pictures in mm. Below 6.5 pt nothing is set.
-SETTINGS = tuple((size, 1.22, 4.0) for size in (8.0, 7.8, 7.6, 7.4, 7.2, 7.0, 6.75, 6.5)) + (
-    (6.5, 1.12, 4.0),
-    (6.5, 1.12, 1.6),
-)
+SETTINGS = tuple((size, 1.22, 4.0) for size in (8.0, 7.8, 7.6, 7.4, 7.2, 7.0, 6.75, 6.5))
+SETTINGS += ((6.5, 1.12, 4.0), (6.5, 1.12, 2.8), (6.5, 1.12, 1.6), (6.5, 1.08, 0.8))
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,7 @@ class Paper:
     margin: float  # at top and bottom
 
 
-PAPERS = {"a4": Paper("A4", 210, 297, 7, 9), "letter": Paper("US Letter", 215.9, 279.4, 7, 7)}
+PAPERS = {"a4": Paper("A4", 210, 297, 7, 9), "letter": Paper("US Letter", 215.9, 279.4, 7, 6)}
 ENGINES = {"latex": "LaTeX", "typst": "typst"}
 
 
@@ -108,7 +106,8 @@ def sheet(engine: str, paper: str) -> dict[str, Any]:
 
 def setting(size: float, leading: float, gap: float) -> dict[str, str]:
     """What the templates print of one of SETTINGS: size and leading in points, gap in mm."""
-    return {"size": f"{size:g}", "leading": f"{leading * size:.3f}", "gap": f"{gap:g}"}
+    lengths = {"gap": f"{gap:g}", "rule": f"{min(gap, 2.5):g}"}  # before a row, before a line across the page
+    return {"size": f"{size:g}", "leading": f"{leading * size:.3f}"} | lengths
 
 
 def _largest_that_fits(
