@@ -22,7 +22,7 @@ ROOT = HOME  # the repository: its report/ holds templates, prose and claims
 # Settings of the text, tried in turn: its size in points, the distance of its baselines in sizes, and the least gap
 # between two rows of pictures in mm. Below 6.5 pt nothing is set.
 SETTINGS = tuple((size, 1.22, 4.0) for size in (8.0, 7.8, 7.6, 7.4, 7.2, 7.0, 6.75, 6.5))
-SETTINGS += ((6.5, 1.12, 4.0), (6.5, 1.12, 2.8), (6.5, 1.12, 1.6), (6.5, 1.08, 0.8))
+SETTINGS += ((6.5, 1.12, 4.0), (6.5, 1.12, 2.8), (6.5, 1.12, 1.6), (6.5, 1.08, 0.4))
 
 
 @dataclass(frozen=True)
