@@ -141,7 +141,7 @@ def test_attention_that_is_no_distribution_is_not_drawn(name, copy, tmp_path):
 
 
 def test_page_shows_every_head_and_counts_them(tmp_path):
-    """Of six heads two align words, one rests on the end, the others do neither; the sharpest is enlarged."""
+    """Of six heads two are focused, one rests on the end, the others do neither; the sharpest is enlarged."""
     pieces, written = ["▁A", "▁dog", "▁runs", ".", "</s>"], ["▁Ein", "▁Hund", "▁läuft", ".", "</s>"]
     cross = np.full((2, 3, 5, 5), 0.2, np.float32)
     cross[0, 1] = 0.1 + 0.5 * np.eye(5)
@@ -156,9 +156,9 @@ def test_page_shows_every_head_and_counts_them(tmp_path):
     with onepage_style():
         attention._page(book, cross, *sides)
     sheet, alt, facts = added["attention_heads"]
-    assert facts == {"heads_all": "6", "heads_align": "2", "heads_rest": "1", "best_head": "layer 2, head 3"}
+    assert facts == {"heads_all": "6", "heads_focused": "2", "heads_rest": "1", "best_head": "layer 2, head 3"}
     assert "2 of 6 heads" in alt and "Enlarged: layer 2, head 3" in alt
     images = [image for axes in sheet.figure.axes for image in axes.images]
     maps = [image.get_array().shape[:2] for image in images]
-    assert maps == [(5, 5)] * 7  # the enlarged one, and all
+    assert maps == [(5, 5), (1, 32), *[(5, 5)] * 6]  # the enlarged one, the scale, and all
     assert not problems(sheet)

@@ -79,8 +79,9 @@ def _shares(book: Book, counts: np.ndarray, names: list[str], blocks: bool, mark
 
 def _counts(book: Book, counts: np.ndarray, names: list[str], blocks: bool, marked: Cells, alt: str) -> None:
     """Share over count in each cell; recall at the end of each row, precision at the foot of each column."""
-    n, share, names_width = len(names), _share(counts), max(texts.widest(names), texts.widest(["precision"])) + 1.6
-    side, right, top, cell = names_width + 2.2, 15.0, HEADER + 2.6, 2 * STEP + 0.7
+    n, share = len(names), _share(counts)
+    names_width, side_width = texts.widest(names) + 1.6, texts.widest([*names, "precision"]) + 1.6
+    side, right, top, cell = side_width + 2.2, 15.0, HEADER + 2.6, 2 * STEP + 0.7
     foot = names_width + 2 * STEP + 0.4
     place = side, top, FULL - side - right, n * cell
     sheet = book.sheet(FULL, round(top + n * cell + foot + 0.4, 1), "% of true class (row), over the number of images")

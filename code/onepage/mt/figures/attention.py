@@ -90,7 +90,7 @@ def draw_map(
 def _page(book: Book, cross: np.ndarray, output: Side, source: Side) -> None:
     """attention_heads: the head that aligns best, labelled; under it all layers and heads, small, that one outlined.
 
-    A head aligns words if, on average over the rows, half of its weight or more lies on one piece before the sentence's
+    A head is focused if, on average over the rows, half of its weight or more lies on one piece before the sentence's
     end; it rests on the end if half lies there.
     """
     layers, heads = cross.shape[:2]
@@ -112,7 +112,8 @@ def _page(book: Book, cross: np.ndarray, output: Side, source: Side) -> None:
     for line, (label, side) in enumerate(((SOURCE, source), (OUTPUT, output))):
         sheet.text(0.6, top + line * STEP, label, colour=MUTED)
         sheet.text(start, top + line * STEP, texts.fit(side.sentence, (HALF - 0.6 - start) * PT_PER_MM))
-    sheet.text(0.6, foot - STEP - 0.2, f"above: layer {layer + 1}, head {head + 1}; below: all, by layer", colour=MUTED)
+    sheet.text(0.6, foot - STEP - 0.2, f"layer {layer + 1}, head {head + 1}; below: all", colour=MUTED)
+    weight_bar(sheet, HALF - 13.0, foot - STEP - 0.2, 9.0, "right")
     for number in range(layers * heads):
         x = 0.6 + number * (thumb + gap)
         draw_map(sheet, x, foot, thumb, thumb, cross[number // heads, number % heads], bare=True)
@@ -122,14 +123,15 @@ def _page(book: Book, cross: np.ndarray, output: Side, source: Side) -> None:
             sheet.line([x - gap / 2] * 2, [foot - 0.6, foot + thumb + 0.2], colour=MUTED)
     facts = {
         "heads_all": f"{layers * heads}",
-        "heads_align": f"{int((sharp >= 0.5).sum())}",
-        "heads_rest": f"{int((resting >= 0.5).sum())}",
+        "heads_focused": f"{int((sharp >= 0.5).sum())}",
         "best_head": f"layer {layer + 1}, head {head + 1}",
     }
+    rest = int((resting >= 0.5).sum())
+    facts |= {"heads_rest": f"{rest}"} if rest else {}
     alt = (
         f"Cross-attention of all {layers} layers and {heads} heads from “{source.sentence}” to “{output.sentence}”. "
-        f"{facts['heads_align']} of {facts['heads_all']} heads put half or more of their weight on one source piece of "
-        f"each row, {facts['heads_rest']} on the end of the sentence. Enlarged: {facts['best_head']}."
+        f"{facts['heads_focused']} of {facts['heads_all']} heads put half or more of their weight on one source piece "
+        f"of each row, {rest} on the end of the sentence. Enlarged: {facts['best_head']}."
     )
     book.add("attention_heads", sheet, alt, facts)
 

@@ -25,7 +25,7 @@ EDGE = 0.6
 TEXT = 21.4  # mm from the left edge to the sentences; before it kind and score, then what each line is
 Rows = list[tuple[str, list[Word], str]]  # source, reference, output: (label, words, what a mark says)
 Block = tuple[dict[str, Any], Rows, list[int]]  # an example, and of each of its rows the lines that it takes
-STRIP = 4.0 + STEP  # mm of all scores: the bars, and below them what is marked
+STRIP = 4.5 + STEP  # mm of all scores: the bars, and below them what is marked
 NARROWEST_GAP, WIDEST_GAP = 1.3, 4.0  # mm between examples, where the strip stands
 BINS = 50  # of chrF2 from 0 to 100
 BAR = "#c3cad3"
@@ -85,7 +85,7 @@ def _table(book: Book, chrf: np.ndarray) -> None:
 
 def _strip(sheet: Sheet, y: float, chrf: np.ndarray, examples: Sequence[dict[str, Any]]) -> None:
     """How many sentences have which chrF2, from 0 to 100 across, with the examples' places marked and named."""
-    base, width = y + STRIP - STEP, FULL - TEXT - EDGE
+    base, width = y + STRIP - STEP - 0.5, FULL - TEXT - EDGE
     counts, _ = np.histogram(chrf, bins=BINS, range=(0, 100))
     step = width / BINS
     for k, count in enumerate(counts):
@@ -97,15 +97,15 @@ def _strip(sheet: Sheet, y: float, chrf: np.ndarray, examples: Sequence[dict[str
     free = FULL  # what stands left of this is not yet written on; the best, which stands rightmost, is named first
     for example in sorted(examples, key=lambda example: -example["chrf"]):
         x = TEXT + width * min(100.0, max(0.0, float(example["chrf"]))) / 100
-        sheet.line([x, x], [y, base + 0.4], width=0.9)
+        sheet.line([x, x], [y, base], width=0.9)
         label = f"{example['kind']} {_score(example)}"
         half = texts.width(label) / PT_PER_MM / 2
         middle = min(max(x, TEXT + half), FULL - EDGE - half)
         if middle + half < free:
-            sheet.text(middle, base + 0.3, label, ha="center")
+            sheet.text(middle, base + 0.7, label, ha="center")
             free = middle - half - 1.0
     if free > TEXT + 2.0:
-        sheet.text(TEXT, base + 0.3, "0", colour=MUTED)
+        sheet.text(TEXT, base + 0.7, "0", colour=MUTED)
 
 
 def _all(book: Book) -> None:

@@ -125,13 +125,15 @@ class Forest:
         dash = (height - 0.2) * PT_PER_MM / 4  # three dashes, two gaps half as long: whole at both ends
         look: Look = {"color": INK, "lw": 0.8, "ls": (0, (dash, dash / 2)), "dash_capstyle": "butt", "zorder": 1}
         self.axes.plot([floor] * 2, [y + 0.1, y + height - 0.1], gid="floor", **look)
-        word = f"floor {floor:g}"
-        room = (texts.width(word) / PT_PER_MM + 1.4) / self.per_unit
         reach = [row.score, *(row.interval or ())]
-        if min(reach) > floor + room or max(reach) < floor:
-            side, align = 1, "left"
-        elif floor - self.scale[0] > room:
-            side, align = -1, "right"
+        for word in (f"floor {floor:g}", f"≥ {floor:g}"):
+            room = (texts.width(word) / PT_PER_MM + 1.4) / self.per_unit
+            if min(reach) > floor + room or max(reach) < floor:
+                side, align = 1, "left"
+                break
+            if floor - self.scale[0] > room:
+                side, align = -1, "right"
+                break
         else:
             return
         # No guide is to pass through the word.

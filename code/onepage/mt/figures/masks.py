@@ -114,7 +114,7 @@ def _batch(book: Book, explain: dict[str, np.ndarray]) -> None:
         x = EDGE + number * (panel + gap) + beside
         sheet.text(x, top, texts.fit(name, side * PT_PER_MM), colour=MUTED)
         padded = np.array([label == PADDING for label in labels])
-        _cells(sheet, x, top + STEP, side, high, mask, padded)
+        _cells(sheet, x, top + STEP, side, high, mask, padded, padded)
         if spelled:
             sheet.labels_down(x - 0.5, top + STEP, high, labels, _colours(padded))
             sheet.labels_across(x, top + STEP + high + 0.5, side, labels, _colours(padded))
