@@ -373,7 +373,7 @@
 
   function reliability(part, host) {
     const charts = part.panels.map((panel, index) => {
-      const frame = h("div"), look = index ? "second" : "first";
+      const frame = h("div"), look = index ? "first" : "second"; // as on the printed page: as trained is grey
       const said = `ECE ${percent(panel.ece)}, NLL ${number(panel.nll, 3)} nats, Brier score ${number(panel.brier, 3)}`;
       fitted(frame, (width) => {
         const left = 46, right = 14, high = 270, foot = 74, fullest = Math.max(...panel.rows.map((row) => row.n));

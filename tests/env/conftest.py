@@ -1,14 +1,16 @@
-"""The programs in env/ as modules, and a lock file that the real pip cannot install."""
+"""The programs in env/ as modules, setup with fakes for pip and venv, a lock file that the real pip cannot install."""
 
 import importlib.util
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
 ENV = Path(__file__).resolve().parents[2] / "env"
+LOCKS = ["requirements.txt", "torch-cpu.txt", "torch-cuda.txt"]
 
 
 @pytest.fixture
@@ -48,3 +50,38 @@ def lock_of_nothing(tmp_path: Path, put_python: Callable[..., Path], monkeypatch
     lock.write_text(f"onepage-no-such-package==1 --hash=sha256:{'0' * 64}\n", encoding="utf-8")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     return lock
+
+
+@pytest.fixture
+def setup(load: Callable[[str], ModuleType]) -> ModuleType:
+    return load("setup")
+
+
+@pytest.fixture
+def installer(
+    setup: ModuleType, put_python: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> SimpleNamespace:
+    """setup.py with venv and pip replaced by a few files; counts what was done. ``fail`` makes pip fail."""
+    locks, venv = tmp_path / "env", tmp_path / "venv"
+    locks.mkdir()
+    for name in LOCKS:
+        shutil.copy(ENV / name, locks)
+    state = SimpleNamespace(module=setup, locks=locks, venv=venv, done=[], fail=None)
+    state.setup = lambda asked="auto": setup.setup(venv, asked, locks)
+
+    def make_venv(folder: Path) -> None:
+        put_python(folder)
+        (folder / "pyvenv.cfg").touch()
+        state.done.append("venv")
+
+    def pip_install(folder: Path, arguments: list[str], what: str) -> None:
+        if state.fail:
+            raise state.fail
+        state.done.append(what)
+
+    monkeypatch.setattr(setup, "make_venv", make_venv)
+    monkeypatch.setattr(setup, "pip_install", pip_install)
+    monkeypatch.setattr(setup, "pip_environment", lambda folder: {})
+    monkeypatch.setattr(setup, "prove", lambda folder: "2.13.0+test")
+    monkeypatch.setattr(setup, "has_nvidia_driver", lambda: False)
+    return state

@@ -24,7 +24,7 @@ def parts(run: Path) -> dict[str, Any]:
 def test_parts_stand_in_the_order_of_the_page(parts: dict[str, Any]) -> None:
     assert [(kind, part["picture"]) for kind, part in parts.items()] == [
         ("curves", "curves_mt"),
-        ("attention", "attention_layer2_head1"),
+        ("attention", "attention_heads"),
         ("sentences", "decodes_table"),
     ]
 

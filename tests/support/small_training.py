@@ -1,6 +1,7 @@
 """Trainings that take a moment, for the tests of what surrounds them: recipes, images, sentences, runs to stop."""
 
 import dataclasses
+import functools
 import json
 import os
 import signal
@@ -95,6 +96,19 @@ def stopped(monkeypatch, folder, updates=3, task="mt", **settings):
     with pytest.raises(session.Interrupted):
         run(task, folder, **settings)
     undo()
+
+
+def stopped_once(tmp_path_factory, updates):
+    """A function that gives a task's run, stopped after ``updates(task)``; it is trained once, to be copied."""
+
+    @functools.cache
+    def trained(task):
+        folder = tmp_path_factory.mktemp(task) / "stopped"
+        with pytest.MonkeyPatch.context() as patch:
+            stopped(patch, folder, updates=updates(task), task=task)
+        return folder
+
+    return trained
 
 
 def whole_checkpoints(folder):

@@ -1,6 +1,5 @@
 """Checkpoints that are damaged, half-written, hostile: the one before serves, or one line says what is wrong."""
 
-import functools
 import json
 import os
 import shutil
@@ -16,7 +15,7 @@ from onepage.errors import UserError
 from onepage.files import sha256_file
 from onepage.mt.batching import Material
 from onepage.training import checkpoint, session
-from small_training import run, stopped, whole_checkpoints
+from small_training import run, stopped, stopped_once, whole_checkpoints
 
 
 def truncate(path):
@@ -181,16 +180,7 @@ def test_final_weights_damaged_at_any_place(changes, cut):
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """A function that gives a task's run that was stopped after an update, saved; to be copied."""
-
-    @functools.cache
-    def trained(task):
-        folder = tmp_path_factory.mktemp(task) / "stopped"
-        with pytest.MonkeyPatch.context() as patch:
-            stopped(patch, folder, updates=1, task=task)
-        return folder
-
-    return trained
+    return stopped_once(tmp_path_factory, lambda task: 1)
 
 
 @pytest.mark.fault(

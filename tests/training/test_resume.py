@@ -14,7 +14,7 @@ from onepage.errors import UserError
 from onepage.runs import history
 from onepage.terminal.progress import Reporter
 from onepage.training import checkpoint, seeding, session
-from small_training import MT, run, stop_after, stopped, whole_checkpoints
+from small_training import MT, run, stop_after, stopped, stopped_once, whole_checkpoints
 
 
 @pytest.mark.parametrize("task", [pytest.param("cls", marks=pytest.mark.slow), "mt"])
@@ -131,16 +131,7 @@ def uninterrupted(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def in_mid_epoch(tmp_path_factory):
-    """A task's run that was stopped in mid-epoch, trained once; to be copied."""
-
-    @functools.cache
-    def trained(task):
-        folder = tmp_path_factory.mktemp(task) / "stopped"
-        with pytest.MonkeyPatch.context() as patch:
-            stopped(patch, folder, updates=3 if task == "mt" else 1, task=task)
-        return folder
-
-    return trained
+    return stopped_once(tmp_path_factory, lambda task: 3 if task == "mt" else 1)
 
 
 PARTS = ["nothing", "generators", "average", "optimisers", "place", "sums"]

@@ -55,8 +55,7 @@ def _attention(metrics: dict[str, Any], predictions: dict[str, Any], explained: 
         sentences.append({"index": index, "label": label} | sides | weights)
     sentences.sort(key=lambda row: len(row["source"]))
     shape = {kind: list(explained[f"explored_{kind}"].shape[1:3]) for kind in KINDS}
-    picture = f"attention_layer{metrics['model']['decoder_layers']}_head1"
-    return {"kind": "attention", "picture": picture, "shape": shape, "sentences": sentences}
+    return {"kind": "attention", "picture": "attention_heads", "shape": shape, "sentences": sentences}
 
 
 def _sentences(metrics: dict[str, Any], predictions: dict[str, Any]) -> explore.Part:
