@@ -31,20 +31,23 @@ def draw_all(book: Book) -> None:
     """Draw confusion_matrix and confusion_counts."""
     test, names = book.metrics["test"], list(book.metrics["class_names"])
     order = order_of(names)
-    blocks = sorted(names) == sorted(VEHICLES + ANIMALS)
     counts, mistakes = np.array(test["confusion"]), np.array(test["confusion"]) * ~np.eye(len(names), dtype=bool)
     # The most frequent mistake, of equals the first, as in top_confusions, and its converse; only what was made.
     i, j = (int(place) for place in np.unravel_index(mistakes.argmax(), mistakes.shape))
     marked = [(order.index(row), order.index(column)) for row, column in ((i, j), (j, i)) if mistakes[row, column]]
     for draw in (_shares, _counts):
         shown = [texts.fit(SHORT.get(names[i], names[i]), 34) for i in order]
-        draw(book, counts[np.ix_(order, order)], shown, blocks, marked, _alt(test, names))
+        draw(book, counts[np.ix_(order, order)], shown, _in_blocks(names), marked, _alt(test, names))
 
 
 def order_of(names: list[str]) -> list[int]:
     """The classes in the order of the matrix."""
-    blocks = sorted(names) == sorted(VEHICLES + ANIMALS)
-    return [names.index(name) for name in VEHICLES + ANIMALS] if blocks else list(range(len(names)))
+    return [names.index(name) for name in VEHICLES + ANIMALS] if _in_blocks(names) else list(range(len(names)))
+
+
+def _in_blocks(names: list[str]) -> bool:
+    """Whether these are CIFAR-10's classes, which the matrix shows as vehicles and animals."""
+    return sorted(names) == sorted(VEHICLES + ANIMALS)
 
 
 def _shares(book: Book, counts: np.ndarray, names: list[str], blocks: bool, marked: Cells, alt: str) -> None:
