@@ -129,10 +129,10 @@ ablate: $(PLANS) ## train without shortcuts, without the causal mask, with one h
 
 # ---- Trained models, and the machine
 translate: $(READY) ## translate TEXT, or standard input, one sentence per line
-	@$(ONEPAGE) translate --out $(OUT) $(if $(value TEXT),--text "$$SENTENCE")
+	@$(ONEPAGE) translate --out $(OUT) $(MODEL:%=--model %) $(if $(value TEXT),--text "$$SENTENCE")
 classify: $(READY) ## classify the image FILE
-	@$(ONEPAGE) classify --out $(OUT) -- "$${IMAGE:?FILE is not given; make classify FILE=photo.jpg}"
-export: $(READY) ## write the weights of the runs evaluated last, for use without this program, to OUT/export
+	@$(ONEPAGE) classify --out $(OUT) $(MODEL:%=--model %) -- "$${IMAGE:?FILE is not given; make classify FILE=photo.jpg}"
+export: $(READY) ## write the weights of the runs evaluated last, as a file with a card each, to OUT/export
 	@$(ONEPAGE) export --out $(OUT)
 setup: ## make the virtual environment from the pinned and hashed files in env/
 	@$(PYTHON) env/setup.py --venv $(VENV) --torch $(TORCH)

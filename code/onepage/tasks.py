@@ -18,7 +18,7 @@ facts        its part of the page, without torch and numpy: ``facts(metrics, pag
              ``ROWS``, the rows of pictures, whose names may hold {names} of facts; ``ABLATED``, the variants that
              the prose speaks of; ``tables(run, metrics, page)``, {name: what report.md.j2 prints of it}
 recount      ``recount(metrics, data_dir, arrays)`` gives a ``Recount``
-export       ``describe(metrics, weights)``
+export       ``describe(metrics)``, {row of the card: text} of exported weights
 command      ``COMMANDS``: its own commands of the command line
 ===========  ==========================================================================================================
 

@@ -177,7 +177,7 @@ def trained_again(path):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda p: edit(p / "run.json", task="mt"), "is a run of 'mt', not of ResNet-18 (cls); give --run one of"),
+        (lambda p: edit(p / "run.json", task="mt"), "is a run of 'mt', not of ResNet-18 (cls); give one of make cls"),
         (lambda p: (p / "run.json").write_text("[]"), "is a run of None, not of ResNet-18 (cls)"),
         (lambda p: (p / "run.json").unlink(), "run.json is missing"),
         (lambda p: edit(p / "run.json", precision=None), "run.json lacks 'precision'; train it again (make cls)"),
@@ -189,7 +189,7 @@ def trained_again(path):
         (lambda p: edit(p / "metrics.json", class_names=None), "lacks class names, temperature or digest"),
         (lambda p: edit(p / "metrics.json", test={"calibrated": {"temperature": 0}}), "lacks class names, temperature"),
         (trained_again, "metrics.json is of other weights than model.pt; evaluate them (make cls)"),
-        (other_classes, "does not fit the 10 classes of metrics.json"),
+        (other_classes, "do not fit its recipe (Error(s) in loading state_dict for ResNet18: size mismatch"),
     ],
 )
 def test_a_run_that_cannot_classify_gets_one_line(classifying, good, tmp_path, change, says):
@@ -250,7 +250,7 @@ def test_the_run_evaluated_last_is_taken_and_named(tmp_path):
 
     result = asked()
     assert result.exit_code == 1 and result.stderr == (
-        f"onepage: no finished run of ResNet-18 in {tmp_path}/runs/cls; make one (make cls) or give --run\n"
+        f"onepage: no finished run of ResNet-18 in {tmp_path}/runs/cls; make one (make cls) or give MODEL\n"
     )
     runs = [write_run(tmp_path / "runs/cls" / name, seed=k) for k, name in enumerate(("a/quick/seed0", "b/full/seed3"))]
     for k, folder in enumerate(runs):

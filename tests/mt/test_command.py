@@ -250,7 +250,7 @@ def test_make_passes_a_sentence_as_it_stands(tmp_path, by_environment):
 def test_the_run_evaluated_last_is_taken_and_named(tmp_path):
     result = CliRunner().invoke(main, ["translate", "--out", str(tmp_path), "--text", "a man"])
     assert result.exit_code == 1 and result.stderr == (
-        f"onepage: no finished run of the Transformer in {tmp_path}/runs/mt; make one (make mt) or give --run\n"
+        f"onepage: no finished run of the Transformer in {tmp_path}/runs/mt; make one (make mt) or give MODEL\n"
     )
     runs = [write_run(tmp_path / "runs/mt" / name, seed=k) for k, name in enumerate(("a/quick/seed0", "b/full/seed3"))]
     for k, path in enumerate(runs):

@@ -40,7 +40,8 @@ def write_run(folder: Path, *, seed: int = 0, generated: bool = False, device: s
     edit(folder / "run.json", recipe=as_dict(RECIPE), device=device, precision="fp32")
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     metrics["test"]["calibrated"]["temperature"] = TEMPERATURE
-    edit(folder / "metrics.json", weights_digest=digest_tensors(weights), test=metrics["test"])
+    about = {"recipe": as_dict(RECIPE), "device": device, "precision": "fp32"}
+    edit(folder / "metrics.json", weights_digest=digest_tensors(weights), test=metrics["test"], **about)
     return folder
 
 
@@ -62,7 +63,7 @@ def photo(width: int, height: int, seed: int = 0) -> Image.Image:
 
 def classify(run: Path, *arguments: object) -> Result:
     """The command in this process."""
-    return CliRunner().invoke(main, ["classify", "--run", str(run), *map(str, arguments)])
+    return CliRunner().invoke(main, ["classify", "--model", str(run), *map(str, arguments)])
 
 
 def said(result: Result) -> list[str]:

@@ -15,8 +15,8 @@ def heed_ctrl_c() -> None:
 
 
 def started(command, run, *arguments, **settings):
-    """``onepage COMMAND --run RUN ...`` as a process of its own, which heeds Ctrl-C."""
+    """``onepage COMMAND --model RUN ...`` as a process of its own, which heeds Ctrl-C."""
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "code"), "OMP_WAIT_POLICY": "PASSIVE"}
     settings = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | settings
-    words = [sys.executable, "-m", "onepage", command, "--run", str(run), *map(str, arguments)]
+    words = [sys.executable, "-m", "onepage", command, "--model", str(run), *map(str, arguments)]
     return subprocess.Popen(words, env=environment, preexec_fn=heed_ctrl_c, **settings)

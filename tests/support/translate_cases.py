@@ -7,7 +7,7 @@ from pathlib import Path
 from click.testing import CliRunner, Result
 
 from onepage.commands.main import main
-from onepage.mt.evaluate import load
+from onepage.mt.evaluate import SIZES, load
 from onepage.mt.recipe import Recipe
 from onepage.mt.search import beam
 from onepage.mt.tokenizer import PAD, train_tokenizer
@@ -16,6 +16,7 @@ from onepage.mt.transformer import Transformer, initialise
 from onepage.training import checkpoint
 from onepage.training.recipe import as_dict
 from onepage.training.seeding import keyed_generator
+from onepage.training.weights import digest_tensors
 from synthetic_run import write_mt_run
 from user_commands import edit
 
@@ -41,13 +42,16 @@ def write_run(folder: Path, *, seed: int = 0, generated: bool = False, device: s
     weights = {**model.state_dict(), "tokenizer": as_tensor(tokenizer.model)}
     checkpoint.save_model(folder / "model.pt", weights, {})
     edit(folder / "run.json", recipe=as_dict(RECIPE), device=device, src="en", tgt="de")
-    edit(folder / "metrics.json", decoding={"beam_size": 3, "length_penalty": 0.5})
+    sizes = {key: value for key, value in as_dict(RECIPE).items() if key in SIZES}
+    about = {"weights_digest": digest_tensors(weights), "model": {"name": "Transformer", "parameters": 1, **sizes}}
+    about |= {"recipe": as_dict(RECIPE), "device": device}
+    edit(folder / "metrics.json", decoding={"beam_size": 3, "length_penalty": 0.5}, **about)
     return folder
 
 
 def translate(run: Path, *arguments: str, given: bytes = b"") -> Result:
     """The command in this process, with ``given`` as standard input."""
-    return CliRunner().invoke(main, ["translate", "--run", str(run), *arguments], input=given)
+    return CliRunner().invoke(main, ["translate", "--model", str(run), *arguments], input=given)
 
 
 def said(result: Result) -> list[str]:

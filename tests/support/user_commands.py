@@ -45,8 +45,8 @@ def made(tmp_path: Path, target: str, by_environment: bool, given: str = "", **v
 
 
 def redirected(command: str, run: Path, redirection: str, *arguments: object) -> tuple[int, list[str]]:
-    """``onepage COMMAND --run RUN ...`` in a shell: exit status, and standard error after its first line."""
-    words = ["bash", "-c", f'"$0" -m onepage {command} --run "$@" {redirection}', sys.executable, str(run)]
+    """``onepage COMMAND --model RUN ...`` in a shell: exit status, and standard error after its first line."""
+    words = ["bash", "-c", f'"$0" -m onepage {command} --model "$@" {redirection}', sys.executable, str(run)]
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "code")}
     done = subprocess.run(
         [*words, *map(str, arguments)], env=environment, input=b"a man\n", capture_output=True, timeout=120

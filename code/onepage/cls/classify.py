@@ -8,7 +8,6 @@ is always one of the run's classes; there is no "none of them".
 import dataclasses
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +16,6 @@ from PIL import Image
 from onepage.cls import augment, evaluate, pictures, scores
 from onepage.cls.train import predict
 from onepage.errors import UserError
-from onepage.files import read_json
 from onepage.runs import lookup, provenance
 from onepage.training.weights import digest_tensors
 
@@ -40,7 +38,7 @@ class Answer:
 
 
 class Classifier:
-    """A trained, evaluated run."""
+    """A trained, evaluated run, or a file by ``make export``."""
 
     def __init__(self, run: Path):
         """Load ``run``.
@@ -52,12 +50,8 @@ class Classifier:
         self.class_names, self.temperature, evaluated = _evaluated(run)
         # trained on a GPU, it needs none here
         device = "cuda" if plan["device"] == "cuda" and not provenance.gpu_problem() else "cpu"
-        try:
-            self.model, recipe, _, self.device = evaluate.load(run, len(self.class_names), device)
-        except RuntimeError:
-            says = f"does not fit the {len(self.class_names)} classes of metrics.json; train it again (make cls)"
-            raise UserError(f"{run / 'model.pt'} {says}") from None
-        if digest_tensors(self.model.state_dict()) != evaluated:
+        self.model, recipe, _, self.device = evaluate.load(run, len(self.class_names), device)
+        if run.is_dir() and digest_tensors(self.model.state_dict()) != evaluated:
             raise UserError(f"{run / 'metrics.json'} is of other weights than model.pt; evaluate them (make cls)")
         self.size, self.precision = recipe.stages[-1].image_size, plan["precision"]
         self.run, self.generated = run, bool(plan["generated"])
@@ -78,7 +72,7 @@ class Classifier:
 
 def _evaluated(run: Path) -> tuple[tuple[str, ...], float, str]:
     """(class names, temperature, digest of the weights) of metrics.json; UserError where it does not say them."""
-    metrics: Any = read_json(run / "metrics.json")
+    metrics = lookup.told(run, "metrics.json")
     try:
         names, digest = metrics["class_names"], metrics["weights_digest"]
         temperature = float(metrics["test"]["calibrated"]["temperature"])

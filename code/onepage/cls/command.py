@@ -9,7 +9,7 @@ import click
 from onepage.errors import UserError
 from onepage.runs import lookup
 from onepage.terminal import streams
-from onepage.terminal.options import chosen_run_option, out_option, picture_option
+from onepage.terminal.options import model_option, out_option, picture_option
 
 if TYPE_CHECKING:
     from onepage.cls.classify import Answer, Classifier
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--top", type=click.IntRange(1), default=3, show_default=True, help="Classes per IMAGE, best first.")
 @picture_option("--gradcam", "With one IMAGE: draw the evidence for its most probable class (Grad-CAM), as PNG or PDF.")
-@chosen_run_option
+@model_option
 @out_option
-def classify(images: tuple[Path, ...], top: int, gradcam: Path | None, run: Path | None, out: Path) -> None:
+def classify(images: tuple[Path, ...], top: int, gradcam: Path | None, model: Path | None, out: Path) -> None:
     """Classify each IMAGE with ResNet-18.
 
     The answer is always one of the run's classes (CIFAR-10 has ten), whatever the picture shows.
@@ -40,8 +40,8 @@ def classify(images: tuple[Path, ...], top: int, gradcam: Path | None, run: Path
     with streams.ending_quietly():
         from onepage.cls.classify import Classifier
 
-        run, which = lookup.chosen(run, out, "cls")
-        classifier = Classifier(run)
+        model, which = lookup.chosen(model, out, "cls")
+        classifier = Classifier(model)
         _introduce(classifier, which)
         output = streams.standard("stdout")
         refused = 0

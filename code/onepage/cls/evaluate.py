@@ -38,15 +38,16 @@ BATCH = 100  # images explained at once
 def load(run: Path, classes: int, device: str = "") -> tuple[ResNet18, Recipe, dict[str, Any], torch.device]:
     """The trained model in evaluation mode, its recipe, its plan (run.json), and its device.
 
+    ``run``: a run folder, or a file by ``make export``.
     ``device``: "cpu" or "cuda" in place of the one it was trained on.
     Raises UserError when the weights are missing or damaged, or of a version of this program with other recipe keys.
     """
     plan = common_block(run)
     recipe = of_run(Recipe, run, plan)
     where = seeding.prepare(plan["seed"], recipe.threads, device or plan["device"])
-    weights, _ = checkpoint.load_model(run / "model.pt")
     model = ResNet18(classes, shortcut=recipe.shortcut)
-    model.load_state_dict(weights)
+    with checkpoint.fitting(run):
+        model.load_state_dict(checkpoint.load_weights(run))
     model = model.to(device=where, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     return model, recipe, plan, where
 

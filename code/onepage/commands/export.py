@@ -1,10 +1,10 @@
-"""``onepage export``: the weights of evaluated runs for use without this program, and what one must know to use them.
+"""``onepage export``: the weights of evaluated runs for a release, each model as one file with a card beside it.
 
-``weights.pt`` is a state dict that ``torch.load(..., weights_only=True)`` reads, ``tokenizer.model`` the pieces of a
-model that has some. ``model.json`` says how inputs are prepared and what outputs mean (the task's module ``export``),
-how well the model did, and which run it is.
+The file (``runs/exported.py``) holds matrices in half precision; vectors, such as the statistics of BatchNorm, stay as
+they are: they are small, and their range is wide. ``onepage translate`` and ``classify`` take it in place of a run.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,9 @@ import click
 
 from onepage import tasks
 from onepage.errors import UserError
-from onepage.files import read_json, write_bytes, write_json, write_with
-from onepage.runs import lookup
+from onepage.files import sha256_file, write_bytes, write_text
+from onepage.runs import exported, lookup, provenance
 from onepage.terminal.options import out_option
-
-RUN = ("set", "generated", "profile", "seed", "commit", "dirty", "weights_digest")
 
 
 @click.command()
@@ -24,48 +22,65 @@ RUN = ("set", "generated", "profile", "seed", "commit", "dirty", "weights_digest
 @click.option("--to", "folder", type=click.Path(path_type=Path), help="Folder to write into. [OUT/export]")
 @out_option
 def export(run: Path | None, folder: Path | None, out: Path) -> None:
-    """Write the weights of evaluated runs for use without this program, to a folder for each task in TO.
+    """Write the weights of evaluated runs, to a folder for each task in TO: SET.safetensors, and SET.md about it.
 
-    weights.pt holds plain tensors by name, tokenizer.model the pieces of a model that has some, and model.json what one
-    must know to use them.
+    Matrices are in half precision. `onepage translate --model FILE` and `onepage classify --model FILE` need no more.
     """
     chosen = {lookup.task_of(run): run} if run else lookup.last_evaluated(out)
     for task, which in chosen.items():
-        if not tasks.get(task).has("export"):
-            continue
-        target = (folder or out / "export") / task
-        write(which, task, target)
-        click.echo(f"{task:<4} {which} in {target}")
+        if tasks.get(task).has("export"):
+            click.echo(f"{task:<4} {which} in {write(which, task, (folder or out / 'export') / task)}")
 
 
-def write(run: Path, task: str, folder: Path) -> dict[str, Any]:
-    """Write the weights of ``run`` into ``folder``; returns what model.json says.
+def write(run: Path, task: str, folder: Path) -> Path:
+    """Write the weights of ``run`` and their card into ``folder``; returns the path of the weights.
 
     Raises UserError for a run that is missing, damaged, of another task, not evaluated, or trained again since.
     """
     import torch
+    from safetensors.torch import save
 
     from onepage.training import checkpoint
     from onepage.training.weights import digest_tensors
 
-    values = lookup.identity(run, task)
-    metrics = read_json(run / "metrics.json")
-    weights, _ = checkpoint.load_model(run / "model.pt")
+    lookup.identity(run, task)
+    metrics, weights = lookup.told(run, "metrics.json"), checkpoint.load_weights(run)
     if not isinstance(metrics, dict) or metrics.get("weights_digest") != digest_tensors(weights):
         raise UserError(f"{run / 'metrics.json'} is of other weights than model.pt; evaluate them (make {task})")
     try:
-        about = {"task": task} | tasks.get(task).module("export").describe(metrics, weights)
-        about["run"] = {key: metrics[key] for key in RUN}
+        path = folder / f"{tasks.get(task).folder(metrics)}.safetensors"
+        about = card(metrics, path)
     except (KeyError, TypeError, IndexError):
         raise UserError(f"{run / 'metrics.json'} lacks what it should say; delete it and run make again") from None
-    about["run"] |= {key: values[key] for key in ("data_digest",) if key in values}
-    tokenizer = weights.pop("tokenizer", None)
-    if tokenizer is not None:
-        write_bytes(folder / "tokenizer.model", tokenizer.numpy().tobytes())
-    plain = {name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in weights.items()}
-    write_with(folder / "weights.pt", lambda file: torch.save(plain, file))
-    write_json(folder / "model.json", about)
-    return about
+    kept = {
+        name: (tensor.half() if tensor.is_floating_point() and tensor.ndim > 1 else tensor).clone(
+            memory_format=torch.contiguous_format
+        )
+        for name, tensor in weights.items()
+    }
+    text = (run / "metrics.json").read_text(encoding="utf-8")
+    write_bytes(path, save(kept, exported.metadata(text, digest_tensors(kept))))
+    write_text(path.with_suffix(".md"), about + f"| SHA-256 of the file | {sha256_file(path)} |\n")
+    return path
+
+
+def card(metrics: Mapping[str, Any], path: Path) -> str:
+    """The card of the weights as Markdown, without its last row."""
+    task = tasks.of(metrics)
+    name = task.headline(metrics)
+    measure = task.measures(metrics)[name]
+    score, low, high = (measure.show(value) for value in (measure.value, *measure.interval))
+    rows = {
+        "model": f"{task.model}, {'on generated stand-in data, ' * metrics['generated']}{provenance.label(metrics)}",
+        "score, in full precision": f"{name} {score} (95 % interval {low} to {high})",
+        **task.module("export").describe(metrics),
+        "precision": "matrices in half precision (fp16), all else as trained",
+        "commit": f"{metrics['commit']}{' with local changes' * bool(metrics['dirty'])}",
+        "recipe": metrics["recipe_hash"],
+        "data": metrics["data_digest"],
+        "weights, in full precision": metrics["weights_digest"],
+    }
+    return f"# {path.name}\n\n| | |\n|---|---|\n" + "".join(f"| {key} | {rows[key]} |\n" for key in rows)
 
 
 COMMANDS = (export,)

@@ -27,7 +27,7 @@ from onepage.errors import UserError
 from onepage.figures import text as texts
 from onepage.figures.style import DPI, INK, MM_PER_INCH, PT_PER_MM, SIZE_PT, STEP, WARNING
 from onepage.files import read_json, sha256_file, write_bytes, write_json
-from onepage.runs import provenance
+from onepage.runs import exported, lookup, provenance
 
 HALF, FULL, SHEET = 45.0, 93.0, 190.0  # widths in mm: half a column, a column, the page
 HEADER = 3.6  # mm at the top for the title and the mark
@@ -128,13 +128,14 @@ class Sheet:
 
 
 class Book:
-    """The pictures of one task, drawn from one run into one folder."""
+    """The pictures of one task, drawn from one run (or a file by ``make export``) into one folder."""
 
     def __init__(self, run: Path, out: Path) -> None:
         self.run, self.out = Path(run), Path(out)
-        self.metrics: dict[str, Any] = read_json(self.run / "metrics.json")
+        self.metrics: dict[str, Any] = lookup.told(self.run, "metrics.json")
         self.generated = bool(self.metrics["generated"])
-        self.digest = sha256_file(self.run / "metrics.json")
+        of_file = self.run.is_file()
+        self.digest = exported.read(run).metrics_sha256 if of_file else sha256_file(self.run / "metrics.json")
         host = read_json(self.run / "provenance.json") if (self.run / "provenance.json").is_file() else {}
         self.origin = provenance.short_form(self.metrics, self.digest, host)
         self.entries: list[dict[str, Any]] = []

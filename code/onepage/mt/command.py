@@ -10,7 +10,7 @@ import click
 
 from onepage.runs import lookup
 from onepage.terminal import streams
-from onepage.terminal.options import chosen_run_option, out_option, picture_option
+from onepage.terminal.options import model_option, out_option, picture_option
 
 if TYPE_CHECKING:
     from onepage.mt.translate import Answer, Translator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.option("--beam", "beam_size", type=click.IntRange(1, 100), help="Beam size; 1 is greedy. [as evaluated]")
 @click.option("--length-penalty", type=click.FloatRange(0, 10), help="alpha of Wu et al. 2016. [as evaluated]")
 @picture_option("--attention", "With one --text: draw which source words each output word attends to, as PNG or PDF.")
-@chosen_run_option
+@model_option
 @out_option
 def translate(
     texts: tuple[str, ...],
@@ -32,7 +32,7 @@ def translate(
     beam_size: int | None,
     length_penalty: float | None,
     attention: Path | None,
-    run: Path | None,
+    model: Path | None,
     out: Path,
 ) -> None:
     """Translate sentences, one per line, from standard input or --text, to standard output.
@@ -54,8 +54,8 @@ def translate(
     with streams.ending_quietly():
         from onepage.mt import translate as translation
 
-        run, which = lookup.chosen(run, out, "mt")
-        translator = translation.Translator(run, beam_size, length_penalty, nbest)
+        model, which = lookup.chosen(model, out, "mt")
+        translator = translation.Translator(model, beam_size, length_penalty, nbest)
         _introduce(translator, which, bool(texts))
         groups = iter([_lines(texts)])
         if not texts:

@@ -39,16 +39,18 @@ SHOWN_TARGETS = (0, 6, 8)  # pieces, at least, of the targets in the batch whose
 def load(run: Path, device: str = "") -> tuple[Transformer, Tokenizer, Recipe, dict[str, Any]]:
     """The trained model in evaluation mode, its tokenizer, its recipe and its plan (run.json).
 
+    ``run``: a run folder, or a file by ``make export``.
     ``device``: "cpu" or "cuda" in place of the one it was trained on.
     Raises UserError when the weights are missing or damaged, or of a version of this program with other recipe keys.
     """
     plan = common_block(run)
     recipe = of_run(Recipe, run, plan)
     where = seeding.prepare(plan["seed"], recipe.threads, device or plan["device"])
-    weights, _ = checkpoint.load_model(run / "model.pt")
-    tokenizer = Tokenizer(weights.pop("tokenizer").numpy().tobytes())
-    model = Transformer(sizes_of(recipe, len(tokenizer)), PAD)
-    model.load_state_dict(weights)
+    with checkpoint.fitting(run):
+        weights = checkpoint.load_weights(run)
+        tokenizer = Tokenizer(weights.pop("tokenizer").numpy().tobytes())
+        model = Transformer(sizes_of(recipe, len(tokenizer)), PAD)
+        model.load_state_dict(weights)
     return model.to(where).eval(), tokenizer, recipe, plan
 
 

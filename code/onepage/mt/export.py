@@ -1,24 +1,21 @@
-"""The description of the Transformer's exported weights, named as in ``onepage.mt.transformer``."""
+"""What the card of the Transformer's exported weights says; they are named as in ``onepage.mt.transformer``."""
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 from onepage.mt.tokenizer import END, PAD, START, UNKNOWN
-from onepage.mt.transformer import Sizes
 
 
-def describe(metrics: Mapping[str, Any], weights: Mapping[str, Any]) -> dict[str, Any]:
-    """The task's part of model.json; raises KeyError for weights without their tokenizer."""
-    model, test = metrics["model"], metrics["tests"][metrics["headline"]]
-    names = {field.name for field in dataclasses.fields(Sizes)}
-    if "tokenizer" not in weights:
-        raise KeyError("tokenizer")
+def describe(metrics: Mapping[str, Any]) -> dict[str, str]:
+    """The task's rows of the card."""
+    sizes = (f"{key} {value}" for key, value in metrics["model"].items() if key not in ("name", "parameters"))
     return {
+        "test sentences": f"{metrics['tests'][metrics['headline']]['n']:,}",
         "architecture": "pre-norm Transformer, one embedding for source, target and output, sinusoidal positions",
-        "sizes": {key: value for key, value in model.items() if key in names},
-        "pieces": {"pad": PAD, "unknown": UNKNOWN, "start": START, "end": END},
-        "languages": [metrics["src"], metrics["tgt"]],
-        "decoding": metrics["decoding"],
-        "test": {"set": metrics["headline"], "n": test["n"], "bleu": test["bleu"]},
+        "sizes": ", ".join(sizes),
+        "input, output": f"{metrics['src']}, {metrics['tgt']}; pieces of sentencepiece, whose model is the tensor "
+        f"tokenizer: padding {PAD}, unknown {UNKNOWN}, start {START}, end {END}",
+        "decoding": ", ".join(f"{key} {value}" for key, value in metrics["decoding"].items()),
+        "use": "as MODEL of make translate",
+        "terms, limits": "docs/model-card-mt.md",
     }

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 
 from onepage.errors import UserError
-from onepage.files import read_json
 from onepage.mt import evaluate, explain
 from onepage.mt.decoding import Decoding
 from onepage.mt.search import beam
@@ -60,7 +59,7 @@ class Answer:
 
 
 class Translator:
-    """A trained run and how it decodes."""
+    """A trained run, or a file by ``make export``, and how it decodes."""
 
     def __init__(self, run: Path, beam_size: int | None = None, length_penalty: float | None = None, nbest: int = 1):
         """Load ``run``. Settings that are None are the evaluation's, with a beam of at least ``nbest``.
@@ -149,9 +148,9 @@ def _shown(pieces: Sequence[str], most: int = 5) -> str:
 
 def evaluated_with(run: Path) -> Decoding:
     """How the run's test sets were decoded; the defaults where it is not evaluated."""
-    if not (run / "metrics.json").is_file():
+    if run.is_dir() and not (run / "metrics.json").is_file():
         return Decoding()
-    metrics = read_json(run / "metrics.json")
+    metrics = lookup.told(run, "metrics.json")
     values = metrics.get("decoding") if isinstance(metrics, dict) else None
     if not isinstance(values, dict):
         raise UserError(f"{run / 'metrics.json'} does not say how it was decoded; delete it and run make again")

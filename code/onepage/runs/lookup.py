@@ -9,6 +9,7 @@ from typing import Any
 from onepage import tasks
 from onepage.errors import UserError
 from onepage.files import read_json
+from onepage.runs import exported
 from onepage.runs.plan import path_of
 from onepage.runs.stamps import ABLATION
 
@@ -53,7 +54,7 @@ def newest_run(out: Path, task: str) -> tuple[Path, int]:
     found = [path for path in found if (path.parent / "model.pt").is_file()]
     if not found:
         where = out / "runs" / task
-        raise UserError(f"no finished run of {tasks.get(task).model} in {where}; make one (make {task}) or give --run")
+        raise UserError(f"no finished run of {tasks.get(task).model} in {where}; make one (make {task}) or give MODEL")
     return found[-1].parent, len(found)
 
 
@@ -69,25 +70,30 @@ def last_evaluated(out: Path) -> dict[str, Path]:
     return found
 
 
-def chosen(run: Path | None, out: Path, task: str) -> tuple[Path, str]:
-    """The run given, else the newest below ``out``; and what to say of the choice beside its path."""
-    if run is not None:
-        return run, ""
+def chosen(model: Path | None, out: Path, task: str) -> tuple[Path, str]:
+    """The run or file given, else the newest run below ``out``; and what to say of the choice beside its path."""
+    if model is not None:
+        return model, ""
     run, found = newest_run(out, task)
     return run, f" ({found} runs; the one evaluated last)" if found > 1 else ""
 
 
-def identity(run: Path, task: str) -> dict[str, Any]:
-    """What run.json says; raises UserError when it is missing, or not that of a run of ``task``."""
-    record, values = tasks.get(task), read_json(run / "run.json")
+def told(model: Path, name: str) -> Any:
+    """run.json or metrics.json of a run; of a file by ``make export`` its metrics, which repeat run.json."""
+    return exported.read(model).metrics if model.is_file() else read_json(model / name)
+
+
+def identity(model: Path, task: str) -> dict[str, Any]:
+    """What a run or file says of itself; raises UserError when it is missing, or not of ``task``."""
+    if not model.exists():
+        raise UserError(f"{model} is missing; give a run folder, or a file by make export")
+    record, values = tasks.get(task), told(model, "run.json")
     if not isinstance(values, dict) or values.get("task") != task:
         what = values.get("task") if isinstance(values, dict) else None
-        raise UserError(
-            f"{run} is a run of {what!r:.20}, not of {record.model} ({task}); give --run one of runs/{task}"
-        )
+        raise UserError(f"{model} is a run of {what!r:.20}, not of {record.model} ({task}); give one of make {task}")
     lacking = {*NEEDED, *record.options} - values.keys()
     if lacking:
-        raise UserError(f"{run / 'run.json'} lacks {min(lacking)!r}; train it again (make {task})")
+        raise UserError(f"{model / 'run.json'} lacks {min(lacking)!r}; train it again (make {task})")
     return values
 
 

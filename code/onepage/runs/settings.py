@@ -62,6 +62,7 @@ SETTINGS = (
     Setting("BUDGET_MIN", "0", MINUTES, START, "minutes of training per task, as 60 or 60,90; 0: as the recipe says"),
     Setting("RECIPE", "", PATH, START, "a recipe file of your own, for one task"),
     Setting("TEXT", "", ANYTHING, START, "a sentence for make translate; empty: standard input"),
+    Setting("MODEL", "", PATH, START, "model of make translate and classify: a file by make export, or a run folder"),
     Setting("FILE", "", ANYTHING, START, "an image for make classify, or a picture or page for make provenance"),
     Setting("DATA", "auto", one_of("auto", "real", "generated"), DATA, "auto: real, else generated stand-ins"),
     Setting("DATA_DIR", "data", PATH, DATA, "folder of the data sets"),
@@ -102,7 +103,7 @@ def resolve(given: Mapping[str, str]) -> dict[str, str]:
         if not re.fullmatch(pattern, values[setting.name]):
             raise UserError(f'{setting.name}="{values[setting.name]}": {message}')
     _check_seeds(values, "SEED" in given)
-    _check_together(values)
+    _check_together(values, given)
     return values
 
 
@@ -127,7 +128,7 @@ def _check_seeds(values: dict[str, str], seed_given: bool) -> None:
     values["SEED"] = values["SEEDS"].split()[0]
 
 
-def _check_together(values: dict[str, str]) -> None:
+def _check_together(values: dict[str, str], given: Mapping[str, str]) -> None:
     """Raise UserError for settings that exclude each other or the files there; take the mirror from the bundle."""
     for name in ("OUT", "DATA_DIR", "VENV"):
         if Path(values[name]).is_file():
@@ -140,6 +141,8 @@ def _check_together(values: dict[str, str]) -> None:
         raise UserError("BUDGET_MIN is for one process; leave out BUDGET_MIN, or NPROC and TORCHRUN")
     if several_processes and values["JOBS"] != "1":
         raise UserError("JOBS gives each seed one device; leave out JOBS, or NPROC and TORCHRUN")
+    if values["MODEL"] and {"SEED", "SEEDS"} & given.keys():
+        raise UserError(f"MODEL={values['MODEL']} is one trained model; leave out SEED= and SEEDS=, or MODEL")
     if values["BUNDLE"]:
         if not (Path(values["BUNDLE"]) / "wheels" / "wheels.json").is_file():
             raise UserError(f"BUNDLE={values['BUNDLE']} is not a folder made by make bundle")

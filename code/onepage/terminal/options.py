@@ -18,8 +18,8 @@ out_option = click.option(
     show_default=True,
     help="Folder that holds runs/, figures/ and report/.",
 )
-chosen_run_option = click.option(
-    "--run", type=click.Path(path_type=Path), help="Trained run folder. [the one evaluated last]"
+model_option = click.option(
+    "--model", type=click.Path(path_type=Path), help="File by make export, or run folder. [the run evaluated last]"
 )
 own_gpu_option = click.option("--own-gpu", is_flag=True, help="Take a GPU that no other run with this option uses.")
 

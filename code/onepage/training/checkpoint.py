@@ -5,7 +5,9 @@ runs no code, and a ``.json`` beside it, written last, with the file's SHA-256 a
 two are kept: a torn or corrupted one costs the updates since the one before, never the run.
 """
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,9 @@ import torch
 
 from onepage.errors import UserError
 from onepage.files import remove_temporaries, sha256_file, write_json, write_with
+from onepage.runs import exported
 from onepage.training.recipe import difference
+from onepage.training.weights import digest_tensors
 
 KEEP = 2
 # what every checkpoint holds beside what its loop needs (see session.Session.save)
@@ -129,3 +133,25 @@ def load_model(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     except Exception as error:  # torch raises many kinds for a damaged file
         first = (str(error).splitlines() or ["unreadable"])[0]
         raise UserError(f"{path} is damaged ({first:.80}); delete it and run make again") from None
+
+
+def load_weights(model: Path) -> dict[str, torch.Tensor]:
+    """The weights of a run, or of a file by ``make export``; raises UserError when they are missing or damaged."""
+    if not model.is_file():
+        return load_model(model / "model.pt")[0]
+    from safetensors.torch import load_file
+
+    about, weights = exported.read(model), load_file(model)
+    if exported.digest_of(about.metrics_sha256, digest_tensors(weights)) != about.digest:
+        raise UserError(f"{model} is damaged: its content has another digest; copy or export it again")
+    return weights
+
+
+@contextlib.contextmanager
+def fitting(model: Path) -> Iterator[None]:
+    """Around putting weights into the network of their recipe: a UserError where they do not fit it."""
+    try:
+        yield
+    except (RuntimeError, LookupError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"the weights of {model} do not fit its recipe ({reason:.100}); train it again") from None

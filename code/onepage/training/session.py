@@ -17,7 +17,7 @@ import torch
 
 from onepage.errors import UserError
 from onepage.files import read_json, write_json
-from onepage.runs import history, provenance
+from onepage.runs import history, lookup, provenance
 from onepage.terminal.progress import Reporter
 from onepage.training import checkpoint, energy
 from onepage.training.distributed import ALONE, Ranks, of_a_lost_peer
@@ -300,6 +300,6 @@ class Session:
         return digest_tensors(weights)
 
 
-def common_block(run: Path) -> dict[str, Any]:
-    """The first level of metrics.json: what run.json says of the run."""
-    return read_json(run / "run.json")
+def common_block(model: Path) -> dict[str, Any]:
+    """The first level of metrics.json: what run.json says of the run, or the metrics of an exported file."""
+    return lookup.told(model, "run.json")
