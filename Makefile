@@ -43,7 +43,7 @@ export LC_ALL := C.UTF-8
 # glibc keeps freed memory, in huge pages; otherwise each update asks for its arrays' pages again
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:$\
   glibc.malloc.trim_threshold=100000000000:glibc.malloc.top_pad=67108864
-export STRICT
+export STRICT LOG
 # A sentence or a file name is anything: make never expands it, the shell finds it in the environment
 export SENTENCE := $(value TEXT)
 export IMAGE := $(value FILE)

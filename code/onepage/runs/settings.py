@@ -81,6 +81,7 @@ SETTINGS = (
     Setting("PDF_ENGINE", "auto", one_of("auto", "latex", "typst"), OUTPUT, "auto: LaTeX if installed, else typst"),
     Setting("NAME", "", ANYTHING, OUTPUT, "name of the reference result that make reference keeps"),
     Setting("REF", "", ANYTHING, OUTPUT, "reference result that make verify compares the runs with"),
+    Setting("LOG", "", ("(tensorboard)?", "must be tensorboard"), OUTPUT, "tensorboard: its event files in each run"),
     Setting("STRICT", "0", one_of("0", "1"), OUTPUT, "1: a claim that is NOT CHECKED fails make verify"),
     Setting("PYTHON", "python3", WORD, OUTPUT, "Python, 3.11 or newer, that makes the environment"),
     Setting("VENV", ".venv", PATH, OUTPUT, "folder of the environment"),

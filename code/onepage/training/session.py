@@ -19,7 +19,7 @@ from onepage.errors import UserError
 from onepage.files import read_json, write_json
 from onepage.runs import history, lookup, provenance
 from onepage.terminal.progress import Reporter
-from onepage.training import checkpoint, energy
+from onepage.training import checkpoint, energy, tensorboard
 from onepage.training.distributed import ALONE, Ranks, of_a_lost_peer
 from onepage.training.energy import EnergyMeter
 from onepage.training.recipe import as_dict, recipe_hash
@@ -84,6 +84,7 @@ class Session:
         self.processes = [[0, self.world]]  # [first update, number of processes] of each part of the run
         self.before: dict[str, Any] = {"seconds": 0.0, "sessions": 0, "peak": 0, "energy": {}}  # of earlier sessions
         self.started = provenance.now()
+        self._tensorboard = tensorboard.asked()
         self._meter: EnergyMeter | None = None  # counts from when the loop is entered
         self._clock = self._saved = time.monotonic()
         self._save_cost = 0.0  # seconds that the last checkpoint took
@@ -247,6 +248,8 @@ class Session:
             return
         self.rows.append({**row, "seconds": round(self.seconds(), 2)})
         history.write(self.run / "history.jsonl", self.rows)
+        if self._tensorboard:
+            tensorboard.write(self.run, self.started, self.rows)
 
     def due(self, epoch_ended: bool = False) -> bool:
         """Whether a checkpoint should be written now: an epoch ended, a minute has passed, or a signal asks to stop."""
