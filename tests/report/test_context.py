@@ -1,7 +1,7 @@
 """The page's words and its Markdown: this run's figures, and every character as itself."""
 
+import html
 import json
-import re
 import shutil
 import statistics
 from collections.abc import Sequence
@@ -16,6 +16,7 @@ from onepage.errors import UserError
 from onepage.report import escape
 from onepage.runs import seeds
 from onepage.runs.words import NBSP, percent
+from onepage.verification.pictures import PICTURE
 from page_cases import (
     Case,
     accuracies,
@@ -168,7 +169,7 @@ def test_markdown_shows_all_figures_and_pictures(real: Case) -> None:
         for row in section["rows"]:
             for figure in row:
                 assert figure["text"] in plain and figure["alt"] in plain
-    links = re.findall(r"\]\((\.\./figures/[^)]+)\)", source)
+    links = [link for link, *_ in PICTURE.findall(source)]
     drawn = {p.stem for p in (real[0] / "figures").rglob("*.png")}
     assert {Path(link).stem for link in links} == drawn and len(links) == len(drawn)
     assert all((real[0] / "report" / link).resolve().is_file() for link in links)
@@ -191,7 +192,25 @@ def test_markdown_tables_keep_their_columns(real: Case) -> None:
     html = [token.content for token in tokens if token.type == "html_block"]
     assert sum(block.count("<details>") for block in html) == sum(block.count("</details>") for block in html) == 6
     inline_html = {c.content for t in tokens for c in t.children or [] if c.type == "html_inline"}
-    assert inline_html == {"<code>", "</code>"}
+    assert {part for part in inline_html if not PICTURE.fullmatch(part)} == {"<code>", "</code>"}
+
+
+def test_markdown_describes_a_picture_briefly_and_below_it_whole(fresh: Case) -> None:
+    first, more = f"Two curves fall {'and fall ' * 22}to 1.62 nats.", "The third rises."
+    alternatives = {"curves_cls": f"{first} {more} {'It rises again. ' * 5}".strip(), "gradcam_1": "cat " * 99 + "cat"}
+    for path in (fresh[0] / "figures").glob("*/figures.json"):
+        manifest = json.loads(path.read_text())
+        for row in manifest["figures"]:
+            row["alt"] = alternatives.get(row["name"], row["alt"])
+        path.write_text(json.dumps(manifest))
+    source = markdown_of(fresh)
+    pictures = {Path(link).stem: (html.unescape(alt), size) for link, alt, size in PICTURE.findall(source)}
+    assert max(len(alt) for alt, _ in pictures.values()) <= 250
+    assert pictures["curves_cls"] == (f"{first} {more}", ' width="558"')  # whole sentences
+    assert pictures["gradcam_1"][0].endswith("cat…") and pictures["gradcam_0"][1] == ' width="270"'
+    for alt in alternatives.values():
+        assert f"<details><summary>In words</summary>{alt}</details>" in source
+    assert source.count("In words") == len(alternatives)
 
 
 def test_markdown_has_calibration_and_views(fresh: Case) -> None:

@@ -1,5 +1,6 @@
 """Made-up runs with blank pictures of the right sizes, and the page made of them, for the tests of the report."""
 
+import html
 import json
 import shutil
 from pathlib import Path
@@ -150,4 +151,6 @@ def plain_text(source: str) -> str:
 
 
 def words_of(token: Token) -> str:
-    return "".join(map(words_of, token.children)) if token.children else token.content
+    if token.children:
+        return "".join(map(words_of, token.children))
+    return html.unescape(token.content) if token.type == "html_inline" else token.content

@@ -21,11 +21,11 @@ MARKDOWN = """# A page
 
 Accuracy 87.0 %.
 
-![one, of a \\[bracket\\] and \\| more](../figures/cls/one.png)
+<img src="../figures/cls/one.png" alt="one, of a &#91;bracket&#93; and &#124; more" width="270">
 
 **One.** Caption. [link](https://example.org)
 
-![two](../figures/mt/one.png)
+<img src="../figures/mt/one.png" alt="two" width="270">
 """
 
 

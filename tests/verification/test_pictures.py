@@ -22,8 +22,8 @@ def test_kept_picture_keeps_its_rare_colours(tmp_path: Path) -> None:
 
 
 def test_missing_picture_gives_its_text_damaged_its_name(tmp_path: Path) -> None:
-    text = pictures.keep("![a curve](../figures/a.png) and more", tmp_path / "report", tmp_path / "kept")
+    text = pictures.keep('<img src="a.png" alt="a curve" width="9"> and more', tmp_path / "report", tmp_path / "kept")
     assert text == "Picture, left out here: a curve and more" and not (tmp_path / "kept").exists()
     (tmp_path / "a.png").write_bytes(b"no picture")
     with pytest.raises(UserError, match=r"a\.png is damaged"):
-        pictures.keep("![a curve](a.png)", tmp_path, tmp_path / "kept")
+        pictures.keep('<img src="a.png" alt="a curve" width="9">', tmp_path, tmp_path / "kept")

@@ -142,9 +142,10 @@ def test_its_markdown_stands_alone(case: Case) -> None:
     text = (written(case) / "report.md").read_text()
     assert text.startswith("# A page\n\nA reference result, written by `make reference NAME=two-cores` and not edited.")
     assert "../" not in text
-    assert r"![one, of a \[bracket\] and \| more](pictures/cls/one.png)" in text
+    alt = "one, of a &#91;bracket&#93; and &#124; more"
+    assert f'<img src="pictures/cls/one.png" alt="{alt}" width="270">' in text
     assert "[link](https://example.org)" in text
-    links = [link for _, link in pictures.PICTURE.findall(text)]
+    links = [link for link, *_ in pictures.PICTURE.findall(text)]
     assert links == ["pictures/cls/one.png", "pictures/mt/one.png"]
 
 

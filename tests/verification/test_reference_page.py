@@ -59,7 +59,7 @@ def test_real_page_is_checked_kept_and_shown(engine: str, drawn: Case, monkeypat
         listed = json.loads((drawn[0] / "figures" / task / "figures.json").read_text())["figures"]
         kept = {path.stem for path in (folder / "pictures" / task).iterdir()}
         assert kept == {entry["name"] for entry in listed}
-        assert all(f"](pictures/{task}/{name}.png)" in text for name in kept)
+        assert all(f'<img src="pictures/{task}/{name}.png" alt="' in text for name in kept)
     page = CliRunner().invoke(main, ["provenance", str(drawn[0] / "report/report.pdf"), "--out", str(drawn[0])])
     assert page.exit_code == 0 and "versions   matplotlib 3.11.2, numpy 2.4.6, python 3.11.7" in page.output
     assert json.loads((folder / "manifest.json").read_text())["engine"] == engine

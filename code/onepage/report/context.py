@@ -7,6 +7,7 @@ no numpy.
 """
 
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -20,6 +21,8 @@ from onepage.runs import history, words
 from onepage.runs.provenance import label
 from onepage.verification import claims as held
 
+SHORT = 250  # characters of an alternative text in Markdown
+PIXELS = 6  # of Markdown for a millimetre of a picture: half of its 300 dpi, so it is sharp on a fine screen
 Prose = Mapping[str, Any]
 Names = Mapping[str, str]  # {name: text} that prose may use
 
@@ -261,13 +264,18 @@ def _figure(page: Prose, run: Shown, names: Names, name: str) -> dict[str, Any]:
 
 def _picture(run: Shown, name: str) -> dict[str, Any]:
     row = run.pictures[name]
+    alt = str(row["alt"])
+    # Markdown's alternative text is the first sentences of the description, which stands whole below the picture.
+    first = re.match(rf".{{1,{SHORT - 1}}}\.(?= |$)", alt)
     return {
         "task": run.name,
         "name": name,
         "file": f"{run.name}/{name}",
         "width": f"{float(row['width_mm']):g}",
         "height": f"{float(row['height_mm']):g}",
-        "alt": str(row["alt"]),
+        "pixels": round(PIXELS * float(row["width_mm"])),
+        "alt": alt,
+        "short": first[0] if first else textwrap.shorten(alt, SHORT, placeholder="…"),
     }
 
 

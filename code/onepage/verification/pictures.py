@@ -13,8 +13,7 @@ from onepage.tasks import TASKS
 FOLDER = "pictures"
 DPI = 150
 COLOURS = 256  # a palette of the picture's own: a third of the bytes
-# In Markdown: ![alternative text](path), the text with its escapes
-PICTURE = re.compile(r"!\[((?:\\.|[^\]\\])*)\]\(([^)\s]+)\)")
+PICTURE = re.compile(r'<img src="([^"]+)" alt="([^"]*)"([^>]*)>')  # as report.md.j2 writes it
 
 
 def keep(markdown: str, page: Path, folder: Path) -> str:
@@ -24,13 +23,13 @@ def keep(markdown: str, page: Path, folder: Path) -> str:
     """
 
     def kept(found: re.Match[str]) -> str:
-        alt, link = found[1], found[2]
+        link, alt, size = found.groups()
         source = page / link
         if not source.is_file():
             return f"Picture, left out here: {alt}"
         name = f"{FOLDER}/{source.parent.name}/{source.name}"
         reduce(source, folder / name)
-        return f"![{alt}]({name})"
+        return f'<img src="{name}" alt="{alt}"{size}>'
 
     return PICTURE.sub(kept, markdown)
 

@@ -254,7 +254,7 @@ def _inconsistent(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
         ]
         for line in (folder / task / "history.jsonl").read_text(encoding="utf-8").splitlines():
             json.loads(line)
-    links = [link for _, link in pictures.PICTURE.findall(text)] + re.findall(r"\]\(([^)\s]+)\)", text)
+    links = [link for link, *_ in pictures.PICTURE.findall(text)] + re.findall(r"\]\(([^)\s]+)\)", text)
     wrong += [f"report.md points to {link}, which is not there" for link in links if not _resolves(folder, link)]
     return wrong
 
