@@ -22,12 +22,12 @@ from onepage.runs import seeds
 HALF, FULL = 45, 93
 SQUARE = (HALF, HALF)
 SIZES = {
-    "cls": {"curves_cls": (FULL, HALF), "confusion_counts": (FULL, 85), "reliability_cls": (FULL, HALF)}
+    "cls": {"curves_cls": (FULL, 43), "confusion_counts": (FULL, 85), "reliability_cls": (FULL, HALF)}
     | dict.fromkeys(("confusion_matrix", "gradcam_mistakes"), SQUARE)
     | dict.fromkeys(("preds_grid", "miscls_grid"), (HALF, 42))
     | dict.fromkeys(("gradcam_0", "gradcam_1"), SQUARE),
-    "mt": {"curves_mt": SQUARE, "decodes_table": (FULL, 42)}
-    | dict.fromkeys(("bleu_report", "attention_heads", "masks_demo"), SQUARE)
+    "mt": {"curves_mt": (HALF, 43), "bleu_report": (HALF, 43), "decodes_table": (FULL, 42)}
+    | dict.fromkeys(("attention_heads", "masks_demo"), SQUARE)
     | dict.fromkeys(("attention_layer3_head1", "attention_layer1_head2"), SQUARE),
 }
 Case = tuple[Path, Path, Path]  # out, cls run, mt run

@@ -22,7 +22,7 @@ from onepage.figures.style import BLUE, FAINT, INK, MUTED, PT_PER_MM, RED, STEP,
 from onepage.figures.text import percent
 from onepage.training.schedules import SCHEDULES
 
-CURVES = 45.0  # mm, the height of the learning curves
+CURVES = 43.0  # mm, the height of the learning curves
 FLOOR = 80.0  # percent, the claim drawn over the accuracy; report/claims.toml is what is checked
 STAIRS = "#dfe5ec"  # a pale fill that dark text stands on
 GRID = 42.0  # mm, the height of a grid

@@ -18,11 +18,9 @@ def facts(metrics: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, str]
     """What the prose may say of a run."""
     train, val, test = metrics["train"], metrics["val"], metrics["test"]
     classes = sorted(test["per_class"], key=lambda row: row["recall"])
-    sizes = list(dict.fromkeys(train["image_sizes"]))
     found = {
         "classes": number(len(metrics["class_names"])),
         "image_size": number(train["image_sizes"][-1]),
-        "sizes": str(sizes[0]) if len(sizes) == 1 else ", ".join(map(str, sizes[:-1])) + f", then {sizes[-1]}",
         "epochs": f"{round(train['epochs'], 1):g}",
         "recipe": training(metrics["recipe"], metrics["recipe"]["batch_size"], "images"),
         "train_accuracy": percent(train["accuracy"]),
@@ -68,8 +66,6 @@ def _confusions(test: Mapping[str, Any]) -> dict[str, str]:
     found = {
         "confused_true": shorten(top["true"]),
         "confused_predicted": shorten(top["predicted"]),
-        "confused_count": number(top["count"]),
-        "confused_n": number(test["per_class"][true]["n"]),
         "confused_pair": " and ".join(SHORT.get(name, shorten(name, 12)) for name in pair).capitalize(),
         "confused_both": number(top["count"] + test["confusion"][predicted][true]),
     }

@@ -14,7 +14,7 @@ from onepage.figures.sheet import HALF, HEADER, Book
 from onepage.figures.style import MUTED, TEAL, onepage_style
 from onepage.mt.figures import attention, bleu, decodes, masks
 
-CURVES = 45.0  # mm, the height of the learning curves
+CURVES = 43.0  # mm, the height of the learning curves
 
 
 def draw(run: Path, out: Path) -> None:
@@ -42,10 +42,9 @@ def _curves(book: Book, history: list[dict[str, Any]]) -> None:
     )
     sheet = book.sheet(HALF, CURVES, f"Loss (nats per token){curves.of_seeds(histories)}")
     steps = [row["step"] for row in history]
-    left, top, panel, height = 6.6, HEADER + 0.8, 25.4, 33.6
+    left, top, panel, height = 6.6, HEADER + 0.8, 25.4, 31.6
     axes = sheet.axes(left, top, panel, height)
     ends = curves.draw_pair(axes, steps, train, validation, TEAL, 2)
-    ends[1][2].extend(["perplexity", *curves.last_value(perplexity, 1)])
     axes.set_xlim(0, max(steps))
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))

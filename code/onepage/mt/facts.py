@@ -73,9 +73,9 @@ def _other_tests(tests: Mapping[str, Any], headline: str, page: Mapping[str, Any
     found = {f"bleu_{name}": number(score, 1) for name, score in scores.items()}
     far = min(scores, key=lambda name: scores[name], default=None)
     if far is not None:
-        gap = _change(tests[headline]["bleu"]["score"], scores[far])
+        gap = _change(scores[far], tests[headline]["bleu"]["score"]).removeprefix("+")
         if tests[far]["bleu"]["interval"][1] < tests[headline]["bleu"]["interval"][0]:
-            found |= {"far_test": test_name(far, page), "far_bleu": number(scores[far], 1), "far_gap": gap}
+            found |= {"far_test": test_name(far, page), "far_gap": gap}
     return found
 
 

@@ -63,7 +63,6 @@ def footer(runs: Sequence[Shown]) -> list[dict[str, Any]]:
                 distinct(runs, lambda run: words.commit(run.metrics, unknown_commit(run.provenance, "none recorded")))
             ),
             "Seed": "; ".join(distinct(runs, _seeds)),
-            "Training": ", ".join(each(runs, training_time)),
             "Energy": _energy(training),
         },
         {

@@ -103,7 +103,7 @@ def test_all_scores_stand_below_where_room_is_left(copy, draw):
     assert sorted(marks) == pytest.approx([start + (end - start) * share for share in (0.1, 0.6, 1.0)])
     offsets = np.sort(marks) - sorted(bars)  # each in, or at the edge of, the bar that counts it
     assert (offsets >= -0.2).all() and (offsets <= (end - start) / decodes.BINS + 0.2).all()
-    assert {"all 14", "worst 10", "median 60", "best 100"} <= set(written(sheet)) and not problems(sheet)
+    assert {"all", "worst", "median", "best"} <= set(written(sheet)) and not problems(sheet)
     assert "chrF2 of all 14 sentences as bars; its quartiles are 60, 60, 90" in drawn.alt["decodes_table"]
 
 
@@ -121,7 +121,7 @@ def test_long_examples_leave_out_the_scores(copy, draw):
     run = copy("mt tame")
     edit(run, lambda metrics: [example.update(output="word " * 60) for example in metrics["examples"]])
     drawn = draw(run)
-    assert not [word for word in written(drawn.sheets["decodes_table"]) if word.startswith("all ")]
+    assert "all" not in written(drawn.sheets["decodes_table"])
     assert "as bars" not in drawn.alt["decodes_table"]
 
 

@@ -163,7 +163,7 @@ def _alt(test: dict[str, Any], names: list[str]) -> str:
     recalls = sorted(test["per_class"], key=lambda entry: entry["recall"])
     alt = (
         f"Confusion matrix of {len(names)} classes on {test['n']} test images, each row in percent of its true class; "
-        f"{test['accuracy']:.2%} of all images are right. Best recognised: {recalls[-1]['name']} "
+        f"{test['accuracy']:.1%} of all images are right. Best recognised: {recalls[-1]['name']} "
         f"({recalls[-1]['recall']:.1%}); worst: {recalls[0]['name']} ({recalls[0]['recall']:.1%}). "
     )
     if test["top_confusions"]:

@@ -17,6 +17,7 @@ FLOOR = 15.0  # the claim drawn beside the scores; report/claims.toml is what is
 # Text-only Transformer-Tiny of Wu et al. 2021 ("Good for Misconceived Reasons"), BLEU of lc.norm.tok text.
 PUBLISHED = {"en-de": {"test_2016_flickr": 41.02, "test_2017_flickr": 33.36, "test_2017_mscoco": 29.88}}
 PUBLISHED_BY = "Transformer-Tiny, Wu et al. 2021"
+HEIGHT = 43.0  # mm of the small picture
 EDGE = 0.6  # mm of margin at left and right
 TITLE = 0.5  # mm from the top to the line of the title
 MOST_SETS, MOST_BINS = 4, 5  # of the small picture
@@ -53,9 +54,9 @@ def published(metrics: Mapping[str, Any], test: str) -> float | None:
 
 
 def _report(book: Book) -> None:
-    """Test sets, two rows each where lc.norm.tok is measured, and source lengths of the headline set, in 45 x 45 mm."""
+    """Test sets, two rows each where lc.norm.tok is measured, and source lengths of the headline set, in 45 x 43 mm."""
     tests, headline = book.metrics["tests"], book.metrics["headline"]
-    sheet = book.sheet(HALF, HALF, "By test set")
+    sheet = book.sheet(HALF, HEIGHT, "By test set")
     # The columns are headed in the line of the title, unless "generated data" stands there.
     top = HEADER + (STEP if book.generated else 0.0)
     names = sorted(tests, key=lambda name: name != headline)[:MOST_SETS]  # the headline set is never the one left out
@@ -91,7 +92,7 @@ def _fill(sets: list[list[Row]], bins: list[Row], top: float) -> tuple[float, fl
     """Height in mm of a row, where rows and what stands between fill the picture below ``top``, and of all of it."""
     units = sum(map(len, sets)) + APART * (len(sets) - 1) + len(bins)  # rows, with the gaps between test sets
     between = (STEP if _keyed(sets) else 0.0) + (PART + STEP if bins else 0.0)  # the key; a second title
-    pitch = min(MOST, (HALF - FOOT - top - between) / units)
+    pitch = min(MOST, (HEIGHT - FOOT - top - between) / units)
     return pitch, units * pitch + between
 
 
@@ -105,7 +106,7 @@ def _set_rows(book: Book, name: str, strong: bool) -> list[Row]:
     colour, floor = TEAL if strong else INK, FLOOR if _claimed(book, name) else None
     beside = published(book.metrics, name)
     known = any(published(book.metrics, other) is not None for other in book.metrics["tests"])
-    n = f"n {test['n']:,}" if known else f"{test['n']:,}"
+    n = "" if known else f"{test['n']:,}"  # where results are published, the column has these
     row = _row(readable_name(name), test["bleu"], n, colour=colour, strong=strong, floor=floor)
     if not test.get("bleu_lc_norm_tok"):
         return [row]

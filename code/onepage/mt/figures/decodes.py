@@ -61,9 +61,6 @@ def _table(book: Book, chrf: np.ndarray) -> None:
     """One example of each kind, 93 x 45 mm, and all scores below them where there is room."""
     sheet = book.sheet(FULL, HEIGHT)
     _key(sheet, EDGE)
-    tests, headline = book.metrics["tests"], book.metrics["headline"]
-    if not book.generated:  # there the mark stands in this place
-        sheet.text(FULL - EDGE, 0.5, f"rank of {tests[headline]['n']:,}", colour=MUTED, ha="right")
     room = (FULL - TEXT - EDGE) * PT_PER_MM
     top = HEADER + 0.5
     blocks = _choose(book.metrics["examples"], room, int((HEIGHT - top - 1.2) / STEP))
@@ -72,7 +69,7 @@ def _table(book: Book, chrf: np.ndarray) -> None:
     with_strip = below >= NARROWEST_GAP
     gap = min(WIDEST_GAP, below) if with_strip else max(0.0, spare / max(1, len(blocks) - 1))
     _write(sheet, top, gap, room, blocks)
-    exact = tests[headline].get("exact")
+    exact = book.metrics["tests"][book.metrics["headline"]].get("exact")
     apart = f" (exact copies of the reference, {exact}, are not the best shown)" if exact else ""
     alt = f"{len(blocks)} test sentences with reference and output, differing words marked{apart}. {_told(blocks)}."
     if with_strip:
@@ -92,20 +89,18 @@ def _strip(sheet: Sheet, y: float, chrf: np.ndarray, examples: Sequence[dict[str
         high = (base - y) * count / counts.max()
         sheet.bar(TEXT + k * step + 0.1, base - high, step - 0.2, high, BAR)
     sheet.line([TEXT, FULL - EDGE], [base] * 2, colour=MUTED)
-    sheet.text(EDGE, base - STEP, f"all {len(chrf):,}", weight="bold")
-    sheet.text(EDGE, base, "chrF2", colour=MUTED)
+    sheet.text(EDGE, base - STEP, "all", weight="bold")
+    sheet.text(EDGE, base, "chrF2 0 to 100", colour=MUTED)
     free = FULL  # what stands left of this is not yet written on; the best, which stands rightmost, is named first
     for example in sorted(examples, key=lambda example: -example["chrf"]):
         x = TEXT + width * min(100.0, max(0.0, float(example["chrf"]))) / 100
         sheet.line([x, x], [y, base], width=0.9)
-        label = f"{example['kind']} {_score(example)}"
+        label = example["kind"]
         half = texts.width(label) / PT_PER_MM / 2
         middle = min(max(x, TEXT + half), FULL - EDGE - half)
         if middle + half < free:
             sheet.text(middle, base + 0.7, label, ha="center")
             free = middle - half - 1.0
-    if free > TEXT + 2.0:
-        sheet.text(TEXT, base + 0.7, "0", colour=MUTED)
 
 
 def _all(book: Book) -> None:
