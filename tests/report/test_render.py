@@ -1,6 +1,7 @@
 """The page as printed: one sheet of either paper in every state of its runs, legible, vector, embedded, alike."""
 
 import functools
+import itertools
 import json
 import re
 import shutil
@@ -226,6 +227,24 @@ def test_every_state_of_the_runs_makes_one_sheet(
     assert f"Set by {render.set_by(engine, paper)}" in text
     assert read_json(path.with_name("report.json"))["paper"] == paper
     assert provenance._set_by(path) == [f"  page       engine {engine}, paper {paper}"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("pdftoppm"), reason="no poppler here: make setup-tex")
+@pytest.mark.parametrize("paper", PAPERS)
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("state", [write_case, on_generated_data])
+def test_rows_of_pictures_are_apart(
+    state: Callable[[Path], Case], engine: str, paper: str, sheet: Sheet, tmp_path: Path
+) -> None:
+    """From the lowest ink of a caption to the highest of the titles below it; the pictures here are blank."""
+    _, path = sheet(state, engine, paper)
+    subprocess.run(["pdftoppm", "-r", "254", "-gray", "-singlefile", path, tmp_path / "page"], check=True)
+    with Image.open(tmp_path / "page.pgm") as page:  # 10 pixels a millimetre
+        rows = [page.crop((0, y, page.width, y + 1)).getextrema()[0] < 200 for y in range(page.height)]
+    bands = [(ink, len(list(lines)) / 10) for ink, lines in itertools.groupby(rows)]
+    blank = [k for k, (ink, height) in enumerate(bands) if not ink and height > 40]
+    assert len(blank) == 3 and all(bands[k - 2][1] >= 4 for k in blank)  # before each lies the line of the titles
 
 
 @pytest.mark.fault("PAPER= neither a4 nor letter", "`PAPER=... is neither a4 nor letter; ...`")

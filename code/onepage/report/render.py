@@ -19,10 +19,8 @@ from onepage.files import HOME, write_bytes, write_json
 from onepage.report import context, escape, interactive, pdf
 
 ROOT = HOME  # the repository: its report/ holds templates, prose and claims
-# Settings of the text, tried in turn: its size in points, the distance of its baselines in sizes, and the least gap
-# between two rows of pictures in mm. Below 6.5 pt nothing is set.
-SETTINGS = tuple((size, 1.22, 4.0) for size in (8.0, 7.8, 7.6, 7.4, 7.2, 7.0, 6.75, 6.5))
-SETTINGS += ((6.5, 1.12, 4.0), (6.5, 1.12, 2.8), (6.5, 1.12, 1.6), (6.5, 1.08, 0.4))
+# Settings of the text, tried in turn: its size in points, and the distance of its baselines in sizes.
+SETTINGS = (*((size, 1.22) for size in (8.0, 7.8, 7.6, 7.4, 7.2, 7.0, 6.75, 6.5)), (6.5, 1.12), (6.5, 1.04))
 
 
 @dataclass(frozen=True)
@@ -104,10 +102,9 @@ def sheet(engine: str, paper: str) -> dict[str, Any]:
     }
 
 
-def setting(size: float, leading: float, gap: float) -> dict[str, str]:
-    """What the templates print of one of SETTINGS: size and leading in points, gap in mm."""
-    lengths = {"gap": f"{gap:g}", "rule": f"{min(gap, 2.5):g}"}  # before a row, before a line across the page
-    return {"size": f"{size:g}", "leading": f"{leading * size:.3f}"} | lengths
+def setting(size: float, leading: float) -> dict[str, str]:
+    """What the templates print of one of SETTINGS, in points."""
+    return {"size": f"{size:g}", "leading": f"{leading * size:.3f}"}
 
 
 def _largest_that_fits(
