@@ -22,10 +22,10 @@ from synthetic_run import write_cls_run, write_mt_run
 LAYERS, HEADS = 1, 2  # of the pretended Transformer: few, because each head is a picture
 WRITERS = {"cls": write_cls_run, "mt": partial(write_mt_run, layers=LAYERS, heads=HEADS)}
 SIZES = {  # mm; None: as the run needs
-    "cls": {"curves_cls": (93, 45), "confusion_matrix": (45, 45), "preds_grid": (45, 42), "miscls_grid": (45, 42)}
+    "cls": {"curves_cls": (93, 43), "confusion_matrix": (45, 45), "preds_grid": (45, 42), "miscls_grid": (45, 42)}
     | {"confusion_counts": (93, None), "reliability_cls": (93, 45), "gradcam_mistakes": (45, 45)}
     | {f"gradcam_{k}": (45, 45) for k in range(8)},
-    "mt": {"curves_mt": (45, 45), "masks_demo": (45, 45), "decodes_table": (93, 42), "bleu_report": (45, 45)}
+    "mt": {"curves_mt": (45, 43), "masks_demo": (45, 45), "decodes_table": (93, 42), "bleu_report": (45, 43)}
     | {"attention_heads": (45, 45), "bleu_sets": (190, None), "decodes_all": (None, None), "masks_batch": (190, None)}
     | {f"attention_layer{i + 1}_head{j + 1}": (45, 45) for i in range(LAYERS) for j in range(HEADS)}
     | {f"attention_{kind}": (190, None) for kind in ("encoder_self", "decoder_self", "cross")},

@@ -47,7 +47,6 @@ def facts(metrics: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, str]
         "chrf": number(test["chrf2"]["score"], 1),
         "tokenizer": _signature_field(bleu["signature"], "tok"),
         "length_ratio": percent(bleu["hypothesis_length"] / bleu["reference_length"], 0),
-        "other_measures": f"chrF2 {number(test['chrf2']['score'], 1)}",
     }
     if test.get("bleu_greedy_p", 1.0) < SIGNIFICANT:  # results of an earlier version lack it
         found["gain_p"] = f"{test['bleu_greedy_p']:.3f}"
@@ -58,7 +57,6 @@ def facts(metrics: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, str]
         found["brevity_cost"] = signed(bleu["score"] - bleu["score"] / bleu["brevity_penalty"])
     if test.get("bleu_lc_norm_tok"):
         found["lc_norm_tok"] = number(test["bleu_lc_norm_tok"]["score"], 1)
-        found["other_measures"] += f", lc.norm.tok BLEU {found['lc_norm_tok']}"
     return found | _other_tests(metrics["tests"], headline, page) | _lengths(test["bleu_by_length"])
 
 
