@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from onepage.files import read_json
+from onepage.report import render
+from onepage.report.inputs import load_page
 from onepage.runs.words import NBSP
 from page_cases import Case, change_run, several, values_of
 
@@ -18,6 +21,19 @@ def test_energy_is_shown_only_where_measured(joules: dict[str, float] | None, fr
         (run / "provenance.json").write_text(json.dumps(values))
     footer = {item["label"]: item["value"] for item in values_of(fresh)["footer"]}
     assert footer.get("Energy") == (f"4.0{NBSP}Wh (NVML GPU-0)" if joules else None)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_the_footer_says_that_no_gpu_is_measured_where_none_is(device: str, fresh: Case) -> None:
+    change_run(fresh, "mt", lambda metrics: metrics.update(device=device))
+    labels = [item["label"] for item in values_of(fresh)["footer"]]
+    assert ("GPU" in labels) == (device == "cpu")
+
+
+def test_the_page_says_so_until_a_reference_result_is_of_a_gpu() -> None:
+    report = render.ROOT / "report"
+    kept = [read_json(path)["device"] for path in report.glob("reference/*/*/run.json")]
+    assert kept and ("no_gpu" in load_page(report / "page.toml")) == (set(kept) == {"cpu"})
 
 
 def test_the_footer_and_command_follow_both_runs(fresh: Case) -> None:

@@ -83,7 +83,7 @@ def _assemble(page: Prose, claims: Sequence[held.Claim], shown: Sequence[Shown])
             "note": reproduce["note" if all(len(run.seeds) == 1 for run in shown) else "note_seeds"],
         },
         "claims": [_claim(page, result) for result in results],
-        "footer": provenance.footer(shown),
+        "footer": provenance.footer(shown, page.get("no_gpu", "")),
         "more": [{"task": run.name, "figures": _rest(run, names[run.name])} for run in shown],
         "tables": {
             name: table

@@ -48,10 +48,11 @@ def _seeds(run: Shown) -> str:
     return f"{shown}, of {', '.join(map(str, sorted(run.seeds)))} (n = {len(run.seeds)})"
 
 
-def footer(runs: Sequence[Shown]) -> list[dict[str, Any]]:
+def footer(runs: Sequence[Shown], no_gpu: str = "") -> list[dict[str, Any]]:
     """Where the numbers come from, in short: [{"label", "value", "column"}], the columns of the page from 2 on.
 
-    The first column says how to repeat it. What was measured of no run is left out.
+    The first column says how to repeat it. What was measured of no run is left out. ``no_gpu``: what is said of GPUs
+    where none trained a run.
     """
     training = [run.provenance.get("train", {}) for run in runs]
     peaks = [peak for part in training if (peak := part.get("peak_memory_bytes"))]
@@ -68,6 +69,7 @@ def footer(runs: Sequence[Shown]) -> list[dict[str, Any]]:
         {
             "Hardware": "; ".join(dict.fromkeys(_host(run) for run in runs)),
             "Peak memory": f"{words.number(max(peaks) / 2**30, 1)}{words.NBSP}GiB" if peaks else "not measured",
+            "GPU": no_gpu if all(run.metrics["device"] == "cpu" for run in runs) else "",
             "Versions": ", ".join(f"{name} {versions[name]}" for name in versions if name in _VERSIONS),
         },
         {
