@@ -1,5 +1,7 @@
 """Passes replayed as CUDA graphs: what is captured when, with a stand-in for torch's capture that runs on a CPU."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -8,39 +10,46 @@ from onepage.training.device import Replayed, moved
 
 
 def network() -> nn.Sequential:
+    """One weight of it is frozen, as that of a whitened stem is."""
     torch.manual_seed(0)
-    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    made = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    made[0].weight.requires_grad_(False)
+    return made.to(memory_format=torch.channels_last)
 
 
 class Capture:
     """``make_graphed_callables`` as torch has it, less the graphs: warm-up on the sample, then one place for inputs."""
 
-    def __init__(self) -> None:
+    def __init__(self, network: nn.Module) -> None:
         self.captured: list[tuple[int, ...]] = []
+        self.weights = list(network.parameters())
 
-    def __call__(self, passes: nn.Module, sample: tuple[Tensor]) -> nn.Module:
+    def __call__(self, passes: Callable[..., Tensor], sample: tuple[Tensor, ...]) -> Callable[..., Tensor]:
         assert not (torch.is_autocast_enabled("cpu") and torch.is_autocast_cache_enabled())
-        self.captured.append(tuple(sample[0].shape))
-        (static,), run = sample, passes.forward
+        static, *leaves = sample
+        self.captured.append(tuple(static.shape))
+        for leaf, weight in zip(leaves, self.weights, strict=True):  # a leaf of its own, of the same memory
+            assert leaf.is_leaf and leaf is not weight and leaf.requires_grad == weight.requires_grad
+            assert leaf.data_ptr() == weight.data_ptr() and leaf.stride() == weight.stride()
         for _ in range(3):
-            torch.autograd.grad(run(static).sum(), list(passes.parameters()))
+            torch.autograd.grad(passes(*sample).sum(), [leaf for leaf in leaves if leaf.requires_grad])
 
-        def replay(x: Tensor) -> Tensor:
+        def replay(x: Tensor, *given: Tensor) -> Tensor:
             assert x.shape == static.shape
+            assert all(one is other for one, other in zip(given, self.weights, strict=True))  # these get the gradients
             if x.data_ptr() != static.data_ptr():
                 static.copy_(x)
-            return run(static)
+            return passes(static, *given)
 
-        passes.forward = replay  # type: ignore[method-assign]
-        return passes
+        return replay
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_replayed_passes_train_as_eager_ones(monkeypatch: pytest.MonkeyPatch, precision: str) -> None:
     """Over two sizes, one of them met again: the same weights, gradients and running statistics."""
-    capture = Capture()
-    monkeypatch.setattr(torch.cuda, "make_graphed_callables", capture)
     eager, own = network(), network()
+    capture = Capture(own)
+    monkeypatch.setattr(torch.cuda, "make_graphed_callables", capture)
     replayed = Replayed(own)
     for size in (8, 8, 8, 12, 12, 8):
         x = torch.randn(5, 3, size, size)
@@ -49,6 +58,9 @@ def test_replayed_passes_train_as_eager_ones(monkeypatch: pytest.MonkeyPatch, pr
                 loss = call(x.clone()).float().square().sum()
             loss.backward()
         for first, second in zip(eager.parameters(), own.parameters(), strict=True):
+            if not first.requires_grad:
+                assert second.grad is None
+                continue
             assert torch.equal(first.grad, second.grad)
             for parameter in (first, second):
                 parameter.data -= 0.1 * parameter.grad

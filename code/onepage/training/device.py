@@ -5,10 +5,13 @@ graphs of the Transformer, whose batches have some hundred shapes, and of severa
 their backward pass.
 """
 
+import warnings
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 
 def moved(tensor: Tensor, device: torch.device) -> Tensor:
@@ -37,12 +40,24 @@ class Replayed:
             self._shape, self._passes = x.shape, self._captured(x)
         return self._passes(x)
 
-    def _captured(self, x: Tensor) -> nn.Module:
+    def _captured(self, x: Tensor) -> Callable[[Tensor], Tensor]:
         buffers = [(buffer, buffer.clone()) for buffer in self.network.buffers()]
-        kind, passes = x.device.type, nn.Sequential(self.network)
-        with torch.autocast(kind, torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind), cache_enabled=False):
-            torch.cuda.make_graphed_callables(passes, (x,))  # in place of its own forward
+        names, weights = zip(*self.network.named_parameters(), strict=True)
+        # The same memory as leaves of its own: autograd adds up the gradient of a leaf on the stream of its first pass,
+        # here that of the warm-up, and every update would wait for that stream once for each weight.
+        leaves = [weight.detach().requires_grad_(weight.requires_grad) for weight in weights]
+
+        def passes(x: Tensor, *leaves: Tensor) -> Tensor:
+            return functional_call(self.network, dict(zip(names, leaves, strict=True)), (x,))
+
+        kind = x.device.type
+        dtype, enabled = torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind)
+        uncached = torch.autocast(kind, dtype, enabled, cache_enabled=False)
+        with uncached, warnings.catch_warnings():
+            # torch captures on another stream than it warms up on, as it means to
+            warnings.filterwarnings("ignore", "The AccumulateGrad node's stream")
+            graphed: Callable[..., Any] = torch.cuda.make_graphed_callables(passes, (x, *leaves))  # type: ignore[assignment]
         with torch.no_grad():  # the warm-up passes counted this batch into BatchNorm's running statistics
             for buffer, before in buffers:
                 buffer.copy_(before)
-        return passes
+        return lambda x: graphed(x, *weights)
