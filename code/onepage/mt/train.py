@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from onepage.data.translation import TranslationSet
+from onepage.mt.ahead import Ahead
 from onepage.mt.batching import SHAPES, Batch, Material, Pair, make_batch, validation_batches
 from onepage.mt.losses import BatchLoss, mean_loss
 from onepage.mt.recipe import Recipe
@@ -27,6 +28,7 @@ from onepage.training.schedules import SCHEDULES
 from onepage.training.session import Session
 from onepage.training.state import TrainingState
 
+SAMPLED_AHEAD = ("cuda",)  # devices that leave a core to sample the next epoch
 LINE = (
     "epoch {epoch:.2f}  train loss {train_loss:.3f}  "
     "validation loss {val_loss:.3f}  validation perplexity {val_perplexity:.2f}"
@@ -64,7 +66,8 @@ def train(
     model, averaged = model.to(device), averaged.to(device)
     network = ranks.averaging(BatchLoss(model, recipe.label_smoothing, plan["precision"], recipe.r_drop))
     optimisers = make_optimisers(model, recipe, plan["precision"])
-    batches = partial(epoch_batches, material, ranks)
+    ahead = recipe.bpe_dropout and plan["device"] in SAMPLED_AHEAD and ranks.is_main
+    batches = partial(epoch_batches, Ahead(material) if ahead else material, ranks)
     average = WeightAverage(model, recipe.average_decay, averaged)
     state = TrainingState(model, optimisers, average, recipe.updates, recipe.validations, batches, 3, ranks)
 
@@ -118,7 +121,7 @@ def train(
         report.line(f"done in {session.seconds():.0f} s; weights {digest[:12]}")
 
 
-def epoch_batches(material: Material, ranks: Ranks, epoch: int) -> list[list[Pair]]:
+def epoch_batches(material: Material | Ahead, ranks: Ranks, epoch: int) -> list[list[Pair]]:
     """The sentence pairs of each batch of an epoch; the same on all processes."""
     pairs, order = ranks.from_main(material.epoch(epoch))
     return [[pairs[i] for i in numbers] for numbers in order]
