@@ -19,12 +19,11 @@ from onepage.runs import settings
 from onepage.tasks import TASKS
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = [
-    "README.md",
-    "CONTRIBUTING.md",
-    "env/README.md",
-    *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))),
-]
+DOCUMENTS = sorted(
+    path.relative_to(ROOT).as_posix()
+    for pattern in ("*.md", "docs/*.md", "env/*.md", "tests/*.md", "report/*/README.md")
+    for path in ROOT.glob(pattern)
+)
 README, RESULTS, TROUBLESHOOTING, HOW = (
     (ROOT / name).read_text(encoding="utf-8")
     for name in ("README.md", "docs/results.md", "docs/troubleshooting.md", "docs/how-it-works.md")
@@ -72,7 +71,9 @@ def test_help_prints_targets_and_settings() -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_targets_named_in_documents_exist(document: str) -> None:
-    for span in code_spans((ROOT / document).read_text(encoding="utf-8")):
+    text = (ROOT / document).read_text(encoding="utf-8")
+    blocks = re.findall(r"^ {4}(?:\$ )?(.*?)(?: +#.*)?$", text, re.MULTILINE)
+    for span in code_spans(text) + blocks:
         call = re.fullmatch(r"(?:[A-Z_]+=\S* )*make (.*)", span)
         words = shlex.split(call[1]) if call else []
         assert {word for word in words if "=" not in word and word[0] != "-"} <= helped_targets() | PARTS, span
@@ -102,18 +103,28 @@ def test_relative_links_lead_somewhere(document: str) -> None:
             assert "/" not in shown or (ROOT / shown).resolve() in (there, there.parent)
 
 
-@pytest.mark.parametrize(
-    "document", ["README.md", *(f"docs/{n}.md" for n in ["extending", "artifact", "how-it-works"])]
-)
-def test_paths_named_exist_or_are_made(document: str) -> None:
-    text = (ROOT / document).read_text(encoding="utf-8")
-    top = {path.name for path in ROOT.iterdir()} | {"runs", "data", "docs"}
-    # "seg" is the task that docs/extending.md imagines.
-    paths = [span for span in code_spans(text) if re.fullmatch(r"[\w./-]+/[\w./-]*", span) and "seg" not in span]
-    named = [path for path in paths if path.split("/")[0] in top]
-    assert named
-    missing = [path for path in named if not (ROOT / path).exists() and not ignored_by_git(path)]
-    assert not missing
+def missing(text: str) -> list[str]:
+    """The paths in a text, from the root of the repository or of the package, that neither exist nor are made."""
+    paths = re.findall(r"(?<![\w./*<>-])(?:code|docs|env|figures|report|tests|runs)/[\w./-]*+(?![{<*])", text)
+    # Of these parts of paths, "seg" and "mlp" are the tasks that docs/extending.md and docs/example-task.md add
+    paths = [path for path in paths if not {"NAME", "seg", "mlp"} & {*Path(path).parts}]
+    paths = [path.rstrip(".-") for path in paths]
+    paths = [path for path in paths if not (ROOT / path).exists() and not (ROOT / "code/onepage" / path).exists()]
+    return [path for path in paths if not ignored_by_git(path)]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_paths_named_in_documents_exist_or_are_made(document: str) -> None:
+    assert not missing((ROOT / document).read_text(encoding="utf-8"))
+
+
+def test_targets_and_paths_named_in_the_code_exist() -> None:
+    """In messages, help, docstrings and comments."""
+    files = [ROOT / "Makefile", *(ROOT / "env").iterdir(), *(ROOT / "code").rglob("*.py"), *ROOT.glob("report/*.toml")]
+    for path in (path for path in files if path.is_file()):
+        text = path.read_text(encoding="utf-8")
+        named = set(re.findall(r"`(?:[A-Z_]+=\S* )*make ([a-z-]*[a-z])(?![a-z{-])", text))
+        assert named <= helped_targets() | PARTS and not missing(text), (path, named, missing(text))
 
 
 def test_guide_has_the_roles_of_the_tasks() -> None:
