@@ -22,6 +22,6 @@ def score(data: ImageSet, run: Path, settings: Mapping[str, Any]) -> dict[str, A
 
 
 def show(row: Mapping[str, Any]) -> str:
-    """A variant's score in words."""
+    """A variant's score as text."""
     low, high = row["interval"]
     return f"{row['score']:.2%} of validation images ({low:.2%} to {high:.2%}, n={row['n']:,})"

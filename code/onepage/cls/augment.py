@@ -2,7 +2,7 @@
 
 Reflect-pad, random crop and mirroring (He et al. 2015, section 4.2), or the alternating flip of Jordan 2024 ("94% on
 CIFAR-10 in 3.29 seconds", section 3.6); Cutout (DeVries & Taylor 2017) and CutMix (Yun et al. 2019) for long trainings.
-All on whole batches, on the images' device; no DataLoader, no workers.
+Everything works on whole batches, on the images' device; no DataLoader, no workers.
 """
 
 import functools
@@ -22,7 +22,7 @@ STD = (0.2470, 0.2435, 0.2616)
 @functools.cache
 def colours(device: torch.device) -> tuple[Tensor, Tensor]:
     """(mean, standard deviation) of the channels of uint8 images, float32 (1, 3, 1, 1) each."""
-    with torch.inference_mode(False):  # cached: callers that need gradients use them too
+    with torch.inference_mode(False):  # cached, and also used where gradients are needed
         mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1) * 255 for values in (MEAN, STD))
     return mean, std
 
@@ -45,12 +45,12 @@ def normalise(images: Tensor) -> Tensor:
 
 
 def scaled(at_32: int, size: int) -> int:
-    """A length of ``at_32`` pixels in 32-pixel images, scaled to ``size``, in pixels; at least 1, or 0 for 0."""
+    """A length of ``at_32`` pixels in images of 32 pixels, scaled to ``size``, in pixels; at least 1, or 0 for 0."""
     return max(1, round(at_32 * size / 32)) if at_32 else 0
 
 
 def random_crop(images: Tensor, padding: int, generator: torch.Generator) -> Tensor:
-    """Each image of uint8 (B, 3, H, W) moved by up to ``padding`` pixels each way; reflection fills the border."""
+    """Images, uint8 (B, 3, H, W), each moved by up to ``padding`` pixels each way; reflection fills the border."""
     batch, _, height, width = images.shape
     padded = F.pad(images.float(), (padding,) * 4, mode="reflect").to(images.dtype)
     offsets = moved(torch.randint(0, 2 * padding + 1, (2, batch), generator=generator), images.device)
@@ -62,7 +62,7 @@ def random_crop(images: Tensor, padding: int, generator: torch.Generator) -> Ten
 
 
 def mirror(images: Tensor, which: Tensor) -> Tensor:
-    """Mirror left to right the images of (B, 3, H, W) where the bool vector ``which`` (B,), on the CPU, is true."""
+    """Mirror, left to right, the images of (B, 3, H, W) that the bool vector ``which`` (B,), on the CPU, selects."""
     return torch.where(moved(which, images.device)[:, None, None, None], images.flip(3), images)
 
 
@@ -86,7 +86,7 @@ def in_square(size: int, centres: Tensor, side: int) -> Tensor:
 
 
 def cutout(images: Tensor, side: int, generator: torch.Generator) -> Tensor:
-    """A square of ``side`` pixels around a random pixel of each normalised image (B, 3, H, H) set to the mean, zero."""
+    """Set a square of ``side`` pixels around a random pixel of each normalised image (B, 3, H, H) to the mean, zero."""
     batch, _, size, _ = images.shape
     centres = moved(torch.randint(0, size, (2, batch), generator=generator), images.device)
     return images.clone().masked_fill_(in_square(size, centres, side), 0.0)  # masked_fill would lose channels last
@@ -103,7 +103,7 @@ def cutmix(images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[
     area = torch.rand((), generator=generator)
     side = int((size * area.sqrt()).round())
     centre = torch.randint(0, size, (2, 1), generator=generator)
-    inside = in_square(size, centre, side)  # (1, 1, H, H), on the CPU, where its area is needed
+    inside = in_square(size, centre, side)  # (1, 1, H, H), on the CPU, because its area is needed there
     mixed = torch.where(moved(inside, images.device), images[partner], images)
     return mixed, labels[partner], 1.0 - inside.float().mean().item()
 

@@ -11,7 +11,7 @@ from onepage.data.images import ImageSet
 from onepage.runs import history
 
 UPDATES = {"cpu": 20, "cuda": 100}  # at each size; the first fifth warms up and is not timed
-HELD_OUT = 100  # validation images while measuring: next to none, so that only updates are timed
+HELD_OUT = 100  # validation images while measuring: few, so that almost only updates are timed
 MARGIN = 0.03  # of the budget, for checkpoints and other overhead
 
 
@@ -34,9 +34,9 @@ def measure(recipe: Recipe, images: ImageSet, plan: dict[str, Any]) -> dict[str,
 
 
 def fit(recipe: Recipe, images: ImageSet, rates: dict[str, float], minutes: float) -> Recipe:
-    """The recipe with its epochs scaled, all by one factor, to end after ``minutes`` of training at these rates.
+    """The recipe with all epochs scaled by one factor, to end after ``minutes`` of training at these rates.
 
-    The largest image size is left out while less than one epoch would remain for it.
+    The largest image size is left out as long as less than one epoch would remain for it.
     """
     n = recipe.train_images or len(images.train_images) - recipe.validation_size
     stages = list(recipe.stages)
@@ -55,5 +55,5 @@ def fit(recipe: Recipe, images: ImageSet, rates: dict[str, float], minutes: floa
 
 
 def summary(recipe: Recipe) -> str:
-    """How long the recipe trains, for a message."""
+    """The length of the recipe's training, for a message."""
     return ", then ".join(f"{stage.epochs:.2f} epochs at {stage.image_size} px" for stage in recipe.stages)

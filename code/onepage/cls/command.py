@@ -29,11 +29,10 @@ def classify(images: tuple[Path, ...], top: int, gradcam: Path | None, model: Pa
     Each IMAGE gives --top lines, most probable class first: FILE, tab, CLASS, tab, PROBABILITY. Probabilities are
     calibrated on validation images. Tabs and unprintable characters in FILE are written as escapes.
 
-    An IMAGE may have any size and mode. It is rotated by its EXIF data, cropped to its central square, put on white
-    where it is transparent, reduced (antialiased) to 32x32 pixels, and resized to the run's evaluation size.
+    An IMAGE may have any size and mode. It is rotated by its EXIF data, cropped to its central square, placed on white
+    if it is transparent, reduced (antialiased) to 32x32 pixels, and resized to the run's evaluation size.
 
-    Exit status: 0 when every IMAGE was classified, 1 when one was refused or nothing could be done, 2 for wrong
-    options.
+    Exit status: 0 if every IMAGE was classified, 1 if one was refused or nothing could be done, 2 for wrong options.
     """
     if gradcam is not None and len(images) != 1:
         raise click.UsageError("--gradcam draws one picture: give one IMAGE")
@@ -66,16 +65,16 @@ COMMANDS = (classify,)
 
 
 def shown(name: object) -> str:
-    """Text on one line, with escapes for line breaks and terminal control characters."""
+    """``name`` as one line of text, with escapes for line breaks and terminal control characters."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(name))
 
 
 def _introduce(classifier: "Classifier", which: str) -> None:
     """Say on standard error which run classifies, and its limits."""
     names = ", ".join(classifier.class_names)
-    click.echo(f"onepage: by {classifier.run}{which}; the answer is always one of: {names}", err=True)
+    click.echo(f"onepage: classified by {classifier.run}{which}; the answer is always one of: {names}", err=True)
     if classifier.generated:
-        click.echo("onepage: trained on generated textures: it knows them and nothing of real pictures", err=True)
+        click.echo("onepage: trained on generated textures: answers for real pictures mean nothing", err=True)
 
 
 def _draw(classifier: "Classifier", answer: "Answer", path: Path, target: Path) -> None:

@@ -1,13 +1,14 @@
 """A convolution computed as a few matrix products where the feature map is small.
 
 The library's bf16 CPU kernels are made for large maps: with 512 channels on a 2x2 map they reach at most a quarter of
-the machine's matrix-product rate, and 20 of the 36 products of a 3x3 kernel multiply padding. Where measured faster,
+the machine's matrix-product rate, and 20 of the 36 products of a 3x3 kernel multiply padding. Where this was measured
+to be faster,
 
 * each output position is one matrix product of the pixels in its window with the taps on them (for the gradient of the
-  input, the two sides exchange roles), and
+  input, inputs and outputs exchange roles), and
 * each tap of the weight gradient is one matrix product over the positions where that tap meets the image.
 
-Everything else, and everything on a GPU, is ``torch.nn.Conv2d``.
+In all other cases, and on a GPU, it is ``torch.nn.Conv2d``.
 """
 
 from typing import Any
@@ -33,16 +34,16 @@ class Conv2d(nn.Conv2d):
         return _SmallMapConvolution.apply(x.to(dtype), self.weight.to(dtype), self.stride[0], self.padding[0])
 
     def has_small_map(self, x: Tensor) -> bool:
-        """Whether products by tap were measured to be faster for this input."""
+        """Whether products by tap are faster for this input, as measured."""
         if x.device.type != "cpu" or self.in_channels < 128 or self.kernel_size[0] < 3:
             return False
         return x.shape[2] <= 4 if self.stride[0] == 1 else x.shape[2] <= 16
 
 
 def by_position(x: Tensor, weight: Tensor, stride: int) -> bool:
-    """Whether products by position were measured to be faster for a map (B, C, H, W) and its (O, C, K, K) weights.
+    """Whether products by position are faster for a map (B, C, H, W) and its (O, C, K, K) weights, as measured.
 
-    In fp32, whose kernels lose nothing else on small maps, only where most taps of most positions meet padding.
+    In fp32, whose kernels are otherwise as fast on small maps, only if most taps of most positions meet padding.
     """
     if max(weight.shape[:2]) < 512:
         return False
@@ -50,7 +51,7 @@ def by_position(x: Tensor, weight: Tensor, stride: int) -> bool:
 
 
 class _SmallMapConvolution(torch.autograd.Function):
-    """Convolution with its weight gradient by taps, and the rest by positions where that is faster."""
+    """Convolution whose weight gradient is computed by taps, and the rest by positions where that is faster."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
@@ -99,7 +100,7 @@ def input_gradient(dy: Tensor, weight: Tensor, shape: torch.Size, stride: int, p
     K must be at least the stride, so that every pixel is read by some output.
     """
     kernel = weight.shape[2]
-    turned = weight.flip(2, 3).permute(1, 2, 3, 0)  # (C, K, K, O): the taps now rise with the outputs they belong to
+    turned = weight.flip(2, 3).permute(1, 2, 3, 0)  # (C, K, K, O): taps in the order of their outputs
 
     def places(size: int, outputs: int) -> list[Place]:
         found = []
@@ -140,7 +141,7 @@ def weight_gradient(x: Tensor, dy: Tensor, kernel_size: int, stride: int, paddin
 
 
 def _meeting(size_in: int, size_out: int, tap: int, stride: int, padding: int) -> tuple[slice, slice]:
-    """Positions along one axis where a tap reads the image, not padding: of the input, and of the output."""
+    """Positions along one axis, of the input and of the output, where a tap reads the image and not padding."""
     outputs = [place for place in range(size_out) if 0 <= place * stride + tap - padding < size_in]
     if not outputs:
         return slice(0, 0), slice(0, 0)

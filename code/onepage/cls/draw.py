@@ -23,7 +23,7 @@ from onepage.figures.text import percent
 from onepage.training.schedules import SCHEDULES
 
 CURVES = 43.0  # mm, the height of the learning curves
-FLOOR = 80.0  # percent, the claim drawn over the accuracy; report/claims.toml is what is checked
+FLOOR = 80.0  # percent, the claim drawn in the curves; the claim itself is in report/claims.toml
 STAIRS = "#dfe5ec"  # a pale fill that dark text stands on
 GRID = 42.0  # mm, the height of a grid
 ROWS, COLUMNS = 2, {"correct": 5, "wrong": 4}  # of a grid
@@ -99,9 +99,9 @@ def _curves(book: Book, history: list[dict[str, Any]]) -> None:
 
 
 def learning_rates(metrics: dict[str, Any], history: list[dict[str, Any]]) -> tuple[list[float], list[float]]:
-    """Epochs and learning rates: the recipe's schedule where the recorded rates lie on it, else the recorded rates.
+    """Epochs and learning rates: the recipe's schedule if the recorded rates lie on it, otherwise the recorded rates.
 
-    The records are those of validations, of which a warm-up may see none.
+    Rates are recorded at validations, and there may be none during the warm-up.
     """
     recorded = [row["epoch"] for row in history], [row["learning_rate"] for row in history]
     recipe, last = metrics["recipe"], history[-1]
@@ -125,7 +125,7 @@ def stages(metrics: dict[str, Any]) -> list[list[float]]:
 
 
 def _image_sizes(sheet: Sheet, axes: Axes, stretches: list[list[float]], left: float, panel: float, y: float) -> None:
-    """The image size as steps, with its pixels at the foot of each stretch where they fit."""
+    """The image size as steps, with the number of pixels at the foot of each step where it fits."""
     low, high = axes.get_xlim()
     axes.set(ylim=(0, 1.08 * max(size for size, _, _ in stretches)), yticks=[])
     axes.spines["left"].set_visible(False)
@@ -149,7 +149,7 @@ def _grids(book: Book, arrays: dict[str, np.ndarray]) -> None:
         return names[labels[i]], names[predicted[i]]
 
     for name, kind, adverb in (("preds_grid", "correct", "correctly"), ("miscls_grid", "wrong", "wrongly")):
-        # As many as a grid shows of those that the evaluation kept, the most confident first.
+        # The images of a grid, the most confident first, from those that the evaluation kept.
         columns = COLUMNS[kind]
         index = arrays[f"{kind}_index"][: ROWS * columns]
         order = np.argsort(-confidence[index], kind="stable")
@@ -157,7 +157,7 @@ def _grids(book: Book, arrays: dict[str, np.ndarray]) -> None:
         found = [(SHORT.get(a, a), SHORT.get(b, b), percent(confidence[i])) for i in index for a, b in [pair(i)]]
         if kind == "correct":
             captions = [[(best, INK), (sure, MUTED)] for _, best, sure in found]
-            # Not simply "the surest": evaluate takes the classes in turn, so that the grid has one image of each class.
+            # Not simply the most confident: evaluate takes the classes in turn, so that the grid shows each.
             alt = f"{len(index)} correct test predictions, the most confident of each class first, out of {n} images: "
             alt += ", ".join(f"{best} {sure}" for _, best, sure in found)
         else:

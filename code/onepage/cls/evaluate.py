@@ -1,4 +1,4 @@
-"""Evaluate the final ResNet-18: the one place where the test images are read.
+"""Evaluate the final ResNet-18: the only code that reads the test images.
 
 Writes ``predictions.npz`` (labels, logits, the pictures of the grids), ``explain.npz`` (Grad-CAM maps, images to
 explore) and, last, ``metrics.json``, so that drawing and reporting need no model and no data set.
@@ -27,11 +27,11 @@ from onepage.training.weights import count_parameters, digest_tensors
 
 GRID = 24  # pictures kept for each grid
 EXPLAINED = 8  # pictures explained by Grad-CAM
-LAYERS = ("layer3", "layer4")  # whose maps Grad-CAM gives
+LAYERS = ("layer3", "layer4")  # layers with Grad-CAM maps
 # For the page to explore, the most confident first
-MISTAKES = 2000  # images kept: of CIFAR-10 every mistake of a network with 80 % right
+MISTAKES = 2000  # images kept: on CIFAR-10 every mistake of a network with 80 % accuracy
 MAPPED = 200  # of them have Grad-CAM maps
-RIGHT = 20  # images of each class that are right, all with maps
+RIGHT = 20  # correctly classified images kept of each class, all with maps
 BATCH = 100  # images explained at once
 
 
@@ -39,8 +39,8 @@ def load(run: Path, classes: int, device: str = "") -> tuple[ResNet18, Recipe, d
     """The trained model in evaluation mode, its recipe, its plan (run.json), and its device.
 
     ``run``: a run folder, or a file by ``make export``.
-    ``device``: "cpu" or "cuda" in place of the one it was trained on.
-    Raises UserError when the weights are missing or damaged, or of a version of this program with other recipe keys.
+    ``device``: "cpu" or "cuda", instead of the device of the training.
+    Raises UserError if the weights are missing or damaged, or of a version of this program with other recipe keys.
     """
     plan = common_block(run)
     recipe = of_run(Recipe, run, plan)
@@ -55,7 +55,7 @@ def load(run: Path, classes: int, device: str = "") -> tuple[ResNet18, Recipe, d
 def on_validation(
     model: ResNet18, images: ImageSet, recipe: Recipe, precision: str, device: torch.device
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(logits, labels) of the validation images, at the size that training ended with."""
+    """(logits, labels) of the validation images, at the last size of the training."""
     _, index = split_indices(len(images.train_images), recipe.validation_size, recipe.split_seed)
     size = recipe.stages[-1].image_size
     pixels = augment.resize(torch.from_numpy(images.train_images[index]), size).to(device)
@@ -63,10 +63,10 @@ def on_validation(
 
 
 def evaluate(images: ImageSet, run: Path, settings: Mapping[str, Any], say: Any = print) -> dict[str, Any]:
-    """Score ``run/model.pt`` on validation and test; returns what metrics.json holds.
+    """Score ``run/model.pt`` on validation and test; returns the content of metrics.json.
 
-    ``settings``: unused, as no table of the recipe is read by evaluation alone.
-    Raises UserError when the weights are missing or damaged.
+    ``settings``: unused, because no table of this recipe belongs to evaluation alone.
+    Raises UserError if the weights are missing or damaged.
     """
     stopwatch = provenance.Stopwatch()
     model, recipe, plan, device = load(run, len(images.class_names))
@@ -145,7 +145,7 @@ def spread(order: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
 
 
 def interleave(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """One of each in turn, then the rest of the longer."""
+    """Items of both lists in turn, then the rest of the longer list."""
     pairs = [number for pair in zip(first, second, strict=False) for number in pair]
     shorter = min(len(first), len(second))
     return np.array([*pairs, *first[shorter:], *second[shorter:]], dtype=np.int64)
@@ -154,11 +154,11 @@ def interleave(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 def explored(
     model: ResNet18, images: ImageSet, test: torch.Tensor, predicted: np.ndarray, wrong: np.ndarray, right: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """What the page to explore shows: mistakes, then right images class by class, each the most confident first.
+    """Arrays for report.html: mistakes, then correct images class by class, each with the most confident first.
 
-    ``wrong`` and ``right``: numbers of test images, the most confident first. ``explored_index``: those kept;
-    ``explored_images``; ``explored_mapped``: their places, among these, that have maps; and of these
-    ``explored_cam_LAYER_CLASS``, uint8, 255 for 1, for the predicted and the true class.
+    ``wrong`` and ``right``: numbers of test images, the most confident first. ``explored_index``: the numbers kept;
+    ``explored_images``: their pixels; ``explored_mapped``: which of them have maps; ``explored_cam_LAYER_CLASS``: these
+    maps for the predicted and the true class, uint8, 255 for 1.
     """
     labels, wrong = images.test_labels, wrong[:MISTAKES]
     best = [right[labels[right] == label][:RIGHT] for label in range(len(images.class_names))]

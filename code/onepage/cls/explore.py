@@ -1,4 +1,4 @@
-"""What can be explored of an image-classification run: curves, the images behind the confusion matrix, calibration."""
+"""Data of an image-classification run to explore: curves, the images behind the confusion matrix, calibration."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ LINES = (("training", "train"), ("validation", "val"))
 
 
 def parts(run: Path) -> list[explore.Part]:
-    """The parts of the page, in its order; what the run was not evaluated for is left out."""
+    """The parts of report.html, in its order, without those that an older evaluation lacks."""
     metrics = read_json(run / "metrics.json")
     predictions, explained = (curves.read_arrays(run / f"{name}.npz") for name in ("predictions", "explain"))
     found = [_curves(run, metrics), _confusion(metrics, predictions, explained), _reliability(metrics["test"])]
@@ -39,7 +39,7 @@ def _curves(run: Path, metrics: dict[str, Any]) -> explore.Part:
 
 
 def _confusion(metrics: dict[str, Any], predictions: dict[str, np.ndarray], explained: dict[str, Any]) -> explore.Part:
-    """Counts and, where the evaluation kept them, the images behind them with their Grad-CAM maps."""
+    """Counts and, if the evaluation kept them, the images behind them with their Grad-CAM maps."""
     names = list(metrics["class_names"])
     part: explore.Part = {"kind": "confusion", "picture": "confusion_matrix", "classes": names}
     part |= {"order": order_of(names), "counts": metrics["test"]["confusion"]}

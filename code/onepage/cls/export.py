@@ -1,4 +1,4 @@
-"""What the card of ResNet-18's exported weights says, which torchvision's ``resnet18`` with the CIFAR stem takes."""
+"""The card of ResNet-18's exported weights, which fit torchvision's ``resnet18`` with the CIFAR stem."""
 
 from collections.abc import Mapping
 from typing import Any

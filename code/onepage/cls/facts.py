@@ -1,6 +1,6 @@
 """The page of image classification: every ``{name}`` of its prose, its pictures, and its tables. No torch, no numpy.
 
-A name whose figure a run lacks is left out; the sentence that needs it is then left out too.
+If a run lacks the figure of a name, the name is left out, and so is each sentence that needs it.
 """
 
 from collections.abc import Mapping
@@ -11,11 +11,11 @@ from onepage.runs.words import NONE, interval, number, percent, shorten, signed,
 
 ROWS = (("curves_cls",), ("confusion_matrix", "gradcam_mistakes"), ("preds_grid", "miscls_grid"))
 ABLATED = ("whole", "no-shortcuts")
-SHORT = {"airplane": "plane", "automobile": "car"}  # where the other names of CIFAR-10 set the width
+SHORT = {"airplane": "plane", "automobile": "car"}  # for names beside each other in a caption
 
 
 def facts(metrics: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, str]:
-    """What the prose may say of a run."""
+    """{name: text} for the prose about a run."""
     train, val, test = metrics["train"], metrics["val"], metrics["test"]
     classes = sorted(test["per_class"], key=lambda row: row["recall"])
     found = {
@@ -53,7 +53,7 @@ def facts(metrics: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, str]
 
 
 def _confusions(test: Mapping[str, Any]) -> dict[str, str]:
-    """The classes most often confused; {} without a mistake."""
+    """Facts about the classes confused most often; {} without a mistake."""
     pairs, wrong = test["top_confusions"], test["n"] - test["correct"]
     if not pairs or not wrong:
         return {}

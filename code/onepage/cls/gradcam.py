@@ -47,7 +47,7 @@ class GradCAM:
     def _keep(self, number: int) -> Any:
         def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
             self._activations[number] = output
-            return output.clone()  # a later in-place operation then changes the copy
+            return output.clone()  # a later in-place operation then changes only the copy
 
         return hook
 
@@ -56,9 +56,9 @@ class GradCAM:
     ) -> list[Tensor]:
         """Maps (B, h, w) of each target layer for normalised images (B, channels, H, W), none of it negative.
 
-        ``targets``: class numbers (B,); the predicted classes when None. ``scaled`` divides each map by its maximum; a
-        map with nothing positive stays zero. Raises RuntimeError outside the ``with`` block or when the model does not
-        pass through a target layer, and ValueError when there is not one target for each image.
+        ``targets``: class numbers (B,); the predicted classes if None. ``scaled`` divides each map by its maximum; a
+        map without positive values stays zero. Raises RuntimeError outside the ``with`` block or if the model does not
+        pass through a target layer, and ValueError if there is not one target for each image.
         """
         if not self._handles:
             raise RuntimeError("use GradCAM inside a with block")
@@ -71,11 +71,11 @@ class GradCAM:
                 classes = logits.argmax(dim=1) if targets is None else torch.as_tensor(targets, device=logits.device)
                 if classes.shape != logits.shape[:1]:
                     raise ValueError(f"targets of shape {tuple(classes.shape)} for {len(logits)} images")
-                score = logits.gather(1, classes[:, None]).sum()  # images do not touch each other in eval mode
+                score = logits.gather(1, classes[:, None]).sum()  # in eval mode images do not affect each other
                 if len(self._activations) < len(self.target_layers):
                     raise RuntimeError("the model does not pass through every target layer")
                 activations = [self._activations[number] for number in range(len(self.target_layers))]
-                gradients = torch.autograd.grad(score, activations)  # leaves every .grad field alone
+                gradients = torch.autograd.grad(score, activations)  # changes no .grad field
         finally:
             for module, training in modes:
                 module.training = training

@@ -1,8 +1,8 @@
 """Image files as input of ResNet-18: square, 32x32, RGB.
 
-A picture of any size and mode is rotated by its EXIF data, cropped to its central square, put on white where it is
+A picture of any size and mode is rotated by its EXIF data, cropped to its central square, placed on white if it is
 transparent, and reduced from 16 bits to 8. Only formats that Pillow decodes itself are opened (EPS would start
-Ghostscript), and at most ``MOST_PIXELS``. Colour profiles are not applied.
+Ghostscript), with at most ``MOST_PIXELS`` pixels. Colour profiles are not applied.
 """
 
 import contextlib
@@ -18,8 +18,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from onepage.errors import UserError
 
 SIDE = 32  # pixels: CIFAR-10's
-# Keeps the picture about as sharp as CIFAR-10's are. Of 1,000 validation images enlarged to 240x240 (bicubic) and
-# reduced again, the quick run has 90.1 % right with it and 88.2 % with the bilinear one; as they are, 90.6 %.
+# Keeps the picture about as sharp as those of CIFAR-10. On 1,000 validation images, enlarged to 240x240 (bicubic) and
+# reduced again, the accuracy of a quick run is 90.1 % with this filter, 88.2 % with bilinear, and 90.6 % unchanged.
 FILTER = Image.Resampling.LANCZOS
 MOST_PIXELS = 89_478_485  # a quarter of a GiB of RGB; above it Pillow itself speaks of a decompression bomb
 FORMATS = ("AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TGA", "TIFF", "WEBP")
@@ -28,7 +28,7 @@ FORMATS = ("AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "MPO", "PNG", "PPM",
 def read(path: Path) -> Image.Image:
     """The central square of the picture in ``path``, RGB, at its own size; the first of several frames.
 
-    Raises UserError, without the file's name, if it is missing, no file, no picture, truncated or too large.
+    Raises UserError, without the file's name, if it is missing, not a file, not a picture, truncated or too large.
     """
     Image.init()
     with warnings.catch_warnings(), _decoders_silent():
@@ -47,9 +47,7 @@ def read(path: Path) -> Image.Image:
         except Image.DecompressionBombError:
             raise UserError(f"has more than {MOST_PIXELS:,} pixels; make it smaller") from None
         except UnidentifiedImageError:
-            raise UserError(
-                "is not a picture that can be read (PNG, JPEG, WebP, TIFF, GIF, BMP can); save it as one"
-            ) from None
+            raise UserError("is not a readable picture; save it as PNG, JPEG, WebP, TIFF, GIF or BMP") from None
         except MemoryError:
             raise UserError("needs more memory than there is; make it smaller") from None
         except Exception as error:  # damaged files raise many kinds
@@ -65,7 +63,7 @@ def _decoders_silent() -> Iterator[None]:
     """Keep libtiff, which writes to file descriptor 2, from adding lines to our one message."""
     try:
         kept = os.dup(2)
-    except OSError:  # closed: nobody reads it
+    except OSError:  # closed: no messages are shown
         yield
         return
     try:
@@ -78,15 +76,15 @@ def _decoders_silent() -> Iterator[None]:
 
 
 def reduce(image: Image.Image) -> np.ndarray:
-    """A square RGB picture as uint8 (3, 32, 32): antialiased (Lanczos); one that is smaller is enlarged."""
+    """A square RGB picture as uint8 (3, 32, 32), antialiased (Lanczos); a smaller picture is enlarged."""
     if image.size != (SIDE, SIDE):
         image = image.resize((SIDE, SIDE), FILTER)
     return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
 
 
 def _turned(image: Image.Image) -> Image.Image:
-    """Upright, as EXIF says; as stored where that is damaged."""
-    with contextlib.suppress(Exception):  # EXIF is a file format of its own, and may be damaged in many ways
+    """Upright by its EXIF data; as stored if they are damaged."""
+    with contextlib.suppress(Exception):  # EXIF data can be damaged in many ways
         return ImageOps.exif_transpose(image)
     return image
 
@@ -102,7 +100,7 @@ def _rgb(image: Image.Image) -> Image.Image:
     if image.mode == "F" or image.mode.startswith("I"):
         values = np.asarray(image)
         if image.mode == "F" or values.min() < 0 or values.max() > 65535:
-            raise UserError("has 32 bits a pixel, of which nothing says what is white; save it with 8 or 16")
+            raise UserError("has 32 bits per pixel and no defined white level; save it with 8 or 16")
         values = np.where(values == image.info.get("transparency"), 65535, values)
         return Image.fromarray(np.round(values / 257).astype(np.uint8)).convert("RGB")  # 65535 / 255
     if image.has_transparency_data:

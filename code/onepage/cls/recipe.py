@@ -14,7 +14,7 @@ class Stage:
     """A part of training at one image size."""
 
     epochs: Annotated[float, Range(above=0, below=10_000)]
-    """Passes over the training images, in parts where wanted."""
+    """Passes over the training images; may be a fraction."""
     image_size: Annotated[int, Range(8, 64, multiple_of=4)]
     """Height and width in pixels."""
 
@@ -52,9 +52,9 @@ class Recipe:
     label_smoothing: Share = 0.1
     """Probability mass spread over all classes (Szegedy et al. 2015, section 7)."""
     crop_padding: Annotated[int, Range(0, 8)] = 2
-    """Pixels an image of 32 is moved by at most; in proportion at other sizes."""
+    """Largest shift of an image of 32 pixels, in pixels; in proportion at other sizes."""
     flip: Literal["alternating", "random"] = "alternating"
-    """Mirroring: every other epoch, or by a coin each time."""
+    """Mirroring: "alternating" in every other epoch, or "random" each time."""
     cutout: Annotated[int, Range(0, 32)] = 0
     """Side of the square cut out of each image of 32, in pixels; in proportion at other sizes; 0 for none."""
     cutmix: Annotated[float, Range(0, 1)] = 0.0
@@ -64,15 +64,15 @@ class Recipe:
     validation_size: Annotated[int, Range(1)] = 5000
     """Images held out of the training images."""
     split_seed: Annotated[int, Range(0)] = 0
-    """Seed of that split, apart from the run's."""
+    """Seed of that split, independent of the run's seed."""
     precision: Precision = "auto"
-    """"auto": bf16 where it is the faster one; resolved by planning."""
+    """"auto": bf16 if it is faster; planning resolves it."""
     threads: Threads = 2
-    """CPU threads of a process; part of the recipe because it changes the order of float sums."""
+    """CPU threads of a process; part of the recipe because their number changes the order of float sums."""
     batch_norm: Literal["local", "synchronised"] = "local"
-    """With several processes: statistics of each one's part of the batch, or of all of it (CUDA only)."""
+    """With several processes: statistics of each process's part of the batch, or of the whole batch (CUDA only)."""
     cuda_graph: bool = False
-    """On a GPU, replay the passes as CUDA graphs; a CPU, and several processes, run them one by one all the same."""
+    """On a GPU, replay the passes as CUDA graphs; ignored on a CPU and with several processes."""
     train_images: Annotated[int, Range(0)] = 0
     """Use only the first so many training images; 0 for all."""
     shortcut: bool = True

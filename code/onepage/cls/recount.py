@@ -1,6 +1,6 @@
 """The test scores of a classifier recomputed from its logits and the labels on disk.
 
-Independent of ``scores`` and ``evaluate``, by other formulas where there are some.
+Independent of ``scores`` and ``evaluate``, and with other formulas where they exist.
 """
 
 import math
@@ -15,9 +15,9 @@ from onepage.tasks import Recount
 
 
 def recount(metrics: Mapping[str, Any], data_dir: Path, arrays: Mapping[str, np.ndarray]) -> Recount:
-    """From logits (N, classes) and the test labels on disk (N,); the temperature is that of metrics.json.
+    """Scores from logits (N, classes) and the test labels on disk (N,); the temperature is that of metrics.json.
 
-    Raises UserError where the data is missing or damaged.
+    Raises UserError if the data is missing or damaged.
     """
     path, data = "test.accuracy", images.load_images(data_dir, str(metrics["set"]))
     found = Recount(data.digest)

@@ -92,7 +92,7 @@ def whiten_stem(model: ResNet18, images: Tensor) -> None:
 
     The filters are the 27 eigenvectors of the covariance of 3x3 patches, and their negatives, so that after BatchNorm
     the first features are uncorrelated, of unit variance, and complete in spite of ReLU (Jordan 2024, "94% on CIFAR-10
-    in 3.29 seconds", section 3.2). The ten channels left keep their random directions, at the same length.
+    in 3.29 seconds", section 3.2). The remaining ten channels keep their random directions, with the same norm.
     """
     patches = images.unfold(2, 3, 1).unfold(3, 3, 1).permute(0, 2, 3, 1, 4, 5).reshape(-1, 27).double()
     covariance = patches.T @ patches / len(patches)

@@ -41,7 +41,7 @@ def negative_log_likelihood(probabilities: Array, labels: Array) -> float:
 def reliability(probabilities: Array, labels: Array) -> list[dict[str, Any]]:
     """The reliability diagram (Guo et al. 2017, section 2): a row for each of 15 equal bins of confidence, ascending.
 
-    n, mean confidence, accuracy and its 95 % Wilson interval; the last three None in a bin that holds no image.
+    Each has n, mean confidence, accuracy and its 95 % Wilson interval; the last three are None in an empty bin.
     """
     confidence = probabilities.max(axis=1)
     correct = probabilities.argmax(axis=1) == labels
@@ -56,7 +56,7 @@ def reliability(probabilities: Array, labels: Array) -> list[dict[str, Any]]:
 
 
 def expected_calibration_error(bins: list[dict[str, Any]]) -> float:
-    """ECE (Guo et al. 2017, equation 3) of ``reliability``'s rows: mean gap of confidence and accuracy."""
+    """ECE (Guo et al. 2017, equation 3) of ``reliability``'s rows: mean gap between confidence and accuracy."""
     gaps = [row["n"] * abs(row["accuracy"] - row["confidence"]) for row in bins if row["n"]]
     return sum(gaps) / max(1, sum(row["n"] for row in bins))
 
@@ -73,7 +73,7 @@ def calibration(probabilities: Array, labels: Array) -> dict[str, Any]:
 
 
 def brier_score(probabilities: Array, labels: Array) -> float:
-    """Mean squared distance of the probabilities from the one-hot truth, from 0 to 2 (Brier 1950)."""
+    """Mean squared distance between the probabilities and the one-hot truth, from 0 to 2 (Brier 1950)."""
     truth = np.eye(probabilities.shape[1])[labels]
     return float(np.square(probabilities - truth).sum(axis=1).mean())
 
@@ -104,7 +104,7 @@ def fit_temperature(logits: Array, labels: Array) -> float:
 
 
 def calibrated(logits: Array, labels: Array, temperature: float) -> dict[str, Any]:
-    """``calibration`` of the logits divided by a temperature that was fitted on other images."""
+    """``calibration`` of the logits divided by a temperature, which was fitted on other images."""
     return {"temperature": temperature, **calibration(softmax(logits.astype(np.float64) / temperature), labels)}
 
 
@@ -114,7 +114,7 @@ def confusion_matrix(labels: Array, predicted: Array, classes: int) -> Array:
 
 
 def per_class(confusion: Array, names: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Name, n, recall and precision of each class (0 where a class never occurs or is never predicted)."""
+    """Name, n, recall and precision of each class (0 if a class never occurs or is never predicted)."""
     rows = []
     for k, name in enumerate(names):
         true, predicted = int(confusion[k].sum()), int(confusion[:, k].sum())
@@ -124,7 +124,7 @@ def per_class(confusion: Array, names: tuple[str, ...]) -> list[dict[str, Any]]:
 
 
 def top_confusions(confusion: Array, names: tuple[str, ...], count: int = 10) -> list[dict[str, Any]]:
-    """The most frequent (true, predicted) mistakes, with their share of the true class."""
+    """The most frequent (true, predicted) mistakes, with their share in the true class."""
     classes = len(names)
     cells = [(int(confusion[i, j]), i, j) for i in range(classes) for j in range(classes) if i != j]
     cells.sort(key=lambda cell: (-cell[0], cell[1], cell[2]))

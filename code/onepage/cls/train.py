@@ -27,7 +27,7 @@ from onepage.training.schedules import SCHEDULES
 from onepage.training.session import Session
 from onepage.training.state import TrainingState
 
-WHITENED = 5000  # training images whose patches give the whitening filters
+WHITENED = 5000  # training images whose patches determine the whitening filters
 LINE = (
     "epoch {epoch:.2f}  {image_size} px  train loss {train_loss:.3f}  "
     "validation loss {val_loss:.3f}  validation accuracy {val_accuracy:.2%}"
@@ -48,7 +48,7 @@ class Timetable:
         return [size for first, size in self.sizes if first <= update][-1]
 
     def work(self, updates: int) -> float:
-        """What the first so many updates cost, as the sum of their images' pixels."""
+        """The cost of the first ``updates`` updates: the sum of their images' pixels."""
         ends = [first for first, _ in self.sizes[1:]] + [self.updates]
         done = [min(updates, end) - first for (first, _), end in zip(self.sizes, ends, strict=True)]
         return float(sum(max(0, number) * size**2 for number, (_, size) in zip(done, self.sizes, strict=True)))
@@ -67,12 +67,12 @@ def timetable(recipe: Recipe, n: int) -> Timetable:
 def train(
     recipe: Recipe, images: ImageSet, run: Path, plan: dict[str, Any], program: str = "", ranks: Ranks = ALONE
 ) -> None:
-    """Train from the seed in ``plan`` to ``run/model.pt``; resumes from a checkpoint where there is one.
+    """Train from the seed in ``plan`` to ``run/model.pt``; resumes from a checkpoint if there is one.
 
-    ``ranks``: this process among those that train together, each on its part of the recipe's batch. Rank 0 reads the
-    validation images, alone; BatchNorm's running statistics that it reads them with, and that are kept, are its own.
-    Raises UserError for a GPU asked for and absent, a checkpoint of another recipe, a full disk; Interrupted (a
-    UserError) after SIGINT or SIGTERM, when a checkpoint has been saved.
+    ``ranks``: this process among those that train together, each on its part of the recipe's batch. Only rank 0
+    validates; it uses and saves its own running statistics of BatchNorm. Raises UserError for a requested GPU that is
+    absent, a checkpoint of another recipe, a full disk; Interrupted (a UserError) after SIGINT or SIGTERM, once a
+    checkpoint is saved.
     """
     device = seeding.prepare(plan["seed"], recipe.threads, plan["device"])
     session = Session(run, recipe, plan, program, ranks)
@@ -94,7 +94,7 @@ def train(
     with session.training(state, "images", f"{len(batches.labels):,} images", times.work) as report:
         note = ""
         while state.update < state.updates:
-            # batch: drawn whole, whatever the number of processes; each computes its part of it
+            # batch: drawn as a whole for any number of processes; each computes its part
             index, size = state.next_batch(), times.size_at(state.update)
             batch = batches.augmented(index, size, state.epoch, state.update).part(ranks.rows(len(index)))
 
@@ -151,7 +151,7 @@ class Batch:
     others: Tensor
     """int64 (B,), labels of the CutMix partners."""
     own: float = 1.0
-    """Share of each image that is its own, not its CutMix partner's."""
+    """Share of each image that is not from its CutMix partner."""
 
     @property
     def size(self) -> int:
@@ -163,14 +163,14 @@ class Batch:
         return Batch(self.images[rows], self.labels[rows], self.others[rows], self.own)
 
     def loss(self, logits: Tensor, label_smoothing: float) -> Tensor:
-        """Mean cross-entropy of float32 logits (B, classes), with both labels where images are mixed."""
+        """Mean cross-entropy of float32 logits (B, classes), with both labels if images are mixed."""
         loss = self.own * F.cross_entropy(logits, self.labels, label_smoothing=label_smoothing)
         if self.own < 1:
             loss = loss + (1 - self.own) * F.cross_entropy(logits, self.others, label_smoothing=label_smoothing)
         return loss
 
     def correct(self, logits: Tensor) -> Tensor:
-        """How many images are classified as their own label."""
+        """The number of images classified as their own label."""
         return (logits.argmax(1) == self.labels).sum()
 
 
@@ -188,7 +188,7 @@ class Batches:
         return augment.batch_order(len(self.images), self.recipe.batch_size, self.seed, epoch)
 
     def augmented(self, index: Tensor, size: int, epoch: int, update: int) -> Batch:
-        """The images of these numbers at a size: cropped, mirrored, cut out and mixed as the recipe says."""
+        """The images with these numbers at a size: cropped, mirrored, cut out and mixed as the recipe says."""
         if size != self._size:
             self._size, self._resized = size, augment.resize(self.images, size)
         recipe, draws = self.recipe, seeding.keyed_generator(self.seed, "augment", epoch, update)
@@ -259,7 +259,7 @@ def validate(model: nn.Module, images: Tensor, labels: Tensor, size: int, precis
 
 @torch.no_grad()
 def predict(model: nn.Module, images: Tensor, precision: str, batch_size: int = 500) -> Tensor:
-    """float32 logits (N, classes), on the CPU, of uint8 images (N, 3, H, W) at the size they have."""
+    """float32 logits (N, classes), on the CPU, of uint8 images (N, 3, H, W), which are not resized."""
     model.eval()
     parts = []
     for batch in images.split(batch_size):

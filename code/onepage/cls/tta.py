@@ -1,7 +1,7 @@
 """Test-time augmentation: the mean of the logits over several views of each image.
 
-Two scores, reported beside the accuracy of the single image: over the image and its mirror, and over these two moved by
-one pixel as well. A network trained on crops has learned that neither changes the class.
+Two scores, reported in addition to single-image accuracy: over the image and its mirror image, and over these two and
+both shifted by one pixel. A network trained on crops has learned that neither changes the class.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ SHIFTS = (
 
 
 def shift(images: Tensor, down: int, right: int) -> Tensor:
-    """Images (N, 3, H, W) moved by whole pixels; reflection about the border fills the gap."""
+    """Images (N, 3, H, W) shifted by whole pixels; reflection about the border fills the gap."""
     pad = max(abs(down), abs(right))
     height, width = images.shape[2:]
     padded = F.pad(images.float(), (pad,) * 4, mode="reflect").to(images.dtype)
@@ -31,8 +31,8 @@ def shift(images: Tensor, down: int, right: int) -> Tensor:
 def score(predict: Callable[[Tensor], Tensor], images: Tensor, logits: Tensor, labels: np.ndarray) -> dict[str, Any]:
     """Accuracy with its interval over the views: {"tta": mirror, "tta_shifts": mirror and shifts}.
 
-    ``predict``: images (N, 3, H, W) -> logits (N, classes). ``logits``: those of ``images``. The mirrored image moved
-    right mirrors the image moved left, so the six views hold all four diagonal moves.
+    ``predict``: images (N, 3, H, W) -> logits (N, classes). ``logits``: those of ``images``. The mirror image shifted
+    right mirrors the image shifted left, so the six views cover all four diagonal shifts.
     """
     mirrored = logits + predict(images.flip(3))
     total = mirrored.clone()

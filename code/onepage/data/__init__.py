@@ -12,7 +12,7 @@ from typing import Any
 def load(data_dir: Path, name: str, src: str = "en", tgt: str = "de") -> Any:
     """Load any set from ``data_dir``: an ImageSet or a TranslationSet.
 
-    Raises UserError when it is missing, incomplete or corrupt.
+    Raises UserError if it is missing, incomplete or corrupt.
     """
     from onepage.data import sources
 

@@ -1,9 +1,9 @@
-"""Taking members out of a downloaded file: verified by digest first, written afterwards.
+"""Unpacking a downloaded file: each member is verified by its digest, then written.
 
 Nothing that a source sends is trusted. A tar is read as a stream. Regular members with exactly the expected names and
-sizes are read into memory, and written under *our* name once their SHA-256 agrees. So a member called ``../x``, an
+sizes are read into memory, and written under *our* name if their SHA-256 is right. So a member called ``../x``, an
 absolute path, a link or a device is neither followed nor created (``extract`` and ``extractall`` are not used), and an
-archive that unpacks to far more than it should is given up.
+archive that unpacks to far more than expected is refused.
 """
 
 import gzip
@@ -24,9 +24,9 @@ _UNREADABLE = (EOFError, OSError, zlib.error)
 
 
 class SourceError(Exception):
-    """One source could not serve one file (the message says why); the next source may.
+    """One source could not serve one file (the message says why); try the next source.
 
-    ``lost``: the source itself did not answer, so that its other files need not be tried.
+    ``lost``: the source itself did not answer, so its other files need not be tried.
     """
 
     def __init__(self, message: str, lost: bool = False) -> None:
@@ -35,7 +35,7 @@ class SourceError(Exception):
 
 
 class _Limited(io.RawIOBase):
-    """A reader that gives up after ``limit`` bytes: what unpacks to more is not the file we want."""
+    """A reader that stops after ``limit`` bytes: a file that unpacks to more is not the expected one."""
 
     def __init__(self, inner: BinaryIO, limit: int) -> None:
         self._inner = inner
@@ -55,8 +55,8 @@ class _Limited(io.RawIOBase):
 def unpack(file: BinaryIO, download: Download, wanted: Sequence[Member], folder: Path) -> None:
     """Verify the ``wanted`` members in ``file`` (positioned at its start) and write them below ``folder``.
 
-    Members that agree are written even when a later one does not. Raises SourceError when a member is missing or is
-    not what was published, UserError when the folder cannot be written.
+    Verified members are written even if a later one is wrong. Raises SourceError if a member is missing or is not the
+    published one, UserError if the folder cannot be written.
     """
     if download.kind == "tar":
         _unpack_tar(file, download, wanted, folder)
@@ -66,7 +66,7 @@ def unpack(file: BinaryIO, download: Download, wanted: Sequence[Member], folder:
 
 
 def _read_single(file: BinaryIO, download: Download, member: Member) -> bytes:
-    """The content of a gzip or plain download; at most one byte more than it should have."""
+    """The content of a gzip or plain download; at most one byte more than expected."""
     head = file.read(2)
     file.seek(0)
     try:
@@ -75,7 +75,7 @@ def _read_single(file: BinaryIO, download: Download, member: Member) -> bytes:
             with gzip.GzipFile(fileobj=file) as unpacked:
                 content = unpacked.read(member.size + 1)
                 if len(content) == member.size:
-                    unpacked.read(1)  # reaches the end of the stream, where gzip checks length and CRC
+                    unpacked.read(1)  # reads to the end of the stream, where gzip checks length and CRC
                 return content
         return file.read(member.size + 1)
     except _UNREADABLE as error:
@@ -95,7 +95,7 @@ def _unpack_tar(file: BinaryIO, download: Download, wanted: Sequence[Member], fo
             limited = cast(BinaryIO, _Limited(cast(BinaryIO, unpacked), limit))
             with tarfile.open(fileobj=limited, mode="r|") as tar:
                 for info in tar:
-                    if tar.offset > limit:  # what this entry says it holds; tarfile would count its way through it
+                    if tar.offset > limit:  # the size that this entry claims; tarfile would read through all of it
                         raise SourceError("unpacks to far more than it should")
                     member = open_members.get(info.name.removeprefix("./"))
                     if member is None:
@@ -115,7 +115,7 @@ def _unpack_tar(file: BinaryIO, download: Download, wanted: Sequence[Member], fo
 
 
 def _keep(member: Member, content: bytes, folder: Path) -> None:
-    """Write ``content`` as ``member`` if it is what was published."""
+    """Write ``content`` as ``member`` if it is the published one."""
     if len(content) != member.size or hashlib.sha256(content).hexdigest() != member.sha256:
         what = "is a web page" if content.lstrip()[:1] == b"<" else "does not have the published digest"
         raise SourceError(f"{member.name} {what}")

@@ -1,7 +1,7 @@
-"""Downloading one file from one address, and asking whether addresses answer at all.
+"""Downloading one file from one address, and probing whether addresses answer.
 
-pooch keeps the file and retries, requests speaks HTTP. This module adds time limits, limits on size and slowness, a
-progress bar (plain lines without a terminal), and errors of one line. archive.py checks the digests.
+pooch stores the file and retries, requests handles HTTP. This module adds limits on time, size and slowness, a
+progress bar (plain lines without a terminal), and one-line errors. archive.py checks the digests.
 """
 
 import re
@@ -21,11 +21,11 @@ from onepage.errors import UserError
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 30.0
 RETRIES = 2
-SLOWEST = 10_000  # bytes a second; below it, after SLOWEST_AFTER seconds, a source is given up
+SLOWEST = 10_000  # bytes per second; a source below it after SLOWEST_AFTER seconds is given up
 SLOWEST_AFTER = 60.0
-SHOW_ABOVE = 5_000_000  # bytes; smaller downloads are over before a progress bar is read
-WATCH_EVERY = 0.2  # seconds between two looks at a download
-PLAIN_EVERY = 30.0  # seconds between progress lines where there is no terminal
+SHOW_ABOVE = 5_000_000  # bytes; smaller downloads end before anyone reads a progress bar
+WATCH_EVERY = 0.2  # seconds between two checks of a download
+PLAIN_EVERY = 30.0  # seconds between progress lines without a terminal
 CHUNK = 1 << 16
 HEADERS = {"User-Agent": "onepage (reproducibility artifact; python-requests)"}
 
@@ -36,12 +36,12 @@ def megabytes(size: float) -> str:
 
 
 def fetch_url(url: str, folder: Path, item: Download, console: Console) -> Path:
-    """Download ``item`` from ``url`` into ``folder`` (whose removal is the caller's) and return the file.
+    """Download ``item`` from ``url`` into ``folder`` (the caller removes it) and return the file.
 
-    Its published size is for the progress bar, and a limit (twice as much is refused).
-    Raises SourceError when the address does not serve it; UserError when the disk is full or cannot be written.
+    Its published size serves the progress bar and the limit (a download of twice that size is refused).
+    Raises SourceError if the address does not serve it; UserError if the disk is full or cannot be written.
     """
-    import pooch  # here, because the command line's other stages need not wait for it
+    import pooch  # here, so that other commands do not wait for the import
     import requests  # type: ignore[import-untyped,unused-ignore]
 
     pooch.get_logger().setLevel("ERROR")
@@ -55,7 +55,7 @@ def fetch_url(url: str, folder: Path, item: Download, console: Console) -> Path:
         try:
             limits = (CONNECT_SECONDS, READ_SECONDS)
             with requests.get(address, stream=True, timeout=limits, headers=HEADERS) as response:
-                if 400 <= response.status_code < 500:  # the server means it; pooch does not retry a SourceError
+                if 400 <= response.status_code < 500:  # a definite answer; pooch does not retry a SourceError
                     raise SourceError(f"{_answer(response.status_code)} for {item.path}")
                 response.raise_for_status()
                 with open(output, "wb") as file:
@@ -71,8 +71,8 @@ def fetch_url(url: str, folder: Path, item: Download, console: Console) -> Path:
         except Exception as error:
             outcome.append(error)
 
-    # In a thread, watched from here: a source that sends one byte now and then never reaches the time limit of a read,
-    # nor the end of a chunk. A thread that is given up ends at its next chunk, or with the program.
+    # In a thread, watched from here: a source that sends single bytes reaches neither the time limit of a read nor the
+    # end of a chunk. An abandoned thread ends at its next chunk, or with the program.
     thread = threading.Thread(target=work, daemon=True)
     with meter:
         thread.start()
@@ -84,7 +84,7 @@ def fetch_url(url: str, folder: Path, item: Download, console: Console) -> Path:
         return result
     if isinstance(result, requests.HTTPError):
         raise SourceError(f"answers {getattr(result.response, 'status_code', 'an error')}", lost=True) from result
-    if isinstance(result, requests.RequestException | ValueError):  # ValueError: an address or header that is none
+    if isinstance(result, requests.RequestException | ValueError):  # ValueError: an invalid address or header
         raise SourceError(_short(result), lost=True) from result
     if isinstance(result, OSError):
         raise UserError(f"cannot write {folder}: {result.strerror or result}; free space or set DATA_DIR") from result
@@ -94,7 +94,7 @@ def fetch_url(url: str, folder: Path, item: Download, console: Console) -> Path:
 def probe(urls: Mapping[str, str], timeout: float) -> dict[str, str]:
     """Ask every address (name: URL) at once whether it answers; at most ``timeout`` seconds in all.
 
-    Returns for each name "" when it serves the file, otherwise in short why not.
+    Returns, for each name, "" if it serves the file, otherwise a short reason.
     """
     answers = dict.fromkeys(urls, "no answer")
     lock = threading.Lock()
@@ -106,7 +106,7 @@ def probe(urls: Mapping[str, str], timeout: float) -> dict[str, str]:
             if not closed:
                 answers[name] = answer
 
-    # Daemon threads: looking up a name has no time limit of its own, and must not hold the program at its end.
+    # Daemon threads: a name lookup has no time limit, and must not keep the program from ending.
     threads = [threading.Thread(target=ask, args=item, daemon=True) for item in urls.items()]
     deadline = time.monotonic() + timeout
     for thread in threads:
@@ -141,13 +141,13 @@ def _answer(status: int) -> str:
 
 
 def proxy_hint(why: str) -> str:
-    """What to do where ``why``, all that went wrong at the sources, speaks of a proxy; else ""."""
+    """The remedy if ``why``, the errors of all sources, mentions a proxy; otherwise ""."""
     hint = "; correct or unset the proxy (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY) or list the host in NO_PROXY"
     return hint if "proxy" in why.lower() else ""
 
 
 def _short(error: Exception) -> str:
-    """What went wrong on the network, without the library's nested representations."""
+    """A short text for a network error, without the library's nested representations."""
     import requests
 
     text = str(error)
@@ -173,7 +173,7 @@ def _short(error: Exception) -> str:
 
 
 class _Meter:
-    """Follows one download, which another thread makes: its progress for a person, its limits of size and speed."""
+    """Watches a download in another thread: shows its progress, and checks its size and speed."""
 
     def __init__(self, size: int, console: Console) -> None:
         self._published = size
@@ -203,11 +203,11 @@ class _Meter:
         self._done, self._started = 0, time.monotonic()
 
     def pause(self) -> None:
-        """An attempt has ended, well or not."""
+        """An attempt has ended, with or without success."""
         self._started = None
 
     def count(self, size: int) -> None:
-        """``size`` bytes have come. Raises SourceError when the file is far too long, or is no longer wanted."""
+        """Count ``size`` new bytes. Raises SourceError if the file is far too long, or no longer wanted."""
         self._done += size
         if self._ended:
             raise SourceError("given up")
@@ -215,7 +215,7 @@ class _Meter:
             raise SourceError("sends far more than the file should have")
 
     def watch(self) -> None:
-        """Show where the download stands. Raises SourceError when it comes far too slowly."""
+        """Show the progress of the download. Raises SourceError if it is far too slow."""
         started, now = self._started, time.monotonic()
         if started is None:
             return

@@ -1,9 +1,9 @@
 """Getting a data set onto the disk, complete and verified: ``make data``.
 
-In this order: what is in ``data/<set>/`` already; ``DATA_MIRROR`` (a folder or a URL prefix); the public sources of
-sources.py that answer a probe of at most 20 s. If none of these serves the set, DATA=auto takes the generated stand-in
-and DATA=real fails; DATA=generated asks for the stand-in. Members are verified and written one by one, the ready file
-last: an interrupted fetch leaves nothing that is trusted without its digest, and nothing to fetch twice.
+The order of sources: existing files in ``data/<set>/``; ``DATA_MIRROR`` (a folder or a URL prefix); the public sources
+of sources.py that answer a probe of at most 20 s. If none of these serves the set, DATA=auto uses the generated
+stand-in, and DATA=real fails; DATA=generated always uses the stand-in. Members are verified and written one by one, the
+ready file last: after an interruption, no unverified file is trusted, and no verified one is fetched twice.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from onepage.data.folder import TEMPORARY, check_space, locked
 from onepage.data.sources import DataSet, Download
 from onepage.errors import UserError
 
-PROBE_SECONDS = 20.0  # for all probing of one set together
+PROBE_SECONDS = 20.0  # for all probes of one set together
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Source:
 
     @property
     def where(self) -> str:
-        """Its name in a message: the address of a mirror, the host of a public source."""
+        """Its name in messages: the address of a mirror, the host of a public source."""
         return str(self.folder or self.prefix or self.name)
 
     def url(self, item: Download) -> str:
@@ -47,11 +47,11 @@ class Source:
         return f"{self.prefix}/{item.path}" if self.prefix else item.urls[self.host]
 
     def holds(self, item: Download) -> bool:
-        """False for a file that a mirror folder lacks; a URL is asked when it is used."""
+        """False if a mirror folder lacks the file; a URL is only asked when it is used."""
         return self.folder is None or (self.folder / item.path).is_file()
 
     def lacks(self, wanted: DataSet) -> str:
-        """In short what a mirror folder lacks of the set; "" when every file is there."""
+        """A short text on the files of the set that a mirror folder lacks; "" if it has all."""
         if self.folder is not None and not self.folder.is_dir():
             return "is not a folder"
         lacking = [item.path for item in wanted.downloads if not self.holds(item)]
@@ -79,10 +79,10 @@ def check_settings(name: str, mode: str, src: str, tgt: str) -> None:
 def ensure(
     name: str, data_dir: Path, mode: str = "auto", mirror: str | None = None, src: str = "en", tgt: str = "de"
 ) -> str:
-    """Make the set ``name``, or its stand-in, complete below ``data_dir``; returns the name of that which is there.
+    """Complete the set ``name``, or its stand-in, below ``data_dir``; returns the name of the one that is there.
 
     ``mode``: "auto", "real" or "generated"; ``mirror``: a folder or a URL prefix. Prints what it does.
-    Raises UserError on a bad setting, a full disk, and, with mode "real", when no source serves the set.
+    Raises UserError on a bad setting, a full disk and, with mode "real", if no source serves the set.
     """
     check_settings(name, mode, src, tgt)
     data_dir = Path(data_dir)
@@ -108,7 +108,7 @@ def ensure(
             f"{wanted.downloads[0].path}, or DATA=generated for the stand-in"
         )
     _say(console, f"{_key(wanted)}: no source serves it (tried {tried}", "yellow")
-    _say(console, f"*** GENERATED STAND-IN: {wanted.stand_in} takes the place of {name} ***", "bold yellow")
+    _say(console, f"*** GENERATED STAND-IN: {wanted.stand_in} replaces {name} ***", "bold yellow")
     return _generate(sources.get(wanted.stand_in), data_dir, console)
 
 
@@ -120,9 +120,9 @@ def source_status(
     tgt: str = "de",
     timeout: float = PROBE_SECONDS,
 ) -> list[SourceStatus]:
-    """Every place that a real set could come from, in the order that ``ensure`` asks them; fetches nothing.
+    """All sources of a real set, in the order in which ``ensure`` tries them; fetches nothing.
 
-    Asks all addresses at once, for one file of the set each, ``timeout`` seconds in all.
+    Probes all addresses at once with one file of the set each, for ``timeout`` seconds in total.
     """
     wanted = sources.get(name, src, tgt)
     folder = Path(data_dir) / name
@@ -152,7 +152,7 @@ def _public(wanted: DataSet) -> list[Source]:
 
 
 def _ask(candidates: list[Source], wanted: DataSet, timeout: float) -> dict[Source, str]:
-    """For each source "" when it serves the set, otherwise in short why not."""
+    """For each source "" if it serves the set, otherwise a short reason."""
     urls = {source.name: source.url(wanted.downloads[0]) for source in candidates if not source.folder}
     answers = download.probe(urls, timeout)
     return {source: source.lacks(wanted) if source.folder else answers[source.name] for source in candidates}
@@ -173,7 +173,7 @@ class _Fetch:
         _say(self.console, f"{_key(self.wanted)}: {text}", style)
 
     def run(self, mirror: str | None) -> None:
-        """Take what is missing from the first sources that serve it; when complete, write the ready file."""
+        """Fetch missing members from the first sources that serve them; once complete, write the ready file."""
         self.missing = ready.damaged(self.folder, self.wanted.digests)
         damaged = [name for name in self.missing if (self.folder / name).exists()]
         if damaged:
@@ -189,7 +189,7 @@ class _Fetch:
                     self.failures.setdefault(source.name, why)
                     if source.name == "DATA_MIRROR":
                         self.say(f"DATA_MIRROR {mirror}: {why}", "yellow")
-                if source.folder or not why:  # a folder that lacks some of the files still serves the others
+                if source.folder or not why:  # a folder that lacks some files can still serve the others
                     self._take_all(source)
         if not self.missing:
             served = ", ".join(self.served) or "verified in place"
@@ -198,7 +198,7 @@ class _Fetch:
             self.say(f"{count} files, {size}, every digest agrees; in {self.folder}")
 
     def _take_all(self, source: Source) -> None:
-        """Take from one source all that it serves of what is missing."""
+        """Fetch from one source all missing members that it serves."""
         lacking = [item for item in self.wanted.downloads if any(m.name in self.missing for m in item.members)]
         items = [item for item in lacking if source.holds(item)]
         if not items:
@@ -254,7 +254,7 @@ class _Fetch:
 
 
 def _generate(wanted: DataSet, data_dir: Path, console: Console) -> str:
-    """Make a generated set complete: again when its generator's version or its digests differ."""
+    """Complete a generated set; generate it again if its generator's version or its digests differ."""
     generator, name = importlib.import_module(f"onepage.data.{wanted.generator}"), wanted.name
     path, version = data_dir / name / wanted.ready, generator.VERSION
     if ready.is_complete(path, version=version):

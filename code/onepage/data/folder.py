@@ -1,4 +1,4 @@
-"""The folder of a data set while it is written: room on the disk, and one process at a time."""
+"""The folder of a data set while it is written: free space on the disk, and one process at a time."""
 
 import contextlib
 import shutil
@@ -12,7 +12,7 @@ TEMPORARY = ".download-"  # prefix of the folders of running downloads, inside t
 
 
 def check_space(folder: Path, needed: int) -> None:
-    """Raise UserError where the disk has no room for ``needed`` bytes; a later failure to write says so too."""
+    """Raise UserError if the disk has no room for ``needed`` bytes."""
     existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
     free = shutil.disk_usage(existing).free
     if free < needed:
@@ -23,8 +23,8 @@ def check_space(folder: Path, needed: int) -> None:
 def locked(data_dir: Path, name: str, say: Callable[[str], None]) -> Iterator[Path]:
     """Make the folder ``data_dir/name`` and let one process at a time write it.
 
-    Where locks do not exist, go on without: moves into place are atomic all the same.
-    Raises UserError when the folder cannot be made.
+    Without locks in the file system, continue without one: moves into place are atomic anyway.
+    Raises UserError if the folder cannot be made.
     """
     folder = data_dir / name
     try:
@@ -33,7 +33,7 @@ def locked(data_dir: Path, name: str, say: Callable[[str], None]) -> Iterator[Pa
             held = _lock(file.fileno(), lambda: say(f"{name}: waiting for another fetch of it to end"))
             folder.mkdir(exist_ok=True)
             if held:
-                # No other fetch is running: temporary files and folders here were left by one that was killed.
+                # No other fetch is running: a killed one left these temporary files and folders.
                 for left in folder.glob(f"{TEMPORARY}*"):
                     shutil.rmtree(left, ignore_errors=True)
                 for left in folder.rglob(".*.tmp"):
@@ -42,7 +42,7 @@ def locked(data_dir: Path, name: str, say: Callable[[str], None]) -> Iterator[Pa
                 yield folder
             finally:
                 with contextlib.suppress(OSError):
-                    folder.rmdir()  # only where nothing was put into it
+                    folder.rmdir()  # only if it is still empty
     except OSError as error:
         what = f"{error.filename or folder}: {error.strerror or error}"
         raise UserError(f"cannot write {what}; free space or set DATA_DIR to another folder") from error

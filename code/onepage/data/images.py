@@ -1,7 +1,7 @@
 """Loading image sets: CIFAR-10's python batches, or the generated stand-in, as arrays.
 
 Images are uint8 (N, 3, 32, 32), channels red, green, blue; labels int64 (N,). The CIFAR batches are pickles: their
-bytes are hashed first, and then read by an unpickler that knows the three names these files need and nothing else.
+bytes are hashed first, then read by an unpickler that allows only the three names that these files need.
 """
 
 import io
@@ -29,7 +29,7 @@ _SHAPES: dict[str, tuple[type, tuple[int, ...]]] = {  # of the generated set: dt
 
 @dataclass(frozen=True)
 class ImageSet:
-    """An image set in memory; ``digest`` covers exactly the files it was read from."""
+    """An image set in memory; ``digest`` covers exactly the files that it was read from."""
 
     name: str
     generated: bool
@@ -54,7 +54,7 @@ def load_images(data_dir: Path, name: str) -> ImageSet:
 
 
 def split_indices(n: int, val_size: int, split_seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Split range(n) at random into training and validation indices: int64, sorted, disjoint, together all of it.
+    """Split range(n) at random into training and validation indices: int64, sorted, disjoint, together all indices.
 
     Drawn from the raw 64-bit stream of PCG64, which NumPy keeps the same in every version.
     Raises UserError unless 0 < val_size < n.
@@ -102,7 +102,7 @@ def _load_generated(folder: Path, record: ready.Ready) -> ImageSet:
     name = next(iter(record.files), "")
     content = ready.read_verified(folder, name, record.files.get(name, ""))
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as members:  # read_verified knows the file, not what it unpacks to
+        with zipfile.ZipFile(io.BytesIO(content)) as members:  # read_verified checks the file, not its unpacked size
             if sum(member.file_size for member in members.infolist()) > MOST_UNPACKED:
                 raise ValueError("unpacks to far more than it should")
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:

@@ -1,7 +1,7 @@
-"""A mirror of what is in the data folder: the other half of ``make bundle``, for a machine without a network.
+"""Packs the data folder as a mirror: the data half of ``make bundle``, for a machine without a network.
 
 The archives are packed again from the verified members, without times and owners: the same set gives the same bytes.
-The result serves as ``DATA_MIRROR`` like any other mirror.
+The result is a mirror for ``DATA_MIRROR``.
 """
 
 import functools
@@ -18,14 +18,14 @@ from onepage.data.download import megabytes
 from onepage.data.folder import check_space
 from onepage.data.sources import DataSet, Download
 
-ABOUT = Path("wheels/wheels.json")  # what env/bundle.py leaves beside the data
+ABOUT = Path("wheels/wheels.json")  # env/bundle.py writes it beside the data
 README = "README.txt"
 
 
 def pack(packed: DataSet, data_dir: Path, folder: Path, say: Callable[[str], object]) -> None:
-    """Write every download of a complete real set below ``folder``, as a mirror holds it.
+    """Write every download of a complete real set below ``folder``, in the layout of a mirror.
 
-    Raises UserError on a missing or damaged member, and where the disk is full.
+    Raises UserError on a missing or damaged member, and on a full disk.
     """
     check_space(folder, packed.size)
     for item in packed.downloads:
@@ -53,7 +53,7 @@ def _write(file: BinaryIO, item: Download, where: Path) -> None:
 
 
 def write_readme(folder: Path, packed: list[DataSet]) -> None:
-    """Say in ``folder`` what it holds and how to use it."""
+    """Write README.txt in ``folder``, with its content and use."""
     lines = [
         "All that onepage takes from the network, for a machine without one. In a clone of its repository there:",
         "",

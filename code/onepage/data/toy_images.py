@@ -1,14 +1,13 @@
 """Generated stand-in for CIFAR-10: ten classes of small textured images, 3x32x32.
 
-The classes are shapes of texture: stripes, waves, zigzags, checks, bricks, nets (thin lines), dots, rings, rays and
-blobs. Everything else is drawn at random for each image, independently of its class: phase or centre, orientation,
-period, the two colours and which of them is the light one, a shading across the image, noise, and a patch (7 to 12
-pixels wide) that shows the texture of some other image. So the mean image of every class is the same grey and a linear
-classifier on pixels stays near chance, while most images are plain to see, also at half the size (periods are about 7
-to 12 pixels), and some are honestly hard.
+The classes are textures: stripes, waves, zigzags, checks, bricks, nets (thin lines), dots, rings, rays and blobs.
+Everything else is drawn at random for each image, independently of its class: phase or centre, orientation, period, two
+colours and which of them is lighter, a shading across the image, noise, and a patch (7 to 12 pixels wide) with the
+texture of another image. So the mean image of every class is the same grey, and a linear classifier on pixels stays
+near chance. Most images are easy to recognise, also at half the size (periods are about 7 to 12 pixels); some are hard.
 
-Pure NumPy from PCG64, all images of a class at once. Bytes are the same for the same NumPy on the same kind of
-processor (sine and tanh may differ in the last bit elsewhere); the data digest says which data a run saw.
+Pure NumPy from PCG64, all images of a class at once. The same NumPy on the same kind of processor gives the same bytes
+(sine and tanh may differ in the last bit elsewhere); the data digest identifies the data of a run.
 """
 
 import hashlib
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 
 from onepage import files
 
-VERSION = 1  # raise it with any change of the images: sets on disk are then generated again
+VERSION = 1  # raise it when the images change: sets on disk are then generated again
 SEED = 0
 TRAIN, TEST = 10_000, 2_000
 DISK_BYTES = (TRAIN + TEST) * (3 * 32 * 32 + 8)
@@ -82,12 +81,12 @@ def _grid(rng: np.random.Generator, n: int, margin: float = 0.0) -> tuple[Floats
 
 
 def _edge(value: Floats, softness: float = 0.35) -> Floats:
-    """From -1 to 1 where ``value`` changes its sign: a border that is not a staircase of pixels."""
+    """A smooth step from -1 to 1 where ``value`` changes its sign: an antialiased border."""
     return np.tanh(value / np.float32(softness))
 
 
 def _frequency(rng: np.random.Generator, n: int, low: float = 7.0, high: float = 12.0) -> Floats:
-    """Radians a pixel, for periods between ``low`` and ``high`` pixels."""
+    """Radians per pixel, for periods between ``low`` and ``high`` pixels."""
     return np.float32(2 * np.pi) / _uniform(rng, n, low, high)
 
 
@@ -147,7 +146,7 @@ def _rays(rng: np.random.Generator, n: int) -> Floats:
 
 
 def _blobs(rng: np.random.Generator, n: int) -> Floats:
-    """Noise without direction: white noise, low-passed in the Fourier domain, cut at its middle."""
+    """Isotropic noise: white noise, low-passed in the Fourier domain, cut at zero."""
     frequency = np.fft.fftfreq(SIZE)
     radius = np.hypot(frequency[:, None], frequency[None, : SIZE // 2 + 1])
     passed = np.exp(-((radius / 0.09) ** 2))
@@ -172,7 +171,7 @@ CLASS_NAMES = tuple(_PATTERNS)
 
 
 def _colour(rng: np.random.Generator, pattern: Floats) -> NDArray[np.uint8]:
-    """Colour (n, 32, 32) patterns in [-1, 1]: two colours, either one the light one, shading and noise."""
+    """Colour (n, 32, 32) patterns in [-1, 1]: two colours, either of which is lighter, shading and noise."""
     n = len(pattern)
     middle = rng.uniform(0.35, 0.65, (n, 3)).astype(np.float32)
     # The colours differ in brightness by `contrast` and in hue by `tint`; the sign decides which is light.

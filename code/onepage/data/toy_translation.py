@@ -1,13 +1,13 @@
 """Generated stand-in for Multi30k: a toy grammar of English and a German-like language, in parallel.
 
-Its German is a subset of real German, with features that need attention to get right: gender, case and number in
-articles, adjectives and pronouns; the finite verb second (also after a fronted adverb or clause), first in questions,
-last in subordinate clauses; separable prefixes, participles and infinitives at the end. For example: "Heute will der
-alte Mann, der im Garten singt, meiner Schwester den Hut zeigen."
+Its German is a subset of real German, with features that require attention: gender, case and number in articles,
+adjectives and pronouns; the finite verb second (also after a fronted adverb or clause), first in questions, last in
+subordinate clauses; separable prefixes, participles and infinitives at the end. For example: "Heute will der alte Mann,
+der im Garten singt, meiner Schwester den Hut zeigen."
 
-Every English sentence has one translation; sentences have 4 to 22 words in both languages; no sentence of either
-language occurs twice, so none of the test split occurs in the training split. The draws use only ``random.random``,
-whose stream Python keeps the same in every version: the same bytes everywhere.
+Every English sentence has one translation. Sentences have 4 to 22 words in both languages. No sentence of either
+language occurs twice, so no test sentence occurs in the training split. The draws use only ``random.random``, whose
+stream is the same in every version of Python: the bytes are the same everywhere.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from onepage import files
 from onepage.data import toy_words as words
 from onepage.data.toy_words import Noun, Verb
 
-VERSION = 1  # raise it with any change of the sentences: sets on disk are then generated again
+VERSION = 1  # raise it when the sentences change: sets on disk are then generated again
 SIZES = {"train": 6_000, "val": 300, "test": 500}
 DISK_BYTES = 850_000  # about
 
@@ -57,7 +57,7 @@ class Phrase:
     def german(self, case: str) -> str:
         """The phrase in the nominative ("nom"), accusative ("acc") or dative ("dat")."""
         ending = self.form(STRONG, case)
-        # ein and mein have no ending in three forms; there, and without article, the adjective has the strong one
+        # ein and mein have no ending in three forms; then, and without an article, the adjective has the strong ending
         bare = self.determiner in ("a", "my") and not self.plural and case != "dat" and ending in ("er", "es")
         determiner = {"this": "dies", "a": "ein", "my": "mein"}.get(self.determiner, "")
         determiner += "" if bare or not determiner else ending

@@ -1,7 +1,7 @@
 r"""Loading translation sets: Multi30k for one pair of languages, or the generated stand-in, as lists of lines.
 
-Files are UTF-8 and split at "\n" only: U+2028 and its like occur inside sentences, where ``str.splitlines`` would cut
-and shift every pair after them. A "\r" at the end of a line is dropped. Lines are otherwise left as they are.
+Files are UTF-8 and split at "\n" only: U+2028 and the like occur inside sentences, and a split there would shift all
+later pairs. A "\r" at the end of a line is dropped. Lines are otherwise unchanged.
 """
 
 from dataclasses import dataclass

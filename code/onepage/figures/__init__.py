@@ -1,1 +1,1 @@
-"""Drawing: arrays and JSON in, pictures out. Nothing here imports torch."""
+"""Drawing: arrays and JSON in, pictures out. This code does not import torch."""

@@ -1,7 +1,7 @@
-"""What both tasks share: reading a run's records and arrays, and a panel of two directly labelled curves.
+"""Drawing code of both tasks: reading a run's records and arrays, and a panel of two directly labelled curves.
 
-One seed is a line. Several seeds of the same recipe are the line of their mean and a band of one standard deviation
-(of the sample) either way.
+One seed is a line. Several seeds of the same recipe are the line of their mean, with a band of one sample standard
+deviation on each side.
 """
 
 import json
@@ -20,13 +20,13 @@ from onepage.files import read_json
 
 TRAIN: dict[str, Any] = {"color": MUTED, "ls": (0, (3, 1.2)), "marker": "o", "mfc": "white", "clip_on": False}
 VALIDATION: dict[str, Any] = {"ls": "-", "marker": "s", "clip_on": False}
-MANY_POINTS = 12  # from this on markers hide the line
+MANY_POINTS = 12  # from this number on, markers would hide the line
 End = tuple[float, str, list[str]]  # of a line: its last value, its colour, the lines of its label
 Histories = list[list[dict[str, Any]]]  # the records of each seed
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:
-    """The records of history.jsonl, oldest first. Raises UserError when there is none or it cannot be read."""
+    """The records of history.jsonl, oldest first. Raises UserError if it is missing or cannot be read."""
     try:
         rows = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, ValueError) as error:
@@ -37,7 +37,7 @@ def read_history(path: Path) -> list[dict[str, Any]]:
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of an .npz file (nothing pickled). Raises UserError when it is missing or cannot be read."""
+    """All arrays of an .npz file (nothing pickled). Raises UserError if it is missing or cannot be read."""
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
@@ -48,11 +48,11 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def read_seeds(run: Path, history: list[dict[str, Any]], digest: str) -> Histories:
-    """The histories of all seeds of this run's recipe; [history] when there is one seed, or none that compares.
+    """The histories of all seeds of this run's recipe; [history] for one seed, or if the seeds cannot be compared.
 
-    They stand in seeds.json beside the run's folder, {"rows": [{"metrics_sha256", "history"}, ...]}. It counts when it
-    lists this very run, whose metrics.json has this ``digest``, and all seeds were recorded at the same updates.
-    Raises UserError when it is there and cannot be read.
+    They come from seeds.json beside the run's folder, {"rows": [{"metrics_sha256", "history"}, ...]}. It is used if it
+    lists this run, whose metrics.json has this ``digest``, and all seeds have records at the same updates. Raises
+    UserError if it exists and cannot be read.
     """
     path = Path(run).parent / "seeds.json"
     if not path.is_file():
@@ -69,7 +69,7 @@ def read_seeds(run: Path, history: list[dict[str, Any]], digest: str) -> Histori
 
 
 def values(histories: Histories, key: str, factor: float = 1.0) -> np.ndarray:
-    """One number of every record, (seeds, records); NaN, which a line leaves out, where there is none."""
+    """One number of every record, (seeds, records); NaN, which a line skips, if a record lacks it."""
     found = [[record[key] for record in history] for history in histories]
     return factor * np.array([[np.nan if value is None else value for value in row] for row in found], dtype=float)
 
@@ -79,7 +79,7 @@ def draw_pair(
 ) -> list[End]:
     """Plot the two curves, each (seeds, steps), that of validation in ``hue``.
 
-    Gives back their ends, labelled with name and last value.
+    Returns their ends, labelled with name and last value.
     """
     plain: dict[str, Any] = {"marker": ""} if len(steps) >= MANY_POINTS else {}
     ends: list[End] = []
@@ -95,24 +95,24 @@ def draw_pair(
 
 
 def last_value(seeds: np.ndarray, digits: int, unit: str = "") -> list[str]:
-    """The last value of a curve (seeds, steps) as lines of a label: ``87.1 %``; of several seeds also ``± 0.2``."""
+    """The last value of a curve (seeds, steps) as lines of a label: ``87.1 %``; with several seeds also ``± 0.2``."""
     lines = [f"{seeds[:, -1].mean():.{digits}f}{unit}"]
     return lines if len(seeds) < 2 else [*lines, f"± {seeds[:, -1].std(ddof=1):.{digits}f}"]
 
 
 def of_seeds(histories: Histories) -> str:
-    """What the curves of several seeds are, for the picture; "" for one."""
+    """A note on the curves of several seeds, for the picture; "" for one seed."""
     return f"; {len(histories)} seeds, mean ± sd" if len(histories) > 1 else ""
 
 
 def told(histories: Histories) -> str:
-    """What a text alternative adds when the curves are of several seeds."""
+    """The sentence of a text alternative on curves of several seeds."""
     said = f" Lines are means of {len(histories)} seeds, bands one standard deviation either way."
     return said if len(histories) > 1 else ""
 
 
 class Panel:
-    """Where axes lie on their sheet, in mm."""
+    """The place of axes on their sheet, in mm."""
 
     def __init__(self, sheet: Sheet, axes: Axes) -> None:
         box, self.limits = axes.get_position(), axes.get_ylim()
@@ -126,9 +126,9 @@ class Panel:
 
 
 def label_ends(sheet: Sheet, axes: Axes, x: float, ends: list[End], below: float) -> None:
-    """Write the labels of two lines at x mm, beside their last values, apart where they meet.
+    """Write the labels of two lines at x mm, beside their last values, moved apart if they would touch.
 
-    They may reach ``below`` mm under the foot of the panel.
+    They may extend ``below`` mm under the foot of the panel.
     """
     panel = Panel(sheet, axes)
     (upper, colour, first), (lower, other, second) = sorted(
@@ -137,7 +137,7 @@ def label_ends(sheet: Sheet, axes: Axes, x: float, ends: list[End], below: float
     high, low = len(first) * STEP, len(second) * STEP
     missing = max(0.0, (high + low) / 2 + 0.6 - (lower - upper))
     upper, lower = upper - missing / 2, lower + missing / 2
-    # Keep the block of labels between a little above the panel (under the header) and ``below`` its foot.
+    # Keep the labels between a little above the panel (under the header) and ``below`` its foot.
     shift = max(0.0, max(HEADER, panel.top - 0.7 * STEP) - (upper - high / 2))
     shift -= max(0.0, lower + low / 2 - (panel.bottom + below))
     for y, look, (name, *values) in ((upper - high / 2, colour, first), (lower - low / 2, other, second)):
@@ -145,32 +145,33 @@ def label_ends(sheet: Sheet, axes: Axes, x: float, ends: list[End], below: float
         sheet.lines(x, y + shift + STEP, values, colour=look)
 
 
-CLEAR = 0.5  # mm between a label and a curve, from which on they do not touch
+CLEAR = 0.5  # mm between a label and a curve that count as no contact
 
 
 def label_level(
     sheet: Sheet, axes: Axes, level: float, labels: Sequence[str], steps: Sequence[float], lines: Sequence[np.ndarray]
 ) -> None:
-    """Write the first of ``labels``, the shorter ones last, that clears the curves at one of the level line's ends.
+    """Write the first of ``labels``, the shortest last, that touches no curve at an end of the level line.
 
-    It stands at whichever end, over or under the line, is farthest from the curves ``lines``, each (seeds, steps); over
-    the line at the left where all are as near. Where none is clear, the label that comes nearest to it.
+    Its place is the one, at the left or right end, over or under the line, that is farthest from the curves ``lines``,
+    each (seeds, steps); among equals, over the line at the left. If every label touches a curve, the one that is
+    farthest from the curves is written.
     """
     panel, (start, end) = Panel(sheet, axes), axes.get_xlim()
     y = panel.down(level)
-    best = []  # of each label its place: clearance, x, y in mm
+    best = []  # place of each label: clearance, x, y in mm
     for label in labels:
         wide, places = texts.widest([label]), []
         for x in (panel.left + 0.6, panel.right - wide - 0.3):
             across = start + (np.linspace(x, x + wide, 15) - panel.left) / (panel.right - panel.left) * (end - start)
-            # A curve is only where it was recorded: before its first record there is none.
+            # A curve begins at its first record.
             inside = across[(across >= steps[0]) & (across <= steps[-1])]
             heights = np.array([panel.down(np.interp(inside, steps, line.mean(axis=0))) for line in lines])
             for up in (y - STEP, y + 0.2):
                 gap = np.nanmin(np.maximum(up - heights, heights - up - STEP), initial=2.0)
                 places.append((float(gap), x, up, label))
         inner = [place for place in places if panel.top - STEP / 2 <= place[2] <= panel.bottom - STEP]
-        best.append(max(inner or places, key=lambda place: place[0]))  # of equals the first
+        best.append(max(inner or places, key=lambda place: place[0]))  # the first of equals
     clear = (place for place in best if place[0] >= CLEAR)
     _, x, up, label = next(clear, max(best, key=lambda place: place[0]))
     sheet.text(x, up, label)

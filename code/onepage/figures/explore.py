@@ -1,7 +1,7 @@
-"""The data of the page to explore, report.html: one compact JSON file for each task, beside its pictures.
+"""The data of report.html: one compact JSON file for each task, beside its pictures.
 
-A part of the page has a ``kind``, which report/templates/report.js knows how to show, a ``picture``, which stands in
-its place without JavaScript and in print, and data. Numbers in bulk are bytes in base64; images are one WebP sprite.
+A part of the page has a ``kind``, for which report/templates/report.js has a function, a ``picture``, which replaces it
+without JavaScript and in print, and data. Large arrays are bytes in base64; images are one WebP sprite.
 """
 
 import base64
@@ -35,7 +35,7 @@ def encoded(array: np.ndarray) -> str:
 
 
 def sprite(images: np.ndarray, columns: int) -> str:
-    """Images (n, h, w, 3), uint8, in rows of ``columns`` on one WebP, as a data: address; "" for none."""
+    """Images (n, h, w, 3), uint8, in rows of ``columns`` in one WebP, as a data: address; "" for none."""
     n, high, wide, _ = images.shape
     if not n:
         return ""

@@ -1,7 +1,7 @@
 """A picture of an exact size, placed in millimetres from its top left corner, and the folder of pictures of one task.
 
-Each picture is written as PNG (300 dpi, its physical size exact in the file) and PDF, with where it comes from in the
-metadata and no date, so that drawing again from the same inputs gives the same bytes. ``figures.json`` is written last.
+Each picture is written as PNG (300 dpi, with its exact physical size) and PDF. The metadata hold its provenance and no
+date, so that the same inputs give the same bytes. ``figures.json`` is written last.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ from onepage.runs import exported, lookup, provenance
 HALF, FULL, SHEET = 45.0, 93.0, 190.0  # widths in mm: half a column, a column, the page
 HEADER = 3.6  # mm at the top for the title and the mark
 GENERATED = "generated data"
-# Names whose number depends on the run: a smaller model leaves pictures of a larger one behind.
+# Pictures whose number depends on the run: a smaller model must not leave those of a larger one behind.
 _NUMBERED = re.compile(r"gradcam_\d+|attention_layer\d+_head\d+")
 
 
@@ -57,7 +57,7 @@ class Sheet:
 
     def image(self, x: float, y: float, width: float, height: float, pixels: np.ndarray) -> None:
         """Show ``pixels`` (rows, columns, 3), uint8, in the rectangle, pixel edges sharp."""
-        # One pair of axes in mm carries all pictures of the sheet: axes of their own would cost 15 ms each.
+        # One pair of axes in mm holds all images of the sheet, because separate axes would cost 15 ms each.
         picture = AxesImage(self._ground, extent=(x, x + width, y + height, y), interpolation="nearest")
         picture.set_data(pixels)
         picture.set_clip_path(self._ground.patch)
@@ -90,15 +90,15 @@ class Sheet:
         return axes
 
     def text(self, x: float, y: float, content: str, *, colour: str = INK, weight: str = "normal", **look: Any) -> None:
-        """Write clean text with its top at y, unless ``va`` says other; ``look`` as matplotlib has it."""
+        """Write clean text with its top at y, unless ``va`` is given; ``look``: matplotlib's text properties."""
         if "va" not in look and not look.get("rotation"):
-            # The top stands at a fixed distance above the baseline: letters do not move a line up or down.
+            # The top is at a fixed distance above the baseline, so that the letters do not move a line up or down.
             y, look = y + 0.74 * SIZE_PT / PT_PER_MM, look | {"va": "baseline"}
         look = {"color": colour, "fontweight": weight, "va": "top"} | look
         self.figure.text(x / self.width, 1 - y / self.height, texts.clean(content), **look)
 
     def lines(self, x: float, y: float, lines: Iterable[str], **look: Any) -> float:
-        """Write ``lines`` one under another, the first with its top at y; returns where the next one would begin."""
+        """Write ``lines`` below each other, the first with its top at y; returns the top of the next line."""
         for line in lines:
             self.text(x, y, line, **look)
             y += STEP
@@ -107,7 +107,7 @@ class Sheet:
     def labels_down(
         self, x: float, y: float, height: float, labels: Sequence[str], colours: Sequence[str] = ()
     ) -> None:
-        """Write labels that end at x, one beside the middle of each row of a table ``height`` mm high."""
+        """Write labels that end at x, each beside the middle of one row of a table ``height`` mm high."""
         for k, (label, colour) in enumerate(zip(labels, colours or [INK] * len(labels), strict=True)):
             place = y + (k + 0.5) * height / len(labels)
             self.text(x, place, label, colour=colour, ha="right", va="center_baseline")
@@ -115,7 +115,7 @@ class Sheet:
     def labels_across(
         self, x: float, y: float, width: float, labels: Sequence[str], colours: Sequence[str] = (), rotation: float = 90
     ) -> None:
-        """Write labels, their ends at y, one under the middle of each column of a table ``width`` mm wide."""
+        """Write vertical labels that end at y, each under the middle of one column of a table ``width`` mm wide."""
         for k, (label, colour) in enumerate(zip(labels, colours or [INK] * len(labels), strict=True)):
             self.text(x + (k + 0.5) * width / len(labels), y, label, colour=colour, ha="center", rotation=rotation)
 
@@ -142,17 +142,17 @@ class Book:
 
     @property
     def top(self) -> float:
-        """Where the content of a sheet without a title begins, in mm: under the mark where the data is generated."""
+        """Top of the content of a sheet without a title, in mm: below the mark if the data is generated."""
         return HEADER if self.generated else 0.6
 
     def sheet(self, width_mm: float, height_mm: float, title: str = "") -> Sheet:
-        """A new sheet, marked where the data is generated; a picture of the page has its title there."""
+        """A new sheet, marked if the data is generated; the page adds the title of a picture."""
         return Sheet(width_mm, height_mm, title, generated=self.generated)
 
     def add(self, name: str, sheet: Sheet, alt: str, facts: Mapping[str, str] | None = None) -> None:
-        """Write NAME.png and NAME.pdf; ``alt`` says in words what the picture shows, with this run's numbers.
+        """Write NAME.png and NAME.pdf; ``alt`` is the text alternative, with this run's numbers.
 
-        ``facts``: names that the prose of the page may use, and their texts.
+        ``facts``: {name: text} for the prose of the page.
         """
         alt = self._alt(alt)
         png, pdf = _png(sheet, name, alt, self.origin), _pdf(sheet, name, alt, self.origin)
@@ -163,7 +163,7 @@ class Book:
         self.entries.append(entry | {"alt": alt} | ({"facts": dict(facts)} if facts else {}))
 
     def write(self, path: Path, sheet: Sheet, alt: str) -> None:
-        """Write one picture to ``path``, as PDF where its name ends so, else as PNG; the manifest does not list it."""
+        """Write one picture to ``path``, as PDF if it has that suffix, otherwise as PNG; the manifest lacks it."""
         make = _pdf if path.suffix.lower() == ".pdf" else _png
         write_bytes(path, make(sheet, path.stem, self._alt(alt), self.origin))
 
@@ -172,10 +172,10 @@ class Book:
         return " ".join(marked.encode("utf-8", "replace").decode("utf-8").split())  # half a surrogate pair: unwritable
 
     def close(self) -> None:
-        """Remove pictures of an earlier draw that this one did not make, then write the manifest."""
+        """Remove pictures of earlier drawings that this one did not make, then write the manifest."""
         names = {entry["name"] for entry in self.entries}
         old: set[str] = set()
-        with contextlib.suppress(UserError, KeyError, TypeError):  # no earlier draw, or one that cannot be read
+        with contextlib.suppress(UserError, KeyError, TypeError):  # no earlier manifest, or one that cannot be read
             old = {str(entry["name"]) for entry in read_json(self.out / "figures.json")["figures"]}
         for path in sorted(self.out.iterdir()):
             ours = path.stem in old or _NUMBERED.fullmatch(path.stem)

@@ -1,9 +1,8 @@
 """Colours, type and the rcParams every figure is drawn under.
 
 Colours are Paul Tol's (https://sronpersonalpages.nl/~pault/, "high-contrast", "vibrant" and "YlOrBr"), a teal and two
-maps made here; they keep apart in print and for colour-blind readers, and a second cue (line style,
-marker, underline, place) always stands beside them. The style sheet and the fonts lie in the repository's figures/
-folder.
+colour maps made here. They can be told apart in print and by colour-blind readers, and there is always a second cue
+(line style, marker, underline, place). The style sheet and the fonts are in the repository's figures/ folder.
 """
 
 from collections.abc import Iterator
@@ -32,16 +31,16 @@ STEP = LINE_PT / PT_PER_MM  # the same, in mm
 INK = "#222222"
 MUTED = "#5f5f5f"
 FAINT = "#bbbbbb"
-# A hue has one meaning: blue and teal are the models of the two sections, grey is training and what others published,
-# red is errors.
+# A hue has one meaning: blue and teal are the models of the two sections, grey is training and published results, red
+# is errors.
 BLUE, TEAL, RED = "#004488", "#00695c", "#bb5566"
 WARNING = "#cc3311"  # vibrant; kept for "generated data"
 
-# Sequential maps that begin at white, so that nothing is nothing, and only get darker. YlOrBr begins at a purer white
-# than Tol's and ends before his browns: it is laid over images, which must show through its darkest colour.
+# Sequential maps that begin at white, which means zero, and only get darker. YlOrBr begins at a purer white than Tol's
+# and ends before his browns, because images must show through its darkest colour.
 _YLORBR = "ffffff fff7bc fee391 fec44f fb9a29 ec7014 cc4c02"
-# One hue each, for attention and for errors: lightness (CIELAB L*) falls in equal steps from 100 to 24 and to 28 at hue
-# 183 and 18 degrees, so that half the weight looks half as dark.
+# One hue each, 183 degrees for attention and 18 for errors: lightness (CIELAB L*) falls in equal steps from 100 to 24
+# and 28, so that half the weight looks half as dark.
 _TEALS = "ffffff caebe5 99d5ca 6cbdb1 40a598 128d7f 007367 005950 00413a"
 _REDS = "ffffff ffddde ffbabe ff959d ee7682 d65c6a b84656 953744 6f2c34"
 YLORBR, TEALS, REDS = (
@@ -52,9 +51,9 @@ YLORBR, TEALS, REDS = (
 
 @contextmanager
 def onepage_style() -> Iterator[None]:
-    """Draw under matplotlib's defaults plus the style sheet, whatever the user's own settings are.
+    """Within: draw with matplotlib's defaults and the style sheet, without the user's own settings.
 
-    Raises UserError when the style sheet or a font is missing from the repository.
+    Raises UserError if the style sheet or a font is missing from the repository.
     """
     _register_fonts()
     if not STYLE_SHEET.is_file():

@@ -1,7 +1,7 @@
-"""Text that comes from data, made fit to stand in a picture: every character visible, every line within its width.
+"""Text from data prepared for pictures: every character visible, every line within its width.
 
-Widths are measured with the very fonts that draw the text, in points at the figures' one size. No hyphenation: a word
-longer than a line is broken where the line ends.
+Widths are measured with the fonts that draw the text, in points at the figures' one size. There is no hyphenation: a
+word longer than a line is broken at the end of the line.
 """
 
 import itertools
@@ -22,7 +22,7 @@ Word = list[Part]
 
 
 def _files(weight: str) -> list[str]:
-    """Our font and the one that stands in for it."""
+    """Our font and the fallback."""
     return [
         str(FONT_FILES[weight]),
         font_manager.findfont(font_manager.FontProperties(family="DejaVu Sans", weight=weight)),
@@ -36,14 +36,14 @@ def _fonts(weight: str) -> FT2Font:
 
 @cache
 def _drawable() -> frozenset[int]:
-    """Code points that both weights can draw, with the fallback."""
+    """Code points that both weights can draw, including the fallback."""
     fonts = [[font_manager.get_font(file) for file in _files(weight)] for weight in FONT_FILES]
     return frozenset.intersection(*(frozenset({**a.get_charmap(), **b.get_charmap()}) for a, b in fonts))
 
 
 @lru_cache(maxsize=4096)
 def clean(text: str) -> str:
-    """``text`` with every character visible: composed (NFC), odd spaces plain, the rest replaced by a mark."""
+    """``text`` with every character visible: composed (NFC), special spaces plain, the rest replaced by a mark."""
     shown = []
     for character in unicodedata.normalize("NFC", text):
         category, code = unicodedata.category(character), ord(character)
@@ -58,8 +58,8 @@ def clean(text: str) -> str:
 
 @lru_cache(maxsize=65536)
 def width(text: str, weight: str = "normal") -> float:
-    """Width of ``text`` (already clean) in points, kerning and outer spaces included."""
-    # The ink box ends at the last visible glyph; a bar on either side makes outer spaces count.
+    """Width of ``text`` (already clean) in points, including kerning and outer spaces."""
+    # The ink box ends at the last visible glyph; a bar on both sides makes outer spaces count.
     return _ink(f"|{text}|", weight) - _ink("||", weight)
 
 
@@ -76,7 +76,7 @@ def _ink(text: str, weight: str) -> float:
 
 
 def fit(text: str, room: float, weight: str = "normal") -> str:
-    """``text`` cleaned, and cut with an ellipsis where it is wider than ``room`` points."""
+    """``text`` cleaned, and cut with an ellipsis if it is wider than ``room`` points."""
     text = clean(text)
     if width(text, weight) <= room:
         return text
@@ -103,7 +103,7 @@ def plain(line: Sequence[Word]) -> str:
 
 
 def wrap_words(marked: Sequence[Word], room: float, limit: int | None = None) -> list[list[Word]]:
-    """Break words into lines at most ``room`` points wide; past ``limit`` lines the last one ends in an ellipsis."""
+    """Break words into lines at most ``room`` points wide; of more than ``limit``, the last ends in an ellipsis."""
     lines: list[list[Word]] = [[]]
     for word in marked:
         rest = word
@@ -136,7 +136,7 @@ def _slice(word: Word, start: int, end: int | None) -> Word:
 
 
 def percent(share: float) -> str:
-    """A share as a percentage that rounds neither up to certainty nor down to impossibility."""
+    """A share as a percentage; only 1 is printed as 100 %, only 0 as 0 %."""
     value = 100 * float(share)
     if value >= 99:
         return f"{min(value, 99.9):.1f} %" if value < 100 else "100 %"

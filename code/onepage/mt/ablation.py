@@ -28,6 +28,6 @@ def score(data: TranslationSet, run: Path, settings: Mapping[str, Any]) -> dict[
 
 
 def show(row: Mapping[str, Any]) -> str:
-    """A variant's score in words."""
+    """A variant's score as text."""
     low, high = row["interval"]
     return f"{row['score']:.2f} validation BLEU ({low:.1f} to {high:.1f}, n={row['n']:,})"

@@ -80,12 +80,12 @@ def plan_epoch(
 
 
 class Material:
-    """The training pairs as each epoch sees them."""
+    """The training pairs of each epoch."""
 
     def __init__(
         self, tokenizer: Tokenizer, split: Split, batch_tokens: int, max_length: int, bpe_dropout: float, seed: int
     ):
-        """Raises UserError when every pair has more than ``max_length`` pieces on a side."""
+        """Raises UserError if every pair has more than ``max_length`` pieces on a side."""
         self.batch_tokens, self.max_length, self.seed = batch_tokens, max_length, seed
         kept = [
             (lines, ids)
@@ -107,7 +107,7 @@ class Material:
         if self.dropout is not None:
             self.dropout.start(self.seed, epoch)
             sampled = [(self.dropout.sample(source), self.dropout.sample(target)) for source, target in self.words]
-            # one that grew too long keeps its usual pieces
+            # a sentence that became too long keeps its usual pieces
             pairs = [
                 new if max(map(len, new)) <= self.max_length else usual
                 for new, usual in zip(sampled, self.pairs, strict=True)

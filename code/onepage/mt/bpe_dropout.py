@@ -1,8 +1,8 @@
 """BPE-dropout: merges of the subword coder left out at random (Provilkov et al. 2020, algorithm 1).
 
-sentencepiece's own sampling differs between processes with the same seed, so no run could be repeated or resumed. Its
-merges are therefore made here, over its vocabulary. Each epoch draws a few ways to split a word and reuses them: an
-epoch costs seconds rather than a minute.
+sentencepiece's own sampling differs between processes with the same seed, so a run could not be repeated or resumed.
+Therefore this module makes the merges, with sentencepiece's vocabulary. Each epoch draws a few ways to split a word and
+reuses them: an epoch costs seconds rather than a minute.
 """
 
 import random
@@ -14,7 +14,7 @@ WAYS = 8  # to split a word, per epoch
 
 
 class BpeDropout:
-    """Splits sentences; at each step a merge is left out with probability ``rate``."""
+    """Splits sentences; at each step, a merge is left out with probability ``rate``."""
 
     def __init__(self, tokenizer: Tokenizer, rate: float):
         self.tokenizer, self.rate = tokenizer, rate
@@ -26,12 +26,12 @@ class BpeDropout:
         self.ways: dict[tuple[str, int], list[int]] = {}
 
     def words(self, text: str) -> list[str]:
-        """The words of a sentence as the coder sees them: normalised, each with its "▁". No piece spans two."""
+        """The words of a sentence as the coder sees them: normalised, each with its "▁". No piece spans two words."""
         joined = "".join(self.tokenizer.processor.encode(text, out_type=str))
         return ["▁" + word for word in joined.split("▁")[1:]]
 
     def start(self, seed: int, epoch: int) -> None:
-        """Draw again: ``sample`` then depends on (seed, epoch) and the calls made since."""
+        """Draw new splits: ``sample`` then depends on (seed, epoch) and the calls since."""
         self.random = random.Random(keyed_seed(seed, "bpe-dropout", epoch))
         self.ways = {}
 
@@ -46,7 +46,7 @@ class BpeDropout:
         return [*ids, END]
 
     def split(self, word: str) -> list[int]:
-        """Piece ids of a word: at each step, the best merge that is not left out, until there is none."""
+        """Piece ids of a word: at each step, the best merge that is not left out, until none remains."""
         symbols, rank, draw, rate = list(word), self.rank, self.random.random, self.rate
         while True:
             best, place = float("inf"), -1

@@ -15,10 +15,10 @@ MARGIN = 0.02  # of the budget, for checkpoints and other overhead
 
 
 def measure(recipe: Recipe, data: TranslationSet, plan: dict[str, Any]) -> dict[str, float]:
-    """Seconds per update and per validation, by the training loop itself in a temporary folder.
+    """Seconds per update and per validation, measured with the training loop in a temporary folder.
 
-    A validation counts as the updates that see as many sentences, run forward only: a third of the work, and with
-    R-Drop, which runs a batch twice, a sixth.
+    A validation runs forward only: it costs a third of the updates with as many sentences, and with R-Drop, which runs
+    each batch twice, a sixth.
     """
     short = dataclasses.replace(recipe, updates=UPDATES[plan["device"]], validations=3)
     with tempfile.TemporaryDirectory() as folder:
@@ -33,12 +33,12 @@ def measure(recipe: Recipe, data: TranslationSet, plan: dict[str, Any]) -> dict[
 
 
 def fit(recipe: Recipe, data: TranslationSet, rates: dict[str, float], minutes: float) -> Recipe:
-    """The recipe with as many updates as end after ``minutes`` of training at these rates."""
+    """The recipe with the number of updates that end after ``minutes`` of training at these rates."""
     available = (1 - MARGIN) * 60 * minutes - recipe.validations * rates["validation"]
     updates = int(available / rates["update"]) // 10 * 10
     return dataclasses.replace(recipe, updates=max(10, updates))
 
 
 def summary(recipe: Recipe) -> str:
-    """How long the recipe trains, for a message."""
+    """The length of the recipe's training, for a message."""
     return f"{recipe.updates:,} updates"

@@ -37,15 +37,15 @@ def translate(
 ) -> None:
     """Translate sentences, one per line, from standard input or --text, to standard output.
 
-    Text is UTF-8, or UTF-16 or UTF-32 with a byte-order mark. Typographic quotes and dashes are read as plain ones,
-    which is what the training data has.
+    Text is UTF-8, or UTF-16 or UTF-32 with a byte-order mark. Typographic quotes and dashes are replaced by plain ones,
+    as in the training data.
 
-    Every input line gives one output line, or N with --nbest N: best first, blank where there are fewer. With --scores
-    a line reads SCORE, tab, TEXT; the score is the log-probability (nats) divided by the length penalty. An empty line
-    gives an empty line. A line that cannot be translated (not UTF-8, too long, no known piece) gives an empty line, and
-    a message with its number on standard error.
+    Every input line gives one output line, or N with --nbest N: best first, blank if there are fewer. With --scores a
+    line is SCORE, tab, TEXT; the score is the log-probability (nats) divided by the length penalty. An empty line gives
+    an empty line. A line that cannot be translated (not UTF-8, too long, no known piece) gives an empty line, and a
+    message with its number on standard error.
 
-    Exit status: 0 when every line was translated, 1 when one was refused or nothing could be done, 2 for wrong options.
+    Exit status: 0 if every line was translated, 1 if one was refused or nothing could be done, 2 for wrong options.
     """
     if attention is not None and (
         len(texts) != 1 or "\n" in texts[0] or "\r" in texts[0].strip() or not texts[0].strip()
@@ -97,10 +97,10 @@ def _lines(texts: tuple[str, ...]) -> list[bytes]:
 
 def _introduce(translator: "Translator", which: str, given: bool) -> None:
     """Say on standard error which run translates, and its limits."""
-    ask = "; a sentence a line, Ctrl-D ends" if not given and sys.stdin is not None and sys.stdin.isatty() else ""
+    ask = "; one sentence per line, Ctrl-D ends" if not given and sys.stdin is not None and sys.stdin.isatty() else ""
     click.echo(f"onepage: {' to '.join(translator.languages)} by {translator.run}{which}{ask}", err=True)
     if translator.generated:
-        click.echo("onepage: trained on generated sentences: it knows their few words and no real language", err=True)
+        click.echo("onepage: trained on generated sentences: it cannot translate real text", err=True)
 
 
 def _draw(translator: "Translator", answer: "Answer", path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Evaluate the final Transformer: the one place where the test sets are read.
+"""Evaluate the final Transformer: the only code that reads the test sets.
 
 Writes ``predictions.npz`` (sources, references, outputs), ``explain.npz`` (attention weights and masks) and, last,
 ``metrics.json``, so that drawing and reporting need no model and no data set.
@@ -28,20 +28,20 @@ from onepage.training.recipe import as_dict, from_values, of_run
 from onepage.training.session import common_block
 from onepage.training.weights import count_parameters, digest_tensors
 
-EXAMPLES = 3  # of each kind: enough that one choice fits the page whole
-PIECES = (9, 13)  # of the sentence whose attention is shown: long enough to reorder, short enough to be read
+EXAMPLES = 3  # of each kind: enough to find one that fits on the page uncut
+PIECES = (9, 13)  # least and most of the sentence whose attention is shown: word order can differ, and labels fit
 SIZES = ("encoder_layers", "decoder_layers", "heads", "d_model", "d_ff", "vocabulary")  # that metrics.json states
-MORE = 6  # sentences whose attention can be explored, from short to long, besides the examples and the one shown
-LONGEST = 40  # pieces of a side, of a sentence to explore
-SHOWN_TARGETS = (0, 6, 8)  # pieces, at least, of the targets in the batch whose masks are shown
+MORE = 6  # sentences to explore, from short to long, besides the examples and the sentence shown
+LONGEST = 40  # pieces per side of a sentence to explore
+SHOWN_TARGETS = (0, 6, 8)  # least number of pieces of each target in the batch whose masks are shown
 
 
 def load(run: Path, device: str = "") -> tuple[Transformer, Tokenizer, Recipe, dict[str, Any]]:
     """The trained model in evaluation mode, its tokenizer, its recipe and its plan (run.json).
 
     ``run``: a run folder, or a file by ``make export``.
-    ``device``: "cpu" or "cuda" in place of the one it was trained on.
-    Raises UserError when the weights are missing or damaged, or of a version of this program with other recipe keys.
+    ``device``: "cpu" or "cuda", instead of the device of the training.
+    Raises UserError if the weights are missing or damaged, or of a version of this program with other recipe keys.
     """
     plan = common_block(run)
     recipe = of_run(Recipe, run, plan)
@@ -62,16 +62,16 @@ def best(model: Transformer, sources: list[list[int]], beam_size: int, length_pe
 
 
 def decoding_of(settings: Mapping[str, Mapping[str, Any]]) -> Decoding:
-    """How to decode, from the table ``decoding`` of ``settings``; raises UserError for a key or value that is wrong."""
+    """The decoding settings from the table ``decoding`` of ``settings``; raises UserError for a wrong key or value."""
     return from_values(Decoding, dict(settings["decoding"]), "decoding")
 
 
 def evaluate(
     data: TranslationSet, run: Path, settings: Mapping[str, Mapping[str, Any]], say: Any = print
 ) -> dict[str, Any]:
-    """Score ``run/model.pt`` on validation and every test set; returns what metrics.json holds.
+    """Score ``run/model.pt`` on validation and every test set; returns the content of metrics.json.
 
-    settings: {"decoding": how to decode}. Raises UserError when the weights are missing or damaged.
+    settings: {"decoding": the settings of beam search}. Raises UserError if the weights are missing or damaged.
     """
     decoding = decoding_of(settings)
     stopwatch = provenance.Stopwatch()
@@ -142,8 +142,8 @@ def evaluate(
 def examples(arrays: dict[str, Any], head: str) -> list[dict[str, Any]]:
     """Best, median and worst outputs of the headline set by chrF, ``EXAMPLES`` of each, the most typical first.
 
-    Exact copies of the reference are left out of the best. ``index``: number of the sentence in its set, from 0;
-    ``rank``: its place by chrF, 1 for the best of all.
+    The best ones exclude exact copies of the reference. ``index``: number of the sentence in its set, from 0; ``rank``:
+    its rank by chrF, 1 for the best of all.
     """
     chrf = arrays[f"{head}_chrf"]
     order = np.argsort(-chrf, kind="stable").tolist()
@@ -198,9 +198,9 @@ def explanation(
 def explored(
     model: Transformer, tokenizer: Tokenizer, sources: list[list[int]], found: list[list[int]], first: list[int]
 ) -> dict[str, np.ndarray]:
-    """Attention of the sentences ``first`` and of ``MORE`` from short to long; none of over ``LONGEST`` pieces.
+    """Attention of the sentences ``first`` and of ``MORE`` from short to long; none has over ``LONGEST`` pieces.
 
-    ``explored_index`` says which of the headline set they are; the others are as explain.packed gives them.
+    ``explored_index``: their numbers in the headline set; the other arrays are those of explain.packed.
     """
     short = [i for i, pair in enumerate(zip(sources, found, strict=True)) if max(map(len, pair)) <= LONGEST]
     by_length = sorted(short, key=lambda i: (len(sources[i]), i))

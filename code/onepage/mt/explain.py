@@ -1,4 +1,4 @@
-"""The Transformer's attention weights and masks, read from its own forward pass and functions."""
+"""The Transformer's attention weights and masks, taken from its own forward pass and functions."""
 
 import contextlib
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from onepage.mt.transformer import Attention, Transformer, causal_mask, padding_
 
 @contextlib.contextmanager
 def recorded(modules: list[Attention]) -> Iterator[None]:
-    """Within the block every call of these attention modules keeps its weights in ``module.record``."""
+    """Within: every call of these attention modules appends its weights to ``module.record``."""
     for module in modules:
         module.record = []
     try:
@@ -27,11 +27,11 @@ def recorded(modules: list[Attention]) -> Iterator[None]:
 
 @torch.no_grad()
 def attention_weights(model: Transformer, source: list[int], target: list[int]) -> dict[str, np.ndarray]:
-    """Weights of every layer and head while the model reads ``source`` and writes ``target`` (ids ended by END).
+    """Weights of every layer and head, for input ``source`` and output ``target`` (ids ended by END).
 
-    encoder_self (L, H, S, S), decoder_self (L, H, T, T), cross (L, H, T, S), float32, as the softmax gives them: before
+    encoder_self (L, H, S, S), decoder_self (L, H, T, T), cross (L, H, T, S), float32, after the softmax and before
     dropout. Row t of decoder_self and cross is the query that predicts target[t]. Raises ValueError if a row does not
-    sum to one. The model is left in evaluation mode.
+    sum to one. Leaves the model in evaluation mode.
     """
     model.eval()
     device = next(model.parameters()).device
@@ -60,9 +60,10 @@ def tokens(tokenizer: Tokenizer, source: list[int], target: list[int]) -> dict[s
 
 
 def packed(model: Transformer, tokenizer: Tokenizer, pairs: list[tuple[list[int], list[int]]]) -> dict[str, np.ndarray]:
-    """Tokens and weights of several sentences, each array padded to its longest, with "" and 0.
+    """Tokens and weights of several sentences, each array padded to its longest sentence, with "" and 0.
 
-    As ``tokens`` and ``attention_weights`` give them, with the sentences in front; weights are uint8, 255 for 1.
+    The arrays are those of ``tokens`` and ``attention_weights``, with the sentences as first axis; weights are uint8,
+    255 for 1.
     """
     each = []
     for source, target in pairs:

@@ -1,4 +1,4 @@
-"""What can be explored of a translation run: curves, attention of several sentences, every sentence of the test set."""
+"""Data of a translation run to explore: curves, attention of several sentences, every sentence of the test set."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ SIDES = {"source": "source_tokens", "read": "target_input_tokens", "written": "t
 
 
 def parts(run: Path) -> list[explore.Part]:
-    """The parts of the page, in its order; what the run was not evaluated for is left out."""
+    """The parts of report.html, in its order, without those that an older evaluation lacks."""
     metrics = read_json(run / "metrics.json")
     predictions, explained = (curves.read_arrays(run / f"{name}.npz") for name in ("predictions", "explain"))
     found = [_curves(run), _attention(metrics, predictions, explained), _sentences(metrics, predictions)]

@@ -1,6 +1,6 @@
 """The page of translation: every ``{name}`` of its prose, its pictures, and its tables. No torch, no numpy.
 
-A name whose figure a run lacks is left out; the sentence that needs it is then left out too.
+If a run lacks the figure of a name, the name is left out, and so is each sentence that needs it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,12 +14,12 @@ from onepage.runs.words import NONE, interval, number, percent, signed, training
 
 ROWS = (("curves_mt", "bleu_report"), ("attention_heads", "masks_demo"), ("decodes_table",))
 ABLATED = ("whole", "no-causal-mask", "one-head")
-SIGNIFICANT = 0.05  # p-value under which a difference is called a finding
-ENOUGH = 100  # sentences of the longest group, below which it says nothing of long sentences
+SIGNIFICANT = 0.05  # p-value below which a difference is reported as a finding
+ENOUGH = 100  # sentences that the longest group needs for a finding about long sentences
 
 
 def facts(metrics: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, str]:
-    """What the prose may say of a run."""
+    """{name: text} for the prose about a run."""
     train, val, model = metrics["train"], metrics["val"], metrics["model"]
     headline = metrics["headline"]
     test = metrics["tests"][headline]
@@ -66,7 +66,7 @@ def _change(before: float, after: float) -> str:
 
 
 def _other_tests(tests: Mapping[str, Any], headline: str, page: Mapping[str, Any]) -> dict[str, str]:
-    """BLEU of the tests beside the headline, and of the lowest of them where its interval is below the headline's."""
+    """BLEU of the other tests, and more on the lowest of them if its interval lies below that of the headline."""
     scores = {name: test["bleu"]["score"] for name, test in tests.items() if name != headline}
     found = {f"bleu_{name}": number(score, 1) for name, score in scores.items()}
     far = min(scores, key=lambda name: scores[name], default=None)
@@ -78,7 +78,7 @@ def _other_tests(tests: Mapping[str, Any], headline: str, page: Mapping[str, Any
 
 
 def _lengths(groups: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """BLEU over source length: its peak and that of the longest; ``harder_n`` where they differ beyond chance.
+    """BLEU by source length: the best group and the longest one; ``harder_n`` if they differ beyond chance.
 
     {} with fewer than two groups.
     """
@@ -137,8 +137,8 @@ def tables(run: Path, metrics: Mapping[str, Any], page: Mapping[str, Any]) -> di
 def _directions(run: Path, metrics: Mapping[str, Any], page: Mapping[str, Any]) -> list[list[str]]:
     """A row for each test set of each direction and seed: the page's direction first, then by name; seeds ascending.
 
-    Rows come from the metrics.json files beside the page's own ``run``. [] where no other direction has been evaluated,
-    or the page's own data is generated.
+    Rows come from the metrics.json files beside the page's own ``run``. [] if no other direction has been evaluated, or
+    the page's own data is generated.
     """
     own = (metrics["src"], metrics["tgt"])
     found = _evaluated(run, metrics, page)
@@ -151,7 +151,7 @@ def _directions(run: Path, metrics: Mapping[str, Any], page: Mapping[str, Any]) 
 def _evaluated(run: Path, metrics: Mapping[str, Any], page: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """metrics.json of ``run`` and of all runs on the same real set and profile: runs/mt/<set>-<src>-<tgt>/<profile>/.
 
-    One that cannot be read, lacks a score, or lies where another run belongs, is passed over.
+    Files that cannot be read, lack a score, or are in the folder of another run, are ignored.
     """
     found: list[Mapping[str, Any]] = [metrics]
     for path in sorted(run.resolve().parents[2].glob(f"*/{metrics['profile']}/seed*/metrics.json")):
@@ -183,7 +183,7 @@ def _bleu(test: Mapping[str, Any]) -> list[str]:
 
 
 def _others(test: Mapping[str, Any]) -> list[str]:
-    """TER and BLEU of lc.norm.tok text, where they were measured."""
+    """TER and BLEU of lc.norm.tok text, if they were measured."""
     return [number(test[key]["score"], 1) if test.get(key) else NONE for key in ("ter", "bleu_lc_norm_tok")]
 
 

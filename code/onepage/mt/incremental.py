@@ -1,10 +1,10 @@
 """The decoder one target position at a time, for the rows (partial outputs) of a beam search.
 
-Keys and values are cached per sentence: those of cross-attention, and those of self-attention at every position that a
-row of the sentence has or had. The rows attend to them together; a mask tells a row's ancestors, so that reordering a
-beam moves no keys. The network is that of transformer.py, with its weights; a test compares the logits with full
-recomputation. Shapes: B sentences, k cells per sentence, R <= B * k rows, S source positions, E entries (self-attention
-keys) per sentence, H heads, D model width.
+Keys and values are cached per sentence: those of cross-attention, and those of self-attention at every position of all
+present and past rows of the sentence. The rows attend to them together. A mask marks the ancestors of each row, so that
+reordering a beam moves no keys. The network and the weights are those of transformer.py; a test compares the logits
+with full recomputation. Shapes: B sentences, k cells per sentence, R <= B * k rows, S source positions, E entries
+(self-attention keys) per sentence, H heads, D model width.
 """
 
 import copy
@@ -16,14 +16,15 @@ from torch import Tensor, nn
 
 from onepage.mt.transformer import DecoderLayer, Transformer
 
-ROOM = 8  # steps between two clearances of the self-attention cache
-ROWS = 16  # rows are padded to a multiple: oneDNN makes a kernel for each distinct shape
+ROOM = 8  # steps between two clean-ups of the self-attention cache
+ROWS = 16  # rows are padded to a multiple of this, because oneDNN makes a kernel for each distinct shape
 
 
 class Product(nn.Module):
     """A linear layer for inference, by oneDNN on a CPU.
 
-    torch gives fp32 products to MKL, whose AVX-512 kernels are for Intel processors; elsewhere oneDNN is twice as fast.
+    torch computes fp32 products with MKL, whose AVX-512 kernels are for Intel; on other processors oneDNN is twice as
+    fast.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor, relu: bool = False):
@@ -33,7 +34,7 @@ class Product(nn.Module):
         self.by_onednn = plain and torch.backends.mkldnn.is_available()
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., in) -> (..., out), with ReLU where that was asked for."""
+        """(..., in) -> (..., out), with ReLU if requested."""
         if self.by_onednn:
             after = "relu" if self.relu else "none"
             product: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, after, [], "")
@@ -43,7 +44,7 @@ class Product(nn.Module):
 
 
 def with_products(model: Transformer) -> Transformer:
-    """The same model on the same weights, its linear layers replaced by products; for inference."""
+    """The same model with the same weights, for inference: its linear layers are replaced by products."""
     shared = [*model.parameters(), *model.buffers()]
     model = copy.deepcopy(model, {id(tensor): tensor for tensor in shared})
     for parent in list(model.modules()):
@@ -54,7 +55,7 @@ def with_products(model: Transformer) -> Transformer:
 
 
 def side_by_side(layers: list[nn.Linear], factors: list[float]) -> Product:
-    """Several linear layers of one input as one product, the result of each times its factor."""
+    """Several linear layers of one input as one product; each result is multiplied by its factor."""
     weights = [layer.weight * factor for layer, factor in zip(layers, factors, strict=True)]
     return Product(torch.cat(weights), torch.cat([layer.bias * f for layer, f in zip(layers, factors, strict=True)]))
 
@@ -83,12 +84,12 @@ class FastDecoder:
         self.logits = Product(model.embedding.weight, model.output_bias)
 
     def begin(self, source: Tensor, k: int) -> "Rows":
-        """The rows, none yet, of the sentences (B, S), padded ids; up to k of each."""
+        """Rows, at first none, for the sentences (B, S), padded ids; up to k per sentence."""
         return Rows(self, source, k)
 
 
 class Rows:
-    """The rows of a batch of sentences, all of one length, and their cache.
+    """The rows of a batch of sentences, all with the same length, and their cache.
 
     ``cell`` of a row is sentence * k + its number in the sentence, below k; no two rows share one.
     """
@@ -125,11 +126,11 @@ class Rows:
         return decoder.logits(decoder.model.decoder_norm(x))[:rows]
 
     def reorder(self, parents: Tensor, cell: Tensor) -> None:
-        """The row in ``cell[i]`` is from now on a copy of the one in the cell ``parents[i]``; all others end."""
+        """Replace the row in ``cell[i]`` by a copy of the one in the cell ``parents[i]``; all other rows end."""
         self.foreign = torch.full_like(self.foreign, self.lowest).index_copy_(0, cell, self.foreign[parents])
 
     def keep(self, sentences: Tensor) -> None:
-        """Forget all sentences but these (B'), which are numbered from 0 in this order."""
+        """Remove all sentences but these (B'), which are renumbered from 0 in this order."""
         self.batch = len(sentences)
         if self.hidden is not None:
             self.hidden = self.hidden.index_select(0, sentences)
@@ -138,7 +139,7 @@ class Rows:
         self.foreign = self.foreign.view(-1, self.k * self.entries).index_select(0, sentences).view(-1, self.entries)
 
     def _clear(self) -> None:
-        """Forget the entries that no row comes from any more, and make room for those of the next steps."""
+        """Remove the entries without descendants, and make room for those of the next steps."""
         foreign = self.foreign.view(self.batch, self.k, self.entries)
         used = (foreign == 0).any(1)  # (B, E)
         most = int(used.sum(1).max()) if self.entries else 0
@@ -156,7 +157,7 @@ class Rows:
         return F.pad(entries, (0, 0, 0, ROOM * self.k))
 
     def _attend_to_own(self, projected: Tensor, cell: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """projected: queries, keys and values (R, 3 D) of the last position; these are put last -> (R, D)."""
+        """projected: queries, keys and values (R, 3 D) of the last position, added as the last entry -> (R, D)."""
         new = self._by_sentence(projected, cell, 3)
         keys[:, :, self.entries - self.k : self.entries] = new[1]
         values[:, :, self.entries - self.k : self.entries] = new[2]

@@ -13,13 +13,13 @@ from onepage.mt.tokenizer import PAD
 from onepage.mt.transformer import Transformer
 from onepage.training.device import moved
 
-IGNORED = -100  # label of a row that the loss passes over
+IGNORED = -100  # label of a row that the loss ignores
 
 
 def batch_loss(model: Transformer, batch: Batch, label_smoothing: float, precision: str, r_drop: float = 0.0) -> Tensor:
     """Mean cross-entropy over the target tokens of a batch, nats; with ``r_drop`` see ``agreement_loss``.
 
-    The output layer, the most expensive of all, is computed at real tokens only.
+    The output layer, the most expensive one, is computed only at real tokens.
     """
     device = next(model.parameters()).device
     source, target = moved(batch.source, device), moved(batch.target_input, device)
@@ -29,7 +29,7 @@ def batch_loss(model: Transformer, batch: Batch, label_smoothing: float, precisi
     fill = -len(real) % 64
     labels = moved(F.pad(flat[real], (0, fill), value=IGNORED), device)
     real = F.pad(real, (0, fill))
-    if r_drop:  # the whole batch twice: each copy draws its own dropout
+    if r_drop:  # the whole batch twice: each copy has its own dropout
         source, target = source.repeat(2, 1), target.repeat(2, 1)
         real = torch.cat([real, real + len(flat)])
     with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):

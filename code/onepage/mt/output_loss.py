@@ -1,7 +1,7 @@
-"""Output layer and label-smoothed cross-entropy in one, so that no (tokens, vocabulary) array outlives its use.
+"""Output layer and label-smoothed cross-entropy in one, without a (tokens, vocabulary) array for the whole batch.
 
-The logits of some rows become the loss, then in place its gradient, then the gradients of hidden states, weight and
-bias; the next rows follow. torch's separate passes over all rows (log-softmax, its gradient, label and smoothing
+For one part of the rows after another, the logits become the loss, then in place its gradient, then the gradients of
+hidden states, weight and bias. torch's separate passes over all rows (log-softmax, its gradient, label and smoothing
 gradients, casts) take more than a third of a step on a CPU. Szegedy et al. 2016, section 7 (label smoothing).
 Shapes: N rows, D width, V vocabulary.
 """
@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-ROWS = {"cpu": 256, "cuda": 4096}  # per part: few enough for a cache, or a GPU's memory
+ROWS = {"cpu": 256, "cuda": 4096}  # rows per part: few enough for a CPU's cache, or a GPU's memory
 
 
 def output_loss(
@@ -24,7 +24,7 @@ def output_loss(
     ignored: int,
     dtype: torch.dtype,
 ) -> Tensor:
-    """Mean cross-entropy of ``labels`` (N,) under softmax(hidden weight^T + bias), nats, but for those ``ignored``.
+    """Mean cross-entropy of ``labels`` (N,), except ``ignored`` ones, under softmax(hidden weight^T + bias), nats.
 
     hidden (N, D), weight (V, D), bias (V,). ``dtype``: of the products; everything else is in fp32.
     """
@@ -36,7 +36,7 @@ def output_loss(
 
 
 class _OutputLoss(torch.autograd.Function):
-    """Forward computes the gradients, too; backward multiplies them."""
+    """The forward pass computes the gradients too; the backward pass scales them."""
 
     @staticmethod
     def forward(

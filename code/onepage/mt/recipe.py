@@ -68,9 +68,9 @@ class Recipe:
     max_length: Annotated[int, Range(10, 400)] = 100
     """Training pairs with more pieces than this on a side are left out (and counted in the log)."""
     precision: Precision = "auto"
-    """"auto": bf16 where it is the faster one; resolved by planning."""
+    """"auto": bf16 if it is faster; planning resolves it."""
     threads: Threads = 2
-    """CPU threads of a process; part of the recipe because it changes the order of float sums."""
+    """CPU threads of a process; part of the recipe because their number changes the order of float sums."""
     causal: bool = True
     """False trains without the causal mask (ablation)."""
 

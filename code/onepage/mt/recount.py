@@ -12,7 +12,7 @@ from onepage.tasks import Recount
 
 
 def recount(metrics: Mapping[str, Any], data_dir: Path, arrays: Mapping[str, np.ndarray]) -> Recount:
-    """From the beam outputs (n,) of each test set; raises UserError where the data is missing or damaged."""
+    """BLEU from the beam outputs (n,) of each test set; raises UserError if the data is missing or damaged."""
     data = translation.load_translation(data_dir, str(metrics["set"]), str(metrics["src"]), str(metrics["tgt"]))
     found = Recount(data.digest)
     for test in data.tests:

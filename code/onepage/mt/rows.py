@@ -1,12 +1,12 @@
-"""The check of attention weights; torch-free, as evaluation and drawing both use it."""
+"""The check of attention weights; without torch, because drawing uses it too."""
 
 import numpy as np
 
-TOLERANCE = 1e-5  # of a sum of some hundred float32 weights
+TOLERANCE = 1e-5  # for a sum of some hundred float32 weights
 
 
 def check_rows(name: str, weights: np.ndarray) -> None:
-    """Raise ValueError unless no weight (..., queries, keys) is negative and each row, a query's, sums to one."""
+    """Raise ValueError unless all weights (..., queries, keys) are at least zero and each query's row sums to one."""
     sums = weights.sum(-1, dtype=np.float64)
     good = (np.abs(sums - 1) <= TOLERANCE) & (weights >= 0).all(-1)  # a NaN is not good either
     if not good.all():

@@ -14,7 +14,7 @@ from sacrebleu.significance import PairedTest
 
 BOOTSTRAP = 1000  # resamples; sacrebleu draws them from its own fixed seed
 LENGTH_BINS = ((1, 8), (9, 11), (12, 15), (16, 20), (21, None))  # source words
-FEWEST = 20  # sentences in a bin, below which its BLEU says nothing
+FEWEST = 20  # sentences in a bin, below which its BLEU means nothing
 
 
 def every_score(
@@ -29,12 +29,12 @@ def every_score(
 
     ==================  ============================================================================================
     n                   sentences
-    exact               outputs that are the reference, character for character
+    exact               outputs that equal the reference, character for character
     bleu                corpus BLEU with its parts; see ``bleu``
     bleu_greedy         corpus BLEU of the greedy outputs
     bleu_greedy_p       p-value of its difference from ``bleu``; see ``p_value``
     chrf2, ter          see ``chrf2``, ``ter``
-    bleu_lc_norm_tok    see ``bleu_lc_norm_tok``; None where no tokenised references are published
+    bleu_lc_norm_tok    see ``bleu_lc_norm_tok``; None if no tokenised references are published
     bleu_by_length      see ``bleu_by_length``
     ==================  ============================================================================================
     """
@@ -88,7 +88,7 @@ def bleu_lc_norm_tok(outputs: Sequence[str], tok_references: Sequence[str], lang
 
 
 def comparable(references: Mapping[str, list[str]], say: Any) -> Mapping[str, list[str]]:
-    """The published references that ``bleu_lc_norm_tok`` can be computed for: none where sacremoses is missing."""
+    """The published references for ``bleu_lc_norm_tok``: none if sacremoses is missing."""
     if not references or importlib.util.find_spec("sacremoses"):
         return references
     say("mt   no BLEU lc.norm.tok: sacremoses is not installed; pip install sacremoses, then evaluate again")
@@ -100,7 +100,7 @@ def lc_norm_tok(lines: Sequence[str], language: str) -> list[str]:
     from sacremoses import MosesPunctNormalizer, MosesTokenizer
 
     normaliser, tokeniser = MosesPunctNormalizer(language), MosesTokenizer(language)
-    # Moses' Perl script normalises a line with its newline on, and one of its rules takes a character after ``."``.
+    # Moses' Perl script normalises a line including its newline, and one of its rules needs a character after ``."``.
     normal = (normaliser.normalize(line.lower() + "\n") for line in lines)
     return [tokeniser.tokenize(line, return_str=True, escape=True) for line in normal]
 
@@ -123,12 +123,12 @@ def bleu_by_length(sources: Sequence[str], outputs: Sequence[str], references: S
 
 
 def p_value(one: Sequence[str], other: Sequence[str], references: Sequence[str]) -> float:
-    """Probability of so large a difference in BLEU if two systems were alike: paired bootstrap (Koehn 2004)."""
+    """Probability of a difference in BLEU at least this large for equal systems: paired bootstrap (Koehn 2004)."""
     systems: list[tuple[str, Sequence[str]]] = [("one", list(one)), ("other", list(other))]
     test = PairedTest(systems, {"BLEU": BLEU()}, [list(references)], test_type="bs", n_samples=BOOTSTRAP)
     _, found = test()
     results: Any = found["BLEU"]
-    alike = results[0].score == results[1].score  # of which sacrebleu says that the difference is certain
+    alike = results[0].score == results[1].score  # for which sacrebleu would report a certain difference
     return 1.0 if alike else float(results[1].p_value)
 
 

@@ -4,7 +4,7 @@ Beam search keeps the ``beam_size`` best partial outputs of each sentence by sum
 ranked by the sum divided by the length penalty of Wu et al. 2016 (equation 14): ((5 + length) / 6) ** alpha.
 
 Early stopping is exact. Sums only fall, so a partial output can at best keep its sum and end at the length with the
-kindest penalty. One that would not enter the ``nbest`` even so is dropped; its replacement in the beam has an even
+smallest penalty. If it still would not be among the ``nbest``, it is dropped; its replacement in the beam has an even
 smaller sum. A sentence without partial outputs leaves the batch. Batching changes no result, up to rounding.
 """
 
@@ -23,9 +23,9 @@ from onepage.mt.transformer import Transformer
 
 NEVER = float("-inf")
 BATCH_TOKENS = 8000
-WIDEST = 32  # pieces whose maximum stands for them while the best are looked for
+WIDEST = 32  # pieces in a group, which its maximum represents in the search for the best
 VECTOR = 32  # of a row of maxima, for speed alone
-FULL = 0.75  # ended sentences are dropped, by a copy, once the share of others is down to this
+FULL = 0.75  # ended sentences are removed (by a copy) once the share of the others is at most this
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Decoder(Protocol):
 
 
 def length_limit(source_length: int) -> int:
-    """The most target pieces searched for a source of this many: ample for related languages, and always an end."""
+    """The largest number of target pieces for a source of this length: ample for related languages."""
     return 2 * source_length + 10
 
 
@@ -80,8 +80,8 @@ def beam(
 ) -> list[list[Hypothesis]]:
     """Up to ``nbest`` hypotheses of each source, best first, in the order of ``sources``.
 
-    ``nbest``: at most ``beam_size``, which None stands for; fewer are found sooner, and are the same. ``batch_tokens``:
-    source positions, times ``beam_size``, of a batch.
+    ``nbest``: at most ``beam_size``, the default; fewer are found sooner, and are the same. ``batch_tokens``: source
+    positions of a batch, times ``beam_size``.
     """
     model.eval()
     return beam_over(FastDecoder(model), sources, beam_size, alpha, batch_tokens, nbest)
@@ -95,11 +95,11 @@ def beam_over(
     batch_tokens: int = BATCH_TOKENS,
     nbest: int | None = None,
 ) -> list[list[Hypothesis]]:
-    """``beam``, with a decoder that exists already."""
+    """``beam`` with an existing decoder."""
     results: list[list[Hypothesis]] = [[] for _ in sources]
     on_cpu = decoder.model.positions.device.type == "cpu"
     threads = torch.get_num_threads() if on_cpu else 1
-    share = max(map(len, sources), default=0) * -(-len(sources) // threads)  # no thread is left without a batch
+    share = max(map(len, sources), default=0) * -(-len(sources) // threads)  # so that every thread has a batch
     chunks = list(batches(sources, min(batch_tokens // beam_size, share)))
 
     def search(chunk: list[int]) -> list[list[Hypothesis]]:
@@ -121,7 +121,7 @@ def beam_over(
 
 
 def batches(sources: Sequence[Sequence[int]], tokens: int) -> Iterator[list[int]]:
-    """Numbers of sentences of like length, longest first, by at most so many positions (or a single sentence)."""
+    """Batches of sentence numbers, by length, longest first; each has at most ``tokens`` positions or one sentence."""
     order = sorted(range(len(sources)), key=lambda i: -len(sources[i]))
     start = 0
     while start < len(order):
@@ -152,7 +152,7 @@ def _search(sources: list[list[int]], decoder: Decoder, k: int, alpha: float, nb
         log_probability = torch.log_softmax(partial.step(ids[:, -1], cell).float(), dim=-1)
         log_probability[:, PAD] = NEVER
         log_probability[:, START] = NEVER
-        # 2k candidates: at most k of them end, so k that go on always remain
+        # 2k candidates: at most k of them end, so k others always remain
         totals, rows, pieces = _best_candidates(log_probability, sums, cell, len(sentences), k)
 
         now = penalty(length, alpha)
@@ -161,7 +161,7 @@ def _search(sources: list[list[int]], decoder: Decoder, k: int, alpha: float, nb
         going = possible & ~ends
         going &= going.cumsum(1) <= k
         ended = possible & ends
-        ended[:, k:] = False  # an end outside the beam would not have been reached
+        ended[:, k:] = False  # an end outside the beam would not be reached
         new = (ended | (going & cut)) & (scores > best[:, -1:])
         best = torch.cat([best, scores.masked_fill(~new, NEVER)], dim=1).topk(nbest, dim=1).values
         places, ranks = new.nonzero(as_tuple=True)
@@ -188,7 +188,7 @@ def _search(sources: list[list[int]], decoder: Decoder, k: int, alpha: float, nb
 
 
 def group_width(vocabulary: int) -> int:
-    """How many pieces a group holds: a divisor of the vocabulary, one that makes for whole vectors if there is any."""
+    """The number of pieces in a group: a divisor of the vocabulary, if possible one that gives whole vectors."""
     divisors = [width for width in range(1, WIDEST + 1) if vocabulary % width == 0]
     return max(divisors, key=lambda width: (vocabulary // width % VECTOR == 0, width))
 

@@ -1,7 +1,7 @@
 """Subwords: one joint byte-pair vocabulary of both languages, trained on the training split only.
 
-sentencepiece's BPE (Sennrich et al. 2016; Kudo & Richardson 2018). The model is trained in memory, so it holds no
-paths, and kept as bytes inside ``model.pt``.
+sentencepiece's BPE (Sennrich et al. 2016; Kudo & Richardson 2018). The model is trained in memory, so it contains no
+paths, and is stored as bytes inside ``model.pt``.
 """
 
 import io
@@ -46,7 +46,7 @@ class Tokenizer:
 def train_tokenizer(sentences: Iterable[str], vocabulary: int) -> Tokenizer:
     """Learn ``vocabulary`` BPE pieces from sentences of both languages.
 
-    Deterministic (one thread, no sampling). Raises UserError when the text has too few distinct pieces.
+    Deterministic (one thread, no sampling). Raises UserError if the text has too few distinct pieces.
     """
     model = io.BytesIO()
     try:

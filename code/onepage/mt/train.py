@@ -1,7 +1,7 @@
 """Train the Transformer: label-smoothed cross-entropy on length-bucketed batches, averaged weights.
 
 Vaswani et al. 2017, section 5, with AdamW (Loshchilov & Hutter 2019) and a linear decay in place of the inverse square
-root. The test sets are never read here; the vocabulary is learnt from the training split alone.
+root. This code never reads the test sets; the vocabulary is learned from the training split alone.
 """
 
 import dataclasses
@@ -36,7 +36,7 @@ LINE = (
 
 
 def sizes_of(recipe: Recipe, vocabulary: int) -> Sizes:
-    """The model's sizes for the vocabulary that was learnt."""
+    """The model's sizes for the learned vocabulary."""
     names = {field.name for field in dataclasses.fields(Sizes)} - {"vocabulary"}
     return Sizes(vocabulary=vocabulary, **{name: getattr(recipe, name) for name in names})
 
@@ -44,12 +44,12 @@ def sizes_of(recipe: Recipe, vocabulary: int) -> Sizes:
 def train(
     recipe: Recipe, data: TranslationSet, run: Path, plan: dict[str, Any], program: str = "", ranks: Ranks = ALONE
 ) -> None:
-    """Train from the seed in ``plan`` to ``run/model.pt``; resumes from a checkpoint where there is one.
+    """Train from the seed in ``plan`` to ``run/model.pt``; resumes from a checkpoint if there is one.
 
-    ``ranks``: this process among those that train together, each on its part of the recipe's batch, with the mean loss
-    that of all target tokens of it. Rank 0 reads the validation split, alone.
-    Raises UserError for a GPU asked for and absent, a checkpoint of another recipe, a full disk; Interrupted (a
-    UserError) after SIGINT or SIGTERM, when a checkpoint has been saved.
+    ``ranks``: this process among those that train together, each on its part of the recipe's batch; the mean loss is
+    that over all target tokens of the batch. Only rank 0 validates. Raises UserError for a requested GPU that is
+    absent, a checkpoint of another recipe, a full disk; Interrupted (a UserError) after SIGINT or SIGTERM, once a
+    checkpoint is saved.
     """
     device = seeding.prepare(plan["seed"], recipe.threads, plan["device"])
     session = Session(run, recipe, plan, program, ranks)
@@ -60,7 +60,7 @@ def train(
     tokenizer = train_tokenizer([*training[0], *training[1]], recipe.vocabulary)
     material = Material(tokenizer, training, recipe.batch_tokens, recipe.max_length, recipe.bpe_dropout, plan["seed"])
     validation = validation_batches(tokenizer, data.splits["val"], recipe.batch_tokens)
-    # two networks, not a copy: making each draws from the generator that dropout uses afterwards
+    # two networks, not a copy: construction draws from the generator that dropout uses afterwards
     model, averaged = (Transformer(sizes_of(recipe, len(tokenizer)), PAD) for _ in range(2))
     initialise(model, seeding.keyed_generator(plan["seed"], "initialise"))
     model, averaged = model.to(device), averaged.to(device)
@@ -76,7 +76,7 @@ def train(
     with session.training(state, "target tokens", about) as report:
         note = ""
         while state.update < state.updates:
-            # batch: that of the recipe, of which each process computes its share
+            # batch: the recipe's, of which each process computes its share
             pairs = state.next_batch()
             batch, tokens = share(pairs, ranks)
             all_tokens = sum(len(target) for _, target in pairs)
@@ -128,7 +128,7 @@ def epoch_batches(material: Material | Ahead, ranks: Ranks, epoch: int) -> list[
 
 
 def share(pairs: list[Pair], ranks: Ranks) -> tuple[Batch, int]:
-    """This process's share of a global batch, and its target tokens; one pair that counts 0 where none is left."""
+    """This process's share of a global batch, and its target tokens; if none is left, one pair with weight 0."""
     mine = ranks.share(pairs)
     batch = make_batch(mine or pairs[:1], SHAPES)
     return batch, batch.tokens if mine else 0
@@ -162,5 +162,5 @@ def make_optimisers(model: Transformer, recipe: Recipe, precision: str) -> list[
 
 
 def as_tensor(content: bytes) -> Tensor:
-    """Bytes as a uint8 tensor, so that the tokenizer can travel with the weights."""
+    """Bytes as a uint8 tensor, to store the tokenizer with the weights."""
     return torch.frombuffer(bytearray(content), dtype=torch.uint8)

@@ -2,10 +2,10 @@
 
 Vaswani et al., "Attention Is All You Need" (2017): scaled dot-product attention (section 3.2.1), heads (3.2.2),
 position-wise feed-forward layers (3.3), embeddings shared with the output (3.4) and sinusoidal positions (3.5). The
-layer normalisation stands before each sub-layer (Xiong et al. 2020), which trains without a long warm-up. Attention,
-projections and masks are written out here, decoding with a cache in incremental.py; torch's own attention and
-Transformer modules are used by the tests only, to compare with. Shapes: B sentences, S source and T target positions,
-H heads, D model width.
+layer normalisation is before each sub-layer (Xiong et al. 2020), which trains without a long warm-up. Attention,
+projections and masks are implemented here, decoding with a cache in incremental.py; only tests use torch's own
+attention and Transformer modules, for comparison. Shapes: B sentences, S source and T target positions, H heads, D
+model width.
 """
 
 import dataclasses
@@ -37,7 +37,7 @@ def sinusoidal_positions(length: int, width: int) -> Tensor:
 
 
 class Dropout(nn.Module):
-    """Inverted dropout (Srivastava et al. 2014) from 16 random bits an element.
+    """Inverted dropout (Srivastava et al. 2014) from 16 random bits per element.
 
     A mask of small integers costs a fraction of the float mask that ``nn.Dropout`` draws on a CPU. The probability is
     rounded to a multiple of 2**-16.
@@ -99,7 +99,7 @@ class Attention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Two linear layers with ReLU between them, at each position alike (section 3.3)."""
+    """Two linear layers with ReLU between them, the same at each position (section 3.3)."""
 
     def __init__(self, width: int, inner: int, dropout: float):
         super().__init__()
@@ -171,7 +171,7 @@ class Sizes:
     activation_dropout: float = 0.0
     """Inside the feed-forward layers."""
     causal: bool = True
-    """False lets the decoder see later target positions in training (ablation)."""
+    """False: the decoder sees later target positions in training (ablation)."""
 
 
 class Transformer(nn.Module):
@@ -215,7 +215,7 @@ class Transformer(nn.Module):
         return self.encoder_norm(x), mask
 
     def source_keys_values(self, memory: Tensor) -> list[KeysValues]:
-        """Cross-attention keys and values of each decoder layer, computed once a sentence."""
+        """Cross-attention keys and values of each decoder layer, computed once per sentence."""
         return [layer.cross_attention.keys_values(memory) for layer in self.decoder_layers()]
 
     def target_mask(self, target: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Translate lines of text with a trained Transformer: one output line for every input line.
 
-A line that cannot be translated is refused by its number and gives a blank line, so that output and input stay aligned.
-Decoding settings are those of the evaluation (metrics.json), unless given.
+A line that cannot be translated is refused with its number and gives a blank line, so that output and input stay
+aligned. Decoding settings are those of the evaluation (metrics.json), unless given.
 """
 
 import codecs
@@ -21,10 +21,10 @@ from onepage.mt.tokenizer import END, UNKNOWN
 from onepage.runs import lookup, provenance
 from onepage.training.recipe import from_values
 
-LINES_AT_ONCE = 200  # enough for full batches of similar length; few enough that answers keep coming
+LINES_AT_ONCE = 200  # enough for full batches of similar length; few enough for frequent output
 CHUNK_BYTES = 65_536
 MAX_BYTES = 100_000  # per line: no sentence is longer, and input without line breaks must not fill the memory
-# by which a text in another encoding than UTF-8 begins; that of UTF-16 also begins one of UTF-32
+# First bytes of text in other encodings than UTF-8; those of UTF-16 also begin UTF-32
 MARKS = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32"}
 MARKS |= {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 # Typographic quotes, dashes and dots as Moses' normalize-punctuation.perl writes them, and others of their kind.
@@ -74,7 +74,8 @@ class Translator:
             settings["beam_size"] = max(nbest, settings["beam_size"])
         self.decoding = from_values(Decoding, settings, "decoding")
         if nbest > self.decoding.beam_size:
-            raise UserError(f"a beam of {self.decoding.beam_size} has no {nbest} best; give a larger --beam")
+            beam = self.decoding.beam_size
+            raise UserError(f"a beam of {beam} cannot give {nbest} translations; give a larger --beam")
         # trained on a GPU, it needs none here
         device = "cuda" if plan["device"] == "cuda" and not provenance.gpu_problem() else "cpu"
         self.model, self.tokenizer, self.recipe, _ = evaluate.load(run, device)
@@ -114,7 +115,7 @@ class Translator:
         known = "".join(piece for piece, piece_id in pieces if piece_id not in (UNKNOWN, END))
         known = " ".join(known.replace("▁", " ").split())
         if not known:
-            return Answer(number, [], True, "nothing in it is known to the model")
+            return Answer(number, [], True, "the model knows no part of it")
         if unknown:  # never seen in training: its embedding is random
             text, ids = known, self.tokenizer.encode(known)
         if len(ids) > len(self.model.positions):
@@ -122,7 +123,7 @@ class Translator:
             return Answer(number, [], True, f"{len(ids):,} pieces, the model takes {most}; break it into sentences")
         remarks = []
         if len(ids) > self.recipe.max_length:
-            remarks.append(f"{len(ids)} pieces, longer than any sentence of the training ({self.recipe.max_length})")
+            remarks.append(f"{len(ids)} pieces, longer than any training sentence ({self.recipe.max_length})")
         if unknown:
             remarks.append(f"left out, unknown to the model: {_shown(unknown)}")
         return Answer(number, [], False, "; ".join(remarks), text, made_plain, ids)

@@ -1,4 +1,4 @@
-"""What ResNet-18 says of a picture given, and where it looked: the picture, Grad-CAM over it, the likeliest classes."""
+"""ResNet-18's answer for a picture: the picture, Grad-CAM over it, and the most probable classes."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,9 +31,9 @@ def draw(
 ) -> None:
     """Draw the answer to ``picture`` (square, RGB, of the file ``name``) to ``path``: PNG, or PDF by its name.
 
-    ``size``: side in pixels of what the model looked at. ``probabilities``: (classes,), of ``class_names``. ``maps``:
-    {layer: (h, w)} in 0..1, of the most probable class, for two layers. Raises UserError when the run is not evaluated
-    (the picture carries the digest of its metrics) or the file cannot be written.
+    ``size``: side in pixels of the model's input. ``probabilities``: (classes,), of ``class_names``. ``maps``: {layer:
+    (h, w)} in 0..1, of the most probable class, for two layers. Raises UserError if the run is not evaluated (the
+    picture holds the digest of its metrics) or the file cannot be written.
     """
     book = Book(run, path.parent)
     if picture.width > PIXELS:

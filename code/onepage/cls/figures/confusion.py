@@ -1,8 +1,8 @@
 """Confusion matrices: shares at half a column for the page, shares and counts in every cell at a column's width.
 
-The ten classes of CIFAR-10 stand in an order that puts look-alikes side by side: a block of vehicles, then a block of
-animals, each outlined. Other classes keep their order. What is right is grey; red is for mistakes alone, and the two
-classes that are taken for one another most are outlined.
+The order of CIFAR-10's ten classes puts similar ones side by side: a block of vehicles, then a block of animals, each
+outlined. Other classes keep their order. Correct classifications are grey, mistakes red. The two classes that are
+confused most often are outlined.
 """
 
 from typing import Any
@@ -20,9 +20,9 @@ from onepage.figures.text import percent
 
 VEHICLES = ("airplane", "ship", "automobile", "truck")
 ANIMALS = ("bird", "frog", "deer", "horse", "cat", "dog")
-RIGHT = "#e2e2e2"  # of the cells on the diagonal
-LEAST = 4.0  # percent: the colours reach at least so far, so that rare mistakes stay pale
-DARK = 0.21  # relative luminance, below which white text stands out more than our ink
+RIGHT = "#e2e2e2"  # colour of the cells on the diagonal
+LEAST = 4.0  # percent: least value of the darkest colour, so that rare mistakes stay pale
+DARK = 0.21  # relative luminance below which white text has more contrast than our ink
 Place = tuple[float, float, float, float]  # left, top, width, height in mm
 Cells = list[tuple[int, int]]  # row, column
 
@@ -32,7 +32,7 @@ def draw_all(book: Book) -> None:
     test, names = book.metrics["test"], list(book.metrics["class_names"])
     order = order_of(names)
     counts, mistakes = np.array(test["confusion"]), np.array(test["confusion"]) * ~np.eye(len(names), dtype=bool)
-    # The most frequent mistake, of equals the first, as in top_confusions, and its converse; only what was made.
+    # The most frequent mistake (the first of equals, as in top_confusions) and its converse, if they occur.
     i, j = (int(place) for place in np.unravel_index(mistakes.argmax(), mistakes.shape))
     marked = [(order.index(row), order.index(column)) for row, column in ((i, j), (j, i)) if mistakes[row, column]]
     for draw in (_shares, _counts):
@@ -53,7 +53,7 @@ def _in_blocks(names: list[str]) -> bool:
 def _shares(book: Book, counts: np.ndarray, names: list[str], blocks: bool, marked: Cells, alt: str) -> None:
     sheet = book.sheet(HALF, HALF)
     head, right = book.top, 3.9 if blocks else 0.8
-    # What the names are of stands beside the animals, whose names are short; without them, beside all.
+    # The axis title is beside the animals, whose names are short; with other classes, beside all.
     first = len(VEHICLES) if blocks else 0
     beside = texts.widest(names[first:]) + 1.6
     left = max(texts.widest(names), beside + STEP - 1.2) + 1.6
@@ -62,11 +62,11 @@ def _shares(book: Book, counts: np.ndarray, names: list[str], blocks: bool, mark
     text = [[f"{int(value + 0.5)}" if value >= 0.5 else "" for value in row] for row in share]
     axes = _heat(sheet, place, share, names, marked, annot=np.array(text), fmt="s", annot_kws={"size": 6.5})
     ink = _ink(share)
-    for written in axes.texts:  # seaborn's own threshold suits black
+    for written in axes.texts:  # seaborn's own threshold is for black text
         x, y = written.get_position()
         written.set_color(ink[int(y)][int(x)])
     for i, value in enumerate(np.diag(share)):
-        # Nothing rounds up to all, and three digits are wider than a cell.
+        # No share rounds up to 100 %, and three digits are wider than a cell.
         label = "all" if value == 100 else f"{min(99, int(value + 0.5))}" if counts[i].any() else ""
         axes.text(i + 0.5, i + 0.5, label, ha="center", va="center", fontweight="bold")
     along = (first + len(names)) / 2 / len(names)
@@ -118,20 +118,20 @@ def _share(counts: np.ndarray) -> np.ndarray:
 
 
 def _norm(share: np.ndarray) -> Normalize:
-    """From no mistake to a little above the most frequent one, which then is dark and not black."""
+    """The colour scale, up to a little above the most frequent mistake, whose cell is then dark but not black."""
     mistakes = share * ~np.eye(len(share), dtype=bool)
     return Normalize(0, max(LEAST, 1.1 * float(mistakes.max())))
 
 
 def _ink(share: np.ndarray) -> list[list[str]]:
     """The colour of the text of each cell."""
-    dark = REDS(_norm(share)(share))[..., :3] ** 2.2 @ (0.2126, 0.7152, 0.0722) < DARK  # as in sRGB, nearly
+    dark = REDS(_norm(share)(share))[..., :3] ** 2.2 @ (0.2126, 0.7152, 0.0722) < DARK  # approximately as in sRGB
     return [["white" if dark[i, j] and i != j else INK for j in range(len(share))] for i in range(len(share))]
 
 
 def _heat(sheet: Sheet, place: Place, share: np.ndarray, names: list[str], marked: Cells, **annotation: Any) -> Axes:
     """The matrix without text on its diagonal; the cells ``marked`` are outlined."""
-    import seaborn  # here, because it brings pandas and takes a second to import
+    import seaborn  # here, because it imports pandas and takes a second
 
     axes = sheet.axes(*place)
     look = {"cmap": REDS, "norm": _norm(share), "cbar": False, "linewidths": 0.4, "linecolor": "#e6e6e6"}

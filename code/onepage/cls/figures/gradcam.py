@@ -1,8 +1,8 @@
-"""Grad-CAM pictures: the image, and what spoke for the predicted and for the true class at two depths.
+"""Grad-CAM pictures: the image, and the evidence for the predicted and for the true class at two depths.
 
-A map is shown as it is at the layer's own resolution, bilinearly enlarged to the image. Its colour is laid as a glaze
-over the image in pale grey, so that the image shows through and none of its colours passes for evidence; a line around
-what exceeds half of the map's maximum says the same without colour, to every eye and in print.
+A map has the layer's own resolution, bilinearly enlarged to the image. Its colour is a glaze over the image in pale
+grey: the image shows through, and none of its own colours looks like evidence. A line around all values over half of
+the map's maximum shows the same without colour.
 """
 
 import numpy as np
@@ -13,13 +13,13 @@ from onepage.figures.sheet import HALF, HEADER, Book, Sheet
 from onepage.figures.style import BLUE, INK, MUTED, PT_PER_MM, RED, STEP, YLORBR
 from onepage.figures.text import percent
 
-MISTAKES = 4  # shown with their evidence, in the columns of the grid of mistakes
+MISTAKES = 4  # mistakes shown with their evidence, in the columns of the grid of mistakes
 PIXELS = 192  # side of an enlarged picture: six times CIFAR's 32, and about 300 dpi at 16 mm
-PALE = 135  # grey of what is black in the image; white stays white
+PALE = 135  # grey level for black in the image; white stays white
 UPSAMPLING = "bilinear upsampling"
-OWN = "each map to its own maximum"  # so that no colour says how strongly a class is supported beside another
-EDGE, GAP = 0.9, 1.0  # mm, of whatever is drawn here or of an answer: margin, space between two maps
-SIDE, SIDE_RIGHT = 15.3, 17.8  # mm, the side of a map: of four, of two (the class predicted is the true one)
+OWN = "each map to its own maximum"  # colours do not compare the evidence for two classes
+EDGE, GAP = 0.9, 1.0  # mm, here and in classified.py: margin, space between two maps
+SIDE, SIDE_RIGHT = 15.3, 17.8  # mm, side of a map: with four maps, or with two (correct predictions)
 INNER, OUTER = 0.7, 0.6  # mm: between two maps, and at the margins
 
 
@@ -30,14 +30,14 @@ def draw_all(book: Book, explain: dict[str, np.ndarray]) -> None:
 
 
 def image_side(columns: int) -> float:
-    """Side in mm of an image where ``columns`` of them stand across half a column, a little apart."""
+    """Side in mm of an image if ``columns`` of them share half a column, with small gaps."""
     return HALF / columns - 1.05
 
 
 def draw_mistakes(book: Book, explain: dict[str, np.ndarray], predictions: dict[str, np.ndarray]) -> None:
     """Draw gradcam_mistakes: the first images of the grid of mistakes, in its columns, with two rows of evidence.
 
-    The maps are of one layer and shown in whole cells, as they are; without a mistake the picture says so.
+    The maps are of one layer, in whole cells, not interpolated. If there is no mistake, the picture says so.
     """
     index, names, layer = explain["explored_index"][:MISTAKES], book.metrics["class_names"], str(explain["layers"][0])
     classes = {"predicted": predictions["logits"][index].argmax(1), "true": predictions["labels"][index]}
@@ -74,7 +74,7 @@ def enlarge(cam: np.ndarray, pixels: int = PIXELS) -> np.ndarray:
 
 
 def in_cells(cam: np.ndarray, pixels: int = PIXELS) -> np.ndarray:
-    """A map (rows, columns) in 0..1, each value a cell of (P, P)."""
+    """A map (rows, columns) in 0..1 as (P, P) pixels, each value one cell."""
     rows, columns = (np.arange(pixels) * size // pixels for size in cam.shape)
     return np.clip(cam[np.ix_(rows, columns)], 0, 1)
 
@@ -86,14 +86,14 @@ def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
 
 
 def _glaze(grey: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """The colour of ``heat`` (0..1) multiplied by ``grey`` (0..255), as a glaze darkens what it is laid on."""
+    """The colour of ``heat`` (0..1) multiplied by ``grey`` (0..255), like a glaze."""
     return np.round(grey[..., None] * YLORBR(heat)[..., :3]).astype(np.uint8)
 
 
 def _draw(book: Book, k: int, explain: dict[str, np.ndarray], names: list[str]) -> None:
-    """A row of maps for each class, a column for each layer; where the class is the true one, a row for each layer.
+    """A row of maps for each class, a column for each layer; for a correct prediction, a row for each layer.
 
-    On the left the image, and under it what the colours mean.
+    On the left is the image, and below it the key of the colours.
     """
     true, predicted = int(explain["labels"][k]), int(explain["predicted"][k])
     probability, image = explain["probabilities"][k], explain["images"][k]
@@ -137,7 +137,7 @@ def _draw(book: Book, k: int, explain: dict[str, np.ndarray], names: list[str]) 
 
 
 def _legend(sheet: Sheet, x: float, y: float, width: float) -> None:
-    """What colour and line mean, in lines at most ``width`` mm wide."""
+    """The key of colour and line, in lines at most ``width`` mm wide."""
     y = sheet.lines(x, y, ["evidence", "0"])
     start, end = x + 2.0, x + min(width, 16.0) - texts.widest(["max"]) - 0.6
     _bar(sheet, start, y - STEP + 0.45, end - start)
@@ -156,7 +156,7 @@ def draw_map(
     pixels: int = PIXELS,
     cells: bool = False,
 ) -> None:
-    """One map over its image, ``side`` mm wide, with a line around what exceeds half of its maximum.
+    """One map over its image, ``side`` mm wide, with a line around all values over half of its maximum.
 
     The map is enlarged bilinearly, or in whole ``cells``.
     """
@@ -165,7 +165,7 @@ def draw_map(
     half = float(heat.max()) / 2
     if not cam.any():
         sheet.text(x + side / 2, y + side / 2 - STEP / 2, "no evidence", ha="center")
-    elif heat.min() < half:  # else the line lies outside the picture
+    elif heat.min() < half:  # otherwise the line is outside the picture
         axes = sheet.axes(x, y, side, side)
         places = (np.arange(pixels) + 0.5) / pixels
         axes.contour(places, places, heat, [half], colors=[INK], linewidths=0.5)
@@ -174,7 +174,7 @@ def draw_map(
 
 
 def draw_scale(sheet: Sheet, y: float, layer: str = "") -> None:
-    """The colour bar, with what colour and line mean, in one line; at its end the layer."""
+    """The colour bar with its key, in one line, then the layer."""
     x, width = 14.6, 9.0
     sheet.text(EDGE, y, "evidence")
     sheet.text(x - 0.6, y, "0", ha="right")
@@ -193,7 +193,7 @@ def _bar(sheet: Sheet, x: float, top: float, width: float) -> None:
 
 
 def where(cam: np.ndarray) -> str:
-    """In words, in which part of the image the map is strongest."""
+    """The part of the image where the map is strongest, in words."""
     if not cam.any():
         return "none"
     row, column = np.unravel_index(int(cam.argmax()), cam.shape)

@@ -1,7 +1,7 @@
 """Reliability diagram (Guo et al. 2017, figure 4): accuracy over confidence, as trained and at the fitted temperature.
 
-A point for each of the 15 bins that holds images, at their mean confidence, with the 95 % Wilson interval of their
-accuracy; beneath, how many images each bin holds. Points below the diagonal are overconfident.
+Each of the 15 bins that holds images has a point at their mean confidence, with the 95 % Wilson interval of their
+accuracy. Below is the number of images in each bin. Points below the diagonal are overconfident.
 """
 
 from typing import Any

@@ -1,8 +1,8 @@
-"""Which words of a sentence the Transformer looked at for each word that it wrote: one picture of a sentence given.
+"""A picture of the attention from each output word of a translation to the words of its source.
 
-Rows are the pieces written, columns those read; a row sums to one. A piece that goes on within a word is shown with
-"##" before it. The mean over all layers and heads is drawn: on sentences looked at, its strongest link stands on the
-right word more often than that of a layer alone, however sharp.
+Rows are output pieces, columns source pieces; each row sums to one. A piece that continues a word has "##" before it.
+The weights are the mean over all layers and heads: in the sentences examined, its largest weight was on the right word
+more often than that of any single layer.
 """
 
 from pathlib import Path
@@ -15,8 +15,8 @@ from onepage.figures.style import MUTED, PT_PER_MM, STEP, onepage_style
 from onepage.mt.figures.attention import draw_map, readable, remarks, weight_bar
 
 CELL = 4.0  # mm
-NARROWEST = 60.0  # mm, that a short sentence has room for title and note
-MOST = 60  # pieces a side; a picture of more is wider than a page, and nobody reads it
+NARROWEST = 60.0  # mm, enough for title and note of a short sentence
+MOST = 60  # pieces per side; with more, the picture would be wider than a page
 LONGEST_LABEL = 60.0  # pt
 EDGE = 1.0
 
@@ -24,8 +24,8 @@ EDGE = 1.0
 def draw(run: Path, path: Path, weights: np.ndarray, written: list[str], read: list[str], languages: str) -> None:
     """Draw ``weights`` (T, S), the mean over layers and heads, to ``path``: PNG, or PDF by its name.
 
-    ``written`` and ``read`` are the T and S pieces, ``languages`` as "English to German". Raises UserError when the run
-    is not evaluated (the picture carries the digest of its metrics) or the file cannot be written.
+    ``written`` and ``read`` are the T and S pieces, ``languages`` a text like "English to German". Raises UserError if
+    the run is not evaluated (the picture holds the digest of its metrics) or the file cannot be written.
     """
     book = Book(run, path.parent)
     rows, columns = ([texts.fit(label, LONGEST_LABEL) for label in readable(side[:MOST])] for side in (written, read))

@@ -1,8 +1,8 @@
-"""Pictures of what the Transformer attends to: every layer and head.
+"""Pictures of the Transformer's attention in every layer and head.
 
-A row of a map is a query and sums to one, which is checked; its columns are what it looks at. A token that begins a
-word is shown as that, one that goes on a word after "##". At 6.5 pt not every sentence's tokens fit a side: those that
-fit are shown, and that is said.
+A row of a map is a query and sums to one, which is checked; its columns are keys. A token that continues a word has
+"##" before it. At 6.5 pt, not all tokens of a long sentence fit beside a map: those that fit are shown, and a note says
+so.
 """
 
 import itertools
@@ -17,18 +17,18 @@ from onepage.figures.sheet import GENERATED, HALF, HEADER, SHEET, Book, Sheet
 from onepage.figures.style import FAINT, INK, MUTED, PT_PER_MM, STEP, TEALS
 from onepage.mt.rows import check_rows
 
-PITCH = 6.3 / PT_PER_MM  # the narrowest row of a map that a token can stand beside without touching the next
-LONGEST_TOKEN = 30.0  # pt; what is longer ends in an ellipsis
+PITCH = 6.3 / PT_PER_MM  # the narrowest row of a map whose label does not touch the next
+LONGEST_TOKEN = 30.0  # pt; longer tokens end in an ellipsis
 NO_MORE_THAN = 18  # tokens on a side of a small picture, 40 on a sheet
 ON_A_SHEET = 40
 GOES_ON = "##"
-QUANTITY = "weight"  # what the colours show
-SOURCE, OUTPUT = "source \u2192", "output \u2193"  # the pieces of one run across a map, of the other down
+QUANTITY = "weight"  # shown by the colours
+SOURCE, OUTPUT = "source \u2192", "output \u2193"  # the pieces across a map, and down
 START_OF_WORD = "\u2581"  # sentencepiece's mark
 
 
 class Side(NamedTuple):
-    """What stands along one side of a map: its pieces, and the sentence that they make."""
+    """One side of a map: its pieces, and their sentence."""
 
     tokens: list[str]
     sentence: str
@@ -37,7 +37,7 @@ class Side(NamedTuple):
 def draw_all(book: Book, explain: dict[str, np.ndarray]) -> None:
     """Draw the cross-attention pictures and the three overview sheets from the arrays of explain.npz.
 
-    Raises UserError when a row of weights does not sum to one.
+    Raises UserError if a row of weights does not sum to one.
     """
     try:
         for name in ("encoder_self", "decoder_self", "cross"):
@@ -59,7 +59,7 @@ def draw_all(book: Book, explain: dict[str, np.ndarray]) -> None:
 
 
 def readable(pieces: Sequence[str] | np.ndarray) -> list[str]:
-    """Pieces as words are written: "▁Was", "ser", "." -> "Was", "##ser", "."; <s>, </s>, <pad> and <unk> stay."""
+    """Pieces as readers know them: "▁Was", "ser", "." -> "Was", "##ser", "."; <s>, </s>, <pad> and <unk> stay."""
     shown = []
     for piece in map(str, pieces):
         if piece.startswith(START_OF_WORD):
@@ -82,13 +82,13 @@ def draw_map(
 ) -> None:
     """One map (queries, keys), weights 0..1 from white to dark, in the rectangle; ``bare``: without lines in it."""
     sheet.image(x, y, width, height, (255 * TEALS(weights)[..., :3]).astype(np.uint8))
-    if not bare and (grid or max(weights.shape) <= NO_MORE_THAN):  # smaller cells could not bear lines between them
+    if not bare and (grid or max(weights.shape) <= NO_MORE_THAN):  # smaller cells have no room for lines between them
         sheet.grid(x, y, width, height, *weights.shape, colour="#e6e6e6")
     sheet.bar(x, y, width, height, "none", edge=FAINT)
 
 
 def _page(book: Book, cross: np.ndarray, output: Side, source: Side) -> None:
-    """attention_heads: the head that aligns best, labelled; under it all layers and heads, small, that one outlined.
+    """attention_heads: the head that aligns best, labelled; below it all layers and heads, small, that one outlined.
 
     A head is focused if, on average over the rows, half of its weight or more lies on one piece before the sentence's
     end; it rests on the end if half lies there.
@@ -137,7 +137,7 @@ def _page(book: Book, cross: np.ndarray, output: Side, source: Side) -> None:
 
 
 def _one(book: Book, place: tuple[int, int], weights: np.ndarray, sides: tuple[Side, Side], heads: int) -> None:
-    """One head, the two sentences written out above their pieces where there is room for both."""
+    """One head, with the two sentences above their pieces if both fit."""
     layer, head = place
     title = f"ayer {layer}, head {head} of {heads}"
     sheet = book.sheet(HALF, HALF, f"L{title}" if book.generated else f"Cross-attention, l{title}")
@@ -146,7 +146,7 @@ def _one(book: Book, place: tuple[int, int], weights: np.ndarray, sides: tuple[S
     left, below = texts.widest(rows) + 1.4, texts.widest(columns) + 1.0
     width, height = HALF - left - 0.8, HALF - HEADER - below - STEP - 0.6
     across = min(len(columns), NO_MORE_THAN, int(width / PITCH))
-    # Sentences give way to rows that need their room, unless even that would not do.
+    # Leave the sentences out if the rows then get the room that they need.
     crowded = across == len(columns) and height - 2 * STEP - 0.4 < len(rows) * PITCH <= height
     top = HEADER if crowded else HEADER + 2 * STEP + 0.4
     height -= top - HEADER
@@ -184,12 +184,12 @@ def _one(book: Book, place: tuple[int, int], weights: np.ndarray, sides: tuple[S
 
 
 def _joined(rows: list[str], columns: list[str]) -> bool:
-    """Whether a label goes on a word."""
+    """Whether a label continues a word."""
     return any(label.startswith(GOES_ON) for label in rows + columns)
 
 
 def remarks(rows: list[str], columns: list[str], queries: int, keys: int) -> str:
-    """What a note says of labels that go on a word, and of queries and keys that are left out."""
+    """A note on labels that continue a word, and on queries and keys that are left out."""
     note = f" {GOES_ON} continues the word before." if _joined(rows, columns) else ""
     if len(rows) < queries or len(columns) < keys:
         note += f" Shown: the first {len(rows)} of {queries} down, {len(columns)} of {keys} across."
@@ -197,7 +197,7 @@ def remarks(rows: list[str], columns: list[str], queries: int, keys: int) -> str
 
 
 def weight_bar(sheet: Sheet, x: float, y: float, width: float, ha: str = "left") -> None:
-    """What the colours are, from weight 0 to 1, in a line of text from x mm on; ha "right": its name ends there."""
+    """The key of the colours, from weight 0 to 1, in a line of text from x mm on; ha "right": its name ends there."""
     sheet.text(x, y, QUANTITY, colour=MUTED, ha=ha)
     x += 0.8 if ha == "right" else texts.widest([QUANTITY]) + 0.8
     colours = (255 * TEALS(np.linspace(0, 1, 32))[None, :, :3]).astype(np.uint8)
@@ -208,7 +208,7 @@ def weight_bar(sheet: Sheet, x: float, y: float, width: float, ha: str = "left")
 
 
 def _overview(book: Book, name: str, title: str, weights: np.ndarray, query: Side, key_side: Side) -> None:
-    """All layers (down) and heads (across) on a sheet as wide as the page; tokens where they fit, else numbered."""
+    """All layers (down) and heads (across) on a sheet as wide as the page; tokens if they fit, otherwise numbers."""
     queries, keys = query.tokens, key_side.tokens
     layers, heads = weights.shape[:2]
     n_rows, n_columns = min(len(queries), ON_A_SHEET), min(len(keys), ON_A_SHEET)
@@ -217,7 +217,7 @@ def _overview(book: Book, name: str, title: str, weights: np.ndarray, query: Sid
     gap, edge = 2.0, 1.0
     free = SHEET - 2 * edge - (STEP + 0.6) - (heads - 1) * gap  # beside what is upright; labels and maps
     room = (SHEET - 2 * edge) * PT_PER_MM
-    sentences = dict.fromkeys((key_side.sentence, query.sentence))  # source before output; one of them where they agree
+    sentences = dict.fromkeys((key_side.sentence, query.sentence))  # source before output; only one if they are equal
     key = texts.wrap(" \u2192 ".join(sentences), room)
     beside, below, across, down = texts.widest(rows) + 0.8, texts.widest(columns) + 1.0, columns, rows
     spelled = (free - beside) / heads / max(n_rows, n_columns) >= PITCH
@@ -243,7 +243,7 @@ def _overview(book: Book, name: str, title: str, weights: np.ndarray, query: Sid
         sheet.labels_across(x, foot + (0.5 if spelled else 0.4), panel, across, rotation=90 * spelled)
     note = "Each row is a query and sums to one; columns are the keys it looks at."
     note += remarks(rows, columns, len(queries), len(keys))
-    mark = texts.widest([GENERATED], "bold") + 1.5 if book.generated else 0.0  # stands at the right edge
+    mark = texts.widest([GENERATED], "bold") + 1.5 if book.generated else 0.0  # at the right edge
     weight_bar(sheet, SHEET - edge - 34.3 - mark, HEADER - STEP - 0.2, 30.0, "right")
     sheet.lines(edge, sheet.lines(edge, foot + below + 0.6, [note], colour=MUTED), key)
     where = np.unravel_index(int(sharp.argmax()), sharp.shape)
@@ -256,5 +256,5 @@ def _overview(book: Book, name: str, title: str, weights: np.ndarray, query: Sid
 
 
 def _numbers(count: int) -> list[str]:
-    """The places of ``count`` tokens, the first and every fifth written."""
+    """The numbers of ``count`` tokens, of which the first and every fifth are written."""
     return [str(k) if k % 5 == 0 or k == 1 else "" for k in range(1, count + 1)]

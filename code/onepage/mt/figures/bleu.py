@@ -1,7 +1,7 @@
 """BLEU as pictures: ``bleu_report`` for the page, half a column wide, and ``bleu_sets``, every score of every test set.
 
-Both are forest plots of scores with their bootstrap 95 % intervals. Only BLEU of lc.norm.tok text is measured as
-published results are, so these are marked beside that alone.
+Both are forest plots of scores with their bootstrap 95 % intervals. Published results are marked only beside BLEU of
+lc.norm.tok text, because only that score is measured like them.
 """
 
 import itertools
@@ -13,7 +13,7 @@ from onepage.figures.sheet import HALF, HEADER, SHEET, Book, Sheet
 from onepage.figures.style import INK, MUTED, PT_PER_MM, TEAL
 from onepage.mt.figures.forest import BAND, GAP, STEP, TICK, TICKS, Forest, Row, common_scale, draw_key
 
-FLOOR = 15.0  # the claim drawn beside the scores; report/claims.toml is what is checked
+FLOOR = 15.0  # the claim drawn beside the scores; the claim itself is in report/claims.toml
 # Text-only Transformer-Tiny of Wu et al. 2021 ("Good for Misconceived Reasons"), BLEU of lc.norm.tok text.
 PUBLISHED = {"en-de": {"test_2016_flickr": 41.02, "test_2017_flickr": 33.36, "test_2017_mscoco": 29.88}}
 PUBLISHED_BY = "Transformer-Tiny, Wu et al. 2021"
@@ -44,7 +44,7 @@ def readable_name(test: str) -> str:
 
 
 def published(metrics: Mapping[str, Any], test: str) -> float | None:
-    """The published result that this test set's lc.norm.tok BLEU may be set beside, or None."""
+    """The published result to compare with this test set's lc.norm.tok BLEU, or None."""
     if metrics["set"] != "multi30k" or not metrics["tests"][test].get("bleu_lc_norm_tok"):
         return None
     return PUBLISHED.get(f"{metrics['src']}-{metrics['tgt']}", {}).get(test)
@@ -54,12 +54,12 @@ def published(metrics: Mapping[str, Any], test: str) -> float | None:
 
 
 def _report(book: Book) -> None:
-    """Test sets, two rows each where lc.norm.tok is measured, and source lengths of the headline set, in 45 x 43 mm."""
+    """Test sets, two rows each if lc.norm.tok is measured, and source lengths of the headline set, in 45 x 43 mm."""
     tests, headline = book.metrics["tests"], book.metrics["headline"]
     sheet = book.sheet(HALF, HEIGHT, "By test set")
-    # The columns are headed in the line of the title, unless "generated data" stands there.
+    # The heads of the columns are in the line of the title, unless it says "generated data".
     top = HEADER + (STEP if book.generated else 0.0)
-    names = sorted(tests, key=lambda name: name != headline)[:MOST_SETS]  # the headline set is never the one left out
+    names = sorted(tests, key=lambda name: name != headline)[:MOST_SETS]  # the headline set is never left out
     sets = [_set_rows(book, name, name == headline) for name in names]
     bins = _length_rows(tests[headline])[:MOST_BINS]
     while len(sets) > 1 and _fill(sets, bins, top)[0] < LEAST:
@@ -89,7 +89,7 @@ def _report(book: Book) -> None:
 
 
 def _fill(sets: list[list[Row]], bins: list[Row], top: float) -> tuple[float, float]:
-    """Height in mm of a row, where rows and what stands between fill the picture below ``top``, and of all of it."""
+    """Height in mm of a row, for which rows and gaps fill the picture below ``top``, and the total height."""
     units = sum(map(len, sets)) + APART * (len(sets) - 1) + len(bins)  # rows, with the gaps between test sets
     between = (STEP if _keyed(sets) else 0.0) + (PART + STEP if bins else 0.0)  # the key; a second title
     pitch = min(MOST, (HEIGHT - FOOT - top - between) / units)
@@ -101,7 +101,7 @@ def _keyed(sets: list[list[Row]]) -> bool:
 
 
 def _set_rows(book: Book, name: str, strong: bool) -> list[Row]:
-    """A test set's cased score and, where it is measured, the lc.norm.tok one with the published result beside it."""
+    """A test set's cased score and, if it is measured, its lc.norm.tok score with the published result."""
     test = book.metrics["tests"][name]
     colour, floor = TEAL if strong else INK, FLOOR if _claimed(book, name) else None
     beside = published(book.metrics, name)
@@ -120,7 +120,7 @@ def _row(label: str, part: Mapping[str, Any], cell: str, **look: Any) -> Row:
 
 
 def _claimed(book: Book, name: str) -> bool:
-    """Whether the floor is a claim about this test set: the headline set of Multi30k, from English to German."""
+    """Whether the floor applies to this test set: the headline set of Multi30k, from English to German."""
     made_of = [book.metrics[key] for key in ("set", "src", "tgt")]
     return name == book.metrics["headline"] and not book.generated and made_of == ["multi30k", "en", "de"]
 
@@ -176,7 +176,7 @@ def _lengths(name: str, test: Mapping[str, Any]) -> str:
 
 
 def _sets(book: Book) -> None:
-    """Every score of every test set, a column a set, all on the same scales; three fill the width of the page."""
+    """Every score of every test set, one column per set, all on the same scales; three fill the width of the page."""
     tests = book.metrics["tests"]
     names = list(tests)[:MOST_SETS]
     scores = [_score_rows(tests[name], published(book.metrics, name)) for name in names]
@@ -215,7 +215,7 @@ def _sets(book: Book) -> None:
 
 
 def _score_rows(test: Mapping[str, Any], beside: float | None) -> list[Row]:
-    """BLEU, its lc.norm.tok form with the published result ``beside`` it, chrF2 and TER, as far as the run has them."""
+    """BLEU, its lc.norm.tok form with the published result ``beside`` it, chrF2 and TER, if the run has them."""
     hollow = {"hollow": True, "published": beside}
     known: list[tuple[str, str, dict[str, Any]]] = [
         ("BLEU", "bleu", {"colour": TEAL}),

@@ -1,9 +1,9 @@
 """Example translations as pictures: ``decodes_table`` for the page, and ``decodes_all`` with every example of the run.
 
-Source, reference and output stand under each other. What only the reference has is underlined with dots, what only the
-output has with a line, word by word and mark by mark (a comparison of longest common blocks, not an alignment). Text is
-measured and wrapped; for the page those examples are taken that fit it whole. Where they leave room there, all scores
-stand below them as bars, those of the examples marked.
+Source, reference and output are below each other. Words and punctuation marks that only the reference has are
+underlined with dots, those that only the output has with a line (by longest common blocks, not by alignment). Text is
+measured and wrapped; the page shows examples that fit uncut. If there is room, a histogram of all scores is below them,
+with the examples marked.
 """
 
 import difflib

@@ -1,4 +1,4 @@
-"""A forest plot: a row a score, a dot on its 95 % interval on one scale, and its numbers in columns at the right.
+"""A forest plot: one row per score, with a dot on its 95 % interval, and its numbers in columns at the right.
 
 Every place is in mm from the top left corner of the sheet, every score in the units of the scale.
 """
@@ -29,7 +29,7 @@ TICK: Look = {"marker": "|", "ms": 5.4, "mec": "#777777", "mew": 1.6, "ls": ""}
 
 @dataclass(frozen=True)
 class Row:
-    """A row: a score and what stands beside it."""
+    """A row: a score and its texts."""
 
     label: str
     score: float
@@ -38,18 +38,18 @@ class Row:
     colour: str = INK  # of the mark
     text: str = INK  # colour of label and numbers
     strong: bool = False  # label and numbers bold and in ``colour``
-    hollow: bool = False  # measured another way than its neighbours: a ring on a thin line, not a dot on a band
-    published: float | None = None  # another's result, an upright tick
-    floor: float | None = None  # what is claimed at least, a dashed line
+    hollow: bool = False  # measured differently from its neighbours: a ring on a thin line, not a dot on a band
+    published: float | None = None  # a published result: a vertical tick
+    floor: float | None = None  # the floor of a claim: a dashed line
 
     @property
     def weight(self) -> str:
-        """Of label and numbers."""
+        """The font weight of label and numbers."""
         return "bold" if self.strong else "normal"
 
 
 def common_scale(rows: Sequence[Row]) -> Span:
-    """A scale on which every score, interval and mark of the rows lies; from 0 where that is near."""
+    """A scale that contains every score, interval and mark of the rows; from 0 if that is near."""
     values: list[float] = []
     for row in rows:
         values += [row.score, *(row.interval or ())]
@@ -65,7 +65,7 @@ class Forest:
     def __init__(
         self, sheet: Sheet, rows: Sequence[Row], scale: Span, place: Place, ticks: int, heads: Sequence[str] = ()
     ) -> None:
-        """``heads``: what stands over the columns, one for each, or nothing."""
+        """``heads``: the heads of the columns, one for each, or none."""
         (self.x, self.left, end, self.top, height), self.sheet, self.heads = place, sheet, heads
         self.columns: list[float] = []  # right edges, the first column first
         for number in reversed(range(len(rows[0].cells))):
@@ -81,7 +81,7 @@ class Forest:
         self.axes.xaxis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 5, 10], integer=True))
 
     def name(self, axis: str, y: float) -> None:
-        """Write what the axis measures before its numbers, and the heads of the columns in the line at y mm."""
+        """Write the axis title before the numbers of the axis, and the heads of the columns in the line at y mm."""
         for right, head in zip(self.columns, self.heads, strict=True):
             self.sheet.text(right, y, head, colour=MUTED, ha="right")
         line = self.top + self.axes.get_ylim()[0] + TICKS - STEP + 1.17
@@ -111,7 +111,7 @@ class Forest:
         if row.floor is not None:
             self._floor(row, row.floor, line, y - self.top, height)
         if row.interval:
-            # Of few sentences a bootstrap interval can pass the end of the scale, where no score lies.
+            # With few sentences, a bootstrap interval can exceed the scale of possible scores.
             ends = [max(row.interval[0], self.scale[0]), row.interval[1]]
             band: Look = {"color": row.colour, "lw": 0.9} if row.hollow else {"color": BAND, "lw": 3.4}
             self.axes.plot(ends, [middle] * 2, clip_on=False, solid_capstyle="butt", gid="interval", **band)
@@ -136,7 +136,7 @@ class Forest:
                 break
         else:
             return
-        # No guide is to pass through the word.
+        # No line may cross the word.
         ends, middle = [floor + side * 0.4 / self.per_unit, floor + side * room], line + MIDDLE - self.top
         self.axes.plot(ends, [middle] * 2, color="white", lw=6, solid_capstyle="butt", zorder=-1, gid="ground")
         place = self.left + (floor - self.scale[0]) * self.per_unit + side * 0.7
@@ -144,7 +144,7 @@ class Forest:
 
 
 def draw_key(sheet: Sheet, x: float, end: float, y: float, look: Look, label: str) -> None:
-    """What a mark is, in a line of text from x mm on, or from further left where it would pass ``end``."""
+    """The key of a mark, in a line of text from x mm on, or from further left if it would exceed ``end``."""
     x = min(x, end - 1.6 - texts.width(label) / PT_PER_MM)
     ground = sheet.axes(0, 0, sheet.width, sheet.height)
     ground.set(xlim=(0, sheet.width), ylim=(sheet.height, 0))

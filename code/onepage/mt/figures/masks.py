@@ -1,7 +1,7 @@
 """The masks of a real batch as pictures: ``masks_demo`` for the page, and ``masks_batch`` with every token spelled out.
 
-The arrays come from the functions that the model itself calls. A filled cell may be attended to, a pale one is later
-than its row, a hatched one is padding. Rows are queries, columns keys.
+The arrays come from the functions that the model itself calls. Rows are queries, columns keys. A filled cell may be
+attended to, a pale cell is later than its query, a hatched cell is padding.
 """
 
 import itertools
@@ -20,7 +20,7 @@ PADDING = "<pad>"
 PALE = "#f0f0f0"
 LONGEST = 26.0  # pt of a token beside a small map
 READS, READ = "query", "key"  # a row of a mask, a column
-UNUSED = "#c9c9c9"  # what a padded query may read: nobody looks at its output
+UNUSED = "#c9c9c9"  # keys of padded queries, whose outputs are not used
 
 
 def draw(book: Book, explain: dict[str, np.ndarray]) -> None:
@@ -30,7 +30,7 @@ def draw(book: Book, explain: dict[str, np.ndarray]) -> None:
 
 
 def _query(tokens: Sequence[str], allowed: np.ndarray) -> tuple[int, list[str], list[str], int]:
-    """(row that is spelled out, what it sees, what is later, number of paddings) of one target; allowed (T, T)."""
+    """(query that is spelled out, keys it sees, later keys, number of paddings) of one target; allowed (T, T)."""
     real = [token for token in tokens if token != PADDING]
     query = min(len(real) - 1, 2)
     seen = [token for token, may in zip(tokens, allowed[query], strict=True) if may]
@@ -52,7 +52,7 @@ def _demo(book: Book, explain: dict[str, np.ndarray]) -> None:
     height = foot - STEP - 0.3 - second
     sources = [f"source {k + 1}" if row_height >= PITCH else "" for k in range(len(padding))]
     rows = [texts.fit(token, LONGEST) if height / len(tokens) >= PITCH else "" for token in tokens]
-    # One left edge for all three maps: before it stand the names of their rows and, upright, what the rows are.
+    # One left edge for all three maps: before it are the names of their rows and, vertically, the axis title.
     left = EDGE + max(STEP + texts.widest(rows), texts.widest(sources)) + 0.8
     gap = 2.0
     side = (HALF - EDGE - left - gap) / 2
@@ -92,7 +92,7 @@ def _batch(book: Book, explain: dict[str, np.ndarray]) -> None:
     sources = [readable(row) for row in explain["mask_source_tokens"]]
     targets = [readable(row) for row in explain["mask_target_tokens"]]
     gap, length = 3.0, len(causal)
-    panel = (SHEET - 2 * EDGE - len(targets) * gap) / (len(targets) + 1)  # the causal mask, then one a target
+    panel = (SHEET - 2 * EDGE - len(targets) * gap) / (len(targets) + 1)  # the causal mask, then one per target
     rows = [[texts.fit(token, 40.0) for token in tokens] for tokens in targets]
     beside = max(map(texts.widest, rows)) + 0.8
     side, cell = panel - beside, 3.6
@@ -103,7 +103,7 @@ def _batch(book: Book, explain: dict[str, np.ndarray]) -> None:
     sheet.text(EDGE, HEADER, "padding mask of the sources: a sentence a row", colour=MUTED)
     width = SHEET - 2 * EDGE
     _cells(sheet, EDGE, HEADER + STEP, width, cell * len(sources), padding, ~padding)
-    for k, j in np.argwhere(padding):  # where there is padding, the hatching says so
+    for k, j in np.argwhere(padding):  # hatching marks padding
         one = width / len(sources[k])
         label = texts.fit(sources[k][j], (one - 0.6) * PT_PER_MM)
         x, y = EDGE + (j + 0.5) * one, HEADER + STEP + (k + 0.5) * cell
@@ -150,7 +150,7 @@ def _cells(
     padded: np.ndarray,
     unused: np.ndarray | None = None,
 ) -> None:
-    """A mask as cells: filled may be attended to, pale may not, hatched is padding, of each row or of all alike.
+    """A mask as cells: filled may be attended to, pale may not, hatched is padding (per row, or the same for all).
 
     ``unused``: queries that are padding themselves, whose rows are grey.
     """
@@ -161,7 +161,7 @@ def _cells(
         fill[allowed & unused[:, None]] = to_rgb(UNUSED)
     sheet.image(x, y, width, height, (255 * fill).astype(np.uint8))
     starts = [0, *(np.flatnonzero((padded[1:] != padded[:-1]).any(1)) + 1), rows]
-    for first, last in itertools.pairwise(starts):  # rows that are padded alike, at one go
+    for first, last in itertools.pairwise(starts):  # rows with the same padding at once
         edges = np.flatnonzero(np.diff(padded[first].astype(int), prepend=0, append=0))
         for start, end in zip(edges[::2], edges[1::2], strict=True):
             place = (x + start * width / columns, y + first * height / rows)
