@@ -1,8 +1,8 @@
 # From a clone to the page: `make all`. From a clone to tested claims: `make test`. `make help` lists the rest.
 #
-# A stage is a command that reads files and writes files; its target is the file that it writes last. What it reads is
-# recorded in plan/<stage>.json, which code/onepage/runs/graph.py, run first, rewrites only when the content changes.
-# Checkpoints are not targets: an interrupted stage is run again and resumes.
+# A stage is a command that reads files and writes files; its target is the file that it writes last. plan/<stage>.json
+# records what it reads. code/onepage/runs/graph.py runs first, and rewrites that file only when the content changes.
+# Checkpoints are not targets: an interrupted stage runs again and resumes.
 
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 SHELL := bash
@@ -25,7 +25,7 @@ INHERITED := $(foreach n,$(NAMES),$(if $(findstring environment,$(origin $n)),$n
 FLAGS := --flags=$(filter-out --%,$(firstword -$(MAKEFLAGS))) '--inherited=$(if $(MAKE_RESTARTS),,$(INHERITED))'
 ANY_PYTHON := $(firstword $(realpath $(or $(VENV),.venv)/bin/python) $(PYTHON) python3)
 GRAPH := $(ANY_PYTHON) -SEc 'import sys; sys.path[0] = "code"; from onepage.runs.graph import main; main(sys.argv[1:])'
-# prints the settings, TASKS, PLANS, RUNS (every seed), SHOWN (the first of each task), RUN_<task>, and what is stale
+# Prints the settings, TASKS, PLANS, RUNS (every seed), SHOWN (the first of each task), RUN_<task>, and what is stale
 PRINTED := $(shell $(GRAPH) $(call quoted,$(MAKECMDGOALS)) $(FLAGS) $(GIVEN) || echo '$$(error $(ANY_PYTHON) \
   cannot run code/onepage/runs/graph.py; Python 3.11 or newer is required: PYTHON=python3.11 \
   $(patsubst %,(% is from the environment),$(filter PYTHON VENV,$(INHERITED))))')
@@ -35,16 +35,16 @@ define newline
 endef
 $(eval $(subst @;@,$(newline),$(PRINTED)))
 
-# No variable of the caller's decides how Python and bash start; terminal/environment.py settles those read later
+# The caller's variables must not change how Python and bash start; terminal/environment.py handles all others
 unexport $(filter PYTHON% PYTEST_% MYPY% RUFF_% BASH% SHELLOPTS RANK WORLD_SIZE TORCHELASTIC_RUN_ID TEXT FILE,$(.VARIABLES))
 export PYTHONPATH := $(CURDIR)/code
 export PYTHONHASHSEED := 0
 export LC_ALL := C.UTF-8
-# glibc keeps freed memory, in huge pages; otherwise each update asks for its arrays' pages again
+# glibc keeps freed memory, in huge pages; otherwise each update requests the pages of its arrays again
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:$\
   glibc.malloc.trim_threshold=100000000000:glibc.malloc.top_pad=67108864
 export STRICT LOG
-# A sentence or a file name is anything: make never expands it, the shell finds it in the environment
+# A sentence or a file name can hold any character: make never expands it, the shell reads it from the environment
 export SENTENCE := $(value TEXT)
 export IMAGE := $(value FILE)
 
@@ -65,12 +65,12 @@ all: $(PAGE_PDF) ## everything: environment, data, trainings, figures, the page,
 	@echo "The page: $(abspath $(PAGE_PDF))"
 $(TASKS): %: $(OUT)/figures/%/figures.json
 	$(finished)
-report: $(PAGE_PDF) ## draw and render the page from runs that are there; trains nothing
+report: $(PAGE_PDF) ## draw and render the page from existing runs; trains nothing
 	@echo "The page: $(abspath $(PAGE_PDF))"
 runs: $(RUNS:%=%/metrics.json)
 	$(finished)
 
-$(READY): # made again, and the plans after it, where its content is not what env/ says: graph.py then sets RENEWS
+$(READY): # if it differs from env/, graph.py sets RENEWS: it is made again, then the plans
 	@$(PYTHON) env/setup.py --venv $(VENV) --torch $(TORCH)
 $(PLANS): $(if $(RENEWS),,|) $(READY)
 	@$(ONEPAGE) plan $(firstword $(subst -, ,$(notdir $@))) $(WORDS)
@@ -85,7 +85,7 @@ $(RUNS:%=%/model.pt): %/model.pt: %/plan/train.json | $(PLANS)
 $(RUNS:%=%/metrics.json): %/metrics.json: %/model.pt %/plan/evaluate.json
 	@$(ONEPAGE) evaluate $*
 else
-# one command, in which a seed that fails does not stop the others: the page shows those that are done, then make fails
+# One command, in which a failed seed does not stop the others: the page shows the finished seeds, then make fails
 $(UNFINISHED:%=%/metrics.json): train-all
 	@:
 train-all: | $(PLANS)
@@ -93,7 +93,7 @@ train-all: | $(PLANS)
 finished = $(if $(UNFINISHED),@$(ONEPAGE) train-all --check $(RUNS))
 endif
 endif
-# also of the metrics of every seed there: a line that graph.py prints
+# graph.py prints the other prerequisites: the metrics of all seeds
 $(addsuffix seeds.json,$(dir $(SHOWN))): %/seeds.json: %/plan/seeds.json
 	@$(ONEPAGE) seeds $(filter $*/%,$(SHOWN))
 $(TASKS:%=$(OUT)/figures/%/figures.json): $(OUT)/figures/%/figures.json: $(OUT)/figures/%/plan/draw.json \
@@ -105,7 +105,7 @@ $(PAGE_PDF): $(OUT)/report/plan/render.json $(DRAWN)
 
 # ---- Tests, a process for each core, and checks of results
 TESTS = $(PY) -m pytest -n auto --dist loadfile
-test: check runs ## check, then train quick if there are no runs, then the slow tests and the claims
+test: check runs ## check, then train the quick profile if there is no run, then the slow tests and the claims
 	@$(ONEPAGE) verify $(VERIFY) --runs-only
 	@CLAIMED_RUNS="$(SHOWN)" CLAIMED_DATA=$(DATA_DIR) CLAIMED_OUT=$(OUT) $(TESTS) -m "slow or claims" $(PYTEST)
 check: lint types unit ## lint, types and the quick tests
@@ -118,11 +118,11 @@ unit:
 
 verify: $(READY) ## recompute every claim of report/claims.toml from predictions and data; check pictures and page
 	@$(ONEPAGE) verify $(VERIFY) $(if $(REF),--ref $(call quoted,$(REF))) --mirror $(call quoted,$(DATA_MIRROR))
-repro: runs ## train and evaluate a second time, elsewhere, and compare every bit
+repro: runs ## train and evaluate a second time in another folder, and compare every bit
 	@$(ONEPAGE) repeat $(SHOWN)
-provenance: $(READY) ## show where FILE comes from, and whether its run on disk still says the same
+provenance: $(READY) ## show which run FILE comes from, and whether that run is unchanged on disk
 	@$(ONEPAGE) provenance --out $(OUT) "$${IMAGE:?FILE is not given; make provenance FILE=figures/cls/curves_cls.png}"
-reference: $(PAGE_PDF) ## keep these runs and their page, verified, in report/reference/NAME
+reference: $(PAGE_PDF) ## verify these runs and their page, and keep them in report/reference/NAME
 	@$(ONEPAGE) reference $(call quoted,$(NAME)) $(VERIFY)
 ablate: $(PLANS) ## train without shortcuts, without the causal mask, with one head; score on validation data
 	@$(foreach run,$(SHOWN),$(ONEPAGE) ablate $(run) --out $(OUT);)
@@ -134,27 +134,27 @@ classify: $(READY) ## classify the image FILE
 	@$(ONEPAGE) classify --out $(OUT) $(MODEL:%=--model %) -- "$${IMAGE:?FILE is not given; make classify FILE=photo.jpg}"
 export: $(READY) ## write the weights of the runs evaluated last, as a file with a card each, to OUT/export
 	@$(ONEPAGE) export --out $(OUT)
-setup: ## make the virtual environment from the pinned and hashed files in env/
+setup: ## install the pinned and hashed packages of env/ in a virtual environment
 	@$(PYTHON) env/setup.py --venv $(VENV) --torch $(TORCH)
-setup-tex: ## install LaTeX and poppler by apt (root); without them typst makes the page
+setup-tex: ## install LaTeX and poppler with apt (root); without them typst sets the page
 	@$(PYTHON) env/setup.py --tex && rm -f $(OUT)/runs/.plan/engine-*.mk
-setup-compare: $(READY) ## install what some tests compare this project with
+setup-compare: $(READY) ## install the other programs that some tests and benchmarks compare with this project
 	@$(PYTHON) env/compare.py --venv $(VENV)
 doctor: $(READY) ## check this machine: Python, torch, cores, memory, disk, TeX, data sources
 	@$(ONEPAGE) doctor $(WORDS)
-data: $(READY) ## fetch and verify the data sets again, or generate the stand-ins; then make the plans again
+data: $(READY) ## fetch and verify the data sets, or generate stand-ins, and make the plans again
 	@$(foreach task,$(TASKS),$(ONEPAGE) plan --again $(task) $(WORDS);)
-bundle: $(READY) ## pack wheels and real data for a machine without a network, in OUT/bundle
+bundle: $(READY) ## pack wheels and real data in OUT/bundle, for a machine without a network
 	@$(PY) env/bundle.py --venv $(VENV) --torch $(TORCH) --folder $(OUT)/bundle/wheels
 	@$(ONEPAGE) pack --to $(OUT)/bundle $(WORDS)
-clean: ## remove figures and the rendered page; keeps data and runs
+clean: ## remove the figures and the page; keeps data and runs
 	@rm -rf $(TASKS:%=$(OUT)/figures/%/*) $(OUT)/report/report.* $(OUT)/report/page.png
 
-# ---- Benchmarks: leave the machine alone meanwhile. (What follows ## after a command is a comment of the shell.)
+# ---- Benchmarks: leave the machine idle meanwhile. (In a recipe line, ## begins a comment of the shell.)
 .PHONY: bench-cls bench-mt bench-gpu bench-scale
 BENCH = $(ONEPAGE) bench $(@:bench-%=%) $(SHOWN) --out $(OUT)
-bench-cls: $(PLANS) ## time ResNet-18 in a plain loop and in ours: rates, memory, time to 80 %
+bench-cls: $(PLANS) ## compare the training of ResNet-18 with a plain loop: rates, memory, time to 80 %
 	@$(BENCH) --minutes $(BENCH_MINUTES) $(BENCH_RUN:%=--run %)
-bench-mt: $(PLANS); @$(BENCH) $(BENCH_RUN:%=--run %) ## time translation and training beside others and a plain loop
-bench-gpu: $(PLANS); @$(BENCH) ## time an update of each task: kernels, share of the peak, what determinism costs
-bench-scale: $(PLANS); @$(BENCH) ## time the training of ResNet-18 in 1, 2, 4 ... processes
+bench-mt: $(PLANS); @$(BENCH) $(BENCH_RUN:%=--run %) ## compare translation and training with other programs
+bench-gpu: $(PLANS); @$(BENCH) ## measure an update of each task: time, kernels, share of the peak, cost of determinism
+bench-scale: $(PLANS); @$(BENCH) ## measure the training of ResNet-18 in 1, 2, 4 ... processes

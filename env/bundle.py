@@ -1,8 +1,8 @@
 """Downloads the wheels that setup.py installs, for a machine without a network: the first half of ``make bundle``.
 
-They are those of this Python, this system and one build of torch, taken by the lock files, each by its digest.
-``<folder>/wheels.json`` is written last and says what they are; while it fits, nothing is done. Run as a script,
-beside setup.py, whose rules for pip hold.
+They are those of the lock files for this Python, this system and one build of torch, each checked by its digest.
+``<folder>/wheels.json`` is written last and describes them; while it matches, nothing is done. Run as a script beside
+setup.py, with the same rules for pip.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def download(venv, folder, asked, locks=ENV):
         print(f"Wheels: {folder} is up to date")
         return
     size = SIZES[(about["system"], flavour)][0] + SIZES["rest"][0]
-    print(f"Wheels: {folder}; to download: about {size:,} MB, less what pip has kept", flush=True)
+    print(f"Wheels: {folder}; to download: about {size:,} MB, less what pip has cached", flush=True)
     remove_wheels(folder)
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(str(folder)).free // 10**6

@@ -1,8 +1,8 @@
-"""Installs what this project is only compared with (compare.txt), in a folder of its own inside the environment.
+"""Installs the packages that this project is only compared with (compare.txt), in a folder inside the environment.
 
-``<venv>/compare`` is on nobody's path: a test that compares adds it, and what trains, evaluates or draws sees the same
-packages with and without it. The digest of the lock file is written there last; while it fits, nothing is done. The
-folder goes with the environment when that is made anew. Run as a script, beside setup.py, whose rules for pip hold.
+Only tests and benchmarks that compare add ``<venv>/compare`` to their path: training, evaluation and drawing see the
+same packages with and without it. The digest of the lock file is written there last; while it matches, nothing is done.
+The folder is removed with the environment. Run as a script beside setup.py, with the same rules for pip.
 """
 
 import argparse
@@ -26,25 +26,25 @@ def install(venv, locks=ENV):
         raise Problem(f"{venv} is no finished environment; run make setup")
     lock, folder = locks / "compare.txt", venv / "compare"
     if not lock.is_file():
-        raise Problem(f"{lock} is missing; take it from the repository again (git checkout -- env)")
+        raise Problem(f"{lock} is missing; restore it with: git checkout -- env")
     digest = hashlib.sha256(lock.read_bytes()).hexdigest()
     stamp = folder / "lock.sha256"
     if stamp.is_file() and stamp.read_text(encoding="utf-8").strip() == digest:
-        print(f"Packages to compare with: {folder} is up to date")
+        print(f"Comparison packages: {folder} is up to date")
         return
-    print("Packages to compare with: {}; to download: about {} MB, on disk: {} MB".format(folder, *SIZE), flush=True)
+    print("Comparison packages: {}; to download: about {} MB, on disk: {} MB".format(folder, *SIZE), flush=True)
     free = shutil.disk_usage(str(venv)).free // 10**6
     if free < SIZE[1]:
         raise Problem(f"{venv} has {free:,} MB free, {SIZE[1]:,} MB are needed; free space")
     shutil.rmtree(str(folder), ignore_errors=True)
-    # these come as source only: built by the environment's own setuptools, pinned, so that the network is not asked
+    # these exist as source only; the environment's pinned setuptools builds them, without the network
     source = ["--no-binary", "grad-cam,docopt", "--no-build-isolation"]
     pip_install(venv, ["--no-deps", *source, "--target", str(folder), "-r", str(lock)], "env/compare.txt")
     prove(venv, folder)
     temporary = folder / "lock.sha256.tmp"
     temporary.write_text(digest + "\n", encoding="utf-8")
     temporary.replace(stamp)
-    print(f"Packages to compare with: {folder} is ready")
+    print(f"Comparison packages: {folder} is ready")
 
 
 def prove(venv, folder):

@@ -1,6 +1,6 @@
-"""Runs pip for setup.py, compare.py and bundle.py: with which settings, and what to do about its failures.
+"""Runs pip for setup.py, compare.py and bundle.py: selects its settings, and names remedies for its failures.
 
-Like setup.py: standard library only, and it must parse on Python 3.6.
+Standard library only; it must parse on Python 3.6, like setup.py.
 """
 
 import ast
@@ -12,8 +12,8 @@ import sys
 
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 
-# pip's settings that are the user's: how it reaches its sources, what it shows. No other one acts, from a variable or a
-# file (user, target, prefix, root, constraint, dry-run, use-feature ...): it would change what is installed or where.
+# Settings of pip that the user may choose: how it reaches its sources, what it shows. All others (user, target, prefix,
+# root, constraint, dry-run, use-feature ...) have no effect, because they would change what is installed or where.
 KEPT = [
     *("index-url", "extra-index-url", "pypi-url", "find-links", "no-index", "trusted-host", "keyring-provider"),
     *("proxy", "cert", "client-cert", "timeout", "default-timeout", "retries", "resume-retries"),
@@ -21,8 +21,8 @@ KEPT = [
 ]
 VARIABLES = {name: "PIP_" + name.upper().replace("-", "_") for name in KEPT}
 
-# What pip's message holds, and what it then means: cause, then remedy. The first line that fits is shown; what ends an
-# installation stands before the network, of which pip also warns when it then goes on.
+# Texts in pip's output, with cause and remedy. The first match is shown. Errors that end an installation come before
+# network errors, of which pip may also warn and then continue.
 CAUSES = [
     ("No space left|quota exceeded", "a disk is full: free space in {venv} and {temporary}, or set VENV and TMPDIR"),
     (
@@ -56,14 +56,14 @@ CAUSES = [
 
 
 class Problem(Exception):
-    """What the user can mend; its text is the one line shown."""
+    """A problem that the user can fix; its text is the one line shown."""
 
 
 def clean_environment():
     """This process's variables, less those that would divert Python, matplotlib or pip; of pip's, KEPT stay."""
     kept, diverting = set(VARIABLES.values()), ("PYTHON", "PIP_", "__PYVENV")
     environment = {key: value for key, value in os.environ.items() if key in kept or not key.startswith(diverting)}
-    environment.update(PIP_CONFIG_FILE=os.devnull, MPLBACKEND="agg")  # with the null device, pip reads no file at all
+    environment.update(PIP_CONFIG_FILE=os.devnull, MPLBACKEND="agg")  # with the null device, pip reads no settings file
     return environment
 
 
@@ -102,7 +102,7 @@ def run_pip(venv, arguments):
             raise
     if process.returncode == 0:
         return None
-    if b"Retrying (" not in said and b"No matching distribution" in said:  # pip does not say which source refused
+    if b"Retrying (" not in said and b"No matching distribution" in said:  # pip does not say which source failed
         again = subprocess.run([*command, "-vv"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         said = again.stdout
     cause = next(cause for pattern, cause in CAUSES if re.search(pattern, said.decode(errors="replace")))
@@ -113,7 +113,7 @@ def run_pip(venv, arguments):
 def pip_install(venv, arguments, what):
     """Install with the environment's pip, by hash; raises Problem with the remedy."""
     command = ["install", "--require-hashes", "--only-binary", ":all:"]
-    # Byte code for every file would take longer than all the rest; prove() has it written for what is used.
+    # Byte code for every file would take longer than all the rest; prove() writes it for the modules in use.
     command += ["--no-compile", "--no-input", "--disable-pip-version-check", "--no-warn-script-location"]
     remedy = run_pip(venv, command + arguments)
     if remedy:

@@ -1,10 +1,10 @@
 """Makes the virtual environment from the pinned, hashed files beside this one, or installs TeX (--tex).
 
-Run by whatever ``python3`` is there, before anything is installed: standard library only, and it must still parse on
-Python 3.6 so that an old Python gets its one clear line instead of a syntax error. What decides whether anything is
-done is the content of the lock files, kept in ``<venv>/stamp.json``, which is written last: a folder made here without
-a stamp is an interrupted installation and is made again, one with an old stamp is set aside until the new one works.
-pip's settings, in PIP_* variables and its own files, hold as packages.py says.
+Any ``python3`` runs it, before anything is installed: standard library only, and it must parse on Python 3.6, so that
+an old Python prints a clear message instead of a syntax error. ``<venv>/stamp.json``, written last, holds the digests
+of the lock files; if they have changed, the environment is made again. A folder made here without a stamp is an
+interrupted installation, and is replaced. An environment with an old stamp is kept aside until the new one works.
+packages.py says which of pip's settings apply.
 """
 
 import argparse
@@ -24,11 +24,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # PYTHONSAFEPATH leave
 from packages import CPU_INDEX, Problem, clean_environment, offline, pip_environment, pip_install, torch_arguments
 
 ENV = Path(__file__).resolve().parent
-OLDEST, NEWEST = (3, 11), (3, 14)  # what torch 2.13.0 has wheels for
+OLDEST, NEWEST = (3, 11), (3, 14)  # versions with wheels of torch 2.13.0
 SYSTEMS = [("Linux", "x86_64"), ("Linux", "aarch64"), ("Darwin", "arm64")]
 
 # Megabytes to download and on disk. Linux x86_64, CPython 3.11: "cpu" and "rest" measured on an installation, "cuda"
-# added up from the archives on PyPI and what they unpack to. macOS: the download from PyPI, the disk a guess.
+# the sum over PyPI's archives, packed and unpacked. macOS: the download from PyPI, the disk estimated.
 SIZES = {
     ("Linux", "cpu"): (200, 740),
     ("Linux", "cuda"): (2740, 4750),
@@ -55,7 +55,7 @@ def python_problem(version, implementation, system, machine, free_threaded=False
 
 
 def another_python():
-    """A supported Python on PATH that really starts (a version manager's shim may not), or None."""
+    """A supported Python on PATH that starts (a version manager's shim may not), or None."""
     for minor in range(OLDEST[1], NEWEST[1] + 1):
         path = shutil.which(f"python3.{minor}")
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -94,16 +94,16 @@ def lock_hashes(folder, flavour):
     names = ["requirements.txt", f"torch-{flavour}.txt"]
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
-        raise Problem(f"{folder / missing[0]} is missing; take it from the repository again (git checkout -- env)")
+        raise Problem(f"{folder / missing[0]} is missing; restore it with: git checkout -- env")
     return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
 
 
 def read_stamp(venv):
-    """The stamp of a complete environment whose Python still runs, in the version its packages are for, else None."""
+    """The stamp of a complete environment whose Python still runs in the right version, otherwise None."""
     try:
         stamp = json.loads((venv / "stamp.json").read_text(encoding="utf-8"))
         minor = stamp["python"].split(".")[:2]
-        # A system that has replaced or removed its Python leaves a link to nothing, or to one that sees no packages.
+        # After an upgrade or removal of the system's Python, the link is dead, or leads to a Python without packages.
         code = "import sys; print('{}.{}'.format(*sys.version_info))"
         command = [str(venv / "bin" / "python"), "-SEc", code]
         done = subprocess.run(command, env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
@@ -113,7 +113,7 @@ def read_stamp(venv):
 
 
 def up_to_date(venv, locks, asked):
-    """The stamp, if the environment is what ``asked`` ("auto", "cpu", "cuda") and the lock files say, else None.
+    """The stamp, if the environment matches ``asked`` ("auto", "cpu", "cuda") and the lock files, otherwise None.
 
     TORCH=auto keeps the build that is installed: a run inside a container without the driver changes nothing.
     """
@@ -127,7 +127,7 @@ def up_to_date(venv, locks, asked):
 
 
 def announce(venv, flavour, why, system):
-    """Say what comes, before it comes; raises Problem when the disk cannot hold it."""
+    """Announce the installation; raises Problem if the disk is too small for it."""
     torch, rest = SIZES[(system, flavour)], SIZES["rest"]
     download, disk = torch[0] + rest[0], torch[1] + rest[1]
     print(f"Environment: {venv}, Python {platform.python_version()}, torch for {flavour} ({why})")
@@ -135,7 +135,7 @@ def announce(venv, flavour, why, system):
         print(
             f"CPU builds of torch are at {CPU_INDEX}; if that cannot be reached, pip warns and asks its other sources"
         )
-    print(f"To download: about {download:,} MB, less what pip has kept; on disk: about {disk:,} MB", flush=True)
+    print(f"To download: about {download:,} MB, less what pip has cached; on disk: about {disk:,} MB", flush=True)
     place = next(parent for parent in (venv, *venv.parents) if parent.exists())
     temporary, downloads = temporary_folder(), 0 if offline() else max(torch[0], rest[0])
     needs = [(place, disk, "VENV"), (temporary, downloads, "TMPDIR")]
@@ -148,30 +148,30 @@ def announce(venv, flavour, why, system):
 
 
 def temporary_folder():
-    """The folder that pip downloads to; says so when it is not the one of TMPDIR, which cannot be written then."""
+    """The folder that pip downloads to; prints a message if TMPDIR cannot be written and another one is used."""
     try:
         folder = Path(tempfile.gettempdir())
     except OSError as error:
         raise Problem(f"{error.strerror}; set TMPDIR to a folder that can be written") from error
     asked = os.environ.get("TMPDIR")
     if asked and os.path.realpath(asked) != os.path.realpath(str(folder)):
-        print(f"setup: TMPDIR={asked} cannot be written; {folder} takes its place", file=sys.stderr)
+        print(f"setup: TMPDIR={asked} cannot be written; {folder} is used instead", file=sys.stderr)
     return folder
 
 
 def remove(folder):
-    """Remove an environment that this program made or began, and nothing else: not another one of the user's either."""
+    """Remove an environment that this program made or began; raises Problem for any other folder."""
     if folder.is_symlink():
         folder.unlink()
     if not folder.exists():
         return
     if any(folder.iterdir()) and not (folder / MARK).exists() and not (folder / "stamp.json").exists():
-        raise Problem(f"{folder} is there and was not made by this program; move it away or set VENV")
+        raise Problem(f"{folder} exists and was not made by this program; move it away or set VENV")
     shutil.rmtree(str(folder))
 
 
 def begin(venv):
-    """Make the folder of an environment, marked as this program's: from here on it may be removed and made again."""
+    """Make the folder of an environment and mark it as this program's, so that it may be removed later."""
     venv.mkdir(parents=True, exist_ok=True)
     (venv / MARK).write_text("made by env/setup.py, which may remove this folder and make it again\n", encoding="utf-8")
 
@@ -189,7 +189,7 @@ def make_venv(venv):
                 *sys.version_info[:2]
             )
         )
-    # Not the Python of an environment that is active: it may be the very one that has just been set aside.
+    # Not the Python of an active environment, which may be the one that was just set aside.
     python = getattr(sys, "_base_executable", None) or sys.executable
     if subprocess.run([python, "-m", "venv", str(venv)], env=clean_environment()).returncode:
         raise Problem(f"python -m venv {venv} failed (its message is above)")
@@ -198,9 +198,9 @@ def make_venv(venv):
 def install_project(venv, root):
     """Install this project itself, editable, so that ``bin/onepage`` works; its dependencies are there already.
 
-    Nothing depends on it: make runs the code from its folder. So a folder that cannot be written is no error.
+    Nothing depends on it, because make runs the code from its folder: a folder that cannot be written is not an error.
     """
-    if not (root / "pyproject.toml").is_file():  # an image that installs the environment before the code is there
+    if not (root / "pyproject.toml").is_file():  # a container image installs the environment before the code
         return
     command = [str(venv / "bin" / "python"), "-m", "pip", "install", "--no-deps", "--no-build-isolation", "--no-index"]
     command += ["--disable-pip-version-check", "--quiet", "--editable", str(root)]
@@ -224,7 +224,7 @@ def prove(venv):
 
 
 def write_stamp(venv, locks, flavour, version):
-    """Write stamp.json in one move: from here on the environment counts as complete."""
+    """Write stamp.json in one move, which marks the environment as complete."""
     content = {"torch": flavour, "torch_version": version, "python": platform.python_version()}
     content["locks"] = lock_hashes(locks, flavour)
     temporary = venv / "stamp.json.tmp"
@@ -233,9 +233,9 @@ def write_stamp(venv, locks, flavour, version):
 
 
 def build(venv, locks, flavour):
-    """Make the environment; the one that was there comes back if that fails."""
+    """Make the environment; if that fails, restore the old one."""
     old = venv.with_name(venv.name + ".old")
-    if old.exists():  # a run was killed between setting aside and finishing
+    if old.exists():  # an installation was killed after it had set the old one aside
         remove(venv)
         old.rename(venv)
     if (venv / "stamp.json").exists():
@@ -245,7 +245,7 @@ def build(venv, locks, flavour):
     try:
         begin(venv)
         make_venv(venv)
-        # torch first: it is what may not be had, and the rest is then not fetched in vain.
+        # torch first, because it is the most likely to fail, before the rest is downloaded.
         pip_install(venv, torch_arguments(locks, flavour, pip_environment(venv)), f"env/torch-{flavour}.txt")
         pip_install(venv, ["--no-deps", "-r", str(locks / "requirements.txt")], "env/requirements.txt")
         install_project(venv, locks.parent)
@@ -259,9 +259,9 @@ def build(venv, locks, flavour):
 
 
 def correct_scripts(venv, root):
-    """Let the scripts in bin/ name the folder that they lie in: after a move or a copy of the checkout, another one.
+    """Correct the folder that the scripts in bin/ name, after a move or a copy of the checkout.
 
-    Nothing depends on them, as in install_project: where they cannot be written, they stay as they are.
+    Nothing depends on them, as in install_project: if they cannot be written, they stay unchanged.
     """
     try:
         pip = (venv / "bin" / "pip").read_text(encoding="utf-8", errors="replace")
@@ -279,8 +279,8 @@ def correct_scripts(venv, root):
 
 
 def setup(venv, asked, locks=ENV):
-    """Bring ``venv`` to what the lock files in ``locks`` say; installs nothing where it is that already."""
-    if venv.is_symlink():  # to another disk: what is set aside and made again is the folder there, not the link
+    """Make ``venv`` match the lock files in ``locks``; installs nothing if it does already."""
+    if venv.is_symlink():  # to another disk: the folder there is replaced, not the link
         venv = Path(os.path.realpath(str(venv)))
     stamp = up_to_date(venv, locks, asked)
     if stamp is not None:
@@ -301,13 +301,13 @@ def setup(venv, asked, locks=ENV):
 
 
 def apt_packages(path):
-    """Package names in apt.txt, one a line, without comments."""
+    """Package names in apt.txt, one per line, without comments."""
     lines = (line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
     return [line for line in lines if line]
 
 
 def setup_tex(locks=ENV):
-    """Install the packages of apt.txt, unless they are all there."""
+    """Install the packages of apt.txt, unless all are installed."""
     packages = apt_packages(locks / "apt.txt")
     if shutil.which("dpkg-query"):
         query = ["dpkg-query", "-W", "-f", "${db:Status-Status}\n"]

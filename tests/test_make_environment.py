@@ -41,8 +41,8 @@ def test_no_shell_of_the_caller_runs(make: Make, tmp_path: Path, given: dict[str
     assert status == 2 and 'SEED="a": must be a whole number' in said and said.count("\n") == 1
 
 
-@pytest.mark.fault("make -i, -t or -e, also in MAKEFLAGS", "`make -... ...; leave it out, also of MAKEFLAGS`")
-@pytest.mark.parametrize(("flag", "says"), [("i", "goes on after"), ("t", "marks stages"), ("e", "puts variables")])
+@pytest.mark.fault("make -i, -t or -e, also in MAKEFLAGS", "`make -... ...; leave it out, also in MAKEFLAGS`")
+@pytest.mark.parametrize(("flag", "says"), [("i", "continues after"), ("t", "marks stages"), ("e", "lets variables")])
 def test_flags_that_spoil_results_are_refused(make: Make, flag: str, says: str) -> None:
     for arguments, settings in (([f"-k{flag}"], {}), ([], {"MAKEFLAGS": f"s{flag} -j8"})):
         status, calls, said = make("all", *arguments, **settings)

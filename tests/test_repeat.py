@@ -74,7 +74,7 @@ def repeated(tmp_path_factory):
     said = {"kill -9": make.stop_when(lambda: make.checkpoints(CLS), signal.SIGKILL)}
     del make.environment["ONEPAGE_SAVE_EVERY"]
     said |= {
-        "Ctrl-C": make.stop_when(lambda: "going on at" in make.log(CLS), signal.SIGINT),
+        "Ctrl-C": make.stop_when(lambda: "resuming at" in make.log(CLS), signal.SIGINT),
         "SIGTERM": make.stop_when(lambda: "training from" in make.log(MT), signal.SIGTERM, whole_group=False),
         "kill -9 in evaluation": make.stop_when(lambda: (make.runs / MT / "model.pt").exists(), signal.SIGKILL),
     }
@@ -91,8 +91,8 @@ def test_interrupted_the_same_command_goes_on(repeated):
     make, said, _ = repeated
     for how, name in (("Ctrl-C", "SIGINT"), ("SIGTERM", "SIGTERM")):
         assert re.search(rf"onepage: {name}: stopped after update \d+, saved; run the same command to go on", said[how])
-    assert len(re.findall(r"going on at update [1-9]", make.log(CLS))) == 2
-    assert len(re.findall(r"going on at update [1-9]", make.log(MT))) == 1
+    assert len(re.findall(r"resuming at update [1-9]", make.log(CLS))) == 2
+    assert len(re.findall(r"resuming at update [1-9]", make.log(MT))) == 1
     assert not make.checkpoints(CLS) and not make.checkpoints(MT)
     assert not list(make.runs.rglob(".*.tmp"))
 
@@ -107,7 +107,7 @@ def test_repro_finds_the_interrupted_runs_equal_to_straight_ones(repeated):
         weights = bitwise.digests(bitwise.results(make.runs / run))["weights"]
         assert said.count(f"{weights}  weights") == 2
         straight = (make.runs / ".repro" / run / "train.log").read_text(encoding="utf-8")
-        assert "training from update 0" in straight and "going on" not in straight
+        assert "training from update 0" in straight and "resuming" not in straight
 
 
 @pytest.mark.slow

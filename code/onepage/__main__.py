@@ -4,7 +4,7 @@ import sys
 
 try:
     from onepage.commands.main import main
-except ModuleNotFoundError as error:  # as after an upgrade of the system's Python, whose packages are for the old one
+except ModuleNotFoundError as error:  # for example after an upgrade of the system's Python
     if str(error.name).startswith("onepage"):
         raise
     sys.exit(f"{sys.executable} lacks the package {error.name}; run make setup")

@@ -27,7 +27,7 @@ _REFUSED = {errno.EPERM, errno.EACCES, errno.EEXIST, errno.EINVAL, errno.ENOSYS,
 
 @contextlib.contextmanager
 def where_supported() -> Iterator[None]:
-    """Around an operation that a file can do without, such as setting its mode: a file system may refuse it."""
+    """Context of an optional operation, such as setting a file's mode, that a file system may refuse."""
     try:
         yield
     except OSError as error:
@@ -51,7 +51,7 @@ def write_with(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
     Raises UserError when the disk is full or the folder cannot be written; the old file is then untouched.
     """
-    import tempfile  # slow to import, and make waits for what only reads files
+    import tempfile  # slow to import, and make waits for code that only reads files
 
     path = Path(path)
     temporary: str | None = None

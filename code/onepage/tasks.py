@@ -1,8 +1,8 @@
-"""The tasks: the one list that names them, and the record that all other code asks about a task.
+"""The list of tasks, and the record of a task, which all other code reads.
 
 A task is a folder, ``onepage/<name>/``. Its module ``task`` holds its record, ``TASK``: plain values and functions of
-plain values, without torch or numpy. What needs more stands in modules that have the same names in every task, and is
-imported when it is used, by ``Task.module``:
+plain values, without torch or numpy. The other modules have the same names in every task; ``Task.module`` imports them
+when they are used:
 
 ===========  ==========================================================================================================
 module       what other code calls
@@ -48,17 +48,17 @@ class Measure(NamedTuple):
     value: float
     interval: tuple[float, float]
     percent: bool
-    """Whether it is a share of 1, shown in per cent; else a score from 0 to 100."""
+    """Whether it is a share of 1, shown in per cent; otherwise a score from 0 to 100."""
     path: str = ""
     """Where metrics.json has its value, dotted."""
 
     def show(self, value: float, digits: int = 1) -> str:
-        """``value`` in the measure's unit; means and deviations over seeds need more digits than a score."""
+        """``value`` in the measure's unit; means and standard deviations over seeds have more digits than a score."""
         return f"{100 * value:.{digits}f} %" if self.percent else f"{value:.{digits}f}"
 
 
 class Recount:
-    """Scores recomputed from predictions, by their path in metrics.json, and what is wrong with the arrays."""
+    """Scores recomputed from predictions, by their path in metrics.json, and problems of the arrays."""
 
     def __init__(self, data_digest: str):
         self.data_digest = data_digest
@@ -67,7 +67,7 @@ class Recount:
 
 
 class Task(NamedTuple):
-    """What the rest of the program knows of a task."""
+    """What the rest of the program knows about a task."""
 
     name: str
     """The task's folder, and its word in make and on the command line."""
@@ -78,34 +78,34 @@ class Task(NamedTuple):
     generated_set: str
     """The generated stand-in for it."""
     measures: Callable[[Mapping[str, Any]], dict[str, Measure]]
-    """Its scores in metrics.json that are compared and averaged, by name; the headline is among them."""
+    """The scores in metrics.json that are compared and averaged, by name; the headline is one of them."""
     headline: Callable[[Mapping[str, Any]], str]
     """The name, among ``measures``, of the score that the page shows large."""
     percent: bool
-    """Whether the headline, which claims speak of, is a share of 1; else a score from 0 to 100."""
+    """Whether the headline, the subject of claims, is a share of 1; otherwise a score from 0 to 100."""
     unit: str
-    """Of the headline, as it is printed: "%" or "BLEU"."""
+    """The unit of the headline in print: "%" or "BLEU"."""
     measure: str
-    """What claims.toml calls it: "accuracy" or "bleu"."""
+    """The name of the headline in claims.toml: "accuracy" or "bleu"."""
     tolerance: float
-    """By how much a recomputed score may differ from the one in metrics.json."""
+    """Largest difference between a recomputed score and the one in metrics.json."""
     recounted: str
     """The scores that ``recount`` recomputes, in words."""
     options: Mapping[str, str] = {}
-    """Keys of the plan, run.json and metrics.json that tell its data sets apart besides their name, src and tgt, and
-    what messages call each."""
+    """Keys of the plan, run.json and metrics.json that distinguish its data sets besides their name (src and tgt), and
+    the name of each in messages."""
     page: bool = True
-    """Whether report/page.toml has a section on it, and the page shows its run."""
+    """Whether report/page.toml has a section for it, and the page shows its run."""
 
     def __hash__(self) -> int:
         return hash(self.name)
 
     def module(self, role: str) -> ModuleType:
-        """The task's module of that role (see above)."""
+        """The task's module with that name (see above)."""
         return importlib.import_module(f"onepage.{self.name}.{role}")
 
     def has(self, role: str) -> bool:
-        """Whether the task has a module of that role; not every task needs each."""
+        """Whether the task has a module with that name; some are optional."""
         return importlib.util.find_spec(f"onepage.{self.name}.{role}") is not None
 
     def folder(self, values: Mapping[str, Any]) -> str:
@@ -115,7 +115,7 @@ class Task(NamedTuple):
 
 @cache
 def get(name: str) -> Task:
-    """The record of a task; raises UserError for a name that is not in the list."""
+    """The record of a task; raises UserError for an unknown name."""
     if name not in TASKS:
         raise UserError(f"{name!r:.40} is not a task; choose one of {', '.join(TASKS)}")
     task: Task = importlib.import_module(f"onepage.{name}.task").TASK
@@ -123,7 +123,7 @@ def get(name: str) -> Task:
 
 
 def of(values: Mapping[str, Any]) -> Task:
-    """The record of the task that a plan, run.json or metrics.json is of."""
+    """The record of the task of a plan, run.json or metrics.json."""
     return get(str(values["task"]))
 
 

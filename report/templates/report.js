@@ -1,5 +1,5 @@
-// The page to explore. Reads the JSON in #data; each part of it has a kind, shown by the function of that name below, in
-// place of the picture that stands there without JavaScript. Text from data only ever becomes a text node or a label.
+// The page to explore. Reads the JSON in #data. The function with the name of a part's kind shows that part, in place of
+// its picture. Text from data only becomes a text node or a label.
 "use strict";
 (() => {
   const SVG = "http://www.w3.org/2000/svg";
@@ -61,8 +61,8 @@
     return h("div", { class: "field" }, label, h("div", { class: "segments", role: "group", "aria-label": label }, buttons));
   }
 
-  // One stop for Tab among the elements of a container that match; arrows, Home and End move between them. Returns a
-  // function to call when the elements are others.
+  // One Tab stop for all matching elements of a container; arrows, Home and End move between them. Returns a function to
+  // call after a change of the elements.
   function rove(container, selector, columns) {
     const items = () => [...container.querySelectorAll(selector)];
     const stop = (chosen) => items().forEach((item) => item.setAttribute("tabindex", item === chosen ? 0 : -1));
@@ -259,7 +259,7 @@
     rove(table, "button", () => names.length)();
     const beside = h("div");
     host.append(h("div", { class: "confusion" }, h("div", {}, table), beside));
-    if (!images) return beside.append(h("p", {}, "The images behind the cells were not kept by this run; evaluate it again."));
+    if (!images) return beside.append(h("p", {}, "This run did not keep the images behind the cells; evaluate it again."));
 
     const every = [["", "any"], ...part.order.map((k) => [k, names[k]])];
     const truth = choice("True class", every, () => filter(...read())), guess = choice("Predicted class", every, () => filter(...read()));
@@ -320,7 +320,7 @@
         h("dd", {}, h("meter", { min: 0, max: 1, value: share, "aria-label": names[j] })),
         h("dd", {}, percent(share)),
       ]);
-      const note = mapped.has(k) ? null : h("p", { class: "meta" }, "No Grad-CAM map was kept for this image.");
+      const note = mapped.has(k) ? null : h("p", { class: "meta" }, "This run kept no Grad-CAM map for this image.");
       closer.replaceChildren(canvas, h("div", {}, h("h4", {}, right ? `${names[images.true[k]]}, right` : `${names[images.true[k]]}, taken for ${names[images.predicted[k]]}`),
         h("p", { class: "meta" }, `Test image ${images.index[k]}`), h("dl", { class: "shares" }, bars), note));
       painted.set("closer", [k, canvas]);
@@ -404,11 +404,11 @@
 
   // ---- Attention
 
-  const START = "\u2581"; // sentencepiece's mark of a word's beginning
+  const START = "\u2581"; // sentencepiece's mark of the beginning of a word
   const readable = (piece) => (piece.startsWith(START) ? piece.slice(1) || piece : /^[\p{L}\p{N}]/u.test(piece) ? "##" + piece : piece);
   const shorten = (text) => (text.length > 22 ? text.slice(0, 21) + "\u2026" : text);
 
-  // [{text, pieces}] of the words that pieces make, less the marks of begin and end.
+  // [{text, pieces}] of the words in a list of pieces, without the marks of begin and end.
   function wordsOf(pieces) {
     const words = [];
     pieces.forEach((piece, k) => {
@@ -434,7 +434,7 @@
     const weights = new Map();
     const stop = rove(frame, ".row", () => 1), stops = [".read", ".written"].map((side) => rove(aligned, side, () => 1));
 
-    // Weights (rows, columns) of a kind: of one layer and head, or the mean over them.
+    // Weights (rows, columns) of a kind: of one layer and head, or the mean over all.
     function matrix(one, key, depth, which) {
       const [layers, heads] = part.shape[key], [, , down, across] = KINDS.find(([name]) => name === key);
       const rows = one[down].length, columns = one[across].length, id = `${one.index} ${key}`;
@@ -462,7 +462,7 @@
       const rows = one[down].map(readable), columns = one[across].map(readable), grid = matrix(one, state.kind, state.layer, state.head);
       const side = 22, left = widest(rows.map(shorten), 13) + 16, top = widest(columns.map(shorten), 13) + 14;
       const width = left + side * columns.length + 4, high = top + side * rows.length + 4;
-      const svg = s("svg", { width, height: high, viewBox: `0 0 ${width} ${high}`, role: "group", "aria-label": "Rows: pieces that look; columns: pieces looked at" });
+      const svg = s("svg", { width, height: high, viewBox: `0 0 ${width} ${high}`, role: "group", "aria-label": "Rows: queries; columns: keys" });
       svg.append(s("rect", { class: "ground", x: left, y: top, width: side * columns.length, height: side * rows.length }));
       const heads = columns.map((text, j) => s("text", { transform: `translate(${left + side * (j + 0.5) + 4} ${top - 6}) rotate(-90)` }, shorten(text)));
       const lines = rows.map((text, i) => {
@@ -490,7 +490,7 @@
       lines[Math.min(state.row, lines.length - 1)].choose();
     }
 
-    // Which source words each output word looks at most, by cross-attention, the mean of all layers and heads.
+    // The source words with the highest cross-attention weights for each output word; mean of all layers and heads.
     function align() {
       const one = part.sentences[state.sentence], grid = matrix(one, "cross", "mean", "mean");
       const source = wordsOf(one.source), output = wordsOf(one.written);
@@ -533,13 +533,13 @@
 
     host.append(h("div", { class: "controls" }, sentence.element), h("div", { class: "controls" }, kind, layer.element, head.element), 
       h("div", { class: "pair" }, h("div", {}, frame, about), h("div", {}, h("h4", {}, "Word alignment"),
-        h("p", { class: "meta" }, "Each output word (right) and the source words it looks at most, by the mean of all layers and heads of cross-attention."), aligned)));
+        h("p", { class: "meta" }, "Each output word (right) and the source words with its highest cross-attention weights, the mean of all layers and heads."), aligned)));
     update({ sentence: 0 });
   }
 
   // ---- Sentences
 
-  // For each of two lists of words, whether a word is in their longest common subsequence.
+  // For each word of two lists, whether it is in their longest common subsequence.
   function common(first, second) {
     const length = range(first.length + 1).map(() => new Uint16Array(second.length + 1));
     for (let i = first.length - 1; i >= 0; i -= 1) {
@@ -553,7 +553,7 @@
     return found;
   }
 
-  // Words, and marks of punctuation apart from them, each with the space before it.
+  // Words and punctuation marks, each with the space before it.
   const WORD = /(\s*)([\p{L}\p{N}]+(?:['\u2019-][\p{L}\p{N}]+)*|\S)/gu;
   const split = (text) => [...text.matchAll(WORD)];
   const marked = (words, kept, look) => words.flatMap(([, space, word], k) => [space, kept[k] ? word : h("mark", { class: look }, word)]);

@@ -49,7 +49,7 @@ def png(width, height, data=b"", more=b""):
 
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
 DAMAGED = "is damaged or cut off ("
-UNREAD = "is not a picture that can be read ("
+UNREAD = "is not a readable picture; "
 
 
 @pytest.mark.parametrize(
@@ -57,11 +57,11 @@ UNREAD = "is not a picture that can be read ("
     [
         pytest.param(
             b"", UNREAD, id="empty",
-            marks=fault("an empty image file", "`is not a picture that can be read (...)`; left out"),
+            marks=fault("an empty image file", "`is not a readable picture; ...`; left out"),
         ),
         pytest.param(
             b"GNU make\n" * 50, UNREAD, id="text",
-            marks=fault("a text, PDF, EPS or SVG as image", "`is not a picture that can be read (...)`")
+            marks=fault("a text, PDF, EPS or SVG as image", "`is not a readable picture; ...`")
         ),
         pytest.param(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n", UNREAD, id="eps"),
         pytest.param(b"%PDF-1.7\n", UNREAD, id="pdf"),
@@ -85,8 +85,8 @@ UNREAD = "is not a picture that can be read ("
         ),
         pytest.param(png(10_000, 9_000), "has more than 89,478,485 pixels; make it smaller", id="just too large"),
         pytest.param(
-            encoded(Image.fromarray(np.full((9, 9), 0.5, np.float32)), "TIFF"), "has 32 bits a pixel",
-            id="float", marks=fault("an image of 32 bits a pixel", "`has 32 bits a pixel, ...`"),
+            encoded(Image.fromarray(np.full((9, 9), 0.5, np.float32)), "TIFF"), "has 32 bits per pixel",
+            id="float", marks=fault("an image of 32 bits a pixel", "`has 32 bits per pixel ...`"),
         ),
         pytest.param(encoded(Image.fromarray(np.full((9, 9), 2**20, np.int32)), "TIFF"), "has 32 bits", id="int32"),
     ],
@@ -99,7 +99,7 @@ def test_what_is_no_picture_is_left_out(classifying, good, tmp_path, content, sa
     assert [name for name, *_ in table(result)] == [str(good)] * 2
     (message,) = said(result)
     assert message.startswith(f"onepage: {bad} {says}") and message.endswith("; left out")
-    assert says != UNREAD or "; save it as one; " in message
+    assert says != UNREAD or "; save it as PNG, " in message
 
 
 @fault("an image file missing, unreadable, a folder, a pipe, a device", "one line naming it; the others go on")
@@ -250,23 +250,23 @@ def test_the_run_evaluated_last_is_taken_and_named(tmp_path):
 
     result = asked()
     assert result.exit_code == 1 and result.stderr == (
-        f"onepage: no finished run of ResNet-18 in {tmp_path}/runs/cls; make one (make cls) or give MODEL\n"
+        f"onepage: no finished run of ResNet-18 in {tmp_path}/runs/cls; run make cls, or give MODEL\n"
     )
     runs = [write_run(tmp_path / "runs/cls" / name, seed=k) for k, name in enumerate(("a/quick/seed0", "b/full/seed3"))]
     for k, folder in enumerate(runs):
         os.utime(folder / "metrics.json", (1_000_000 - k, 1_000_000 - k))
     result = asked()
     assert result.exit_code == 0
-    assert result.stderr.startswith(f"onepage: by {runs[0]} (2 runs; the one evaluated last); the answer is always")
+    assert result.stderr.startswith(f"onepage: classified by {runs[0]} (2 runs; the one evaluated last); the answer")
     os.utime(runs[1] / "metrics.json", (2_000_000, 2_000_000))
-    assert asked().stderr.startswith(f"onepage: by {runs[1]} (2 runs")
+    assert asked().stderr.startswith(f"onepage: classified by {runs[1]} (2 runs")
 
 
 def test_a_model_of_generated_data_says_so(tmp_path):
     path = saved(photo(32, 32), tmp_path / "a.png")
     result = classify(write_run(tmp_path / "run", generated=True), path)
     assert result.exit_code == 0 and result.stderr.splitlines()[1:] == [
-        "onepage: trained on generated textures: it knows them and nothing of real pictures"
+        "onepage: trained on generated textures: answers for real pictures mean nothing"
     ]
     assert "one of: texture A, " in result.stderr
 

@@ -175,7 +175,7 @@ def test_space_for_temporary_files_is_checked(
     assert "env/torch-cpu.txt" in installer.done
 
 
-@pytest.mark.fault("TMPDIR cannot be written", "`TMPDIR=... cannot be written; ... takes its place`")
+@pytest.mark.fault("TMPDIR cannot be written", "`TMPDIR=... cannot be written; ... is used instead`")
 def test_temporary_folder_that_cannot_be_written(
     installer: SimpleNamespace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,7 +35,7 @@ WORDS, BYTES = (
 )
 ZEROS = "every other byte is zero, as in UTF-16; save it as UTF-8"
 UTF8 = "not UTF-8 (byte ... at ...)"
-NOTHING = "nothing in it is known to the model"
+NOTHING = "the model knows no part of it"
 
 
 def refused(name, line, says, what="", seen=""):
@@ -88,11 +88,11 @@ def test_unknown_pieces_of_a_line_are_named(translating):
     )
 
 
-@fault("a line longer than any of the training", "translated; `... pieces, longer than any sentence of the training`")
+@fault("a line longer than any of the training", "translated; `... pieces, longer than any training sentence`")
 def test_line_longer_than_training_is_translated(translating):
     result = translate(translating, given=b"a man " * 60)
     (message,) = said(result)
-    assert result.exit_code == 0 and "pieces, longer than any sentence of the training (40)" in message
+    assert result.exit_code == 0 and "pieces, longer than any training sentence (40)" in message
     assert result.stdout.strip()
 
 
@@ -191,7 +191,7 @@ def test_a_run_that_cannot_translate_gets_one_line(translating, tmp_path, change
         (["--nbest", "101"], 2, "101 is not in the range"),
         (["--length-penalty", "-1"], 2, "-1.0 is not in the range"),
         (["--length-penalty", "nan"], 1, "length_penalty: expected a number up to 1e+12, got nan"),
-        (["--beam", "2", "--nbest", "3"], 1, "a beam of 2 has no 3 best; give a larger --beam"),
+        (["--beam", "2", "--nbest", "3"], 1, "a beam of 2 cannot give 3 translations; give a larger --beam"),
     ],
 )
 def test_wrong_options_are_refused(translating, arguments, status, says):
@@ -250,7 +250,7 @@ def test_make_passes_a_sentence_as_it_stands(tmp_path, by_environment):
 def test_the_run_evaluated_last_is_taken_and_named(tmp_path):
     result = CliRunner().invoke(main, ["translate", "--out", str(tmp_path), "--text", "a man"])
     assert result.exit_code == 1 and result.stderr == (
-        f"onepage: no finished run of the Transformer in {tmp_path}/runs/mt; make one (make mt) or give MODEL\n"
+        f"onepage: no finished run of the Transformer in {tmp_path}/runs/mt; run make mt, or give MODEL\n"
     )
     runs = [write_run(tmp_path / "runs/mt" / name, seed=k) for k, name in enumerate(("a/quick/seed0", "b/full/seed3"))]
     for k, path in enumerate(runs):
@@ -267,7 +267,7 @@ def test_the_run_evaluated_last_is_taken_and_named(tmp_path):
 def test_a_model_of_generated_data_says_so(tmp_path):
     result = translate(write_run(tmp_path / "run", generated=True), "--text", "a man")
     assert result.exit_code == 0 and said(result) == [
-        "onepage: trained on generated sentences: it knows their few words and no real language"
+        "onepage: trained on generated sentences: it cannot translate real text"
     ]
 
 

@@ -46,7 +46,7 @@ def test_what_was_measured_is_said(fresh: Case) -> None:
 
 
 def test_the_markdown_has_every_variant(fresh: Case) -> None:
-    assert "What parts give" not in plain_text(markdown_of(fresh))
+    assert "Ablation:" not in plain_text(markdown_of(fresh))
     write(fresh, "cls")
     write(fresh, "mt")
     text = plain_text(markdown_of(fresh)).replace(NBSP, " ")

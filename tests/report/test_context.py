@@ -292,11 +292,11 @@ def test_one_seed_is_one_seed(real: Case, tmp_path: Path) -> None:
     assert "seeds)" not in before and "Every seed" not in before
 
 
-@pytest.mark.fault("a seeds.json older than its run", "`... does not hold ... as it is now; ...`")
+@pytest.mark.fault("a seeds.json older than its run", "`... is older than ...; ...`")
 def test_seeds_of_other_numbers_are_refused(three: Case, tmp_path: Path) -> None:
     case = elsewhere(three, tmp_path / "out")
     change_run(case, "cls", lambda metrics: metrics["test"].update(accuracy=0.99))
-    with pytest.raises(UserError, match=r"seeds\.json does not hold seed0 as it is now"):
+    with pytest.raises(UserError, match=r"seeds\.json is older than seed0"):
         values_of(case)
 
 

@@ -171,10 +171,10 @@ def test_a_file_of_other_numbers_is_not_taken(runs: Path) -> None:
     assert seeds.load(runs / "seed0", digest) == {}
     content, _ = seeds.write(runs / "seed0")
     assert seeds.load(runs / "seed0", digest) == content
-    with pytest.raises(UserError, match=r"seeds\.json does not hold seed0 as it is now"):
+    with pytest.raises(UserError, match=r"seeds\.json is older than seed0"):
         seeds.load(runs / "seed0", "0" * 64)
     (runs / "seeds.json").write_text("[]", encoding="utf-8")
-    with pytest.raises(UserError, match=r"seeds\.json is not one of this program"):
+    with pytest.raises(UserError, match=r"seeds\.json is not from this program"):
         seeds.load(runs / "seed0", digest)
 
 
@@ -196,7 +196,7 @@ def checked(run: Path) -> list[tuple[str, str, str]]:
         (lambda c: c["rows"][2]["history"].pop(), "the history of seed 2 is not its history.jsonl"),
         (lambda c: c["seeds"].append(9), "lists other seeds than it holds"),
         (lambda c: c["rows"].append(c["rows"][0] | {"seed": 9}), r"seed9/metrics\.json is missing"),
-        (lambda c: c.pop("rows"), "is not one of this program"),
+        (lambda c: c.pop("rows"), "is not from this program"),
     ],
 )
 def test_number_edited_by_hand_fails_verification(runs: Path, change: Callable[[Any], object], why: str) -> None:

@@ -69,7 +69,7 @@ def classify(run: Path, *arguments: object) -> Result:
 def said(result: Result) -> list[str]:
     """What it says on standard error after the line that says who classifies."""
     first, *rest = result.stderr.splitlines()
-    assert first.startswith("onepage: by ") and "the answer is always one of: airplane, automobile, " in first
+    assert first.startswith("onepage: classified by ") and "the answer is always one of: airplane, " in first
     return rest
 
 

@@ -60,7 +60,7 @@ def sign(path):
 
 @pytest.mark.fault(
     "the last checkpoint truncated, changed in one bit, gone, hostile, not whole",
-    "`... is damaged; ...`, `going on from the one before`; the same bytes",
+    "`... is damaged; ...`, `resuming from the one before`; the same bytes",
 )
 @pytest.mark.parametrize(
     ("damage", "suffix"),
@@ -78,7 +78,7 @@ def test_damaged_checkpoint_falls_back_to_the_one_before(straight, damage, suffi
     monkeypatch.setattr(session, "SAVE_EVERY_SECONDS", 60.0)
     stopped(monkeypatch, tmp_path / "stopped", updates=7)
     said = capsys.readouterr().out
-    assert f"{last.name} is damaged; going on from the one before" in said and "going on at update 4 of 8" in said
+    assert f"{last.name} is damaged; resuming from the one before" in said and "resuming at update 4 of 8" in said
     # the damaged one does not take the place of a whole one
     assert [path.name for path in whole_checkpoints(tmp_path / "stopped")] == [before.name, "checkpoint-00000007.pt"]
     assert run("mt", tmp_path / "stopped") == straight

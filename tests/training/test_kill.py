@@ -41,5 +41,5 @@ def test_killed_at_twenty_moments_gives_the_same_bytes(tmp_path):
             assert rows == without_seconds(tmp_path / "straight" / "history.jsonl") and len(rows) == 5
             left = {path.name for path in (tmp_path / name).iterdir()}
             assert left == {path.name for path in (tmp_path / "straight").iterdir()}
-            resumed += re.findall(r"going on at update (\d+)", (tmp_path / f"{name}.log").read_text(encoding="utf-8"))
+            resumed += re.findall(r"resuming at update (\d+)", (tmp_path / f"{name}.log").read_text(encoding="utf-8"))
     assert len(set(resumed)) >= 5, resumed  # it was taken up in many places, not begun again and again

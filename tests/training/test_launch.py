@@ -129,7 +129,7 @@ def test_a_killed_process_ends_or_restarts_the_job(tmp_path: Path) -> None:
         killed_at = training.saved("killed")
         training.wait_for(process, "killed", killed_at + 2)
     status, err, out = ended(process)
-    assert (status, err) == (0, []) and out.count("going on at update") == 3
+    assert (status, err) == (0, []) and out.count("resuming at update") == 3
     assert training.digest("killed") == training.digest("straight")
     assert read_json(tmp_path / "killed" / "run.json")["processes"] == 2
 

@@ -53,7 +53,7 @@ def test_a_third_waits_until_one_is_free(chosen: list[int], monkeypatch: pytest.
     first.__exit__(None, None, None)
 
 
-@pytest.mark.fault("TMPDIR on a file system without locks", "`... has no locks (...); training without a look ...`")
+@pytest.mark.fault("TMPDIR on a file system without locks", "`... has no locks (...); training without waiting ...`")
 @pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
 def test_without_locks_training_goes_on(chosen: list[int], monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     """Lustre, some NFS: there is nothing to wait for, neither on the CPU nor for a GPU."""

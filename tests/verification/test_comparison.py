@@ -234,7 +234,7 @@ def test_claim_is_not_held_to_another_recipe(pair: Pair, monkeypatch: pytest.Mon
 def test_metrics_without_a_recipe_fail_their_claim(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     edit(pair[0] / "cls/metrics.json", lambda m: m.pop("recipe"))
     result = check(pair, monkeypatch)
-    assert result.state == "FAIL" and "is not one of this program (KeyError: 'recipe')" in result.reason
+    assert result.state == "FAIL" and "is not from this program (KeyError: 'recipe')" in result.reason
 
 
 def test_missing_reference_is_one_error(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -180,6 +180,6 @@ def test_hostile_name_of_a_run_reads_nothing(name: str, page: Case, monkeypatch:
 
 def test_list_of_another_program_is_one_error(page: Case) -> None:
     (page[0] / "figures/cls/figures.json").write_text('{"figures": [1]}')
-    with pytest.raises(UserError, match=r"figures\.json is not one of this program"):
+    with pytest.raises(UserError, match=r"figures\.json is not from this program"):
         checked.listed(page[0] / "figures/cls")
     assert states(page)["cls-figures"] == "FAIL"

@@ -160,7 +160,7 @@ def test_missing_run_and_other_languages_are_not_checked(case: Case, tmp_path: P
         results = _check(runs, tmp_path)
         assert _states(results) == ["NOT CHECKED", "NOT CHECKED"]
         assert results[0].reason == "not run: make cls"
-        assert results[1].reason == "trained on en-fr; the claim speaks of en-de"
+        assert results[1].reason == "trained on en-fr; the claim is about en-de"
 
 
 def test_folder_must_be_a_run_of_its_task(case: Case, tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""Benchmarks: this program beside a plain one on the same machine; measured, kept as JSON, shown in docs/."""
+"""Benchmarks: comparison with other programs on the same machine; results are kept as JSON and shown in docs/."""

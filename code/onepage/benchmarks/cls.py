@@ -1,8 +1,8 @@
-"""``make bench-cls``: ResNet-18 by a plain loop (plain_cls.py) and by ours, on the same machine and images.
+"""``make bench-cls``: ResNet-18 trained by a plain loop (plain_cls.py) and by ours, on the same machine and images.
 
-The contenders are the machine, the plain loop, and ours at each image size. Then each loop is trained towards one
-validation accuracy: ours by its recipe (or read off a finished run), the plain loop for some minutes, from where its
-curve is projected.
+The contenders are the machine, the plain loop, and ours at each image size. Then each loop trains towards one
+validation accuracy: ours with its recipe (or from the history of a finished run), the plain loop for some minutes. Its
+curve is then projected.
 """
 
 import contextlib
@@ -33,9 +33,9 @@ from onepage.training import seeding
 from onepage.training.recipe import from_values
 from onepage.training.session import Interrupted
 
-IMAGES = {"cpu": 2048, "cuda": 40_960}  # of one measurement of a rate
+IMAGES = {"cpu": 2048, "cuda": 40_960}  # per measurement of a rate
 SAME_SIZE = 32  # pixels at which both are measured
-VALIDATION = 8  # images held out while only the rate is measured: reading them takes under one percent
+VALIDATION = 8  # validation images while only the rate is measured: they take under one percent of the time
 SETTINGS: dict[str, Any] = {
     "repeats": 5,  # turns of each contender
     "target": 0.8,  # validation accuracy that both are timed to
@@ -68,7 +68,7 @@ def plain_loop(plan: dict[str, Any], workers: int, images: int) -> dict[str, Any
 def plain_curve(
     plan: dict[str, Any], workers: int, minutes: float, readings: int, target: float, run: str
 ) -> dict[str, Any]:
-    """The plain loop for some minutes; readings go to ``run``/history.jsonl as they come."""
+    """Train the plain loop for some minutes; readings go to ``run``/history.jsonl immediately."""
     _, loop, found, _, val_index = _plain(plan, workers)
     rows: list[dict[str, Any]] = []
 
@@ -121,7 +121,7 @@ def shortened(recipe: Recipe, n: int, size: int, images: int) -> Recipe:
 
 
 def our_curve(plan: dict[str, Any], readings: int, run: str) -> dict[str, Any]:
-    """Our whole recipe, with more readings of the validation images; the parent stops it at the target."""
+    """Train our whole recipe, with more validations; the parent stops it at the target."""
     recipe = recipe_of(plan)
     more = dataclasses.replace(recipe, validations=max(readings, recipe.validations))
     with contextlib.suppress(Interrupted):
@@ -133,9 +133,9 @@ def our_curve(plan: dict[str, Any], readings: int, run: str) -> dict[str, Any]:
 
 
 def run(plan: dict[str, Any], out: Path, minutes: float, from_run: Path | None = None) -> dict[str, Any]:
-    """Measure everything; returns the result as it is kept. Raises UserError, and keeps nothing, when it cannot.
+    """Measure everything; returns the result to keep. On a UserError, nothing is kept.
 
-    ``minutes``: training of the plain loop. ``from_run``: a run of this machine whose history has our time.
+    ``minutes``: training of the plain loop. ``from_run``: a run of this machine, whose history has our time.
     """
     recipe, found = recipe_of(plan), ours.data(plan)
     train_index, val_index = split_indices(len(found.train_images), recipe.validation_size, recipe.split_seed)
@@ -163,7 +163,7 @@ def run(plan: dict[str, Any], out: Path, minutes: float, from_run: Path | None =
         result["samples"] = process.take_turns(contenders, settings["repeats"], folder, say)
         target, seconds = settings["target"], minutes * 60
         if curve is None:
-            say(f"ours trains to {target * 100:g} % of the validation images")
+            say(f"ours trains to {target * 100:g} % validation accuracy")
             training = Measurement(our_curve, {"plan": plan, "readings": settings["our_readings"]})
             curve = followed("ours", training, folder / "ours", say, target)
         say(f"the plain loop trains for {results.duration(seconds)}, readings not counted")
@@ -188,7 +188,7 @@ def run_of_this_machine(run: Path, data_digest: str) -> dict[str, Any]:
 def followed(
     name: str, training: Measurement, folder: Path, say: Say, target: float = 2.0, seconds: float = 0.0
 ) -> dict[str, Any]:
-    """Run a training and say each reading when it comes; stopped once one has ``target``. Returns its readings."""
+    """Run a training, print each reading, and stop at the first with ``target``. Returns the readings."""
     path = folder / "run" / "history.jsonl"
     rows: list[dict[str, Any]] = []
 

@@ -1,7 +1,7 @@
-"""``make bench-gpu``: an update of each task by its recipe, and on a GPU without CUDA graphs and without determinism.
+"""``make bench-gpu``: an update of each task's recipe; on a GPU also without CUDA graphs and without determinism.
 
-Seconds of an update, the kernels that it launches, and its share of the matrix-product peak; on a GPU also the time to
-94 % of the validation images. On a CPU, which launches no kernels, torch's operators are counted.
+It measures the time of an update, its kernels, and its share of the matrix-product peak; on a GPU also the time to 94 %
+validation accuracy. On a CPU, which launches no kernels, torch's operators are counted.
 """
 
 import contextlib
@@ -29,16 +29,16 @@ from onepage.training.recipe import from_values
 
 UNITS = {"cls": "images", "mt": "target_tokens"}  # of each task's history
 UPDATES = {"cpu": 2, "cuda": 100}  # of each part of a measured training
-COUNTED = (1, 3)  # the same, of the two trainings whose kernels are counted: the rest launches alike in both
+COUNTED = (1, 3)  # the same for the two trainings whose kernels are counted; outside these updates both launch the same
 EVENTS = {
     "cpu": (ProfilerActivity.CPU, DeviceType.CPU, "operators"),
     "cuda": (ProfilerActivity.CUDA, DeviceType.CUDA, "kernels"),
 }
 COPIES = ("Memcpy", "Memset")  # no kernels
-COMPARED = {  # {what it brings: (task, the slower way, the faster way)}
+COMPARED = {  # {gain: (task, the slower way, the faster way)}
     "CUDA graphs, ResNet-18": ("cls", "eager", "recipe"),
-    "giving up determinism, ResNet-18": ("cls", "eager", "fastest"),
-    "giving up determinism, the Transformer": ("mt", "recipe", "fastest"),
+    "non-deterministic kernels, ResNet-18": ("cls", "eager", "fastest"),
+    "non-deterministic kernels, the Transformer": ("mt", "recipe", "fastest"),
 }
 SETTINGS: dict[str, Any] = {
     "repeats": 3,  # turns of each contender
@@ -49,7 +49,7 @@ SETTINGS: dict[str, Any] = {
 
 @contextlib.contextmanager
 def kernels_of(how: str) -> Iterator[None]:
-    """In the trainings within, for ``how`` "fastest": kernels that need not repeat their bits, chosen by timing."""
+    """Within, for ``how`` "fastest": kernels may be non-deterministic, and are chosen by timing."""
     prepare = seeding.prepare
 
     def prepare_fastest(seed: int, threads: int, device: str) -> torch.device:
@@ -142,7 +142,7 @@ def forward_flops(plan: dict[str, Any], size: int) -> float:
 
 
 def run(plans: Mapping[str, dict[str, Any]], out: Path) -> dict[str, Any]:
-    """Measure everything; returns the result as it is kept. ``plans``: {task: the plan of a run}, of one device."""
+    """Measure everything; returns the result to keep. ``plans``: {task: the plan of a run}, all for one device."""
     first = next(iter(plans.values()))
     device = first["device"]
     measured = contenders(plans, device)

@@ -1,8 +1,8 @@
-"""What the machine can do at most, and what a network asks of it.
+"""The peak rate of the machine, and the FLOPs of a network.
 
-A rate in images/s says little without a bound: the fastest matrix product that torch reaches here, in the precision
-used, is what a convolution could reach at best. FLOPs are 2 x multiply-adds of convolutions and linear layers; the
-rest (BatchNorm, ReLU, pooling, optimiser) counts nothing, and training counts three times its forward pass.
+A rate in images/s means little without a bound. The bound here is the fastest matrix product that torch reaches in the
+same precision. FLOPs are 2 x multiply-adds of convolutions and linear layers; everything else (BatchNorm, ReLU,
+pooling, optimiser) counts zero, and training counts three times its forward pass.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ SIZES = {"cpu": (1024, 2048, 4096), "cuda": (4096, 8192, 16384)}
 
 
 def synchronise(device: torch.device) -> None:
-    """Wait until the device has done what it was given; a CPU always has."""
+    """Wait until the device has finished its work; a CPU always has."""
     if device.type == "cuda":
         torch.cuda.synchronize()
 
@@ -45,9 +45,9 @@ def best_seconds(work: Callable[[], object], device: torch.device, repeats: int)
 def matmul_peak(precision: str, device: torch.device, sizes: Sequence[int] = (), repeats: int = 5) -> dict[str, Any]:
     """Best rate of square matrix products over several sizes: {"flops" a second, "size", "by"}.
 
-    On a CPU the product is also asked of the convolution library, as a 1x1 convolution ("by": "convolution"): the two
-    libraries differ, and a BLAS that does not know the processor's widest instructions would be no bound. On a GPU
-    "fp32" is measured with TF32 allowed: that is how the fp32 convolutions of a plain loop multiply there.
+    On a CPU the product is also measured as a 1x1 convolution ("by": "convolution"), because the two libraries differ:
+    a BLAS that does not use the processor's widest instructions would not be a bound. On a GPU "fp32" is measured with
+    TF32 allowed, as in the fp32 convolutions of a plain loop there.
     """
     allowed = torch.backends.cuda.matmul.allow_tf32
     seeding.allow_tf32(True)
@@ -80,9 +80,9 @@ def forward_flops(model: nn.Module, image_size: int) -> int:
 
 
 def training_rate(updates: Iterator[int], count: int, warm_up: int, device: torch.device) -> float:
-    """What a loop processes per second over ``count`` whole updates, after ``warm_up`` that are not counted.
+    """Images or tokens per second of a loop over ``count`` updates, after ``warm_up`` that are not counted.
 
-    ``updates`` trains without end, and yields how many images or tokens each update processed.
+    ``updates`` trains without end, and yields the number of images or tokens of each update.
     """
     for _ in range(warm_up):
         next(updates)
@@ -102,7 +102,7 @@ def forward_rate(predict: Callable[[Tensor], Tensor], images: Tensor) -> float:
 
 
 def use_all_cores() -> int:
-    """Let torch use every core this process may, whatever OMP_NUM_THREADS says; returns their number."""
+    """Let torch use all cores of this process, regardless of OMP_NUM_THREADS; returns their number."""
     torch.set_num_threads(provenance.cores())
     return provenance.cores()
 

@@ -1,8 +1,8 @@
-"""``make bench-mt``: translation and training of the Transformer, ours beside others, on one machine.
+"""``make bench-mt``: translation and training of the Transformer, compared with other programs on one machine.
 
-One trained model translates the validation sentences by our search, by ours without a cache, by JoeyNMT's and by
-CTranslate2. Two loops train a model of a published size: ours and a plain one (plain_mt.py). A program that is not
-installed is reported as that.
+One trained model translates the validation sentences with our search, with and without its cache, with JoeyNMT and
+with CTranslate2. Two loops train a model of a published size: ours and a plain one (plain_mt.py). Programs that are not
+installed are reported as such.
 """
 
 import dataclasses
@@ -34,8 +34,8 @@ from onepage.runs import provenance
 from onepage.training.recipe import Precision
 
 CONTENDERS = ("ours", "uncached", *peers.PEERS)
-CLOSE = 0.01  # nats of an output's log-probability: the same model but for the rounding of sums
-CHECKED = 32  # pairs whose log-probability two programs compute
+CLOSE = 0.01  # nats in an output's log-probability: the same model except for rounding
+CHECKED = 32  # pairs whose log-probabilities are compared between two programs
 SETTINGS: dict[str, Any] = {
     "repeats": 3,  # turns of each contender
     "sentences": 0,  # of the validation set, translated; 0: all
@@ -71,7 +71,7 @@ def read_pairs(trained: str, plan: dict[str, Any], sentences: int) -> tuple[Tran
 
 
 def translation(contender: str, trained: str, plan: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
-    """Seconds that ``contender`` needs for the sentences on all cores, its outputs, and its memory."""
+    """The time of ``contender`` for the sentences on all cores, its outputs, and its memory."""
     model, pairs = read_pairs(trained, plan, settings["sentences"])
     search = settings["beam_size"], settings["length_penalty"], settings["batch_tokens"]
     sources = [source for source, _ in pairs]
@@ -115,7 +115,7 @@ def without_end(ids: list[int]) -> list[int]:
 
 @torch.no_grad()
 def check_peer(contender: str, trained: str, plan: dict[str, Any]) -> dict[str, Any]:
-    """The greatest difference of a reference's log-probability between our model and theirs, in nats."""
+    """The largest difference in a reference's log-probability between our model and theirs, in nats."""
     model, pairs = read_pairs(trained, plan, CHECKED)
     try:
         peer = peers.PEERS[contender](model, machine.use_all_cores())
@@ -136,7 +136,7 @@ def check_peer(contender: str, trained: str, plan: dict[str, Any]) -> dict[str, 
 
 
 def training_pairs(data: TranslationSet, vocabulary: int) -> tuple[int, list[Pair]]:
-    """The number of pieces learnt from the training sentences, and the training pairs in those pieces."""
+    """The number of pieces learned from the training sentences, and the training pairs in those pieces."""
     tokenizer = train_tokenizer([line for side in data.splits["train"] for line in side], vocabulary)
     return len(tokenizer), encode_pairs(tokenizer, data.splits["train"])
 
@@ -177,7 +177,7 @@ def our_training(plan: dict[str, Any], recipe: dict[str, Any], precision: Precis
 
 
 def forward_flops(sizes: Sizes, source_tokens: int, target_tokens: int) -> float:
-    """2 x multiply-adds of the linear layers, output layer included; attention's own products count nothing."""
+    """2 x multiply-adds of the linear layers, including the output layer; the products of attention count zero."""
     square, inner = sizes.d_model**2, 2 * sizes.d_model * sizes.d_ff
     source = sizes.encoder_layers * (4 * square + inner) + sizes.decoder_layers * 2 * square
     target = sizes.decoder_layers * (6 * square + inner) + sizes.d_model * sizes.vocabulary
@@ -188,7 +188,7 @@ def forward_flops(sizes: Sizes, source_tokens: int, target_tokens: int) -> float
 
 
 def run(plan: dict[str, Any], trained: Path, out: Path) -> dict[str, Any]:
-    """Measure everything; returns the result as it is kept. Raises UserError, and keeps nothing, when it cannot.
+    """Measure everything; returns the result to keep. On a UserError, nothing is kept.
 
     ``trained``: the run whose model translates, trained on the planned data.
     """

@@ -1,7 +1,7 @@
-"""Our own trainings, as a benchmark runs them: by the plan of a run, shortened, without checkpoints.
+"""Our own trainings in benchmarks: with the plan of a run, shortened, without checkpoints.
 
-They call the same ``train`` as ``make cls`` and ``make mt`` do. Its history says how much was trained on by when, so
-there is no second copy of the loop that could differ.
+They call the same ``train`` as ``make cls`` and ``make mt``, whose history records amounts and times. So there is no
+second copy of the loop that could differ.
 """
 
 import math
@@ -15,7 +15,7 @@ from onepage.runs import history, provenance
 from onepage.runs import plan as run_plan
 from onepage.training import session
 
-PARTS = 3  # validations of a shortened training; what comes before the first is warm-up
+PARTS = 3  # validations of a shortened training; updates before the first are warm-up
 
 
 def plan(run: Path, task: str) -> dict[str, Any]:
@@ -35,12 +35,12 @@ def data(plan: dict[str, Any]) -> Any:
 
 
 def save_no_checkpoints() -> None:
-    """For the rest of this process: the loops that ours is compared with save nothing either."""
+    """Switch checkpoints off for the rest of this process, because the loops in comparison save nothing either."""
     session.SAVE_EVERY_SECONDS = session.EPOCH_SECONDS = math.inf
 
 
 def rate(run: str | Path, unit: str) -> float:
-    """What a finished training processed per second after its warm-up, in ``unit`` of its history."""
+    """The rate of a finished training after its warm-up, in ``unit`` of its history per second."""
     first, *_, last = history.read(Path(run) / "history.jsonl")
     return float((last[unit] - first[unit]) / max(last["seconds"] - first["seconds"], 1e-9))
 

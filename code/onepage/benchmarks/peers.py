@@ -1,10 +1,9 @@
-"""Translation by others with our weights: JoeyNMT (Kreutzer et al. 2019) and CTranslate2 (Klein et al. 2020).
+"""Translation by other programs with our weights: JoeyNMT (Kreutzer et al. 2019), CTranslate2 (Klein et al. 2020).
 
-`make setup-compare` installs both beside the environment. JoeyNMT's pre-norm Transformer is our network but for two
-settings: its output layer has no bias, so it is given one, and its LayerNorm another epsilon, so it is given ours.
-CTranslate2's takes both. What remains is each one's own search: JoeyNMT's length penalty is ours, its rule for when a
-sentence is done, and its greatest length, are its own; CTranslate2 divides by length ** alpha, and stops by a rule of
-its own.
+`make setup-compare` installs both beside the environment. JoeyNMT's pre-norm Transformer differs from our network in
+two settings, which are changed: its output layer has no bias, and its LayerNorm has another epsilon. CTranslate2
+supports both. Each program uses its own search. JoeyNMT has our length penalty, but its own rule for finished sentences
+and its own length limit. CTranslate2 divides by length ** alpha, and has its own stopping rule.
 """
 
 import importlib
@@ -31,11 +30,11 @@ Ids = list[list[int]]
 
 
 class Missing(Exception):
-    """Why a contender is not measured."""
+    """The reason why a contender is not measured."""
 
 
 def module(package: str, name: str) -> ModuleType:
-    """Import ``name`` of a package from the folder that nothing else looks into; raises Missing."""
+    """Import ``name`` of a package from the folder that only benchmarks and tests use; raises Missing."""
     if str(FOLDER) not in sys.path:
         sys.path.append(str(FOLDER))
     try:
@@ -55,7 +54,7 @@ class JoeyNMT:
 
     def __init__(self, model: Transformer):
         """Raises Missing."""
-        # imported by JoeyNMT for training and for other tokenizers, and of no use to a search
+        # JoeyNMT imports these for training and for other tokenizers; its search does not use them
         standing_in: dict[str, Any] = {"importlib_metadata": importlib.metadata}
         standing_in["torch.utils.tensorboard"] = SimpleNamespace(SummaryWriter=None)
         standing_in["subword_nmt"] = SimpleNamespace(apply_bpe=None)
@@ -139,7 +138,7 @@ class JoeyNMT:
 
 
 class CTranslate2:
-    """Our model converted to CTranslate2's format; pieces go by their numbers."""
+    """Our model converted to CTranslate2's format; pieces are named by their numbers."""
 
     package = "ctranslate2"
 

@@ -1,9 +1,9 @@
-"""The plain loop: ResNet-18 on CIFAR-10 as a tutorial writes it, to measure ours against.
+"""The plain loop: ResNet-18 on CIFAR-10 as in a tutorial, for comparison with ours.
 
 torchvision's ``resnet18`` with the CIFAR stem (3x3 convolution, no max-pool), so the same network as ours; fp32, SGD
-0.1 with momentum 0.9 and weight decay 5e-4 under a cosine over 200 epochs, batch 128, cross-entropy; a DataLoader with
-worker processes and the usual transforms (pad 4, crop, mirror, normalise). Nothing here is slowed down: threads are
-torch's default, and cuDNN may search for its fastest kernels.
+0.1 with momentum 0.9 and weight decay 5e-4 with a cosine schedule over 200 epochs, batch 128, cross-entropy; a
+DataLoader with worker processes and the usual transforms (pad 4, crop, mirror, normalise). Nothing here is slowed down:
+threads are torch's default, and cuDNN may search for its fastest kernels.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,14 +27,14 @@ MOMENTUM = 0.9
 WEIGHT_DECAY = 5e-4
 EPOCHS = 200  # of the schedule
 ABOUT = {"batch_size": BATCH_SIZE, "optimiser": "sgd", "learning_rate": LEARNING_RATE, "precision": "fp32"}
-_LIBRARIES: list[library.Library] = []  # kept for the life of the process: the schemas go with their library object
+_LIBRARIES: list[library.Library] = []  # kept as long as the process, because schemas end with their library
 
 
 def import_torchvision() -> ModuleType:
     """The torchvision package; its compiled operators (nms) may be absent.
 
-    Its Linux wheel on PyPI is built for CUDA: beside a CPU build of torch its operators do not load, and the import
-    fails where it describes two of them. With their schemas declared, all that is written in Python works.
+    Its Linux wheel on PyPI is built for CUDA: with a CPU build of torch its operators do not load, and the import fails
+    where it registers two of them. With their schemas declared, everything written in Python works.
     """
     try:
         import torchvision
@@ -58,7 +58,7 @@ def make_model(classes: int = 10) -> nn.Module:
 
 
 class Images(Dataset[tuple[Tensor, int]]):
-    """Pictures one by one, as torchvision's CIFAR10 gives them: array to PIL image to transforms."""
+    """Images one by one, like torchvision's CIFAR10: from array to PIL image to transforms."""
 
     def __init__(self, images: np.ndarray, labels: np.ndarray, transform: Callable[[Any], Tensor]):
         self.images = np.ascontiguousarray(images.transpose(0, 2, 3, 1))  # uint8 (N, 3, H, W) -> (N, H, W, 3)
@@ -89,7 +89,7 @@ def train_loader(images: np.ndarray, labels: np.ndarray, workers: int) -> DataLo
 
 
 class Loop:
-    """The training loop, one update at a time, so that what surrounds it can measure it."""
+    """The training loop, one update at a time, so that a caller can measure it."""
 
     def __init__(self, images: np.ndarray, labels: np.ndarray, classes: int, device: torch.device, workers: int):
         """images: uint8 (N, 3, H, W); labels: (N,); workers: of the DataLoader, 0 for none."""
@@ -103,7 +103,7 @@ class Loop:
         self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimiser, T_max=EPOCHS)
 
     def updates(self) -> Iterator[int]:
-        """Train for ever; yields the number of images of each update when it is done."""
+        """Train without end; yields the number of images of each finished update."""
         while True:
             for images, labels in self.loader:
                 self.model.train()
@@ -118,7 +118,7 @@ class Loop:
 
 
 def to_input(images: np.ndarray) -> Tensor:
-    """uint8 (N, 3, H, W) -> normalised float32 (N, 3, H, W), as the test transforms of a tutorial give it."""
+    """uint8 (N, 3, H, W) -> normalised float32 (N, 3, H, W), like the test transforms of a tutorial."""
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
     return (torch.from_numpy(images.copy()).float() / 255 - mean) / std
 
@@ -141,8 +141,8 @@ def learning_curve(
 ) -> None:
     """Train for ``seconds``, or until the validation accuracy is ``target``; ``add_row`` gets each reading.
 
-    Readings lie evenly on a logarithmic scale, the first at an eighth of the time: that is where a projection needs
-    them. The clock stands still while the validation images are read.
+    Readings are evenly spaced on a logarithmic scale, as a projection needs them. The first is after an eighth of the
+    time. The clock stops during validation.
     """
     due = [seconds * 8 ** (k / max(1, readings - 1) - 1) for k in range(readings)]
     inputs, labels = to_input(val_images), torch.from_numpy(val_labels.copy())

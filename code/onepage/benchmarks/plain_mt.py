@@ -1,8 +1,8 @@
-"""What translation is measured against: our search without its cache, and a training loop as a tutorial writes it.
+"""For comparison with the Transformer: our search without its cache, and a training loop as in a tutorial.
 
-The search is ours, batches, threads and products too; only what is kept between steps is not: at each step the decoder
-runs over the whole of every partial output. The training loop is torch's own Transformer layers, of the same sizes,
-with dropout at the same places, in fp32: ``nn.Dropout``, logits at every position, padding too, and AdamW.
+The search is ours, with the same batches, threads and products, but without the cache: at each step the decoder runs
+over the whole of every partial output. The training loop uses torch's own Transformer layers in fp32, of the same sizes
+and with dropout at the same places: ``nn.Dropout``, logits at every position including padding, and AdamW.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,14 +22,14 @@ ABOUT = {"optimiser": "adamw", "learning_rate": LEARNING_RATE, "precision": "fp3
 
 
 class UncachedDecoder:
-    """Decodes like ``incremental.FastDecoder``, everything again at each step."""
+    """Decodes like ``incremental.FastDecoder``, but computes everything again at each step."""
 
     def __init__(self, model: Transformer):
         self.model = with_products(model)
         self.logits = Product(model.embedding.weight, model.output_bias)
 
     def begin(self, source: Tensor, k: int) -> "UncachedRows":
-        """No rows yet of the sentences (B, S), padded ids; up to k of each."""
+        """Rows, at first none, for the sentences (B, S), padded ids; up to k per sentence."""
         return UncachedRows(self, source, k)
 
 
@@ -50,11 +50,11 @@ class UncachedRows:
         return self.decoder.logits(hidden[:, -1])
 
     def reorder(self, parents: Tensor, cell: Tensor) -> None:
-        """The row in ``cell[i]`` is from now on a copy of the one in the cell ``parents[i]``."""
+        """Replace the row in ``cell[i]`` by a copy of the one in the cell ``parents[i]``."""
         self.ids = torch.zeros_like(self.ids).index_copy_(0, cell, self.ids[parents])
 
     def keep(self, sentences: Tensor) -> None:
-        """Forget all sentences but these."""
+        """Remove all sentences but these."""
         self.memory, self.mask = self.memory[sentences], self.mask[sentences]
         self.ids = self.ids.view(-1, self.k, self.ids.shape[1])[sentences].flatten(0, 1)
 
@@ -107,7 +107,7 @@ class Loop:
         self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=LEARNING_RATE)
 
     def updates(self) -> Iterator[int]:
-        """Train without end; target tokens of each update, padding not counted, when it is done."""
+        """Train without end; yields the target tokens, without padding, of each finished update."""
         epoch = 0
         while True:
             for numbers in plan_epoch(self.lengths, self.batch_tokens, self.seed, epoch):

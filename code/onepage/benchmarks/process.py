@@ -1,7 +1,7 @@
-"""Measurements in processes of their own, in turns.
+"""Measurements in separate processes, in turn.
 
-Each runs in a new process, so that peak memory, threads and kernels are those of one contender alone. Contenders take
-turns, so that slow minutes of the machine affect all of them.
+Each runs in a new process, so that peak memory, threads and kernels are those of one contender. Contenders take turns,
+so that slow minutes of the machine affect all of them.
 """
 
 import contextlib
@@ -27,8 +27,8 @@ from onepage.terminal.progress import Reporter, clock
 from onepage.training.launch import LOOPBACK
 from onepage.training.locking import cpu_training_lock
 
-PATIENCE = 60.0  # seconds that a child has to stop when told to
-RATES = {  # of a sample: what is said of it
+PATIENCE = 60.0  # seconds for a child to stop when told to
+RATES = {  # {rate of a sample: its text}
     "training": "images/s in training",
     "forward": "images/s forward",
     "together": "images/s",
@@ -40,7 +40,7 @@ Say = Callable[[str], None]
 
 
 class Stopped(UserError):
-    """SIGINT or SIGTERM (``number``) ended a benchmark; half of one says nothing, so nothing is kept."""
+    """SIGINT or SIGTERM (``number``) ended a benchmark; an incomplete result is not kept."""
 
     def __init__(self, number: int):
         self.number = number
@@ -49,7 +49,7 @@ class Stopped(UserError):
 
 @contextlib.contextmanager
 def scratch() -> Iterator[Path]:
-    """A temporary folder, removed at the end; SIGINT and SIGTERM end the block by ``Stopped``."""
+    """A temporary folder, removed at the end; SIGINT and SIGTERM raise ``Stopped`` in the block."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise Stopped(number)
@@ -65,9 +65,9 @@ def scratch() -> Iterator[Path]:
 
 @contextlib.contextmanager
 def session(kind: str, result: dict[str, Any], out: Path) -> Iterator[tuple[Path, Say]]:
-    """A benchmark from its first line to its last: a temporary folder, and what says lines to console and log.
+    """A benchmark from start to end: a temporary folder, and a function that prints lines to console and log.
 
-    Waits until no training runs on this CPU; at the end ``result`` gets the time.
+    Waits until no training runs on this CPU; at the end adds the time to ``result``.
     """
     log = out / "runs" / "bench" / f"{results.name_of(kind, result)}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -87,7 +87,7 @@ class Measurement:
     function: Callable[..., dict[str, Any]]
     arguments: Mapping[str, Any]
     processes: int = 0
-    """If not 0, torchrun starts this many, which do it together; the result is that of rank 0."""
+    """If not 0, torchrun starts this many processes, which work together; the result is that of rank 0."""
 
     def given(self, folder: Path) -> dict[str, Any]:
         """The arguments; a function with a parameter ``run`` also gets a run folder, in ``folder``."""
@@ -97,8 +97,8 @@ class Measurement:
     def measure(self, folder: Path, watch: Callable[[], bool] = lambda: False) -> dict[str, Any]:
         """The function's result, {} if it was stopped early; its files go to ``folder``.
 
-        ``watch`` is asked four times a second; once it is true, the child is told to stop (SIGTERM). Raises UserError
-        when the child fails: the last line of its output is the message.
+        ``watch`` is called four times per second; once it is true, the child is told to stop (SIGTERM). Raises
+        UserError if the child fails, with the last line of its output as message.
         """
         folder.mkdir(parents=True, exist_ok=True)
         order, result, log = folder / "order.json", folder / "result.json", folder / "out.log"
@@ -108,7 +108,7 @@ class Measurement:
         result.unlink(missing_ok=True)
         launcher = ["torch.distributed.run", "--local-addr", LOOPBACK, "--nproc-per-node", str(self.processes), "-m"]
         command = [sys.executable, "-m", *(launcher if self.processes else []), __name__, str(order)]
-        with open(log, "wb") as out:  # a session of its own: Ctrl-C is for the parent, which ends the child
+        with open(log, "wb") as out:  # its own session: the parent gets Ctrl-C, and ends the child
             child = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
         told = False
         try:
@@ -131,7 +131,7 @@ class Measurement:
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    """End a child that still runs, with the processes that it started."""
+    """End a running child, with the processes that it started."""
     if child.poll() is None:
         child.terminate()
         try:
@@ -144,7 +144,7 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 def take_turns(
     contenders: Mapping[str, Measurement], repeats: int, folder: Path, say: Say
 ) -> dict[str, list[dict[str, Any]]]:
-    """{contender: its samples}: the contenders one after another, and all of them again."""
+    """{contender: its samples}: all contenders in turn, several times."""
     samples: dict[str, list[dict[str, Any]]] = {name: [] for name in contenders}
     started, done = time.monotonic(), 0
     for turn in range(repeats):

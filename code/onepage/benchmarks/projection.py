@@ -1,4 +1,4 @@
-"""When a training reaches a validation accuracy: read off its curve, or projected where the curve ends too early.
+"""The time at which a training reaches a validation accuracy: from its curve, or projected if the curve is too short.
 
 A projection extends the error on the validation images as a function of the images seen, n, by two curves through the
 readings, each a straight line fitted by least squares:
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 FEWEST = 4  # readings for a projection
 DRAWS = 1000
 QUANTILES = (0.05, 0.95)
-LONGEST = 1e9  # seconds, thirty years; beyond it a curve does not arrive
+LONGEST = 1e9  # seconds, thirty years; a later time counts as never
 
 Row = Mapping[str, Any]
 
@@ -27,10 +27,10 @@ Row = Mapping[str, Any]
 def time_to(rows: Sequence[Row], target: float) -> dict[str, Any]:
     """When the validation accuracy first is ``target`` or more: {"how", "seconds", "low", "high"}, in seconds.
 
-    rows: readings in order, each with "images", "seconds" and "val_accuracy" (a fraction). "how" is "reached": at
-    "high", the first reading there, and not yet at "low", the reading before; or "projected"; or "unknown" with
-    "seconds" None, where the readings are too few or do not fall. "low" of what was not reached is at least the time
-    of the last reading; "high" None: no end in sight.
+    rows: readings in order, each with "images", "seconds" and "val_accuracy" (a fraction). "how" is "reached": between
+    "low", the last reading before the target, and "high", the first at it; or "projected"; or "unknown" with "seconds"
+    None, if the readings are too few or their error does not fall. For a target that was not reached, "low" is at least
+    the time of the last reading; "high" None: the target may never be reached.
     """
     before = 0.0
     for row in rows:
@@ -45,7 +45,7 @@ def time_to(rows: Sequence[Row], target: float) -> dict[str, Any]:
     error = np.array([1 - row["val_accuracy"] for row in usable])
     seconds_an_image = usable[-1]["seconds"] / usable[-1]["images"]
     drawn = np.random.Generator(np.random.PCG64(0)).integers(0, len(n), (DRAWS, len(n)))
-    drawn = drawn[(np.diff(np.sort(drawn)) > 0).sum(1) >= 2]  # three readings or more: two are no fit
+    drawn = drawn[(np.diff(np.sort(drawn)) > 0).sum(1) >= 2]  # three readings or more, because two always fit
     ends: list[float] = []  # in seconds
     for values, goal in ((np.log(error), float(np.log(1 - target))), (error, 1 - target)):  # power law, logarithm
         # "higher": an interpolation between a number and infinity would be neither
@@ -64,9 +64,9 @@ def time_to(rows: Sequence[Row], target: float) -> dict[str, Any]:
 
 
 def _arrivals(n: NDArray[np.float64], values: NDArray[np.float64], goal: float) -> NDArray[np.float64]:
-    """n at which the straight line of ``values`` (..., readings) over ln n comes down to ``goal``: (...).
+    """n at which the straight line of ``values`` (..., readings) over ln n falls to ``goal``: (...).
 
-    Infinite where it does not fall.
+    Infinite if it does not fall.
     """
     x = np.log(n)
     x_mean, mean = x.mean(-1, keepdims=True), values.mean(-1, keepdims=True)

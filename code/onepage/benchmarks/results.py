@@ -1,7 +1,7 @@
-"""Results of benchmarks: the JSON they are kept in, figures in words, and the tables' place in documents.
+"""Results of benchmarks: their JSON files, numbers as text, and the tables' place in documents.
 
-What is kept is every repeat that was measured. Medians, ratios and words are made from that when they are shown, so
-that tests can compare the tables in documents with the files.
+The files hold every measured repeat. Medians, ratios and texts are made from them for display, so that tests can
+compare the tables in documents with the files.
 """
 
 import os
@@ -15,14 +15,14 @@ from onepage.errors import UserError
 from onepage.files import read_json, write_json, write_text
 from onepage.runs import provenance
 
-FORM = 1  # of the JSON; raised when what it holds changes
+FORM = 1  # version of the JSON's format
 FOLDER = Path("report/bench")
-BUSY = 0.5  # load average from which a machine is not idle
+BUSY = 0.5  # load average from which the machine counts as busy
 Cells = tuple[str, ...]
 
 
 def about(device: str, data: Any) -> dict[str, Any]:
-    """Where, when and on which set: hardware, versions, commit, command, and how busy the machine was before."""
+    """The circumstances of a result: data set, hardware, versions, commit, command, time, and load before the start."""
     load = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
     return {
         "form": FORM,
@@ -39,7 +39,7 @@ def about(device: str, data: Any) -> dict[str, Any]:
 
 
 def busy(result: Mapping[str, Any]) -> bool:
-    """Whether other work ran on the machine when the benchmark began; False where the system does not tell."""
+    """Whether other programs ran when the benchmark began; False if the system does not say."""
     return (result["load_before"] or 0) > BUSY
 
 
@@ -63,7 +63,7 @@ def write(out: Path, name: str, result: Mapping[str, Any]) -> Path:
 
 
 def read_all(out: Path, kind: str) -> list[dict[str, Any]]:
-    """Every kept result of a kind ("cls"), in order of its file's name; raises UserError for another form."""
+    """Every stored result of a kind ("cls"), in the order of file names; raises UserError for another format."""
     found = []
     for path in sorted((out / FOLDER).glob(f"{kind}-*.json")):
         result = read_json(path)
@@ -77,7 +77,7 @@ def read_all(out: Path, kind: str) -> list[dict[str, Any]]:
 
 
 def digits(value: float, figures: int = 3) -> str:
-    """A positive number to some significant figures, with separators of thousands: 1,230; 84.2; 0.0512."""
+    """A positive number with some significant digits and thousands separators: 1,230; 84.2; 0.0512."""
     if value <= 0:
         return "0"
     places = figures - len(str(int(value))) if value >= 1 else figures
@@ -91,7 +91,7 @@ def rate(values: Sequence[float]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words, to about a hundredth: 4.2 s, 12 min 35 s, 2 h 10 min."""
+    """A time as text, to about one per cent: 4.2 s, 12 min 35 s, 2 h 10 min."""
     if seconds < 60:
         return f"{digits(seconds, 2)} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -102,7 +102,7 @@ def duration(seconds: float) -> str:
 
 
 def hardware(result: Mapping[str, Any]) -> str:
-    """One line on where it was measured."""
+    """One line on the hardware."""
     host, versions = result["hardware"], result["versions"]
     cores = f"{host['cores']} core{'s' if host['cores'] > 1 else ''} of {host['cpu']}"
     place = f"{host['gpu']}, {cores}" if result["device"] == "cuda" else cores
@@ -110,7 +110,7 @@ def hardware(result: Mapping[str, Any]) -> str:
 
 
 def notes(result: Mapping[str, Any], sentences: Sequence[str]) -> str:
-    """The paragraph below a table: where, when and of which commit; the sentences; a warning where it is due."""
+    """The paragraph below a table: hardware, date and commit; the sentences; a warning if the machine was busy."""
     commit = f"commit {result['commit'][:7]}" if result["commit"] else "commit unknown"
     changes = ", with local changes" if result["dirty"] else ""
     text = [f"{hardware(result)}; {result['started'][:10]}, {commit}{changes}.", *sentences]
@@ -130,7 +130,7 @@ def markdown(heads: Cells, rows: Sequence[Cells]) -> str:
 
 
 def section(results: Sequence[Mapping[str, Any]], show: Callable[[Mapping[str, Any]], str], kind: str) -> str:
-    """What belongs between a benchmark's marks: each result, or that there is none."""
+    """The text between a benchmark's marks: each result, or that there is none."""
     if not results:
         return f"Not measured yet: `make bench-{kind}` measures it, and writes its table here.\n"
     return "\n\n".join(show(result) for result in results) + "\n"
@@ -148,11 +148,11 @@ def _split(text: str, kind: str) -> tuple[str, str, str]:
 
 
 def section_of(document: Path, kind: str) -> str:
-    """What stands between a benchmark's marks; raises UserError where they are not."""
+    """The text between a benchmark's marks; raises UserError if there are none."""
     return _split(document.read_text(encoding="utf-8"), kind)[1]
 
 
 def put_section(document: Path, kind: str, content: str) -> None:
-    """Replace what stands between a benchmark's marks in one move."""
+    """Replace the text between a benchmark's marks in one move."""
     before, _, after = _split(document.read_text(encoding="utf-8"), kind)
     write_text(document, before + content + after)

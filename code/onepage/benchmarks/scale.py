@@ -1,7 +1,7 @@
 """``make bench-scale``: the training of ResNet-18 by 1, 2, 4 ... processes, with one global batch.
 
-On GPUs each process adds one; on a CPU all share its cores, so that only the cost of sharing shows. The exchange's
-share of an update is what an update takes longer with it than without: the part that does not overlap the backward
+Each process has its own GPU; on a CPU all share the cores, so that the table shows only the cost of sharing. The
+exchange's share of an update is the additional time with the exchange: the part that does not overlap the backward
 pass.
 """
 
@@ -30,17 +30,17 @@ EXCHANGES = 10  # of the gradients alone
 
 
 class Unexchanged(distributed.Ranks):
-    """Processes that train beside each other, each on its part of every batch, without exchanging gradients."""
+    """Processes that train at the same time, each on its part of every batch, without exchanging gradients."""
 
     def averaging(self, model: nn.Module) -> nn.Module:
         return model
 
     def check_alike(self, model: nn.Module, update: int) -> None:
-        """Their weights are not."""
+        """Their weights are not equal, so nothing is checked."""
 
 
 def training(plan: dict[str, Any], threads: int, updates: int, run: str) -> dict[str, Any]:
-    """Images/s of all processes with and without the exchange; seconds of an exchange by itself (0 for one process)."""
+    """Images/s of all processes with and without the exchange; seconds of an exchange alone (0 for one process)."""
     found_images = ours.data(plan)
     recipe = dataclasses.replace(recipe_of(plan), threads=threads)
     recipe = shortened(recipe, len(found_images.train_images), SIZE, updates * recipe.batch_size)
@@ -57,7 +57,7 @@ def training(plan: dict[str, Any], threads: int, updates: int, run: str) -> dict
 
 
 def exchange_seconds(device: str, ranks: distributed.Ranks) -> float:
-    """Shortest time of summing as many fp32 numbers as ResNet-18 has parameters over all processes, in one piece."""
+    """Shortest time to sum, over all processes at once, as many fp32 numbers as ResNet-18 has parameters."""
     if ranks.world == 1:
         return 0.0
     gradients = torch.ones(PARAMETERS, device=device)
@@ -65,7 +65,7 @@ def exchange_seconds(device: str, ranks: distributed.Ranks) -> float:
 
 
 def run(plan: dict[str, Any], out: Path) -> dict[str, Any]:
-    """Measure each number of processes; returns the result as it is kept. Raises UserError when it cannot."""
+    """Measure each number of processes; returns the result to keep. Raises UserError on failure."""
     device, images = plan["device"], ours.data(plan)
     cores, updates = provenance.cores(), UPDATES[device]
     recipe = recipe_of(plan)
@@ -86,12 +86,12 @@ def run(plan: dict[str, Any], out: Path) -> dict[str, Any]:
 
 
 def counts(most: int) -> list[int]:
-    """1, 2, 4 ... up to ``most``, and that itself."""
+    """1, 2, 4 ... up to ``most``, and ``most`` itself."""
     return sorted({most, *(2**power for power in range(most.bit_length()) if 2**power <= most)})
 
 
 def summarise(result: Mapping[str, Any]) -> list[dict[str, float]]:
-    """For each number of processes the medians: rate, efficiency, share of the exchange, bandwidth of it alone.
+    """For each number of processes the medians: rate, efficiency, share of the exchange, its bandwidth alone.
 
     Efficiency is relative to the rate of one process: per GPU on GPUs, in total on a CPU, where all share its cores.
     """

@@ -1,4 +1,4 @@
-"""The kept results of the benchmarks in words: Markdown tables, and how the figures came about.
+"""The stored results of the benchmarks as text: Markdown tables, with notes on the measurement.
 
 They are shown on the terminal, in docs/benchmarks.md and in docs/several-processes.md.
 """
@@ -26,7 +26,7 @@ def _memory(plain: Result, ours: Result) -> Cells:
 
 
 def cls_rows(result: Result) -> list[Cells]:
-    """(what, plain loop, ours, ratio) of everything measured of ResNet-18, ratios of medians."""
+    """(quantity, plain loop, ours, ratio) for ResNet-18, with ratios of medians."""
     found, size = cls.summarise(result), f"{cls.SAME_SIZE} px"
     plain, ours, ratios = found["contenders"]["plain"], found["contenders"][f"ours-{cls.SAME_SIZE}"], found["ratios"]
     precision, batch = result["ours"]["precision"], result["ours"]["recipe"]["batch_size"]
@@ -44,7 +44,7 @@ def cls_rows(result: Result) -> list[Cells]:
     times = found["time_to"]
     ratio = f"{digits(ratios['time_to'], 2)}, " if "time_to" in ratios else ""
     at_least = f"{ratio}at least {digits(ratios['time_to_at_least'], 2)}" if "time_to_at_least" in ratios else ""
-    target = f"time to {result['settings']['target'] * 100:g} % of the validation images"
+    target = f"time to {result['settings']['target'] * 100:g} % validation accuracy"
     return [*table, (target, _time(times["plain"]), _time(times["ours"]), at_least)]
 
 
@@ -58,15 +58,15 @@ def _time(found: Result) -> str:
 
 
 def cls_notes(result: Result) -> str:
-    """How the figures of ResNet-18 came about."""
+    """Notes on the measurement of ResNet-18."""
     settings, curves = result["settings"], result["curves"]
     source, readings = curves["ours"].get("from_run"), len(curves["plain"]["rows"])
     recipe = f"recipe {source['profile']}, seed {source['seed']}" if source else f"recipe {result['ours']['profile']}"
     text = [
         f"Rates: median (least to greatest) of {settings['repeats']} turns over {settings['images']:,} images, the",
         "contenders in turn.",
-        f"Time: one run each (n = 1) on {result['training_images']:,} images, read on {result['validation_images']:,}.",
-        f"Ours ({recipe}) counts its readings; the plain loop's clock stands still while it is read.",
+        f"Time: one run each (n = 1), trained on {result['training_images']:,} images, validated on "
+        f"{result['validation_images']:,}. Our time ({recipe}) includes validation; that of the plain loop does not.",
     ]
     how = cls.summarise(result)["time_to"]["plain"]["how"]
     if how != "reached":
@@ -74,22 +74,22 @@ def cls_notes(result: Result) -> str:
         text.append(f"The plain loop trained for {duration(trained)};")
     if how == "projected":
         text.append(
-            f"what lies beyond is projected from its own {readings} readings: a power law of the error in images seen; "
-            "in brackets from a logarithmic curve, which falls faster, with the bootstrap of both."
+            f"later times are projected from its {readings} validations, by a power law of the error in images seen. "
+            "The range in brackets covers a logarithmic curve, which falls faster, and the bootstrap of both curves."
         )
     elif how == "unknown":
-        text.append(f"its {readings} readings are too few, or do not fall enough, for a projection.")
+        text.append(f"its {readings} validations are too few for a projection, or their error does not fall enough.")
     return results.notes(result, text)
 
 
 def mt_heads(result: Result) -> Cells:
-    """The contenders, with the versions of those of others."""
+    """The contenders, with the versions of other programs."""
     versions = {name: found.get("version", "") for name, found in result["peers"].items()}
     return ("", *(f"{NAMES[name]} {versions.get(name, '')}".strip() for name in mt.CONTENDERS))
 
 
 def mt_rows(result: Result) -> list[Cells]:
-    """(what, a cell for each contender) of translation; one that was not measured says why in its first cell."""
+    """(quantity, a cell for each contender) for translation; the first cell says why one was not measured."""
     found, agreed = mt.summarise(result), result["agreement"]
     measured = found["translation"]
 
@@ -100,15 +100,15 @@ def mt_rows(result: Result) -> list[Cells]:
     why = {name: peer["missing"] for name, peer in result["peers"].items() if "missing" in peer}
     first = cells("sentences/s", lambda name: rate(measured[name]["sentences"]))
     names = ("", *mt.CONTENDERS)
-    same = f"outputs the same as ours, of {_sentences(result):,}"
+    same = f"outputs identical to ours, of {_sentences(result):,}"
     return [
         tuple(cell or why.get(name, "") for cell, name in zip(first, names, strict=True)),
         cells("pieces/s", lambda name: rate(measured[name]["tokens"])),
-        cells("speed of ours relative to it", lambda name: f"{found['ratios'][name]:.2g}", ours=False),
+        cells("our speed relative to it", lambda name: f"{found['ratios'][name]:.2g}", ours=False),
         cells("peak memory of the process", lambda name: f"{measured[name]['memory'] / 1e6:,.0f} MB"),
-        cells("of this, added by translating", lambda name: f"{measured[name]['added'] / 1e6:,.0f} MB"),
+        cells("memory added by translation", lambda name: f"{measured[name]['added'] / 1e6:,.0f} MB"),
         cells(same, lambda name: f"{agreed[name]['same']:,}", ours=False),
-        cells("BLEU against ours", lambda name: f"{agreed[name]['bleu_against_ours']:.1f}", ours=False),
+        cells("BLEU against our outputs", lambda name: f"{agreed[name]['bleu_against_ours']:.1f}", ours=False),
         cells("BLEU on validation", lambda name: f"{agreed[name]['bleu']:.2f}"),
     ]
 
@@ -118,7 +118,7 @@ def _sentences(result: Result) -> int:
 
 
 def mt_training_rows(result: Result) -> list[Cells]:
-    """(what, plain loop, ours, ratio) of the training loops of the Transformer."""
+    """(quantity, plain loop, ours, ratio) for the training loops of the Transformer."""
     found = mt.summarise(result)
     plain, ours = found["training"]["plain"], found["training"]["our"]
     optimisers = result["plain"]["optimiser"], result["ours"]["recipe"]["optimiser"]
@@ -132,14 +132,14 @@ def mt_training_rows(result: Result) -> list[Cells]:
 
 
 def mt_notes(result: Result) -> str:
-    """How the figures of the Transformer came about."""
+    """Notes on the measurement of the Transformer."""
     settings, model, recipe = result["settings"], result["model"], result["ours"]["recipe"]
     text = [
         f"Rates: median (least to greatest) of {settings['repeats']} turns, the contenders in turn, on all cores.",
         f"Translation: {_sentences(result):,} validation sentences ({result['data']['src']} to "
         f"{result['data']['tgt']}), beam {settings['beam_size']}, by one model (recipe {model['profile']}, seed "
-        f"{model['seed']}); the searches in torch take batches of {settings['batch_tokens']:,} positions, sorted by "
-        "length, CTranslate2 its fastest.",
+        f"{model['seed']}). The searches in torch use batches of {settings['batch_tokens']:,} positions, sorted by "
+        "length; CTranslate2 uses its fastest batch size.",
     ]
     for name in PEERS:
         found = result["peers"][name]
@@ -148,7 +148,7 @@ def mt_notes(result: Result) -> str:
         elif found["same_model"]:
             text.append(
                 f"With our weights {NAMES[name]} gives each of {found['compared']} references our log-probability "
-                f"(within {found['largest_difference']:.0e} nats); what it finds differs by its own search."
+                f"(within {found['largest_difference']:.0e} nats); its outputs differ because of its own search."
             )
         else:
             text.append(
@@ -158,7 +158,7 @@ def mt_notes(result: Result) -> str:
     text.append(
         f"Training: {recipe['updates']} updates of {recipe['batch_tokens']:,} target positions, d = "
         f"{recipe['d_model']}, {recipe['encoder_layers']} + {recipe['decoder_layers']} layers, "
-        f"{recipe['vocabulary']:,} pieces, dropout {recipe['dropout']:g}; the share counts linear layers alone."
+        f"{recipe['vocabulary']:,} pieces, dropout {recipe['dropout']:g}; the share counts only linear layers."
     )
     return results.notes(result, text)
 
@@ -183,7 +183,7 @@ def scale_rows(result: Result) -> list[Cells]:
 
 
 def scale_notes(result: Result) -> str:
-    """How the figures of several processes came about."""
+    """Notes on the measurement of several processes."""
     settings, recipe = result["settings"], result["recipe"]
     text = [
         f"ResNet-18 at {settings['image_size']} px, {result['precision']}, batch {recipe['batch_size']} over all "
@@ -194,12 +194,12 @@ def scale_notes(result: Result) -> str:
 
 
 def gpu_heads(result: Result) -> Cells:
-    """What is counted depends on the device."""
+    """The heads; kernels are counted on a GPU, operators on a CPU."""
     return ("", "ms per update", f"{gpu.EVENTS[result['device']][2]} per update", "share of the matrix-product peak")
 
 
 def gpu_rows(result: Result) -> list[Cells]:
-    """A row for each way to train, then what the ways bring, and the time to the target where it was measured."""
+    """A row for each way to train, then their gains, and the time to the target if it was measured."""
     found, recipes = gpu.summarise(result), result["recipes"]
     rows: list[Cells] = []
     for name, row in found["rows"].items():
@@ -209,21 +209,21 @@ def gpu_rows(result: Result) -> list[Cells]:
         share = f"{row['share'] * 100:.0f} % of {digits(found['peak'] / 1e9)} GFLOP/s"
         rows.append((f"{work}{WAYS[given['how']]}", rate(row["ms"]), f"{result['launches'][name]:,.0f}", share))
     for what, ratio in found["ratios"].items():
-        rows.append((f"{what}: times as fast", f"{ratio:.2f}", "", ""))
+        rows.append((f"speed-up by {what}", f"{ratio:.2f}", "", ""))
     if "time_to" in found:
-        target = f"{result['settings']['target'] * 100:g} % of the validation images"
+        target = f"{result['settings']['target'] * 100:g} % validation accuracy"
         rows.append((f"ResNet-18, time to {target}", _time(found["time_to"]), "", ""))
     return rows
 
 
 def gpu_notes(result: Result) -> str:
-    """How the figures of updates came about."""
+    """Notes on the measurement of updates."""
     settings, recipes = result["settings"], result["recipes"]
     profiles = " and ".join(dict.fromkeys(str(recipe["profile"]) for recipe in recipes.values()))
     counted = settings["updates"] * (ours.PARTS - 1)
     text = [
         f"Recipe {profiles}, {result['precision']}. Median (least to greatest) of {settings['repeats']} turns over "
-        f"{counted:,} updates, the contenders in turn; the share counts convolutions and linear layers alone.",
+        f"{counted:,} updates, the contenders in turn; the share counts only convolutions and linear layers.",
     ]
     return results.notes(result, text)
 

@@ -11,11 +11,11 @@ from onepage.terminal.options import out_option, run_argument
 
 @click.group()
 def bench() -> None:
-    """Measure this program beside a plain one, on this machine.
+    """Compare this program with others on this machine.
 
-    RUN is a planned run folder. Leave the machine alone meanwhile: whatever else runs makes the figures low and the
-    ratios unsafe. Each command writes OUT/report/bench/KIND-HARDWARE.json, with every repeat, and its table in the
-    documents in OUT, if they are there. If it is stopped, it writes nothing.
+    RUN is a planned run folder. Leave the machine idle meanwhile: other programs lower the rates and make the ratios
+    unreliable. Each command writes OUT/report/bench/KIND-HARDWARE.json, with every repeat, and its table in the
+    documents in OUT, if they exist. If it is stopped, it writes nothing.
     """
 
 
@@ -47,7 +47,7 @@ def keep(kind: str, measure: Callable[[], dict[str, Any]], out: Path) -> None:
 )
 @click.option("--run", "finished", type=click.Path(path_type=Path), help="Finished run that has our time to 80 %.")
 def bench_cls(run: Path, out: Path, minutes: float, finished: Path | None) -> None:
-    """ResNet-18 by a plain loop, as a tutorial writes it, and by ours: rates, memory, time to 80 %."""
+    """Train ResNet-18 with a plain loop, as in a tutorial, and with ours: rates, memory, time to 80 %."""
     from onepage.benchmarks import cls, ours
 
     keep("cls", lambda: cls.run(ours.plan(run, "cls"), out, minutes, finished), out)
@@ -58,7 +58,7 @@ def bench_cls(run: Path, out: Path, minutes: float, finished: Path | None) -> No
 @out_option
 @click.option("--run", "trained", type=click.Path(path_type=Path), help="Run whose model translates, if not RUN.")
 def bench_mt(run: Path, out: Path, trained: Path | None) -> None:
-    """Translation by our search, by ours without cache, by JoeyNMT and CTranslate2; training by a plain loop and ours.
+    """Translate with our search, with and without its cache, JoeyNMT and CTranslate2; train with a plain loop and ours.
 
     JoeyNMT and CTranslate2 are installed by `make setup-compare`.
     """
@@ -71,9 +71,9 @@ def bench_mt(run: Path, out: Path, trained: Path | None) -> None:
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @out_option
 def bench_gpu(runs: tuple[Path, ...], out: Path) -> None:
-    """An update of each task by its recipe: time, kernels, share of the peak; the price of determinism on a GPU.
+    """Measure an update of each task's recipe: time, kernels, share of the peak; on a GPU, the cost of determinism.
 
-    On a CPU only the rows that it has: no CUDA graphs, no time to 94 %.
+    On a CPU, the rows about CUDA graphs and the time to 94 % are missing.
     """
     from onepage.benchmarks import gpu, ours
     from onepage.runs import plan
@@ -87,7 +87,7 @@ def bench_gpu(runs: tuple[Path, ...], out: Path) -> None:
 @run_argument
 @out_option
 def bench_scale(run: Path, out: Path) -> None:
-    """Training of ResNet-18 by 1, 2, 4 ... processes: rate, parallel efficiency, share of the gradients' exchange."""
+    """Train ResNet-18 with 1, 2, 4 ... processes: rate, parallel efficiency, share of the gradient exchange."""
     from onepage.benchmarks import ours, scale
 
     keep("scale", lambda: scale.run(ours.plan(run, "cls"), out), out)

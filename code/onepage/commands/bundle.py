@@ -13,8 +13,8 @@ from onepage.terminal.options import begins, settings_argument
 def pack(folder: Path, words: tuple[str, ...]) -> None:
     """Fetch and verify the real data sets of all tasks, and pack them into a folder that serves as DATA_MIRROR.
 
-    SETTING is NAME=value, as make takes them (see make help). With DATA=generated nothing is packed: the stand-ins are
-    made wherever they are needed. Writes README.txt, which says how to use the folder, last.
+    SETTING is NAME=value, as for make (see make help). With DATA=generated nothing is packed: stand-ins are generated
+    where they are needed. README.txt, written last, says how to use the folder.
     """
     from onepage import tasks
     from onepage.data import fetch, sources

@@ -21,7 +21,7 @@ claims_option = click.option(
 def digest(run: Path, again: Path | None) -> None:
     """Print the SHA-256 of the results of RUN: weights, history, predictions, explanations, metrics.
 
-    With AGAIN, a second run: print both, and whether they are equal to the bit; exits 1, naming what differs, when not.
+    With AGAIN, a second run: print both, and whether they are equal to the bit; if not, name what differs and exit 1.
     """
     from onepage.verification import bitwise
 
@@ -51,9 +51,9 @@ def verify(
 ) -> None:
     """Recompute every claim from the predictions of the runs and from data: PASS, FAIL or NOT CHECKED; exits 1 on FAIL.
 
-    Give one RUN of each task; one that is not there yet is NOT CHECKED. The scores of metrics.json are recounted,
-    claimed or not; pictures and page must come from the runs they name; with --ref, each score is compared with that of
-    a reference result. With --ref and no RUN, the reference result itself is verified: its data is fetched first.
+    Give one RUN of each task; a missing run is NOT CHECKED. All scores of metrics.json are recomputed, claimed or not.
+    Pictures and page must come from the runs that they name. With --ref, each score is compared with that of a
+    reference result. With --ref and no RUN, the reference result itself is verified, after its data are fetched.
     """
     from onepage.runs import lookup
     from onepage.tasks import TASKS
@@ -83,7 +83,7 @@ def verify(
 
 
 def fetch_data_of(run: Path, data_dir: Path, mirror: str | None) -> None:
-    """Make the data set of an evaluated run complete below ``data_dir``; raises UserError when no source serves it."""
+    """Fetch the data set of an evaluated run to ``data_dir``, if needed; raises UserError if no source serves it."""
     from onepage.data import fetch
     from onepage.files import read_json
 
@@ -97,7 +97,7 @@ def fetch_data_of(run: Path, data_dir: Path, mirror: str | None) -> None:
 def provenance(file: Path, out: Path) -> None:
     """Print the provenance of FILE, a picture or page as PNG or PDF; exits 1 if its run on disk has changed or is gone.
 
-    It matches when the metrics of the run it names have the digest that it carries, and its bytes are those written.
+    FILE matches if its bytes are unchanged, and the metrics of its run have the digest in its metadata.
     """
     from onepage.verification import provenance as checked
 
@@ -113,7 +113,7 @@ def provenance(file: Path, out: Path) -> None:
 def reference(name: str, runs: tuple[Path, ...], out: Path, data_dir: Path, claims: Path) -> None:
     """Keep verified runs, one RUN of each task, and their page as a reference result: report/reference/NAME, for git.
 
-    Name it for the hardware. Verifies first, and writes nothing when anything fails or it is over 3 MB.
+    Name it after the hardware. The command verifies first; it writes nothing if a check fails, or if it exceeds 3 MB.
     """
     from onepage.verification import reference as references
     from onepage.verification import verify as verification

@@ -1,9 +1,8 @@
-"""What this machine has and lacks for ``make all``, as one table: nothing is changed, downloaded or trained.
+"""What this machine has and lacks for ``make all``, as one table. Nothing is changed, downloaded or trained.
 
-Each row is "ok", a "note" (``make all`` works, within the limit that the row names) or "missing" (``make all`` would
-stop); notes and missing rows have a remedy. Unreachable real data is a note, since DATA=auto goes on with generated
-sets. Modules that need torch or other packages are imported inside the rows: an installation without them gives a row
-and not a traceback.
+Each row is "ok", a "note" (``make all`` works, with the limit that the row names) or "missing" (``make all`` would
+stop); notes and missing rows have a remedy. Unreachable real data is a note, because DATA=auto then uses generated
+sets. The rows import torch and other packages inside, so that a missing package gives a row and not a traceback.
 """
 
 import os
@@ -51,9 +50,9 @@ class Row:
 @click.command()
 @settings_argument
 def doctor(words: tuple[str, ...]) -> None:
-    """Check this machine: Python, torch, cores, arithmetic, memory, disk, TeX, data sources; ok, or its remedy.
+    """Check this machine: Python, torch, cores, arithmetic, memory, disk, TeX, data sources; each ok, or with a remedy.
 
-    SETTING is NAME=value, as make takes them (see make help).
+    SETTING is NAME=value, as for make (see make help).
     """
     values = settings.resolve(settings.parse(words))
     mirror, device, engine = values["DATA_MIRROR"] or None, values["DEVICE"], values["PDF_ENGINE"]
@@ -64,7 +63,7 @@ COMMANDS = (doctor,)
 
 
 def run(data_dir: Path, out: Path, mirror: str | None, device: str, pdf_engine: str, src: str, tgt: str) -> int:
-    """Print the table; returns 0 when everything that ``make all`` needs is there, else 1."""
+    """Print the table; returns 0 if everything that ``make all`` needs is there, otherwise 1."""
     console = Console()
     rows = [python_row(), torch_row(device), cores_row(), *arithmetic_rows(), memory_row()]
     rows += [*disk_rows(data_dir, out), pdf_row(pdf_engine)]
@@ -82,7 +81,7 @@ def run(data_dir: Path, out: Path, mirror: str | None, device: str, pdf_engine: 
 
 
 def table(rows: list[Row]) -> Table:
-    """The rows as a table that folds its text to the width there is; the state is a word, not only a colour."""
+    """The rows as a table, wrapped to the terminal's width; the state is a word, not only a colour."""
     result = Table(box=box.SIMPLE, show_edge=False, pad_edge=False, expand=False)
     result.add_column("what", overflow="fold")
     result.add_column("state", no_wrap=True)
@@ -96,7 +95,7 @@ def table(rows: list[Row]) -> Table:
 
 
 def python_row() -> Row:
-    """The Python that runs this."""
+    """The running Python."""
     found = f"{platform.python_version()}, {sys.executable}"
     if sys.version_info[:2] < OLDEST_PYTHON:
         return Row("Python", "missing", found, "make PYTHON=python3.11 setup")
@@ -112,18 +111,18 @@ def torch_row(device: str) -> Row:
     except (OSError, ValueError) as error:  # a shared library does not load; the type depends on the torch version
         return Row("torch", "missing", f"cannot be loaded ({error})", "remove .venv, then make setup")
     if device not in ("auto", "cpu", "cuda"):
-        return Row("torch", "missing", f"DEVICE={device} is none of auto, cpu, cuda", "choose one of these")
+        return Row("torch", "missing", f"DEVICE={device} is not auto, cpu or cuda", "choose one of these")
     problem = provenance.gpu_problem()
     if problem is None:
         used = "cpu" if device == "cpu" else f"cuda ({torch.cuda.get_device_name(0)})"
         return Row("torch", "ok", f"{torch.__version__}, device {used}")
     remedy = "make setup TORCH=cuda"
-    if torch.version.cuda:  # the build is the right one: it is the driver, the GPU, or CUDA_VISIBLE_DEVICES
-        remedy = "see what nvidia-smi says; a newer NVIDIA driver; or DEVICE=cpu, make setup TORCH=cpu"
+    if torch.version.cuda:  # the build is right: the cause is the driver, the GPU, or CUDA_VISIBLE_DEVICES
+        remedy = "look at nvidia-smi; install a newer NVIDIA driver; or use DEVICE=cpu, make setup TORCH=cpu"
     if device == "cuda":
         why = "no GPU that it can use" if problem == provenance.NO_GPU else problem
         why = why if torch.version.cuda else "a build without CUDA"
-        return Row("torch", "missing", f"{torch.__version__}, {why}, and DEVICE=cuda", remedy)
+        return Row("torch", "missing", f"{torch.__version__}, {why}, but DEVICE=cuda", remedy)
     found = f"{torch.__version__}, device cpu"
     if device == "cpu" or (problem == provenance.NO_GPU and not _nvidia_gpu_is_here()):
         return Row("torch", "ok", found)
@@ -134,34 +133,34 @@ def torch_row(device: str) -> Row:
 def cores_row() -> Row:
     """Physical cores that this process may use: the threads of a training, unless THREADS says otherwise."""
     count = provenance.physical_cores()
-    found = f"{count}; a training takes as many threads, which decide its last digits (THREADS=2: the references' bits)"
+    found = f"{count}; a training uses as many threads, which decide its last digits (THREADS=2: the references' bits)"
     if count < 2:
         return Row("cores", "note", found, "the times in docs/results.md are for two cores: allow twice as long")
     return Row("cores", "ok", found)
 
 
 def arithmetic_rows() -> list[Row]:
-    """Precision of training on this CPU, which selects the recipe; no row without torch."""
+    """Precision of training on this CPU, which selects the recipe; no rows without torch."""
     try:
         from onepage.planning.recipes import auto_precision, hardware
     except (ImportError, OSError, ValueError):  # torch's own row says so
         return []
     precision, kind = auto_precision("cpu"), hardware("cpu")
-    why = "the faster one here"
+    why = "faster than fp32 here"
     if precision == "fp32":
         why = "bf16 is not known to be faster here"
     elif kind == "bf16-half":
-        why = "faster than fp32, though in units of half the width"
+        why = "faster than fp32, but with units of half the width"
     if kind != "bf16":
-        why += f"; PROFILE=quick takes shorter recipes ([on.{kind}] in quick.toml), BUDGET_MIN gives longer ones"
+        why += f"; PROFILE=quick uses shorter recipes ([on.{kind}] in quick.toml), BUDGET_MIN longer ones"
     return [Row("arithmetic", "ok", f"{precision} on the CPU: {why}")]
 
 
 def memory_row() -> Row:
-    """Memory of the machine, or the limit of the container if that is less."""
+    """Memory of the machine, or the limit of the container if it is lower."""
     total = total_memory()
     if total is None:
-        return Row("memory", "note", "unknown on this system", f"have {MEMORY_GB:.0f} GB")
+        return Row("memory", "note", "unknown on this system", f"{MEMORY_GB:.0f} GB must be free")
     found = f"{total / 1e9:.1f} GB; a run takes at most {MEMORY_GB:.0f} GB"
     if total < MEMORY_GB * 1e9:
         return Row("memory", "note", found, "close other programs, and run without -j")
@@ -169,7 +168,7 @@ def memory_row() -> Row:
 
 
 def total_memory() -> int | None:
-    """Bytes of memory that this process can use; None where the system does not say."""
+    """Bytes of memory that this process can use; None if the system does not say."""
     try:
         total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError):
@@ -182,7 +181,7 @@ def total_memory() -> int | None:
 
 
 def disk_rows(data_dir: Path, out: Path) -> list[Row]:
-    """Free space where the data go and where the runs go; one row if both are on one disk."""
+    """Free space for the data and for the runs; one row if both are on one disk."""
     places = {_existing(out).stat().st_dev: out}
     places.setdefault(_existing(data_dir).stat().st_dev, data_dir)
     rows = []
@@ -199,7 +198,7 @@ def disk_rows(data_dir: Path, out: Path) -> list[Row]:
 
 
 def pdf_row(pdf_engine: str) -> Row:
-    """The program that would typeset the page."""
+    """The program that sets the page."""
     try:
         from onepage.report.pdf import resolve_engine
 
@@ -207,14 +206,14 @@ def pdf_row(pdf_engine: str) -> Row:
     except (UserError, ImportError) as error:
         return Row("PDF", "missing", str(error), "make setup (typst), or make setup-tex (LaTeX, as root)")
     names = {"latex": "LaTeX (pdflatex, latexmk)", "typst": "typst (the wheel)"}
-    found = f"PDF_ENGINE={pdf_engine} takes {names.get(engine, engine)}"
+    found = f"PDF_ENGINE={pdf_engine} uses {names.get(engine, engine)}"
     if engine == "typst" and pdf_engine == "auto":
-        found += "; LaTeX is not complete here (make setup-tex brings it, as root)"
+        found += "; LaTeX is missing or incomplete (make setup-tex installs it, as root)"
     return Row("PDF", "ok", found)
 
 
 def data_row(name: str, data_dir: Path, mirror: str | None, src: str, tgt: str) -> Row:
-    """A real set: every source that it could come from, and the remedy if none answers."""
+    """A real set: all its possible sources, and the remedy if none answers."""
     found = sources.get(name)
     what = f"{found.label} {src}-{tgt}" if found.options else found.label
     try:
@@ -222,13 +221,13 @@ def data_row(name: str, data_dir: Path, mirror: str | None, src: str, tgt: str) 
 
         states = source_status(name, data_dir, mirror, src, tgt, PROBE_SECONDS)
     except ImportError as error:
-        return Row(what, "missing", f"cannot look ({error})", "make setup")
+        return Row(what, "missing", f"not checked ({error})", "make setup")
     except UserError as error:
-        return Row(what, "missing", str(error), "set SRC, TGT and DATA_MIRROR right (make help)")
+        return Row(what, "missing", str(error), "correct SRC, TGT or DATA_MIRROR (make help)")
     lines = "\n".join(map(_source_line, states))
     if any(source.state != "not reachable" for source in states):
         return Row(what, "ok", lines)
-    remedy = "DATA_MIRROR=<folder or URL> that holds the files (docs/usage.md); DATA=auto goes on with a generated set"
+    remedy = "DATA_MIRROR=<folder or URL> that holds the files (docs/usage.md); DATA=auto uses a generated set"
     return Row(what, "note", lines, remedy)
 
 

@@ -14,8 +14,8 @@ from onepage.commands.program import Program
 def main(debug: bool) -> None:
     """Two architectures from primitives, trained from a seed and reported on one page.
 
-    Each command is one stage: it reads files and writes files, the last of them when all is complete. `make help`
-    lists the targets that run them in order.
+    Each command is one stage: it reads files and writes files, the last one when all others are complete. `make help`
+    lists the targets that run the stages in order.
     """
 
 

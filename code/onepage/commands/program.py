@@ -1,4 +1,4 @@
-"""How a command of the command line ends when something is wrong: one line on stderr, and a status that is not zero."""
+"""How a command ends after an error: with one line on stderr and a non-zero status."""
 
 import os
 import sys
@@ -10,16 +10,16 @@ from onepage.errors import UserError
 from onepage.terminal import environment
 from onepage.training import launch
 
-OF_TORCH = ("OutOfMemoryError", "AcceleratorError")  # RuntimeErrors of the machine and not of this program
+OF_TORCH = ("OutOfMemoryError", "AcceleratorError")  # RuntimeErrors that the machine causes, not this program
 
 
 def one_line(error: BaseException) -> str:
-    """The text of an error as one line: names from files and archives may hold line breaks or terminal controls."""
+    """The text of an error as one line, because names from files may hold line breaks or terminal controls."""
     return "".join(character if character.isprintable() else " " for character in str(error))
 
 
 class Program(click.Group):
-    """A group that shows a UserError as one line and exits 1; --debug shows the traceback."""
+    """A group of commands that prints a UserError as one line and exits 1; --debug shows the traceback."""
 
     def invoke(self, context: click.Context) -> Any:
         environment.apply()  # before a command imports torch, numpy or matplotlib
@@ -31,7 +31,7 @@ class Program(click.Group):
             if context.params.get("debug"):
                 raise
             say_error(error)
-            number = getattr(error, "number", None)  # of the signal, when training was interrupted
+            number = getattr(error, "number", None)  # of the signal, if training was interrupted
             sys.exit(1 if number is None else 128 + number)
         except KeyboardInterrupt:
             click.echo("onepage: interrupted; run the same command to go on", err=True)
@@ -48,7 +48,7 @@ class Program(click.Group):
 
 
 def say_error(error: BaseException, more: str = "") -> None:
-    """One line on stderr; one of several processes of a training leaves it to what started them, or gives its rank."""
+    """Print one line on stderr. One of several processes leaves the line to its launcher, or adds its rank."""
     line = one_line(error) + more
     if not launch.told(line):
         rank = os.environ.get("RANK", "0") if os.environ.get("WORLD_SIZE", "1") != "1" else "0"

@@ -1,4 +1,4 @@
-"""``onepage repeat``: train and evaluate a run a second time, elsewhere, and compare: the same bits?"""
+"""``onepage repeat``: train and evaluate a run a second time in another folder, and compare the bits."""
 
 import os
 import shutil
@@ -10,11 +10,11 @@ import click
 
 from onepage.errors import UserError
 
-COMPARED = ".compared"  # in the second run's folder: it is of no more use
+COMPARED = ".compared"  # marks a second run that was compared, and can go
 
 
 def second(run: Path) -> Path:
-    """The folder of the second run: runs/.repro/... beside runs/...; raises UserError for a run that lies elsewhere."""
+    """The folder of the second run, runs/.repro/... beside runs/...; raises UserError for a run in another place."""
     parts = run.parts
     if "runs" not in parts:
         raise UserError(f"{run} does not lie in a folder runs/; give a run of make")
@@ -25,9 +25,9 @@ def second(run: Path) -> Path:
 @click.command()
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
 def repeat(runs: tuple[Path, ...]) -> None:
-    """Train and evaluate each RUN again in another folder, under another hash seed and locale; compare every bit.
+    """Train and evaluate each RUN again in another folder, with another hash seed and locale; compare every bit.
 
-    Exits 1 when anything differs. Interrupted, the same command resumes.
+    Exits 1 if anything differs. After an interruption the same command resumes.
     """
     from onepage.runs import plan
     from onepage.verification import bitwise

@@ -18,7 +18,7 @@ PROGRAM = (sys.executable, "-m", "onepage")
 
 
 class Stopped(UserError):
-    """A signal (``number``) ended the trainings that were running."""
+    """A signal (``number``) ended the running trainings."""
 
     def __init__(self, number: int):
         self.number = number
@@ -26,7 +26,7 @@ class Stopped(UserError):
 
 
 class Queue:
-    """Runs that are trained and evaluated, ``jobs`` at once, each stage in a process of its own."""
+    """Runs to train and evaluate, ``jobs`` at once, each stage in its own process."""
 
     def __init__(self, runs: Sequence[Path], jobs: int, program: Sequence[str] = PROGRAM):
         self.waiting, self.jobs, self.program = list(runs), jobs, program
@@ -34,7 +34,7 @@ class Queue:
         self.signal: int | None = None
 
     def work(self) -> None:
-        """Work through all runs; one that fails does not stop the others. Raises Stopped after a signal."""
+        """Train and evaluate all runs; if one fails, the others continue. Raises Stopped after a signal."""
         before = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             while self.active or (self.waiting and self.signal is None):
@@ -69,7 +69,7 @@ class Queue:
 
 
 def next_stage(run: Path) -> str:
-    """The stage that a run needs next: "train", "evaluate", or "" where it is finished."""
+    """The stage that a run needs next: "train", "evaluate", or "" if it is finished."""
     from onepage.runs import plan, stamps
 
     model, planned = run / "model.pt", plan.path_of(run, "train")
@@ -84,9 +84,9 @@ def next_stage(run: Path) -> str:
 @click.option("--shown", type=click.Path(path_type=Path), multiple=True, help="Runs that must not fail.")
 @click.option("--check", is_flag=True, help="Train nothing; fail if a run is not finished.")
 def train_all(runs: tuple[Path, ...], jobs: int, shown: tuple[Path, ...], check: bool) -> None:
-    """Train and evaluate each RUN that is not finished. One that fails does not stop the others.
+    """Train and evaluate each RUN that is not finished. If one fails, the others continue.
 
-    On a CPU they run one after another: two trainings on the same cores slow each other down.
+    On a CPU they run in turn, because two trainings on the same cores slow each other down.
     """
     work_through(runs, shown, jobs, check)
 
@@ -94,7 +94,7 @@ def train_all(runs: tuple[Path, ...], jobs: int, shown: tuple[Path, ...], check:
 def work_through(
     runs: Sequence[Path], shown: Sequence[Path], jobs: int, check: bool, program: Sequence[str] = PROGRAM
 ) -> None:
-    """As the command; raises UserError naming what is not done if one of ``shown`` (with check, any run) is not."""
+    """As the command; raises UserError with the unfinished runs if one of ``shown`` (with check, any) is unfinished."""
     from onepage.runs import plan, stamps
 
     if not check:
@@ -108,9 +108,9 @@ def work_through(
 @click.command()
 @run_argument
 def seeds(run: Path) -> None:
-    """Write seeds.json beside RUN: scores and curves of each comparable seed there, mean, sd and n.
+    """Write seeds.json beside RUN: scores and curves of each comparable seed, mean, sd and n.
 
-    Seeds with another recipe, data, code or machine settings are left out, and named.
+    Seeds with another recipe, data, code or machine settings are left out; a message names them.
     """
     from onepage.files import read_json
     from onepage.runs import seeds as gathered

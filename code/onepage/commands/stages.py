@@ -11,7 +11,7 @@ from onepage.terminal.options import begins, out_option, own_gpu_option, run_arg
 
 
 def same_data(here: str, expected: str, role: str, remedy: str) -> None:
-    """Raise UserError when the data on disk is not what the run was planned for or trained on."""
+    """Raise UserError if the data on disk is not that of the run's plan or training."""
     if here != expected:
         raise UserError(f"the data (digest {here[:12]}) is not what was {role} (digest {expected[:12]}); {remedy}")
 
@@ -30,8 +30,8 @@ def load(plan: dict[str, Any]) -> Any:
 def plan(task: str, words: tuple[str, ...], again: bool) -> None:
     """Fetch and verify the data of TASK, or generate its stand-in, and decide what its runs will be.
 
-    SETTING is NAME=value, as make takes them (see make help). Takes what is in the data folder, then the mirror, then
-    the public sources. Writes the plan, and its part into the folder of each run: plan/train.json, plan/evaluate.json.
+    SETTING is NAME=value, as for make (see make help). Data come from the data folder, then the mirror, then the public
+    sources. Writes the plan, and plan/train.json and plan/evaluate.json in the folder of each run.
     """
     from onepage.planning.decide import decide
     from onepage.runs import graph, settings
@@ -59,8 +59,8 @@ def plan(task: str, words: tuple[str, ...], again: bool) -> None:
 def train(run: Path, save_every: float, own_gpu: bool) -> None:
     """Train RUN, a planned run folder, to RUN/model.pt; resumes from a checkpoint if there is one.
 
-    Interrupt it with Ctrl-C or SIGTERM: it saves and stops, and the same command resumes to the same result. Where the
-    plan says so several processes share each batch; `torchrun ... -m onepage train RUN` does so too.
+    After Ctrl-C or SIGTERM it saves and stops; the same command resumes, to the same result. If the plan says so,
+    several processes share each batch, as with `torchrun ... -m onepage train RUN`.
     """
     from onepage import tasks
     from onepage.runs import plan as run_plan
@@ -83,7 +83,7 @@ def train(run: Path, save_every: float, own_gpu: bool) -> None:
         with locking.cpu_training_lock(device, click.echo):
             launch.launch(run, processes, torchrun, recipe.threads, words)
         return
-    # what started several processes has said the heading, and holds the lock, for all
+    # with several processes, the launcher has printed the heading and holds the lock for all
     if not joined:
         begins("Training", task.name)
     lock = contextlib.nullcontext() if joined else locking.cpu_training_lock(device, click.echo)
@@ -111,7 +111,7 @@ def evaluate(run: Path, own_gpu: bool) -> None:
     if own_gpu:
         click.get_current_context().with_resource(locking.own_gpu(trained["device"], click.echo))
     begins("Evaluation", task.name)
-    if (run / "model.pt").exists():  # written last: what else training left there is of no more use
+    if (run / "model.pt").exists():  # written last: training has finished, and its other files can go
         checkpoint.remove_all(run)
     loaded = load(trained | {"data_dir": planned["data_dir"]})
     same_data(loaded.digest, trained["data_digest"], "trained on", "put that data back, or move the run away")
@@ -122,7 +122,7 @@ def evaluate(run: Path, own_gpu: bool) -> None:
 @run_argument
 @click.option("--figures", type=click.Path(path_type=Path), required=True, help="Folder for the pictures.")
 def draw(run: Path, figures: Path) -> None:
-    """Draw the figures of an evaluated RUN as PNG and PDF, and gather what report.html lets explore: explore.json.
+    """Draw the figures of an evaluated RUN as PNG and PDF, and write explore.json, the data of report.html.
 
     Needs neither model nor data set.
     """
@@ -162,7 +162,7 @@ def render(runs: tuple[Path, ...], out: Path, engine: str, paper: str) -> None:
 @click.option("--wanted", default="auto", show_default=True, help="auto, latex or typst.")
 @click.option("--write", "target", type=click.Path(path_type=Path), required=True, help="Makefile fragment to write.")
 def engine(wanted: str, target: Path) -> None:
-    """Decide what makes the PDF, LaTeX or typst, and say so; fails if neither is there."""
+    """Choose the PDF engine, LaTeX or typst, and print it; fails if neither is installed."""
     from onepage.files import write_text
     from onepage.report.pdf import resolve_engine
 
@@ -175,7 +175,7 @@ def engine(wanted: str, target: Path) -> None:
 @run_argument
 @out_option
 def ablate(run: Path, out: Path) -> None:
-    """Train the task of RUN whole and with one part changed, as its plan says; score each on the validation split."""
+    """Train the task of RUN unchanged, and with one part changed at a time; score each on the validation split."""
     from onepage import tasks
     from onepage.planning import ablation
     from onepage.runs import plan as run_plan

@@ -1,1 +1,1 @@
-"""What a run will be: its plan, a budget of time, the variants of an ablation."""
+"""Plans of runs, scaling to a training time, and the variants of an ablation."""

@@ -1,8 +1,8 @@
 """Ablation: the same short training with one part of the model changed, scored on the validation split.
 
-Each variant is trained from the same seed, on the same data, for as many updates. A difference in the score is the
-part's doing, or chance, which the intervals show. The test sets are not read. Variants are ordinary runs below
-``runs/<task>/<set>/ablation/``: interrupted, they resume; finished and unchanged, they are not trained again.
+Each variant is trained from the same seed, on the same data, for the same number of updates. A difference in the score
+is an effect of the part, or chance: the intervals of the scores show how large chance is. The test sets are not read.
+Variants are ordinary runs below ``runs/<task>/<set>/ablation/``: interrupted ones resume, finished ones are kept.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,10 +24,10 @@ def measure(
     settings: Mapping[str, Mapping[str, Any]],
     say: Callable[[str], Any],
 ) -> Path:
-    """Train and score every variant of the task of ``plan``; returns the results' file, which is written last.
+    """Train and score every variant of the task of ``plan``; returns the file of the results, which is written last.
 
-    plan: of the run that is whole, with its recipe, seed and training program. data: as the task's loader gives it.
-    settings: the tables of the recipe that evaluation reads. Raises what training raises.
+    plan: that of the unchanged model, with recipe, seed and training program. data: the loaded set. settings: the
+    tables of the recipe that evaluation reads. Raises what training raises.
     """
     task = tasks.of(plan)
     name, ablation, train = task.name, task.module("ablation"), task.module("train").train

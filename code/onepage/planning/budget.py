@@ -1,4 +1,4 @@
-"""A training-time budget: the recipe scaled to end within it on this machine, measured once and kept in the plan."""
+"""A training-time budget: the recipe scaled to this machine, which is measured once; the plan keeps the result."""
 
 import contextlib
 import io

@@ -1,9 +1,9 @@
 """Decide what a run will be, once, before training: data set, recipe, device, precision, threads.
 
-The plan of a task lies in ``OUT/runs/.plan/<settings>.json``; ``<settings>.mk`` beside it, written last, says it is
-complete. ``runs/graph.py`` reads it each time and gives each run folder its part (see ``runs/plan.py``).
-Once written it stands: the same settings do not probe or decide again. ``asked`` lists the sources that did not serve
-the real set; a plan that took generated data instead is made again when there is another.
+The plan of a task is ``OUT/runs/.plan/<settings>.json``; ``<settings>.mk`` beside it, written last, marks it as
+complete. ``runs/graph.py`` reads it each time and gives each run folder its part (see ``runs/plan.py``). With the same
+settings, the plan is not decided again. ``asked`` lists the sources that did not serve the real set; a plan that fell
+back to generated data is made again when there is another source.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,7 +26,7 @@ LIBRARIES = ("torch", "numpy", "sentencepiece")  # whose versions decide numbers
 
 
 def resolve_device(wanted: str) -> str:
-    """ "cpu" or "cuda" from auto, cpu or cuda; raises UserError when CUDA is asked for and absent."""
+    """ "cpu" or "cuda" from auto, cpu or cuda; raises UserError if CUDA is requested and absent."""
     if wanted not in ("auto", "cpu", "cuda"):
         raise UserError(f"DEVICE={wanted} is not known; choose auto, cpu or cuda")
     problem = None if wanted == "cpu" else provenance.gpu_problem()
@@ -45,10 +45,9 @@ def decide(
 ) -> dict[str, Any]:
     """Fetch or generate the data of a task, decide everything else, and write the plan; returns it.
 
-    ``values``: the settings. ``again``: forget the plan that is there, and so whether it was for real or generated
-    data; else the plan stays with the one that it was made for, unless it took generated data for want of the real set
-    and a source has come since. ``begins`` is called when the settings have been found good, before anything is fetched
-    or printed.
+    ``values``: the settings. ``again``: ignore an existing plan, and its choice of real or generated data. Otherwise
+    that choice stays, unless the plan fell back to generated data and there is a new source. ``begins`` is called once
+    the settings are checked, before anything is fetched or printed.
     """
     task = tasks.get(name)
     target = Path(values["OUT"]) / graph.PLANS / f"{graph.key_of(task, dict(values))}.json"
@@ -106,9 +105,9 @@ def decide(
 def _scale(
     task: Task, run: dict[str, Any], loaded: Any, recipe: Any, minutes: float, earlier: dict[str, Any], say: Any
 ) -> dict[str, Any]:
-    """Scale the recipe in ``run`` to a training time, in place; returns the measured rates and what they were made for.
+    """Scale the recipe in ``run`` to a training time, in place; returns the measured rates and what they depend on.
 
-    The same budget, recipe and hardware keep the recipe made for them: a machine is measured once.
+    The machine is measured once: the same budget, recipe and hardware get the same scaled recipe.
     """
     made_for = {"minutes": minutes, "machine": [provenance.cpu_model(), provenance.cores()]}
     made_for |= {key: value for key, value in run.items() if key != "evaluation"}

@@ -1,8 +1,8 @@
-"""The recipe of a run, from PROFILE, the hardware and the kind of data, or from a file of the user's.
+"""The recipe of a run, from PROFILE, the hardware and the kind of data, or from the user's own file.
 
-A task has one file per profile, ``<task>/recipes/<profile>.toml``. What differs on some hardware, or on generated data,
-is a table of overrides in it: ``[on.cuda]``, ``[on.generated]``. Generated data are small everywhere, so that their
-overrides replace those of the hardware. A file of the user's has no overrides.
+A task has one file per profile, ``<task>/recipes/<profile>.toml``. Its tables ``[on.cuda]``, ``[on.generated]`` and so
+on override values on some hardware or on generated data. Generated data are small, so their overrides replace those of
+the hardware. The user's own file has no overrides.
 """
 
 import hashlib
@@ -42,9 +42,9 @@ def resolve(
 ) -> Resolved:
     """The recipe of ``task`` and ``profile``, or of the user's ``file``.
 
-    ``threads``: THREADS; 0 for the recipe's own, or the physical cores where it names none.
-    Raises UserError naming the file, the key and what was expected; what evaluation reads is checked as well, since
-    after hours of training is late.
+    ``threads``: THREADS; 0 for the recipe's own or, if it has none, the physical cores.
+    Raises UserError with the file, the key and the expected value. Keys of evaluation are checked too, because an error
+    after hours of training would be late.
     """
     path = Path(file) if file else built_in(task, profile)
     values = recipes.read(path)
@@ -72,14 +72,14 @@ def profiles(task: Task) -> list[str]:
 
 
 def built_in(task: Task, profile: str) -> Path:
-    """The file of a task's profile; raises UserError when there is none, naming those there are."""
-    if profile not in profiles(task):  # a name of these, no path: it also names a folder
+    """The file of a task's profile; raises UserError, with the names of all profiles, if there is none."""
+    if profile not in profiles(task):  # a known name, not a path, because it also names a folder
         raise UserError(f"no recipe {profile!r} for {task.name}; PROFILE is one of: {', '.join(profiles(task))}")
     return PACKAGE / task.name / "recipes" / f"{profile}.toml"
 
 
 def overridden(values: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    """The values of a built-in recipe with those of its table ``[on.<kind>]`` in their place, tables key by key."""
+    """The values of a built-in recipe, overridden by those of its table ``[on.<kind>]``, tables key by key."""
     merged = dict(values)
     for key, value in merged.pop(OVERRIDES, {}).get(kind, {}).items():
         merged[key] = {**merged.get(key, {}), **value} if isinstance(value, dict) else value
@@ -87,9 +87,9 @@ def overridden(values: Mapping[str, Any], kind: str) -> dict[str, Any]:
 
 
 def own_profile(path: Path) -> str:
-    """The profile name of a recipe file of the user's: its runs are kept apart from all others.
+    """The profile name for the user's own recipe file, which keeps its runs apart from all others.
 
-    It names a folder and stands in a makefile, so only letters, digits, "-" and "_" of the file's name are kept.
+    It becomes the name of a folder and part of a makefile: only letters, digits, "-" and "_" of the file's name remain.
     """
     name = re.sub(r"[^A-Za-z0-9_-]", "_", path.stem)[:40]
     return f"own-{name}-{hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:6]}"
@@ -98,8 +98,9 @@ def own_profile(path: Path) -> str:
 def gains_from_bf16(device: str) -> bool:
     """Whether products of bfloat16 are faster here than those of float32.
 
-    On CUDA from compute capability 8 on; on a CPU with AMX, or with AVX-512 BF16 by AMD. Intel's AVX-512 BF16 without
-    AMX (older processors, or AMX kept from a virtual machine) was measured at half the rate of float32.
+    Yes on CUDA from compute capability 8 on, on a CPU with AMX, and on AMD's CPUs with AVX-512 BF16. Intel's AVX-512
+    BF16 without AMX (older processors, or virtual machines without access to AMX) was measured at half the rate of
+    float32.
     """
     if device == "cuda":
         import torch
@@ -111,15 +112,15 @@ def gains_from_bf16(device: str) -> bool:
 
 
 def auto_precision(device: str) -> str:
-    """What a recipe's precision "auto" means here: "bf16" where it is the faster one, else "fp32"."""
+    """The meaning of precision "auto" on this machine: "bf16" if it is faster, otherwise "fp32"."""
     return "bf16" if gains_from_bf16(device) else "fp32"
 
 
 def hardware(device: str) -> str:
     """The kind of hardware that a profile may have overrides for: "cuda", "fp32", "bf16-half" or "bf16".
 
-    "fp32": a CPU that gains nothing from bf16. "bf16-half": one that multiplies it by units of half the width (AMD's
-    Zen 4, processor family 25, measured at 410 GFLOP/s on two cores, where Zen 5, family 26, has 920).
+    "fp32": a CPU that gains nothing from bf16. "bf16-half": a CPU whose bf16 units have half the width (AMD's Zen 4,
+    processor family 25, measured at 410 GFLOP/s on two cores; Zen 5, family 26, has 920).
     """
     if device == "cuda":
         return "cuda"

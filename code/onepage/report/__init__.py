@@ -1,1 +1,1 @@
-"""The page: JSON and pictures in, Markdown, LaTeX or typst, and PDF out."""
+"""Rendering of the page: from JSON and pictures to Markdown, HTML, LaTeX or typst, and PDF."""

@@ -1,6 +1,6 @@
-"""What `make ablate` found, for the page: a sentence on each task's parts, and a table for the Markdown.
+"""The results of `make ablate` for the page: facts for its prose, and a table for the Markdown.
 
-Read from ``ablation.json`` beside the page's runs, and from nothing else. Standard library only.
+They come only from ``ablation.json`` beside the page's runs. Standard library only.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from onepage.tasks import Task
 
 
 def load(run: Shown) -> Mapping[str, Any]:
-    """What was found of the page's run (its task, set and data); {} where nothing was, or it cannot be read."""
+    """The results for the page's run (its task, set and data); {} if there are none, or they cannot be read."""
     path = run.run.resolve().parents[1] / ABLATION
     try:
         found = read_json(path) if path.is_file() else {}
@@ -29,9 +29,9 @@ def load(run: Shown) -> Mapping[str, Any]:
 
 
 def facts(found: Mapping[str, Any], task: Task) -> dict[str, str]:
-    """What the prose may say: score and validation loss of each variant, their training, and on how many it is scored.
+    """{name: text} for the prose: score and validation loss of each variant, length of training, n of the scores.
 
-    ``NAME_differs`` is there only if the interval of the variant lies apart from that of the whole model.
+    ``NAME_differs`` exists only if the interval of the variant does not overlap that of the whole model.
     """
     if not found:
         return {}

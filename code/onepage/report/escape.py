@@ -1,9 +1,9 @@
-"""Escaping: any text prints as itself in LaTeX, Markdown, HTML and typst, and no text can act.
+"""Escaping: any text prints as itself in LaTeX, Markdown, HTML and typst, and is never executed.
 
-``environment(escape)`` makes a Jinja2 environment whose ``finalize`` escapes every value a template prints, unless the
-value is ``Safe``: a template cannot forget. A character that a format or its font cannot set is printed in a visible
-form, ``[U+200B]``; so are control, zero-width and direction-changing characters, which would otherwise hide or reorder
-what stands beside them.
+``environment(escape)`` makes a Jinja2 environment whose ``finalize`` escapes every value that a template prints, unless
+the value is ``Safe``: a template cannot forget to escape. Characters that a format or its font cannot set are printed
+in a visible form, ``[U+200B]``; so are control, zero-width and direction-changing characters, which would hide or
+reorder the text around them.
 """
 
 import re
@@ -21,7 +21,7 @@ _JOINER = "\u200d"  # zero-width joiner: kept inside an emoji sequence or a word
 
 
 class Safe(str):
-    """Markup that a template may print as it stands: the result of escaping, never a text from data."""
+    """Markup that a template may print unchanged: the result of escaping, never a text from data."""
 
 
 def code_point(character: str) -> str:
@@ -71,8 +71,8 @@ _LATEX = {
     "\u2010": "-",
     "\u2011": r"\mbox{-}",
 }
-# The characters of the page's own face, all of which figures/fonts/onepage.tex gives to pdfLaTeX; any other character
-# would stop it with an error.
+# The characters of the page's font, which figures/fonts/onepage.tex defines for pdfLaTeX; any other character would be
+# an error.
 LATEX_SETTABLE = (set(range(0xA1, 0x180)) - {0xAD}) | {ord(c) for c in "‒–—―‖‘’‚“”„†‡•…‰‹›€←↑→↓−≈≠≤≥▁\ufffd"}
 # Two of these in a row would join into another character (-- into a dash, ,, into a quotation mark, ...).
 _LIGATURES = {"-", ",", "'", "`", "<", ">", "!", "?"}
@@ -99,15 +99,15 @@ def latex(text: str) -> Safe:
 
 # --- Markdown --------------------------------------------------------------------------------------------------------
 
-# Numeric character references, and never backslashes: they mean the same in a paragraph, in a cell of a table, in a
-# link's text, in raw HTML and in an HTML attribute.
+# Numeric character references instead of backslashes, because they mean the same in a paragraph, in a cell of a table,
+# in a link's text, in raw HTML and in an HTML attribute.
 _MARKDOWN = set("&<>\"'`*_[]\\|~#$^{}@")
 
 
 def markdown(text: str) -> Safe:
     """CommonMark (and GFM, and HTML) that shows ``text``: in a paragraph, a table's cell, a link or an attribute.
 
-    Not for code spans between backticks, where references stay as they are: use ``<code>``.
+    Not for code spans between backticks, where references are not decoded: use ``<code>``.
     """
     shown = visible(text)
     parts: list[str] = []
@@ -156,8 +156,8 @@ def typst(text: str, settable: Callable[[str], bool] = lambda character: True) -
 def environment(folder: Path, escape: Callable[[str], Safe]) -> jinja2.Environment:
     """A Jinja2 environment over ``folder`` that escapes whatever a template prints.
 
-    Delimiters are ``<< value >>``, ``<% statement %>``, ``<# comment #>`` in every format: none of the three reads
-    them. A missing name, ``None`` and a value that is neither text nor a whole number stop the rendering.
+    Delimiters are ``<< value >>``, ``<% statement %>``, ``<# comment #>`` in every format; no format uses them itself.
+    A missing name, ``None`` and a value that is neither text nor a whole number stop the rendering.
     """
 
     def finalize(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""The page's material: records and pictures of one run for each task, and the prose of report/page.toml."""
+"""The inputs of the page: records and pictures of one run for each task, and the prose of report/page.toml."""
 
 import re
 import tomllib
@@ -19,7 +19,7 @@ _NAME = re.compile(r"[A-Za-z0-9_]+")
 class Shown:
     """A run that the page shows: its task, its records, and its pictures by name.
 
-    several: seeds.json beside the run, {} where there is none.
+    several: seeds.json beside the run, {} if there is none.
     """
 
     task: tasks.Task
@@ -42,7 +42,7 @@ class Shown:
 
     @property
     def seeds(self) -> list[int]:
-        """The seeds that the page reports: the one shown first, then the others that were trained with its recipe."""
+        """The seeds that the page reports: first the one shown, then the others of its recipe."""
         shown = int(self.metrics["seed"])
         return [shown, *(seed for seed in self.several.get("seeds", []) if seed != shown)]
 
@@ -84,7 +84,7 @@ def _load(task: tasks.Task, run: Path, out: Path) -> Shown:
 
 
 def _pictures(task: str, manifest_path: Path, metrics_path: Path, digest: str) -> dict[str, Mapping[str, Any]]:
-    """The rows of figures.json by name; each picture is there, as it was drawn, of the metrics with this digest."""
+    """The rows of figures.json by name; checks that each picture exists, is unchanged, and shows these metrics."""
     if not manifest_path.is_file():
         raise UserError(f"{task}: pictures not drawn: make {task} ({manifest_path} is missing)")
     manifest = read_json(manifest_path)
@@ -93,7 +93,7 @@ def _pictures(task: str, manifest_path: Path, metrics_path: Path, digest: str) -
     pictures = {str(row["name"]): row for row in manifest["figures"]}
     for name, row in pictures.items():
         if not _NAME.fullmatch(name):
-            raise UserError(f"{manifest_path}: {name!r} is no name for a picture; draw again: make {task}")
+            raise UserError(f"{manifest_path}: {name!r} is not the name of a picture; draw again: make {task}")
         for kind in ("pdf", "png"):
             picture = manifest_path.parent / f"{name}.{kind}"
             if not picture.is_file() or sha256_file(picture) != row[f"sha256_{kind}"]:
@@ -103,7 +103,7 @@ def _pictures(task: str, manifest_path: Path, metrics_path: Path, digest: str) -
 
 
 def load_page(path: Path) -> dict[str, Any]:
-    """report/page.toml; raises UserError when it is missing or malformed."""
+    """report/page.toml; raises UserError if it is missing or malformed."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -113,7 +113,7 @@ def load_page(path: Path) -> dict[str, Any]:
 
 
 def fill(template: str, names: Mapping[str, str], where: str) -> str:
-    """``template`` with its {names} filled in; raises UserError for a name this run has no figure for."""
+    """``template`` with its {names} filled in; raises UserError for a name without a figure in this run."""
     try:
         return template.format_map(names)
     except (KeyError, IndexError, ValueError, AttributeError) as error:
@@ -123,7 +123,7 @@ def fill(template: str, names: Mapping[str, str], where: str) -> str:
 
 
 def chosen(entry: Mapping[str, Any], names: Mapping[str, str]) -> Mapping[str, Any]:
-    """``entry`` with what ``with.NAME`` or ``without.NAME`` says instead, where the run has or lacks that figure."""
+    """``entry``, with the replacements of ``with.NAME`` or ``without.NAME`` if the run has or lacks that figure."""
     others = [other for name, other in entry.get("with", {}).items() if name in names]
     others += [other for name, other in entry.get("without", {}).items() if name not in names]
     return {**entry, **others[0]} if others else entry

@@ -1,7 +1,7 @@
-"""report.html: the page to explore, one file that needs no other and sends no request.
+"""report.html: the page to explore, in one file that loads no other file and sends no request.
 
-It holds the pictures as WebP, the data as JSON, and style and program as text whose digests the file's own
-Content-Security-Policy names: nothing else can be loaded or run. Without JavaScript it is a report with every picture.
+It contains the pictures as WebP, the data as JSON, and style and program as text. Its Content-Security-Policy allows
+only the digests of these two: nothing else can be loaded or run. Without JavaScript it is a report with every picture.
 Reads JSON and pictures; no torch, no numpy.
 """
 
@@ -56,16 +56,16 @@ def values(context: Mapping[str, Any], out: Path, templates: Path) -> dict[str, 
 
 
 def json_block(data: Any) -> Safe:
-    """``data`` as JSON in which no HTML parser sees anything: it may stand in a script element.
+    """``data`` as JSON without characters of HTML, for a script element.
 
-    All is ASCII, so that half a surrogate pair is text as well.
+    It is ASCII only, so that half a surrogate pair is valid text too.
     """
     text = json.dumps(_visible(data), separators=(",", ":"), allow_nan=False)
     return Safe(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
 
 def _visible(data: Any) -> Any:
-    """``data`` with what hides or reorders text in a visible form."""
+    """``data`` with a visible form of characters that hide or reorder text."""
     if isinstance(data, str):
         return visible(data)
     if isinstance(data, dict):
@@ -78,7 +78,7 @@ def _digest(text: str) -> str:
 
 
 def _parts(task: str, out: Path, runs: Mapping[str, Mapping[str, str]]) -> list[dict[str, Any]]:
-    """What can be explored of a task; [] where its draw stage gathers nothing."""
+    """The parts of a task to explore; [] if it has none."""
     path = out / "figures" / task / DATA
     if not path.is_file():
         return []
@@ -89,7 +89,7 @@ def _parts(task: str, out: Path, runs: Mapping[str, Mapping[str, str]]) -> list[
 
 
 def _pictures(context: Mapping[str, Any], out: Path, room: int) -> dict[str, dict[str, Any]]:
-    """{task/name: picture}, those of the printed page first; without an address where ``room`` bytes are used up."""
+    """{task/name: picture}, those of the printed page first; without an address once ``room`` bytes are used up."""
     rows = [figure for section in context["sections"] for row in section["rows"] for figure in row]
     found: dict[str, dict[str, Any]] = {}
     for figure in rows + [figure for part in context["more"] for figure in part["figures"]]:

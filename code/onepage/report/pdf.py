@@ -1,9 +1,9 @@
-"""PDF from LaTeX or typst: which engine there is, and a compilation that is closed, repeatable and checked.
+"""PDF from LaTeX or typst: the choice of the engine, and an isolated, repeatable and checked compilation.
 
-LaTeX runs under latexmk in a temporary folder with relative names, without shell escape, without the user's own
-configuration, and may read and write nothing outside that folder but the TeX installation. The clock is the commit's
-time, so the same sources give the same bytes. Both engines must put everything on one page, and LaTeX without one
-overfull box: else ``DoesNotFit`` is raised, and the caller tries a smaller size.
+LaTeX runs under latexmk in a temporary folder with relative names, without shell escape and without the user's
+configuration. Apart from the TeX installation, it can read and write only that folder. The clock is the commit's time,
+so the same sources give the same bytes. Both engines must put everything on one page, LaTeX without overfull boxes;
+otherwise ``DoesNotFit`` is raised, and the caller tries a smaller size.
 """
 
 import contextlib
@@ -28,16 +28,16 @@ PACKAGES = ("geometry.sty", "graphicx.sty", "xcolor.sty", "hyperref.sty", "glyph
 TIMEOUT = 180  # seconds for one compilation; it takes about two
 DPI = 150  # of the page's picture
 ENGINES = ("auto", "latex", "typst")
-# Fonts of the page, the pictures' own: the repository's and, in typst for other scripts, the one in matplotlib's wheel.
+# Fonts of page and pictures: those of the repository and, in typst for other scripts, one of matplotlib's wheel.
 _FONTS = HOME / "figures" / "fonts"
 
 
 class DoesNotFit(Exception):
-    """The page as set has more than one page, or a box that is too full; ``str(error)`` says which."""
+    """The result has more than one page, or an overfull box; ``str(error)`` says which."""
 
 
 def resolve_engine(wanted: str) -> str:
-    """The engine, "latex" or "typst", for a wish ("auto" or either); raises UserError, with the remedy, for none."""
+    """The engine, "latex" or "typst", for a setting ("auto" or either); raises UserError, with a remedy, for none."""
     if wanted not in ENGINES:
         raise UserError(f"PDF_ENGINE={wanted} is none of {', '.join(ENGINES)}; choose one of these")
     no_latex, no_typst = _latex_lacks(), _typst_lacks()
@@ -109,7 +109,7 @@ def compile_latex(source: str, pictures: Mapping[str, Path], commit_time: int, l
 
 
 def compile_typst(source: str, pictures: Mapping[str, Path], commit_time: int) -> bytes:
-    """The PDF of ``source`` (pictures in ../figures/), tagged, with no font of the system's.
+    """The PDF of ``source`` (pictures in ../figures/), tagged, without fonts of the system.
 
     The source must end with ``#context [#metadata(counter(page).final().first()) <pages>]``. Raises as above.
     """
@@ -134,9 +134,9 @@ def compile_typst(source: str, pictures: Mapping[str, Path], commit_time: int) -
 
 
 def image(content: bytes, source: Path, about: str) -> bytes | None:
-    """The page as PNG, DPI dots an inch, with ``about`` in its metadata; None where nothing here makes one.
+    """The page as PNG at DPI dots per inch, with ``about`` in its metadata; None if no program can make it.
 
-    By pdftoppm, from the PDF ``content``, or by typst, from its ``source`` where that stands beside ../figures/.
+    Made by pdftoppm from the PDF ``content``, or by typst from its ``source`` if that is beside ../figures/.
     """
     found = _by_pdftoppm(content) or (_by_typst(source) if source.suffix == ".typ" else None)
     if found is None:
@@ -170,7 +170,7 @@ def _by_typst(source: Path) -> bytes | None:
 
 
 def _typst_compiler(source: Path) -> Any:
-    """A compiler of report/report.typ, which reads nothing outside the folder above and no font of the system's."""
+    """A compiler of report/report.typ, which reads nothing outside the folder above, and no fonts of the system."""
     import typst
 
     fonts = [str(folder) for folder in font_folders()]
@@ -179,7 +179,7 @@ def _typst_compiler(source: Path) -> Any:
 
 @functools.cache
 def font_folders() -> tuple[Path, Path]:
-    """Where typst finds its fonts: the repository and matplotlib's wheel, both pinned, and nothing of the system's."""
+    """The font folders of typst: the repository and matplotlib's wheel, both pinned, without the system's fonts."""
     spec = importlib.util.find_spec("matplotlib")  # does not import it
     if spec is None or spec.origin is None:
         raise UserError("the Python package matplotlib is missing; run: make setup")
@@ -199,14 +199,14 @@ def typst_settable() -> Callable[[str], bool]:
 
 
 def _environment(folder: Path, commit_time: int) -> dict[str, str]:
-    """What TeX sees: the PATH, a clock that stands still, no configuration of the user's, no files but its own."""
+    """The environment of TeX: the PATH, a fixed clock, no user configuration, no files but its own."""
     kept = {key: os.environ[key] for key in ("PATH", "HOME", "SYSTEMROOT", "TMPDIR") if key in os.environ}
     return kept | {
         "SOURCE_DATE_EPOCH": str(commit_time),
         "FORCE_SOURCE_DATE": "1",
         "openin_any": "p",
         "openout_any": "p",
-        "max_print_line": "10000",  # one log line a message, so that reading the log is safe
+        "max_print_line": "10000",  # one log line per message, so that the log can be parsed
         "TEXMFHOME": str(folder / "no-texmf"),
         "TZ": "UTC",
         "LC_ALL": "C",

@@ -1,7 +1,7 @@
 """Render the page: report.md, report.html, and report.tex or report.typ with the PDF made from it.
 
-Reads JSON and pictures, never a model or an array: no torch, no numpy. The text is set as large as the page allows and
-never under 6.5 pt; a page that does not fit at that size is an error, not a page that runs over.
+Reads JSON and pictures, no models or arrays: no torch, no numpy. The text is as large as the page allows, and at least
+6.5 pt; if the page does not fit at that size, rendering fails.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from onepage.files import HOME, write_bytes, write_json
 from onepage.report import context, escape, interactive, pdf
 
 ROOT = HOME  # the repository: its report/ holds templates, prose and claims
-# Settings of the text, tried in turn: its size in points, and the distance of its baselines in sizes.
+# Settings of the text, from large to small: its size in points, and the distance of baselines in sizes.
 SETTINGS = (*((size, 1.22) for size in (8.0, 7.8, 7.6, 7.4, 7.2, 7.0, 6.75, 6.5)), (6.5, 1.12), (6.5, 1.04))
 
 
@@ -41,10 +41,10 @@ ENGINES = {"latex": "LaTeX", "typst": "typst"}
 def render(out: Path, runs: Sequence[Path], engine: str, paper: str = "a4") -> Path:
     """Write the page of ``runs``, one of each task that it shows, in the order of ``tasks.TASKS``, to ``out``/report.
 
-    That is report.md, report.html, the source of ``engine`` ("latex" or "typst"), page.png where something here makes
-    pictures of PDF, report.json (engine, paper, runs, and the digests of the others, which ``make verify`` checks), and
-    report.pdf, which is written last. Returns its path. Raises UserError for a missing run or picture, and when setting
-    the page fails.
+    The files are report.md, report.html, the source for ``engine`` ("latex" or "typst"), page.png if a program can make
+    it, report.json (engine, paper, runs, and the digests of the other files, for ``make verify``), and report.pdf,
+    which is written last. Returns its path. Raises UserError for a missing run or picture, and if setting the page
+    fails.
     """
     if engine not in ENGINES:
         raise UserError(f"PDF engine {engine!r} is neither latex nor typst; choose one")
@@ -91,7 +91,7 @@ def set_by(engine: str, paper: str) -> str:
 
 
 def sheet(engine: str, paper: str) -> dict[str, Any]:
-    """What the templates print of engine and paper: in words, and as lengths in mm."""
+    """Engine and paper for the templates: as text, and as lengths in mm."""
     kind = PAPERS[paper]
     lengths = {"width": kind.width, "height": kind.height, "gutter": kind.gutter, "margin": kind.margin}
     lengths |= {"side": (kind.width - kind.gutter) / 2 - 93, "text": 186 + kind.gutter}
@@ -103,7 +103,7 @@ def sheet(engine: str, paper: str) -> dict[str, Any]:
 
 
 def setting(size: float, leading: float) -> dict[str, str]:
-    """What the templates print of one of SETTINGS, in points."""
+    """One of SETTINGS for the templates: size and leading in points."""
     return {"size": f"{size:g}", "leading": f"{leading * size:.3f}"}
 
 
@@ -113,7 +113,7 @@ def _largest_that_fits(
     values: Mapping[str, Any],
     make: Callable[[str], bytes],
 ) -> tuple[str, bytes]:
-    """The source and PDF at the largest size that fits, by halving; the smallest is tried last, as the last resort."""
+    """The source and PDF at the largest size that fits, by bisection; the smallest is tried last."""
     fits: tuple[str, bytes] | None = None
     problem = ""
     low, high = 0, len(SETTINGS)  # all before low are too large, all from high on need no trying
@@ -135,7 +135,7 @@ def _fill(template: str, escaper: Callable[[str], escape.Safe], values: Mapping[
     environment.filters["path"] = _path
     environment.filters["plain"] = _plain
     environment.filters["columns"] = _columns
-    environment.filters["markup"] = escape.Safe  # of what a macro made, which has escaped its values
+    environment.filters["markup"] = escape.Safe  # for the result of a macro, which has escaped its values
     try:
         return environment.get_template(template).render(values)
     except jinja2.TemplateError as error:
@@ -143,20 +143,20 @@ def _fill(template: str, escaper: Callable[[str], escape.Safe], values: Mapping[
 
 
 def _columns(rows: Sequence[Any], number: int) -> list[Sequence[Any]]:
-    """``rows`` in so many columns of the same height, down the first, then the next; the last may be shorter."""
+    """``rows`` in columns of the same height, down the first, then the next; the last may be shorter."""
     height = -(-len(rows) // number)
     return [rows[start * height : (start + 1) * height] for start in range(number)]
 
 
 def _path(text: str) -> escape.Safe:
-    """A picture's path, task/name, which no format reads as markup."""
+    """A picture's path, task/name, checked to contain no markup of any format."""
     if not re.fullmatch(r"[A-Za-z0-9_]+/[A-Za-z0-9_]+", text):
-        raise UserError(f"{text!r} is no path of a picture; draw again: make {' '.join(tasks.TASKS)}")
+        raise UserError(f"{text!r} is not the path of a picture; draw again: make {' '.join(tasks.TASKS)}")
     return escape.Safe(text)
 
 
 def _plain(value: str | int) -> escape.Safe:
-    """A number or a name that stands in a format's code, not in its text."""
+    """A number or a name in a format's code, not in its text; checked."""
     if not re.fullmatch(r"[A-Za-z0-9.]+", str(value)):
         raise UserError(f"{value!r} is neither a number nor a name; fix report/templates or report/page.toml")
     return escape.Safe(value)

@@ -1,8 +1,8 @@
 """Fingerprints of Python files: digests that ignore comments, docstrings and formatting. Standard library only.
 
-A file is read as tokens; what only changes its look is left out. So wording can be improved without training again,
-while any other change gives another digest. The digest is the same on Python 3.11 to 3.14: from 3.12 on an f-string
-comes as several tokens, and is put together again here.
+A file is read as tokens, without those that only change its look. Comments can therefore be edited without training
+again, while any other change gives another digest. The digest is the same on Python 3.11 to 3.14: from 3.12 on, the
+tokenizer splits f-strings, and this module joins their tokens again.
 """
 
 import contextlib
@@ -22,10 +22,10 @@ _OPEN, _CLOSE = "([{", ")]}"
 
 
 def tokens(source: str) -> list[str]:
-    """The tokens of Python source that can change what it does, each as text; raises SyntaxError for anything else.
+    """The tokens of Python source that can change its effect, each as text; raises SyntaxError for other text.
 
-    A statement that is only a string (a docstring) is left out; so is the comma before a closing bracket, unless it is
-    the only one there and makes a tuple.
+    Left out are statements that are only a string (docstrings), and the comma before a closing bracket, unless it is
+    the only one in the bracket and makes a tuple.
     """
     import io
     import tokenize  # slow to import, as ast is: only where a file's content is new
@@ -38,8 +38,8 @@ def tokens(source: str) -> list[str]:
     texts: list[str] = []
     statement: list[str] = []
     only_strings = True
-    commas: list[int] = []  # so many in each bracket that is open
-    depth, start = 0, (0, 0)  # of f-strings within each other, and where the outermost begins
+    commas: list[int] = []  # number of commas in each open bracket
+    depth, start = 0, (0, 0)  # of nested f-strings, and where the outermost begins
     for token in found:
         name = tokenize.tok_name[token.type]
         if name in ("FSTRING_START", "TSTRING_START"):
@@ -79,7 +79,7 @@ def _between(lines: list[str], start: tuple[int, int], end: tuple[int, int]) -> 
 
 
 def imports(source: str) -> list[str]:
-    """Dotted names of this package that the source imports, wherever in it: modules, and names of modules."""
+    """Dotted names of this package that the source imports, at any place in it: modules, and names in modules."""
     import ast
 
     found: set[str] = set()
@@ -92,7 +92,7 @@ def imports(source: str) -> list[str]:
 
 
 class Fingerprints:
-    """Fingerprints of files, each file read once; kept in a file by the SHA-256 of the content they are of."""
+    """Fingerprints of files. Each file is read once; a cache file stores the fingerprints by SHA-256 of the content."""
 
     def __init__(self, cache: Path | None = None):
         self.cache, self.changed = cache, False
@@ -106,7 +106,7 @@ class Fingerprints:
             pass
 
     def of(self, path: Path) -> tuple[str, list[str]]:
-        """(digest, dotted imports) of a file; of one that is not Python its bytes count, and it imports nothing."""
+        """(digest, dotted imports) of a file; a file that is not Python has the digest of its bytes, and no imports."""
         if path not in self.files:
             self.files[path] = self._of(path)
         return self.files[path]
@@ -122,7 +122,7 @@ class Fingerprints:
                 source = content.decode("utf-8")
                 entry = [hashlib.sha256("\0".join(tokens(source)).encode()).hexdigest(), imports(source)]
             except (SyntaxError, ValueError):
-                entry = [sha256, []]  # cannot run; it counts as it stands
+                entry = [sha256, []]  # not valid Python: its bytes count
             self.known[sha256], self.changed = entry, True
         return entry[0], entry[1]
 
@@ -163,7 +163,7 @@ class Fingerprints:
         return self.modules[name]
 
     def save(self) -> None:
-        """Keep what was found out, for the next time; a folder that cannot be written only costs time."""
+        """Save the cache for the next call; if the folder cannot be written, the next call is only slower."""
         if self.cache and self.changed:
             with contextlib.suppress(OSError):
                 replace_text(self.cache, json.dumps(self.known))

@@ -1,7 +1,7 @@
-"""What make reads before it does anything: every setting, the plans it needs, the runs, and the stages to run again.
+"""Lines for make: every setting, the plans that it needs, the runs, and the stages to run again.
 
-The Makefile calls ``main`` at its start and takes what it prints as its own lines; a dry run changes no file. Standard
-library only, less what is slow to import (argparse, dataclasses): make waits, also where nothing has changed.
+The Makefile calls ``main`` at its start and evaluates the printed lines; a dry run changes no file. Standard library
+only, without modules that are slow to import (argparse, dataclasses), because every call of make waits for this one.
 """
 
 import contextlib
@@ -21,14 +21,14 @@ from onepage.runs.fingerprint import Fingerprints, sha256_of
 from onepage.tasks import Task
 
 TRAINING = ("all", "runs", "test", "repro")  # goals that train, besides the tasks themselves
-LOOKING = ("report", "verify", "reference")  # goals that only look at runs that are there
+LOOKING = ("report", "verify", "reference")  # goals that only read existing runs
 PLANNING = ("data", "bundle", "ablate", "bench-gpu")  # goals that need plans of every task, but no run
 PAGE = {"all", "report", "reference"}  # goals that make the page
-UNTOUCHED = ("TEXT", "FILE")  # anything: they reach a command by the environment alone
+UNTOUCHED = ("TEXT", "FILE")  # any text: commands read them from the environment
 PLANS = Path("runs/.plan")  # below OUT: the plan of each task, setting by setting
-# flags of make, also in MAKEFLAGS, under which no result could be trusted
-REFUSED = {"i": "goes on after a stage that failed", "t": "marks stages as done that have not run"}
-REFUSED |= {"e": "puts variables of the environment in the place of the Makefile's own"}
+# flags of make, also in MAKEFLAGS, that could falsify results
+REFUSED = {"i": "continues after a failed stage", "t": "marks stages that have not run as done"}
+REFUSED |= {"e": "lets variables of the environment replace the Makefile's"}
 LINE = "@;@"  # between the lines printed: make's $(shell) turns line breaks into spaces
 
 
@@ -57,7 +57,7 @@ class Graph:
         self.needed = self._needed()
         others = [goal for goal in self.goals if goal in (*LOOKING, "ablate") or goal.startswith("bench-")]
         if "data" in self.goals and (self.trains or others):
-            raise UserError("make data decides again what runs will be; run it alone, then the other goals")
+            raise UserError("make data makes the plans again; run it alone, then the other targets")
         self.fingerprints = Fingerprints(self.out / PLANS / "fingerprints.json")
         if self.values["RECIPE"] and len(self.needed) > 1:
             words = " or ".join(f"make {name} RECIPE=..." for name in tasks.TASKS)
@@ -75,13 +75,13 @@ class Graph:
         return [task for task in tasks.every() if task.name in named] or first
 
     def _joins(self, task: Task) -> bool:
-        """Whether goals about all tasks are about this one: its ablation, or its page, or a run that is planned."""
+        """Whether goals about all tasks include this one: it has an ablation, is on the page, or its run is planned."""
         if "ablate" in self.goals:
             return task.has("ablation")
         return task.page or (self.out / PLANS / f"{key_of(task, self.values)}.mk").is_file()
 
     def lines(self) -> list[str]:
-        """The lines for make. Raises UserError for settings that cannot be used, and for runs that are not there."""
+        """The lines for make. Raises UserError for settings that cannot be used, and for missing runs."""
         plans = {task: self.out / PLANS / f"{key_of(task, self.values)}.mk" for task in self.needed}
         engine = self.out / PLANS / f"engine-{self.values['PDF_ENGINE']}.mk"
         runs: dict[Task, list[Path]] = {}
@@ -96,7 +96,7 @@ class Graph:
                 stale += self._refresh_runs(task, plan, runs[task])
             else:
                 missing.append(path)
-                if self.dry_run:  # where its runs will lie is not known yet
+                if self.dry_run:  # the folders of its runs are not known yet
                     runs[task] = [self.out / "runs" / task.name / "..." / f"seed{seed}" for seed in self.seeds]
                     stale += [run_plan.path_of(run, stage) for run in runs[task] for stage in ("train", "evaluate")]
         if self._verifies_reference_alone(runs, missing):
@@ -106,7 +106,7 @@ class Graph:
         sets_page = bool(set(self.goals) & PAGE)
         chosen = engine.read_text(encoding="utf-8").rpartition(":=")[2].strip() if engine.is_file() else ""
         if chosen == "latex" and not any(os.access(f"{folder}/latexmk", os.X_OK) for folder in os.get_exec_path()):
-            chosen = ""  # it has been removed since
+            chosen = ""  # removed in the meantime
             if not self.dry_run:
                 engine.unlink()
         stale += self._refresh_outputs(runs, chosen if sets_page and not missing else "")
@@ -148,14 +148,14 @@ class Graph:
         ]
 
     def _of_the_bundle(self) -> list[str]:
-        """What pip reads where packages come from a folder that make bundle made."""
+        """Settings of pip for packages from a folder that make bundle made."""
         if not self.values["BUNDLE"]:
             return []
         wheels = _escaped(str(Path(self.values["BUNDLE"]).absolute() / "wheels"))
         return ["export PIP_NO_INDEX := 1", f"export PIP_FIND_LINKS := {wheels}"]
 
     def _metrics(self, runs: Sequence[Path]) -> list[Path]:
-        """metrics.json of the seeds that lie beside a task's runs, and of those that will."""
+        """metrics.json of all existing and planned seeds of a task's recipe."""
         return sorted({*runs[0].parent.glob("seed*/metrics.json"), *(run / "metrics.json" for run in runs)})
 
     def _words(self) -> str:
@@ -164,7 +164,7 @@ class Graph:
         return " ".join(settings.words({k: v for k, v in self.values.items() if k not in apart}, shell=True))
 
     def _plan(self, task: Task, path: Path) -> dict[str, Any] | None:
-        """The plan of a task as it was made with these settings; None where it is to be made, or made again."""
+        """The plan of a task for these settings; None if it must be made, or made again."""
         try:
             plan: Any = json.loads(path.with_suffix(".json").read_text(encoding="utf-8")) if path.is_file() else None
             same = plan is not None and plan["inputs"] == inputs(task, self.values, self.fingerprints)
@@ -192,7 +192,7 @@ class Graph:
             print(f"{late[0]}{others}: dated in the future, now dated back; check the clock", file=sys.stderr)
 
     def _refresh(self, folder: Path, stage: str, values: dict[str, Any]) -> list[Path]:
-        """Rewrite what a stage reads if it has changed; in a dry run say that it would be, by its path."""
+        """Rewrite the inputs file of a stage if they have changed; a dry run only prints its path."""
         if not self.dry_run:
             run_plan.write(folder, stage, values)
             return []
@@ -225,12 +225,12 @@ class Graph:
         return stale
 
     def _verifies_reference_alone(self, runs: dict[Task, list[Path]], missing: Sequence[Path]) -> bool:
-        """Whether this is ``make verify REF=...`` where nothing was trained: the result kept there is verified."""
+        """Whether this is ``make verify REF=...`` without any runs: then it verifies the reference result itself."""
         evaluated = any((paths[0] / "metrics.json").is_file() for paths in runs.values())
         return list(self.goals) == ["verify"] and bool(self.values["REF"]) and (bool(missing) or not evaluated)
 
     def _must_be_there(self, runs: dict[Task, list[Path]], missing: Sequence[Path]) -> None:
-        """Raise UserError where a goal that trains nothing has no run to look at."""
+        """Raise UserError if a goal that trains nothing has no run to read."""
         if missing:
             raise UserError("not run with these settings; run: make all")
         if set(self.goals) & PAGE:
@@ -251,7 +251,7 @@ def inputs(task: Task, values: dict[str, str], fingerprints: Fingerprints) -> st
 
 
 def sources(task: Task, values: dict[str, str]) -> list[str]:
-    """What may serve the real set of a task, as far as is told without asking a network: files, and the mirror."""
+    """Possible sources of a task's real set that are known without the network: files, and the mirror."""
     mirror, found = values["DATA_MIRROR"], []
     for place in [Path(values["DATA_DIR"]) / task.real_set, *([Path(mirror).expanduser()] if mirror else [])]:
         with contextlib.suppress(OSError):
@@ -260,13 +260,13 @@ def sources(task: Task, values: dict[str, str]) -> list[str]:
 
 
 def may_be_real(plan: dict[str, Any], task: Task, values: dict[str, str]) -> bool:
-    """Whether a plan took generated data for want of the real set, and something has come since that may serve it."""
+    """Whether a plan fell back to generated data, and a source that may have the real set was added later."""
     fell_back = values["DATA"] == "auto" and plan["run"].get("generated", False)
     return fell_back and not {*sources(task, values)} <= {*plan.get("asked", [])}
 
 
 def _escaped(value: str) -> str:
-    """A value as make reads it back: dollars doubled, no comment, leading spaces kept out, not joined to the next."""
+    """A value escaped for make: dollars doubled, no comment, no leading spaces, not joined to the next line."""
     text = re.sub(r"(\\*)#", r"\1\1\\#", re.sub(r"[\r\n]+", " ", value).replace("$", "$$"))
     return text + "$()" if text.endswith("\\") else text
 
@@ -276,10 +276,10 @@ def _join(paths: Iterable[Path]) -> str:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Print the lines for make; of an error one line that make shows and stops at.
+    """Print the lines for make; on an error, one line with which make stops.
 
-    ``arguments``: the goals in one word, or --help; --flags=, the letters that make was given; --inherited=, the names
-    of settings from the environment; NAME=value of each setting given.
+    ``arguments``: the goals in one word, or --help; --flags=, the one-letter flags of make; --inherited=, the names of
+    settings from the environment; NAME=value of each given setting.
     """
     goals, *words = arguments
     options = dict(word.split("=", 1) for word in words if word.startswith("--"))
@@ -289,10 +289,10 @@ def main(arguments: Sequence[str]) -> None:
             print(settings.help_text(Path("Makefile").read_text(encoding="utf-8")))
             return
         if ":" in str(Path.cwd()):
-            raise UserError(f"{Path.cwd()} has a colon in its name, which PYTHONPATH cannot hold; move this folder")
+            raise UserError(f"{Path.cwd()} has a colon in its name, which PYTHONPATH does not allow; move this folder")
         for flag, what in REFUSED.items():
             if flag in flags:
-                raise UserError(f"make -{flag} {what}; leave it out, also of MAKEFLAGS")
+                raise UserError(f"make -{flag} {what}; leave it out, also in MAKEFLAGS")
         given = settings.parse(word for word in words if not word.startswith("--"))
         said = settings.from_environment(given, inherited)
         if said:
@@ -302,5 +302,5 @@ def main(arguments: Sequence[str]) -> None:
         named = ", ".join(name for name in inherited if f"{name}=" in str(error))
         origin = f" ({named}: from the environment)" if named else ""
         text = "".join(character if character.isprintable() else " " for character in str(error) + origin)
-        lines = [f"PROBLEM := {_escaped(text)}", "$(error $(PROBLEM))"]  # a bracket in the text ends no call
-    sys.stdout.buffer.write(os.fsencode(LINE.join(lines) + "\n"))  # the very bytes that came from make
+        lines = [f"PROBLEM := {_escaped(text)}", "$(error $(PROBLEM))"]  # a bracket in the text must not end the call
+    sys.stdout.buffer.write(os.fsencode(LINE.join(lines) + "\n"))  # the bytes of make's own values, unchanged

@@ -1,4 +1,4 @@
-"""The history of a run: one JSON object a line, rewritten whole so that a resumed run leaves no double lines."""
+"""The history of a run: one JSON object per line, rewritten as a whole so that a resumed run duplicates no line."""
 
 import json
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""The environment that env/setup.py made: is it still what env/ says? Standard library only.
+"""Whether the environment that env/setup.py made still matches env/. Standard library only.
 
-Its content decides, not times, which a clone or a wrong clock scrambles. make asks here before anything is done, and
-runs env/setup.py, which asks the same and more, where the answer is no.
+Its content decides, not file times, which a clone or a wrong clock scrambles. make checks this first. If the
+environment does not match, make runs env/setup.py, which repeats this check and makes others.
 """
 
 import json
@@ -16,7 +16,7 @@ STAMP = "stamp.json"  # in the environment, written last
 
 
 def read(venv: Path) -> dict[str, Any]:
-    """What env/setup.py wrote of an environment when it was complete; {} where there is none."""
+    """The stamp that env/setup.py wrote of a complete environment; {} if there is none."""
     try:
         return dict(json.loads((venv / STAMP).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
@@ -24,9 +24,10 @@ def read(venv: Path) -> dict[str, Any]:
 
 
 def is_current(venv: Path) -> bool:
-    """Whether an environment is made of the lock files as they are now, as env/setup.py asks; times do not count.
+    """Whether an environment matches the current lock files; file times do not count.
 
-    Its Python must be of the version that it was made with; only that Python itself, which mostly runs this, can tell.
+    Its Python must have the version that the environment was made with. Only that Python itself can tell; it usually
+    runs this function.
     """
     stamp, python = read(venv), venv / "bin" / "python"
     locks = [HOME / "env" / name for name in ("requirements.txt", f"torch-{stamp.get('torch')}.txt")]
@@ -39,7 +40,7 @@ def is_current(venv: Path) -> bool:
 
 
 def is_moved(venv: Path) -> bool:
-    """Whether the scripts of an environment name another folder than the one that it lies in."""
+    """Whether the scripts of an environment name a folder other than its own."""
     try:
         script = (venv / "bin" / "pip").read_text(encoding="utf-8", errors="replace")
         named = re.search(r"(/[^\"'\n]*)/bin/python", script)

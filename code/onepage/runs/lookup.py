@@ -1,4 +1,4 @@
-"""Where runs lie and what task each is of: the run evaluated last, the run that a person named."""
+"""Finds runs and their tasks: the run evaluated last, or the run that the user named."""
 
 import contextlib
 import itertools
@@ -17,9 +17,9 @@ NEEDED = ("device", "generated", "precision", "recipe", "seed")  # of run.json, 
 
 
 def task_of(run: Path) -> str:
-    """The task of a run: as its metrics.json, run.json or plan says or, without them, its path ``runs/<task>/...``.
+    """The task of a run, from metrics.json, run.json, the plan or the path ``runs/<task>/...``, in this order.
 
-    Raises UserError for a folder that is no run's.
+    Raises UserError for a folder that is not a run's.
     """
     for path in (run / "metrics.json", run / "run.json", path_of(run, "train")):
         with contextlib.suppress(UserError):  # missing or damaged: what reads it for its content says so
@@ -46,7 +46,7 @@ def by_task(runs: Sequence[Path]) -> dict[str, Path]:
 
 
 def newest_run(out: Path, task: str) -> tuple[Path, int]:
-    """(the run of ``task`` that was evaluated last, of how many) below ``out``/runs.
+    """(the run of ``task`` evaluated last, the number of its runs) below ``out``/runs.
 
     Raises UserError when there is none.
     """
@@ -54,24 +54,24 @@ def newest_run(out: Path, task: str) -> tuple[Path, int]:
     found = [path for path in found if (path.parent / "model.pt").is_file()]
     if not found:
         where = out / "runs" / task
-        raise UserError(f"no finished run of {tasks.get(task).model} in {where}; make one (make {task}) or give MODEL")
+        raise UserError(f"no finished run of {tasks.get(task).model} in {where}; run make {task}, or give MODEL")
     return found[-1].parent, len(found)
 
 
 def last_evaluated(out: Path) -> dict[str, Path]:
-    """The run of each task that was evaluated last below ``out``/runs; raises UserError when there is none at all."""
+    """For each task, its run evaluated last below ``out``/runs; raises UserError if no task has one."""
     found = {}
     for task in tasks.TASKS:
         with contextlib.suppress(UserError):
             found[task], _ = newest_run(out, task)
     if not found:
-        ways = ", ".join(f"make {task}" for task in tasks.TASKS)
-        raise UserError(f"no finished run in {out / 'runs'}; make one ({ways}) or give --run")
+        ways = " or ".join(f"make {task}" for task in tasks.TASKS)
+        raise UserError(f"no finished run in {out / 'runs'}; run {ways}")
     return found
 
 
 def chosen(model: Path | None, out: Path, task: str) -> tuple[Path, str]:
-    """The run or file given, else the newest run below ``out``; and what to say of the choice beside its path."""
+    """The given run or file, otherwise the newest run below ``out``; and a remark to print after its path."""
     if model is not None:
         return model, ""
     run, found = newest_run(out, task)
@@ -79,12 +79,12 @@ def chosen(model: Path | None, out: Path, task: str) -> tuple[Path, str]:
 
 
 def told(model: Path, name: str) -> Any:
-    """run.json or metrics.json of a run; of a file by ``make export`` its metrics, which repeat run.json."""
+    """run.json or metrics.json of a run; for a file by ``make export``, its metrics, which repeat run.json."""
     return exported.read(model).metrics if model.is_file() else read_json(model / name)
 
 
 def identity(model: Path, task: str) -> dict[str, Any]:
-    """What a run or file says of itself; raises UserError when it is missing, or not of ``task``."""
+    """run.json of a run, or the same of a file; raises UserError if it is missing, or not of ``task``."""
     if not model.exists():
         raise UserError(f"{model} is missing; give a run folder, or a file by make export")
     record, values = tasks.get(task), told(model, "run.json")
@@ -98,5 +98,5 @@ def identity(model: Path, task: str) -> dict[str, Any]:
 
 
 def ablation_of(run: Path) -> Path:
-    """Where the ablation of a run's task and data set lies, if there is one."""
+    """The ablation of a run's task and data set, if there is one."""
     return run.resolve().parents[1] / ABLATION

@@ -1,7 +1,7 @@
 """The plan of a run, in its folder: ``plan/train.json`` and ``plan/evaluate.json``. Standard library only.
 
-Each holds all that its stage reads besides files of data and the output of the stage before it, and is rewritten only
-when that changes: make runs a stage again when its file is new. Keys of plan/train.json, which are those of run.json:
+Each holds everything that its stage reads except data files and the output of the stage before it. It is rewritten only
+when that changes: make runs a stage again when the file is newer. Keys of plan/train.json and run.json:
 
 ===========================  ======================================================================================
 task, set, generated         the task and its data set; ``src`` and ``tgt`` where the task has options
@@ -10,8 +10,8 @@ device, precision, threads   "cpu" or "cuda"; "fp32" or "bf16"; CPU threads of a
 data_digest, libraries       SHA-256 of the data set; versions of the libraries that decide numbers
 budget_minutes               where the recipe was scaled to a training time
 program                      fingerprint of the code that trains
-processes, nodes             where a training has several processes
-data_dir, torchrun           where the data lies, how processes meet: these decide no number
+processes, nodes             if a training has several processes
+data_dir, torchrun           folder of the data, rendezvous of processes: these decide no number
 ===========================  ======================================================================================
 """
 
@@ -26,21 +26,22 @@ from onepage.errors import UserError
 from onepage.files import read_json, where_supported
 from onepage.runs.fingerprint import replace_text
 
-FOLDER = "plan"  # of the files that say what a stage reads, beside what the stage writes
+FOLDER = "plan"  # with the inputs file of each stage, beside the stage's outputs
 APART = ("data_dir", "torchrun")  # may change without the stage running again
 # not part of run.json's first level: the recipe stands there under its own key, with the program
 _BESIDE = ("recipe", "program", "processes", "nodes", *APART)
 
 
 def path_of(folder: Path, stage: str) -> Path:
-    """Where the file lies that says what a stage reads: ``folder``/plan/<stage>.json."""
+    """The file that records what a stage reads: ``folder``/plan/<stage>.json."""
     return folder / FOLDER / f"{stage}.json"
 
 
 def read(run: Path, stage: str = "train") -> dict[str, Any]:
-    """What a stage of ``run`` reads; raises UserError where the run was not planned, or the plan is damaged.
+    """What a stage of ``run`` reads; raises UserError if the run was not planned, or the plan is damaged.
 
-    Also where the folder's path says another run than the plan: pictures and claims are named after the folder.
+    Also if the plan belongs to another run than the folder's path says, because pictures and claims take their names
+    from the folder.
     """
     path = path_of(Path(run), stage)
     if not path.is_file():
@@ -56,7 +57,7 @@ def read(run: Path, stage: str = "train") -> dict[str, Any]:
 
 
 def _place(plan: Mapping[str, Any]) -> str:
-    """Where below runs/ the run of a plan lies; "" where the plan does not say."""
+    """The folder below runs/ of a plan's run; "" if the plan does not say."""
     try:
         folder = tasks.of(plan).folder(plan)
         return f"{plan['task']}/{folder}/{plan['profile']}/seed{plan['seed']}"
@@ -70,9 +71,9 @@ def identity(plan: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write(folder: Path, stage: str, values: Mapping[str, Any]) -> bool:
-    """Write what a stage reads, unless it stands there already; returns whether anything that counts has changed.
+    """Write what a stage reads, if it has changed; returns whether a key that decides a number has changed.
 
-    Where only what decides nothing has changed the file keeps its time, and the stage does not run again.
+    If only other keys have changed, the file keeps its time, and the stage does not run again.
     """
     path = path_of(Path(folder), stage)
     change = changed(path, values)
@@ -87,7 +88,7 @@ def write(folder: Path, stage: str, values: Mapping[str, Any]) -> bool:
 
 
 def changed(path: Path, values: Mapping[str, Any]) -> str:
-    """What of a plan file would change: "nothing", "apart" (keys that decide nothing) or "all"."""
+    """What would change in a plan file: "nothing", "apart" (only keys that decide no number) or "all"."""
     try:
         there = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

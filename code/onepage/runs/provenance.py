@@ -1,11 +1,11 @@
 """Provenance: what made a result. Commit, library versions, command, machine, times, memory; in full and in one line.
 
-What is deterministic goes into run.json and from there into metrics.json: commit, recipe, data, seed, threads,
-versions. What differs from one repetition to the next goes to provenance.json: command, host, times, memory, energy.
-The short form is one line that every picture and the page carry in their metadata: it names the run and the digest of
-the metrics shown, and tells the rest to a reader who has the file alone.
+run.json and metrics.json hold what is deterministic: commit, recipe, data, seed, threads, versions. provenance.json
+holds what differs between repetitions: command, host, times, memory, energy. The short form is one line in the metadata
+of every picture and of the page. It names the run and the digest of its metrics, and summarises the rest for a reader
+who has only the file.
 
-Standard library only. What torch alone knows (GPU, exact version) is asked of it where it is loaded.
+Standard library only. If torch is loaded, it is asked for the GPU and its exact version.
 """
 
 import datetime
@@ -74,10 +74,10 @@ def _commit() -> tuple[dict[str, Any], str | None]:
 
 
 def _git(*arguments: str) -> str:
-    """What git prints of this repository; raises UserError, in git's own words, where it prints nothing of use.
+    """The output of git for this repository; raises UserError, with git's own message, if it fails.
 
-    The folder is given to git and not looked for: a repository around an unpacked archive is not ours, and one that
-    belongs to another user is read all the same, as its Makefile was.
+    git gets the folder instead of searching for it, because a repository around an unpacked archive is not this one.
+    A repository of another user is read too, as its Makefile was.
     """
     here = repository()
     if not (here / ".git").exists():
@@ -137,7 +137,7 @@ def cpu_model() -> str:
 
 
 def cpu_id() -> str | None:
-    """What tells one kind of processor from another where names do not; None where the system does not say."""
+    """An identifier of the kind of processor, more precise than its name; None if the system does not say."""
     fields = cpu_fields()
     known = [f"{name} {fields[name]}" for name in _CPU_FIELDS if name in fields]
     flags = set((fields.get("flags") or fields.get("Features") or "").split())
@@ -152,7 +152,7 @@ def cores() -> int:
 def physical_cores(most: int = 16, system: Path = Path("/sys")) -> int:
     """Physical cores that this process may use: those of its affinity, within the CPU quota of its control group.
 
-    ``most``: no more than this; both trainings have small batches, which more threads do not divide well. Where the
+    ``most``: upper limit, because the small batches of both trainings do not divide well among more threads. If the
     system does not say which processors share a core, each counts as one.
     """
     usable = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
@@ -194,9 +194,9 @@ def peak_gpu_memory_bytes() -> int | None:
 
 
 def gpu_problem() -> str | None:
-    """Why torch, which this imports, cannot compute on a CUDA GPU here (``NO_GPU``: it sees none); None where it can.
+    """Why torch cannot compute on a CUDA GPU here (``NO_GPU``: it sees none); None if it can. Imports torch.
 
-    It is made to: an old driver, a GPU for which it has no code, and a GPU that refuses are told by nothing else alike.
+    A test computation decides. It alone detects an old driver, a GPU that torch has no code for, and a GPU that fails.
     """
     import torch
 
@@ -215,7 +215,7 @@ def gpu_problem() -> str | None:
 
 
 def gpu_uuid() -> str | None:
-    """What identifies the GPU in use, as its driver writes it (``GPU-...``); None where torch does not say."""
+    """The driver's identifier of the GPU in use (``GPU-...``); None if torch does not say."""
     torch = _torch()
     if torch is None or not torch.cuda.is_available():
         return None
@@ -229,7 +229,7 @@ def now() -> str:
 
 
 def command() -> str:
-    """This process's command line. A path outside the repository is shortened: a result names nobody's folders."""
+    """This process's command line, with paths outside the repository shortened: results name no private folders."""
     program = Path(sys.argv[0])
     ours = program.name == "__main__.py" and program.parent.name == "onepage"
     words = ["python", "-m", "onepage"] if ours else [program.name]
@@ -271,7 +271,7 @@ class Stopwatch:
 def record(run: Path, stage: str, values: dict[str, Any]) -> None:
     """Set the ``stage`` part of the run's provenance.json.
 
-    ``host`` is the machine that trained; a stage that ran on another one has a ``host`` of its own.
+    ``host`` is the machine that trained; a stage that ran on another machine has its own ``host``.
     """
     path = run / "provenance.json"
     try:
@@ -305,7 +305,7 @@ def processor(metrics: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:
 
 
 def unknown_commit(provenance: Mapping[str, Any], otherwise: str = "unknown") -> str:
-    """``unknown (no .git here)``: what is said in the place of a commit; ``otherwise`` where no reason is recorded."""
+    """``unknown (no .git here)``: the text in place of a commit; ``otherwise`` if no reason is recorded."""
     problem = (provenance.get("train") or {}).get("commit_problem")
     return f"unknown ({problem})".replace(";", ",") if problem else otherwise
 
@@ -313,7 +313,7 @@ def unknown_commit(provenance: Mapping[str, Any], otherwise: str = "unknown") ->
 def short_form(metrics: Mapping[str, Any], digest: str, provenance: Mapping[str, Any]) -> str:
     """One line of fields ``name value`` with "; " between them.
 
-    ``digest`` is the SHA-256 of metrics.json; it stands in full, recipe and data with their first twelve digits.
+    ``digest``, the SHA-256 of metrics.json, is printed in full; recipe and data with their first twelve digits.
     """
     versions = ", ".join(f"{name} {version}" for name, version in sorted(metrics["versions"].items()))
     commit = metrics["commit"] or unknown_commit(provenance)
@@ -335,8 +335,8 @@ def short_form(metrics: Mapping[str, Any], digest: str, provenance: Mapping[str,
 def parse(text: str) -> list[dict[str, str]]:
     """The fields of each short form in ``text``, {name: value}; [] where there is none.
 
-    A page holds one for each task, joined by "; ": each begins with its field ``run``. One whose run or digest does not
-    have the form of ours is none: a name out of a file becomes a path below runs/, and must not lead elsewhere.
+    A page holds one for each task, joined by "; "; each begins with its field ``run``. Those whose run or digest has
+    another form are ignored: a name from a file becomes a path below runs/, and must not lead elsewhere.
     """
     found: list[dict[str, str]] = []
     for field in text.split("; "):

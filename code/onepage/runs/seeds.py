@@ -1,9 +1,8 @@
-"""Several seeds of one recipe: those that lie beside a run, and the mean, standard deviation and n of their scores.
+"""Several seeds of one recipe, and the mean, standard deviation and n of their scores. Standard library only.
 
-Seeds are comparable when everything but the seed is the same: recipe, decoding settings, data, device, precision,
-threads, libraries, and the code that trained and that evaluated. ``write`` puts them into seeds.json beside the run
-folders, for pictures and page; reference results keep the same rows, and their bands rest on them. Standard library
-only.
+Seeds are comparable if everything but the seed is the same: recipe, decoding settings, data, device, precision,
+threads, libraries, and the code of training and evaluation. ``write`` writes them to seeds.json beside the run folders,
+for pictures and page. Reference results keep the same rows, and compute their bands from them.
 """
 
 import contextlib
@@ -21,7 +20,7 @@ from onepage.tasks import Measure
 
 NAME = "seeds.json"
 _FOLDER = re.compile(r"seed\d+")
-# What must agree, as metrics.json names it, and as a message does
+# What must agree: its key in metrics.json, and its name in messages
 _SAME = {
     "task": "task",
     "set": "set",
@@ -49,7 +48,7 @@ def headline(metrics: Mapping[str, Any]) -> str:
 
 
 def beside(run: Path) -> tuple[list[dict[str, Any]], list[str]]:
-    """(a row for each evaluated seed beside ``run`` that is comparable with it, itself included; what was left out).
+    """(a row for each evaluated seed beside ``run``, and for ``run``, that is comparable; what was left out).
 
     Rows are sorted by seed: ``seed``, ``metrics_sha256``, ``weights_digest``, ``measures`` {name: value}. What was left
     out reads "seed3 (other recipe)". Raises UserError when ``run`` itself is not evaluated or cannot be read.
@@ -91,7 +90,7 @@ def _row(run: Path, metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _difference(run: Path, own: Mapping[str, Any], other: Path, metrics: Any) -> str:
-    """Why two evaluated runs are not two seeds of the same experiment; "" where they are."""
+    """Why two evaluated runs are not two seeds of the same experiment; "" if they are."""
     if not isinstance(metrics, Mapping):
         return "cannot be read"
     for key, name in {**_SAME, **tasks.of(own).options}.items():
@@ -147,9 +146,9 @@ def write(run: Path) -> tuple[dict[str, Any], list[str]]:
 
 
 def put(folder: Path, content: Mapping[str, Any]) -> None:
-    """Write seeds.json, unless it says that already and is newer than all that make compares it with.
+    """Write seeds.json, unless it has this content and is newer than its prerequisites in make.
 
-    Make asks for it each time while a seed is missing; pictures and page, which are made of it, then stay.
+    While a seed is missing, make runs this each time; pictures and page are then not made again.
     """
     path = folder / NAME
     with contextlib.suppress(OSError, UserError):
@@ -161,9 +160,9 @@ def put(folder: Path, content: Mapping[str, Any]) -> None:
 
 
 def load(run: Path, metrics_sha256: str) -> dict[str, Any]:
-    """seeds.json beside ``run``, whose metrics.json has the digest given; {} where there is none: one seed.
+    """seeds.json beside ``run``, whose metrics.json has the given digest; {} if there is none (one seed).
 
-    Raises UserError when it cannot be read, or was made before the run was.
+    Raises UserError if it cannot be read, or is older than the run.
     """
     path = run.parent / NAME
     if not path.is_file():
@@ -173,14 +172,14 @@ def load(run: Path, metrics_sha256: str) -> dict[str, Any]:
         if metrics_sha256 in [row["metrics_sha256"] for row in content["rows"]]:
             return content
     except (KeyError, TypeError):
-        raise UserError(f"{path} is not one of this program; delete it and run make again") from None
-    raise UserError(f"{path} does not hold {run.name} as it is now; delete it and run make again")
+        raise UserError(f"{path} is not from this program; delete it and run make again") from None
+    raise UserError(f"{path} is older than {run.name}; delete it and run make again")
 
 
 def problem(run: Path) -> str:
-    """What is wrong with seeds.json beside ``run``, or "": each row is what the run of that seed says, summed up right.
+    """What is wrong with seeds.json beside ``run``, or "": rows must match their runs, mean and sd their rows.
 
-    A seed that was trained since, and that it does not hold yet, is nothing wrong.
+    A seed that was trained later, and is not listed yet, is no problem.
     """
     path = run.parent / NAME
     try:
@@ -198,11 +197,11 @@ def problem(run: Path) -> str:
     except UserError as error:
         return f"{path}: {error}"
     except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
-        return f"{path} is not one of this program ({error!r})"
+        return f"{path} is not from this program ({error!r})"
 
 
 def words(content: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
-    """What is said of two seeds or more on the console: which they are, and the mean, sd and n of the headline."""
+    """A line on two or more seeds for the console: the seeds, and the mean, sd and n of the headline."""
     name = headline(metrics)
     part = content["summary"][name]
     show = measures(metrics)[name].show

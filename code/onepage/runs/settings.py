@@ -1,7 +1,6 @@
-"""The settings: every variable that a user can give to make, a row each. Standard library only.
+"""The settings: one row for each variable that a user can give to make. Standard library only.
 
-A row's default, allowed values and help are all there is to know of a setting: make, ``make help``, the checks with
-their messages, and the table in the documents are made from this one list.
+make, ``make help``, the checks of values and the table in the documents all read this one list.
 """
 
 import contextlib
@@ -19,22 +18,22 @@ GROUPS = (START, DATA, HARDWARE, OUTPUT, BENCHMARKS)
 
 ANYTHING = (r"(?s).*", "")
 WORD = (r"\S*", "must not contain spaces")
-# Of a path that stands in make's rules and in commands of the shell; a data mirror, which may be a URL, is quoted there
+# For a path in make's rules and in shell commands; a data mirror, which may be a URL, is quoted there
 PATH = (
     r"(?![-~])[^\s:;#$%&*?=|<>()\[\]{}!\\`'\"\x00-\x1f\x7f\ud800-\udfff]*",
-    "must not contain spaces or any of : ; # $ % & * ? = | < > ( ) [ ] { } ! \\ ` ' \", nor begin with - or ~",
+    "must not contain spaces or any of : ; # $ % & * ? = | < > ( ) [ ] { } ! \\ ` ' \", or begin with - or ~",
 )
-MIRROR = (r"(?!~)[^\s\ud800-\udfff]*", "must be a folder or a URL, without spaces; ~ only for a user who is known")
+MIRROR = (r"(?!~)[^\s\ud800-\udfff]*", "must be a folder or a URL, without spaces; ~ only for a known user")
 PROFILE_NAME = (r"[A-Za-z0-9_-]*", "must be a name of letters, digits, - and _")
 WHOLE = (r"[0-9]{1,18}", "must be a whole number, 0 or more")
 COUNT = (r"[1-9][0-9]{0,3}", "must be a whole number, 1 or more")
 SEEDS = (
     r"\s*((0|[1-9][0-9]*)([\s,]+(0|[1-9][0-9]*))*)?\s*",
-    "must be whole numbers with spaces or commas between them, as 0,1,2",
+    "must be whole numbers with spaces or commas between them, such as 0,1,2",
 )
 MINUTES = (
     r"[0-9]+(,[0-9]+)*",
-    f"must be minutes, as 60, or one number for each task, as 60,90 for {' and '.join(TASKS)}",
+    f"must be minutes, such as 60, or one number for each task, such as 60,90 for {' and '.join(TASKS)}",
 )
 
 
@@ -44,7 +43,7 @@ def one_of(*values: str) -> tuple[str, str]:
 
 
 class Setting(NamedTuple):
-    """One row: the variable's name, its default, what it may be, its group in ``make help``, and one line of help."""
+    """One row: the variable's name, default, allowed values, group in ``make help``, and one line of help."""
 
     name: str
     default: str
@@ -57,37 +56,37 @@ class Setting(NamedTuple):
 # The Makefile reads the names from these lines: each begins with Setting(" at the fourth column.
 SETTINGS = (
     Setting("PROFILE", "quick", PROFILE_NAME, START, "quick (minutes), full (an hour or more on a CPU), long or smoke"),
-    Setting("SEED", "0", WHOLE, START, "seed of weights, order and augmentation; each seed is a run of its own"),
-    Setting("SEEDS", "", SEEDS, START, "several seeds, as 0,1,2; the first is shown, with mean, sd and n of all"),
-    Setting("BUDGET_MIN", "0", MINUTES, START, "minutes of training per task, as 60 or 60,90; 0: as the recipe says"),
+    Setting("SEED", "0", WHOLE, START, "seed of weights, order and augmentation; each seed is a separate run"),
+    Setting("SEEDS", "", SEEDS, START, "several seeds, such as 0,1,2; the first is shown, with mean, sd and n of all"),
+    Setting("BUDGET_MIN", "0", MINUTES, START, "minutes of training per task: 60, or 60,90; 0: as in the recipe"),
     Setting("RECIPE", "", PATH, START, "a recipe file of your own, for one task"),
     Setting("TEXT", "", ANYTHING, START, "a sentence for make translate; empty: standard input"),
     Setting("MODEL", "", PATH, START, "model of make translate and classify: a file by make export, or a run folder"),
     Setting("FILE", "", ANYTHING, START, "an image for make classify, or a picture or page for make provenance"),
-    Setting("DATA", "auto", one_of("auto", "real", "generated"), DATA, "auto: real, else generated stand-ins"),
+    Setting("DATA", "auto", one_of("auto", "real", "generated"), DATA, "auto: real, or generated if no source answers"),
     Setting("DATA_DIR", "data", PATH, DATA, "folder of the data sets"),
-    Setting("DATA_MIRROR", "", MIRROR, DATA, "folder or URL that is asked for the data before the public sources"),
-    Setting("BUNDLE", "", PATH, DATA, "folder made by make bundle: packages and data come from it, without a network"),
+    Setting("DATA_MIRROR", "", MIRROR, DATA, "folder or URL to try for the data before the public sources"),
+    Setting("BUNDLE", "", PATH, DATA, "folder made by make bundle, with packages and data for use without a network"),
     Setting("SRC", "en", one_of("en", "de", "fr"), DATA, "language to translate from: en, de or fr"),
     Setting("TGT", "de", one_of("en", "de", "fr"), DATA, "language to translate into: en, de or fr"),
-    Setting("DEVICE", "auto", one_of("auto", "cpu", "cuda"), HARDWARE, "auto: cuda where there is a GPU, else cpu"),
+    Setting("DEVICE", "auto", one_of("auto", "cpu", "cuda"), HARDWARE, "auto: cuda if there is a GPU, otherwise cpu"),
     Setting("THREADS", "0", WHOLE, HARDWARE, "CPU threads of a training; 0: the physical cores, at most 16"),
     Setting("NPROC", "1", COUNT, HARDWARE, "processes of one training on this machine, started by torchrun"),
     Setting("TORCHRUN", "", ANYTHING, HARDWARE, "options of torchrun, for several machines"),
-    Setting("JOBS", "1", COUNT, HARDWARE, "seeds that are trained at once, each on a GPU of its own"),
-    Setting("TORCH", "auto", one_of("auto", "cpu", "cuda"), HARDWARE, "build of torch that setup installs"),
-    Setting("OUT", ".", PATH, OUTPUT, "folder that gets runs/, figures/ and report/"),
+    Setting("JOBS", "1", COUNT, HARDWARE, "seeds to train at once, each on its own GPU"),
+    Setting("TORCH", "auto", one_of("auto", "cpu", "cuda"), HARDWARE, "build of torch that make setup installs"),
+    Setting("OUT", ".", PATH, OUTPUT, "folder in which runs/, figures/ and report/ are written"),
     Setting("PAPER", "a4", one_of("a4", "letter"), OUTPUT, "paper size of the page: a4 or letter"),
     Setting("PDF_ENGINE", "auto", one_of("auto", "latex", "typst"), OUTPUT, "auto: LaTeX if installed, else typst"),
     Setting("NAME", "", ANYTHING, OUTPUT, "name of the reference result that make reference keeps"),
-    Setting("REF", "", ANYTHING, OUTPUT, "reference result that make verify compares the runs with"),
+    Setting("REF", "", ANYTHING, OUTPUT, "folder of the reference result with which make verify compares the runs"),
     Setting("LOG", "", ("(tensorboard)?", "must be tensorboard"), OUTPUT, "tensorboard: its event files in each run"),
-    Setting("STRICT", "0", one_of("0", "1"), OUTPUT, "1: a claim that is NOT CHECKED fails make verify"),
-    Setting("PYTHON", "python3", WORD, OUTPUT, "Python, 3.11 or newer, that makes the environment"),
+    Setting("STRICT", "0", one_of("0", "1"), OUTPUT, "1: make verify fails if a claim is NOT CHECKED"),
+    Setting("PYTHON", "python3", WORD, OUTPUT, "Python, 3.11 or newer, for the environment"),
     Setting("VENV", ".venv", PATH, OUTPUT, "folder of the environment"),
     Setting("PYTEST", "", ANYTHING, OUTPUT, "options of pytest, for make check and make test"),
     Setting("BENCH_RUN", "", PATH, BENCHMARKS, "finished run to measure; empty: the run of these settings"),
-    Setting("BENCH_MINUTES", "5", WHOLE, BENCHMARKS, "minutes that the plain loop trains in make bench-cls"),
+    Setting("BENCH_MINUTES", "5", WHOLE, BENCHMARKS, "training time of the plain loop in make bench-cls, in minutes"),
 )
 BY_NAME = {setting.name: setting for setting in SETTINGS}
 
@@ -109,7 +108,7 @@ def resolve(given: Mapping[str, str]) -> dict[str, str]:
 
 
 def _as_path(text: str) -> str:
-    """A path as Python writes it, which make then writes too: ~ expanded, no // and no slash at its end."""
+    """A path in one form for Python and make: ~ expanded, no //, no slash at its end."""
     if not text or "://" in text:
         return text
     with contextlib.suppress(RuntimeError):  # nobody of that name
@@ -130,7 +129,7 @@ def _check_seeds(values: dict[str, str], seed_given: bool) -> None:
 
 
 def _check_together(values: dict[str, str], given: Mapping[str, str]) -> None:
-    """Raise UserError for settings that exclude each other or the files there; take the mirror from the bundle."""
+    """Raise UserError for settings that contradict each other or existing files; take the mirror from the bundle."""
     for name in ("OUT", "DATA_DIR", "VENV"):
         if Path(values[name]).is_file():
             raise UserError(f"{name}={values[name]} is a file; give the name of a folder")
@@ -151,7 +150,7 @@ def _check_together(values: dict[str, str], given: Mapping[str, str]) -> None:
 
 
 def budget_of(values: Mapping[str, str], task: str) -> float:
-    """Minutes of training that BUDGET_MIN gives a task; 0: as its recipe says."""
+    """Minutes of training that BUDGET_MIN gives a task; 0: the length of its recipe."""
     minutes = values["BUDGET_MIN"].split(",")
     return float(minutes[list(TASKS).index(task)] if len(minutes) > 1 else minutes[0])
 
@@ -182,7 +181,7 @@ def targets(makefile: str) -> list[tuple[str, str]]:
 
 
 def from_environment(given: Mapping[str, str], names: Iterable[str]) -> str:
-    """A line on the settings of these ``names``, from the environment, that change something; "" if none does."""
+    """A line on the settings of ``names``, from the environment, that differ from the default; "" if none does."""
     found = [name for name in names if given[name] != BY_NAME[name].default]
     shown = " ".join(words({name: f"{given[name]:.60}" for name in found}, shell=True))
     shown = re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", shown)  # on one line, and no control of a terminal

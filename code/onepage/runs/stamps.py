@@ -1,8 +1,8 @@
-"""What decides that a stage runs again: the content of what it reads, never a file's time. Standard library only.
+"""Decides which stages run again, by the content of what they read, not by file times. Standard library only.
 
-A fresh clone scrambles times. So make runs this first; it rewrites the file ``plan/<stage>.json`` of a stage only when
-something the stage reads has changed, and the stage's target depends on that file. Code counts by its fingerprint:
-the module a stage starts with and all that it imports, less what cannot change a number.
+A fresh clone scrambles file times. Therefore make first runs this code, which rewrites ``plan/<stage>.json`` only if
+something that the stage reads has changed; the stage's target depends on that file. Code counts by its fingerprint: the
+modules that a stage starts with and all that they import, without those that cannot change a number.
 """
 
 import contextlib
@@ -21,10 +21,10 @@ from onepage.tasks import TASKS, Task
 # Imported by training or evaluation without deciding any number: messages, records, checkpoints.
 NO_NUMBERS: tuple[str, ...] = ("errors.py", "files.py", "tasks.py", "terminal/*", "runs/*", "training/energy.py")
 NO_NUMBERS += ("training/checkpoint.py", "training/launch.py", "training/locking.py", "training/session.py")
-NO_NUMBERS += ("data/ready.py", "data/sources.py")  # the data digest, which the plan holds, says what was loaded
+NO_NUMBERS += ("data/ready.py", "data/sources.py")  # the data digest in the plan identifies the data
 NO_PICTURE = ("errors.py", "files.py")
-SKEW_NS = 60 * 10**9  # the clock of a file server may be ahead by less
-BEFORE_NS = 2 * 10**9  # file systems that count in whole seconds or two
+SKEW_NS = 60 * 10**9  # the clock of a file server may be ahead by up to this
+BEFORE_NS = 2 * 10**9  # the coarsest file times are multiples of two seconds
 # What `make ablate` writes, below the folder of a task's data set: runs/<task>/<set>/
 ABLATION = Path("ablation/ablation.json")
 
@@ -33,7 +33,7 @@ class Stage(NamedTuple):
     """The code and files that a stage reads; ``{task}`` is the task's folder."""
 
     entries: tuple[str, ...]
-    """Modules below the package that it starts with."""
+    """Modules that it starts with, below the package."""
     without: tuple[str, ...]
     """Modules that do not count."""
     files: tuple[str, ...] = ()
@@ -60,7 +60,7 @@ STAGES = {
             "env/requirements.txt",
         ),
     ),
-    # a plan that was made of other recipes, or by other code, is made again
+    # a plan is made again after a change of recipes or code
     "plan": Stage(
         ("{task}/recipe.py", "planning/decide.py"),
         ("terminal/*", "training/*", "runs/*", *NO_PICTURE),
@@ -70,7 +70,7 @@ STAGES = {
 
 
 def files_of(stage: str, task: str, fingerprints: Fingerprints) -> set[Path]:
-    """The files that a stage of a task reads. Of evaluation those are left out that trained: weights speak for them."""
+    """The files that a stage of a task reads; for evaluation without those of training, which the weights represent."""
     found = STAGES[stage]
     entries = [PACKAGE / entry.format(task=task) for entry in found.entries]
     code = fingerprints.closure([entry for entry in entries if entry.is_file()], found.without)
@@ -98,7 +98,7 @@ def of_run(plan: Mapping[str, Any], task: Task, fingerprints: Fingerprints) -> d
 
 
 def of_seeds(runs: Sequence[Path], task: Task, fingerprints: Fingerprints) -> dict[str, Any]:
-    """What gathering seeds reads: the names of those there, and of ``runs``, which will be; the first is shown."""
+    """What gathering seeds reads: the names of existing seeds, and of the planned ``runs``; the first is shown."""
     run = runs[0]
     there = {path.parent.name for path in run.parent.glob("seed*/metrics.json")} | {other.name for other in runs}
     return {"program": program("seeds", task.name, fingerprints), "shown": run.name, "there": sorted(there)}
@@ -122,7 +122,7 @@ def of_page(runs: Sequence[Path], engine: str, paper: str, fingerprints: Fingerp
 
 
 def others(run: Path) -> dict[str, str]:
-    """Runs of the same task and profile on other data, which the page may list: {place: SHA-256 of metrics.json}."""
+    """Runs of the same task and profile on other data, which the page may list: {path: SHA-256 of metrics.json}."""
     profile, data = run.parent.name, run.parents[1]
     paths = sorted(data.parent.glob(f"{data.name.partition('-')[0]}-*/{profile}/seed*/metrics.json"))
     return {"/".join(path.parts[-4:-1]): _sha256(path) for path in paths if path.parents[2] != data}
@@ -133,10 +133,10 @@ def _sha256(path: Path) -> str:
 
 
 def date_back(paths: Iterable[Path]) -> list[Path]:
-    """Give those files that are dated in the future a time just before now, in their order; returns them.
+    """Set the time of files dated in the future to just before now, in their order; returns these files.
 
-    Make takes such a file for newer than all that is made of it from now on, and makes that again each time. A file
-    that is written afterwards is newer than all of these.
+    make would consider such a file newer than everything made from it, and would make that again each time. Files
+    written afterwards are newer than all of these.
     """
     now, late = time.time_ns(), {}
     for path in paths:
@@ -147,14 +147,14 @@ def date_back(paths: Iterable[Path]) -> list[Path]:
     if not order or order[-1] < now + SKEW_NS:
         return []
     for path, when in late.items():
-        with contextlib.suppress(OSError):  # not ours, or a file system that sets no times: make goes on all the same
+        with contextlib.suppress(OSError):  # not our file, or no settable times: make continues
             present = now - BEFORE_NS + order.index(when) * 1000
             os.utime(path, ns=(present, present))
     return list(late)
 
 
 def unfinished(runs: Iterable[Path]) -> list[Path]:
-    """Those runs that are not evaluated, or whose results are older than what they are made of: make's own rule."""
+    """Runs that are not evaluated, or whose results are older than their prerequisites (make's own rule)."""
 
     def older(path: Path, *sources: Path) -> bool:
         if not path.exists():

@@ -6,7 +6,7 @@ from typing import Any
 NBSP = "\u00a0"  # between a number and its unit
 MINUS = "\u2212"
 NONE = "–"  # in the cell of a table: not measured
-LONGEST_NAME = 24  # characters of a class's name; the rest is cut, so that no name can push the page over its edge
+LONGEST_NAME = 24  # characters of a class's name; longer names are cut to keep the layout of the page
 COUNTS = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight", 9: "nine"}
 _OPTIMISERS = {"sgd": "SGD", "muon": "Muon", "adamw": "AdamW"}
 
@@ -17,7 +17,7 @@ def number(value: float, digits: int = 0) -> str:
 
 
 def score(value: float, floor: float = float("-inf")) -> str:
-    """A score with one decimal; with more where a value below ``floor`` would read as one that reaches it."""
+    """A score with one decimal; with more if a value below ``floor`` would otherwise be printed as the floor."""
     digits = next((n for n in range(1, 7) if value >= floor or round(value, n) < floor), 7)
     return number(value, digits)
 

@@ -1,1 +1,1 @@
-"""What a person types and sees, and what of the environment counts: options, streams, progress, variables."""
+"""The command line's options, streams and progress, and the environment variables that have an effect."""

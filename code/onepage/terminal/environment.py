@@ -1,9 +1,8 @@
-"""The caller's environment variables: the program does the same whatever they are.
+"""The caller's environment variables, which must not change what the program does. Standard library only.
 
-One table says what happens to each. ``apply`` goes through it once, before torch, numpy or matplotlib are imported:
-they read the environment when they are loaded, and so do the processes that are started later. A variable that no row
-names is kept. The Makefile settles those that act before Python runs (PYTHON*, LC_ALL, GLIBC_TUNABLES). Standard
-library only.
+One table says what happens to each. ``apply`` applies it once, before the import of torch, numpy or matplotlib, which
+read the environment when they are loaded; processes started later inherit it. A variable that no row names is kept.
+The Makefile handles variables that act before Python runs (PYTHON*, LC_ALL, GLIBC_TUNABLES).
 """
 
 import io
@@ -20,17 +19,17 @@ QUIET = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceW
 
 
 class Rule(NamedTuple):
-    """One row: the variables, why the row is there, and what happens to them; the first row that fits counts."""
+    """One row: the variables, the reason, and what happens to them; the first matching row counts."""
 
     names: str
-    """Patterns with a space between them."""
+    """Patterns, separated by spaces."""
     reason: str
     value: str | None = None
-    """The value they get, given or not; None: they are removed."""
+    """The value they get, whether set or not; None: they are removed."""
     kept: str = ""
-    """A regular expression: a value that it matches as a whole is kept."""
+    """A regular expression: values that it matches completely are kept."""
     unless: str = ""
-    """A variable beside which these are left as they are."""
+    """If this variable is set, the row's variables are kept."""
 
 
 RULES = (
@@ -44,11 +43,11 @@ RULES = (
     # torchrun sets it for the processes that it starts; the recipe's threads follow
     Rule("OMP_NUM_THREADS", "the recipe says how many threads share a sum", unless="TORCHELASTIC_RUN_ID"),
     # Fixed
-    # threads that wait at a barrier sleep after some 0.1 ms: beside another program the core is free for their partner
+    # waiting threads sleep after about 0.1 ms: if another program competes, their partner then gets the core
     Rule("GOMP_SPINCOUNT", "waiting threads leave the core", value="10000", kept=ANY, unless="OMP_WAIT_POLICY"),
     Rule("CUBLAS_WORKSPACE_CONFIG", "cuBLAS repeats its bits with this one", value=":4096:8"),
     Rule("MPLBACKEND", "pictures are drawn into files", value="agg"),
-    # Removed: they change bits, and a run's identity does not hold them
+    # Removed: they change bits, and are not part of a run's identity
     Rule("OMP_* GOMP_* KMP_* MKL_* OPENBLAS_* GOTO_* BLIS_* VECLIB_*", "it can change how threads share a sum"),
     Rule("ATEN_* DNNL_* ONEDNN_* MKLDNN_* NPY_*", "other kernels round differently"),
     Rule("CUBLAS_* CUBLASLT_* CUDNN_* CUDA_FORCE_* NVIDIA_TF32_OVERRIDE", "other GPU kernels round differently"),
@@ -56,14 +55,14 @@ RULES = (
     Rule("PYTORCH_TUNABLEOP_* NCCL_ALGO NCCL_PROTO", "kernels chosen by it, or by time, round differently"),
     Rule("TORCH_FORCE_* TORCHDYNAMO_*", "it changes how torch loads or runs a model"),
     Rule("SACREBLEU_SEED", "it would move every interval of a score"),
-    # Removed: they stop the program, or show what is not its own
+    # Removed: they stop the program, or make it print messages of others
     Rule("MATPLOTLIBRC", "figures/onepage.mplstyle decides how pictures look"),
     Rule("PYTHONWARNINGS", "a warning of a library is no error here"),
 )
 
 
 class Overridden(NamedTuple):
-    """A variable of the caller's that does not count here."""
+    """A variable of the caller that has no effect here."""
 
     name: str
     value: str
@@ -79,12 +78,12 @@ overridden: list[Overridden] = []  # of this process's environment, since it sta
 
 
 def rule_of(name: str) -> Rule | None:
-    """The row for a variable; None where it is kept."""
+    """The row for a variable; None if it is kept."""
     return next((rule for rule in RULES if any(fnmatchcase(name, part) for part in rule.names.split())), None)
 
 
 def settle(environ: MutableMapping[str, str]) -> list[Overridden]:
-    """Change ``environ`` as the table says; returns what was the caller's and is no longer."""
+    """Change ``environ`` as the table says; returns the caller's variables that were changed or removed."""
     found = []
     for name, value in sorted(environ.items()):
         rule = rule_of(name)
@@ -101,7 +100,7 @@ def settle(environ: MutableMapping[str, str]) -> list[Overridden]:
 
 
 def apply() -> None:
-    """Settle this process's environment, and that of all processes that it starts."""
+    """Apply the table to this process's environment, and so to that of all processes that it starts."""
     found = settle(os.environ)
     overridden.extend(found)
     if isinstance(sys.stdout, io.TextIOWrapper):  # PYTHONIOENCODING or a locale may lack a letter that is printed

@@ -1,4 +1,4 @@
-"""What a person sees: a heading per stage; while a run trains a bar with rate and time left, plain lines elsewhere."""
+"""Progress: a heading per stage and, during training, a bar with rate and time left; without a terminal, lines."""
 
 import contextlib
 import os
@@ -14,15 +14,15 @@ from rich.text import Text
 
 from onepage.errors import UserError
 
-LINE_SECONDS = 20.0  # between lines where there is no terminal
-RATE_SECONDS = 10.0  # over which the rate shown is counted
-CROWDED = 0.15  # of the time in which its threads would run they wait for a core
+LINE_SECONDS = 20.0  # between lines without a terminal
+RATE_SECONDS = 10.0  # over which the rate is measured
+CROWDED = 0.15  # share of their running time that threads wait for a core
 CROWDED_NOTE = "  (other programs use the cores)"
 console = Console(highlight=False, soft_wrap=True)
 
 
 def heading(stage: str) -> None:
-    """Say that a stage begins: on a rule on a terminal, on a plain line elsewhere."""
+    """Print the heading of a stage: in a rule on a terminal, otherwise on a plain line."""
     if sys.stdout.isatty() and console.is_terminal:
         console.print()
         console.rule(Text(stage, style="bold"), align="left", style="dim")
@@ -38,9 +38,9 @@ def clock(seconds: float) -> str:
 
 
 class Cores:
-    """Whether other programs keep this process from the cores; Linux counts how long each thread waits for one.
+    """Whether other programs use this process's cores, from the time that each thread waits for a core (Linux only).
 
-    Neither the load nor the time on the cores tells it: threads that wait for each other may spin.
+    Load and CPU time do not show this, because threads that wait for each other may spin.
     """
 
     def __init__(self) -> None:
@@ -48,9 +48,9 @@ class Cores:
         self.before = used_and_waited()
 
     def crowded(self, seconds: float) -> bool:
-        """Whether it was so in the last ``seconds``, since the last call; never said where the system does not count.
+        """Whether it was so since the last call, ``seconds`` ago; always False if the system does not count.
 
-        Threads that keep each other waiting use all cores there are: that is not it.
+        If the process's own threads use all cores and keep each other waiting, the answer is False.
         """
         now = used_and_waited()
         used, waited = (after - before for after, before in zip(now, self.before, strict=True))
@@ -60,7 +60,7 @@ class Cores:
 
 
 def cores() -> float:
-    """Cores that this process may use: those of the system, or of the container if that has less."""
+    """Cores that this process may use: those of the system, or of the container if it has fewer."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
@@ -70,7 +70,7 @@ def cores() -> float:
 
 
 def used_and_waited() -> tuple[float, float]:
-    """Seconds that the threads of this process have been on a core, and have waited for one."""
+    """Seconds that the threads of this process have run on a core, and have waited for one."""
     used = waited = 0
     for path in Path("/proc/self/task").glob("*/schedstat"):
         with contextlib.suppress(OSError, ValueError):  # a thread that has ended
@@ -82,10 +82,9 @@ def used_and_waited() -> tuple[float, float]:
 class Reporter:
     """Progress of one long stage; use as a context manager.
 
-    ``total`` and ``advance`` count in updates; ``unit`` names what the rate counts (images, target tokens). ``work`` is
-    the work of the first so many updates, for the time left, where updates differ in it. Lines go to ``log`` as well,
-    appended, so that an interrupted run's log tells the whole story. ``quiet``: another process reports, this one does
-    not.
+    ``total`` and ``advance`` count in updates; ``unit`` names what the rate counts (images, target tokens). If updates
+    differ in cost, ``work(n)`` is the cost of the first n, for the time left. Lines are also appended to ``log``, which
+    covers all sessions of an interrupted run. ``quiet``: another process reports, this one does not.
     """
 
     def __init__(
@@ -146,7 +145,7 @@ class Reporter:
             self.line(f"update {self.done}/{self.total}  {note}  {left} left{self.crowded}")
 
     def seconds_left(self, now: float) -> float:
-        """Time that the work left takes at the pace of this session so far."""
+        """Time for the rest of the work at the average rate of this session."""
         before, done, whole = self.work(self.first), self.work(self.done), self.work(self.total)
         return (now - self.started) / max(done - before, 1e-9) * (whole - done)
 

@@ -1,4 +1,4 @@
-"""Standard input and output of the commands for people: bytes, a quiet end, one line when the disk is full."""
+"""Standard input and output of translate and classify: bytes, a quiet end, one line if the disk is full."""
 
 import contextlib
 import os
@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from onepage.errors import UserError
 
-INTERRUPTED, CLOSED_PIPE = 130, 141  # 128 + SIGINT, 128 + SIGPIPE: what a shell says of any program they end
+INTERRUPTED, CLOSED_PIPE = 130, 141  # 128 + SIGINT, 128 + SIGPIPE: as a shell reports these signals
 
 
 def standard(name: str, remedy: str = "") -> BinaryIO:
@@ -22,7 +22,7 @@ def standard(name: str, remedy: str = "") -> BinaryIO:
 
 @contextlib.contextmanager
 def ending_quietly() -> Iterator[None]:
-    """Ctrl-C and a reader who has seen enough (``| head -1``) end the program without a word, as they end any other."""
+    """Within: Ctrl-C, and a reader that closes the pipe (``| head -1``), end the program without a message."""
     try:
         yield
     except KeyboardInterrupt:
@@ -34,7 +34,7 @@ def ending_quietly() -> Iterator[None]:
 
 @contextlib.contextmanager
 def writing(what: str) -> Iterator[None]:
-    """Turn a full disk under standard output into one line (``what`` is not complete); a closed pipe stays one."""
+    """Within: report a full disk behind standard output in one line (``what`` is not complete), but no closed pipe."""
     try:
         yield
     except BrokenPipeError:
@@ -45,7 +45,7 @@ def writing(what: str) -> Iterator[None]:
 
 
 def _drop_output() -> None:
-    """Let what is still buffered for standard output go nowhere, so that the end of Python does not stumble over it."""
+    """Discard what is still buffered for standard output, so that Python reports no error when it ends."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())

@@ -1,8 +1,8 @@
-"""Checkpoints: how an interrupted training goes on as if nothing had happened.
+"""Checkpoints, from which an interrupted training resumes to the same result.
 
-Each is a file ``checkpoint-<update>.pt`` of tensors and plain values, read with ``weights_only`` so that a hostile one
-runs no code, and a ``.json`` beside it, written last, with the file's SHA-256 and the recipe it belongs to. The newest
-two are kept: a torn or corrupted one costs the updates since the one before, never the run.
+Each is a file ``checkpoint-<update>.pt`` of tensors and plain values, read with ``weights_only`` so that a hostile file
+runs no code, and a ``.json`` beside it, written last, with the file's SHA-256 and its recipe. The newest two are kept:
+if the newest is damaged, training resumes from the one before.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from onepage.training.recipe import difference
 from onepage.training.weights import digest_tensors
 
 KEEP = 2
-# what every checkpoint holds beside what its loop needs (see session.Session.save)
+# what every checkpoint holds besides the state of the loop (see session.Session.save)
 PARTS = {"loop": dict, "rows": list, "seconds": float, "sessions": int, "peak": int, "energy": dict, "started": str}
 PARTS |= {"processes": list}
 
@@ -35,12 +35,11 @@ def save(folder: Path, update: int, state: dict[str, Any], identity: dict[str, A
 
 
 def latest(folder: Path, identity: dict[str, Any], say: Any) -> dict[str, Any] | None:
-    """The newest checkpoint that is whole, or None when there is none to go on from.
+    """The newest undamaged checkpoint, or None if there is none.
 
-    A damaged one is passed over with a line through ``say`` and removed, so that it does not count among those kept;
-    what a kill in the middle of writing left goes with it. Raises UserError, and removes nothing, when the newest whole
-    one belongs to another recipe, naming what differs: going on from it would give a run that no recipe describes. The
-    number of processes may differ: see session.Session.restore.
+    Damaged ones are reported through ``say`` and removed, with the remains of an interrupted write. Raises UserError,
+    and removes nothing, if the newest undamaged one belongs to another recipe: a run resumed from it would match no
+    recipe. The error names what differs. The number of processes may differ: see session.Session.restore.
     """
     found = sorted(folder.glob("checkpoint-*.json"), reverse=True)
     state, damaged = None, []
@@ -54,7 +53,7 @@ def latest(folder: Path, identity: dict[str, Any], say: Any) -> dict[str, Any] |
         if state is not None:
             break
         damaged.append(meta_path)
-        rest = "going on from the one before" if number < len(found) else "none is left, training starts over"
+        rest = "resuming from the one before" if number < len(found) else "none is left, training starts over"
         say(f"{path.name} is damaged; {rest}")
     for meta_path in damaged:
         _remove(meta_path)
@@ -66,7 +65,7 @@ def latest(folder: Path, identity: dict[str, Any], say: Any) -> dict[str, Any] |
 
 
 def what_differs(mine: dict[str, Any], other: dict[str, Any]) -> str:
-    """How the identity ``other``, found on disk, differs from ``mine``, for a message: keys with both values."""
+    """The differences between the identity ``other``, from disk, and ``mine``, for a message: keys with both values."""
     apart = {"hash", "program", "sha256", "update"}
     plain = [{key: value for key, value in one.items() if key not in apart} for one in (mine, other)]
     parts = [difference(*plain)] if plain[0] != plain[1] else []
@@ -76,7 +75,7 @@ def what_differs(mine: dict[str, Any], other: dict[str, Any]) -> str:
 
 
 def of_other_processes(mine: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two identities differ in the number of processes, and in nothing else but the hash, which holds it."""
+    """Whether two identities differ only in the number of processes, and so in their hash."""
     if mine.get("processes") == other.get("processes"):
         return False
     apart = {"hash", "processes", "sha256", "update"}
@@ -85,7 +84,7 @@ def of_other_processes(mine: dict[str, Any], other: dict[str, Any]) -> bool:
 
 
 def _meta_of_whole(path: Path) -> dict[str, Any] | None:
-    """What the .json beside a checkpoint says, or None when it or the checkpoint is damaged."""
+    """The content of the .json beside a checkpoint, or None if it or the checkpoint is damaged."""
     try:
         meta = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         return meta if sha256_file(path) == meta["sha256"] else None
@@ -94,7 +93,7 @@ def _meta_of_whole(path: Path) -> dict[str, Any] | None:
 
 
 def _content(path: Path) -> dict[str, Any] | None:
-    """The state in a checkpoint, or None when it is not a whole one of this program, whatever its digest."""
+    """The state in a checkpoint, or None if it is not a complete state of this program, even with the right digest."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # torch raises many kinds for a damaged file
@@ -104,12 +103,12 @@ def _content(path: Path) -> dict[str, Any] | None:
 
 
 def _remove(meta_path: Path) -> None:
-    meta_path.unlink(missing_ok=True)  # first: without it the other is no checkpoint
+    meta_path.unlink(missing_ok=True)  # first: without it, the other file is not a checkpoint
     meta_path.with_suffix(".pt").unlink(missing_ok=True)
 
 
 def remove_all(folder: Path) -> None:
-    """Remove the checkpoints of a finished run, and what a kill in the middle of writing one left."""
+    """Remove the checkpoints of a finished run, and the remains of an interrupted write."""
     for path in folder.glob("checkpoint-*"):
         path.unlink(missing_ok=True)
     remove_temporaries(folder)

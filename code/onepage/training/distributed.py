@@ -1,9 +1,10 @@
-"""Several processes as one training: torchrun starts them, gloo or NCCL joins them, DistributedDataParallel averages.
+"""One training in several processes: started by torchrun, joined by gloo or NCCL, averaged by DistributedDataParallel.
 
-Each process holds the whole model and computes its part of the recipe's global batch; the gradients are averaged after
-the backward pass (Li et al. 2020, "PyTorch Distributed"), in fp32, so that every process makes the same update. All
-that must not depend on the number of processes is drawn for the global batch first. Rank 0 alone writes. A training by
-itself is ``ALONE``: nothing below then computes, waits or imports anything. Left out: sharded parameters or optimisers.
+Each process holds the whole model and computes its part of the recipe's global batch. The gradients are averaged after
+the backward pass (Li et al. 2020, "PyTorch Distributed"), in fp32, so that every process makes the same update. Random
+numbers that must not depend on the number of processes are drawn for the global batch first. Only rank 0 writes. A
+training in one process is ``ALONE``: then nothing below computes, waits or imports. Left out: sharded parameters and
+optimisers.
 """
 
 import contextlib
@@ -26,13 +27,13 @@ from onepage.training.seeding import keyed_seed
 
 T = TypeVar("T")
 M = TypeVar("M", bound=nn.Module)
-PATIENCE = datetime.timedelta(minutes=30)  # for a process that neither answers nor has ended
-LINGER = 5.0  # seconds: who lost a peer ends after it, so that the peer's own reason is the one reported
+PATIENCE = datetime.timedelta(minutes=30)  # to wait for a process that neither answers nor ends
+LINGER = 5.0  # seconds: a process that lost a peer ends this much later, so that the peer's own error is reported
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among those of its training."""
+    """This process and the number of processes of its training."""
 
     rank: int = 0
     world: int = 1
@@ -40,29 +41,29 @@ class Ranks:
 
     @property
     def is_main(self) -> bool:
-        """Whether this process writes files and speaks."""
+        """Whether this process writes files and prints."""
         return self.rank == 0
 
     def words(self) -> str:
-        """The number of processes, to be added to a line; nothing where there is one."""
+        """The number of processes, to add to a line; "" for one."""
         return f", {self.world} processes" if self.world > 1 else ""
 
     def rows(self, n: int) -> slice:
-        """This process's part of ``n`` rows of a global batch: parts differ by one row at most."""
+        """This process's part of ``n`` rows of a global batch; the sizes of parts differ by at most one row."""
         return slice(self.rank * n // self.world, (self.rank + 1) * n // self.world)
 
     def share(self, items: Sequence[T]) -> Sequence[T]:
-        """This process's part of a global batch sorted by length: every ``world``-th, so that lengths are alike."""
+        """This process's part of a global batch sorted by length: every ``world``-th row, for similar lengths."""
         return items if self.world == 1 else items[self.rank :: self.world]
 
     def weight(self, mine: int, total: int) -> float:
-        """What a mean over ``mine`` counts for, so that the average over processes is the mean over all ``total``."""
+        """The weight of a mean over ``mine``, with which the average over processes is the mean over all ``total``."""
         return 1.0 if self.world == 1 else mine * self.world / total
 
     def normalising(self, model: M, batch_norm: str) -> M:
-        """The model with its BatchNorm as the recipe says: over each process's part, or over the global batch.
+        """The model with the recipe's BatchNorm: over each process's part, or over the global batch.
 
-        Raises UserError for "synchronised" on a CPU, for which PyTorch has none.
+        Raises UserError for "synchronised" on a CPU, which PyTorch does not support.
         """
         if self.world == 1 or batch_norm == "local":
             return model
@@ -73,7 +74,8 @@ class Ranks:
     def averaging(self, model: nn.Module) -> nn.Module:
         """The module to call in the loop: its backward pass averages the gradients over all processes.
 
-        BatchNorm's running statistics are not exchanged: training does not read them, and those kept are rank 0's.
+        BatchNorm's running statistics are not exchanged: training does not read them, and only those of rank 0 are
+        saved.
         """
         if self.world == 1:
             return model
@@ -83,21 +85,21 @@ class Ranks:
         return wrapped
 
     def reseed(self, seed: int, update: int) -> None:
-        """Seed the default generators for an update, each process with other draws (dropout).
+        """Seed the default generators for an update, with other draws in each process (dropout).
 
-        A training by itself draws on from where it is; of several, which may be other ones after a checkpoint, each
-        draws as (seed, update, rank) says.
+        A training in one process continues its random stream. With several, whose number may change at a checkpoint,
+        each process is seeded by (seed, update, rank).
         """
         if self.world > 1:
             torch.manual_seed(keyed_seed(seed, "default", update, self.rank))
 
     def add(self, sums: Tensor) -> None:
-        """Make ``sums`` those over all processes, in place."""
+        """Replace ``sums``, in place, by the sums over all processes."""
         if self.world > 1:
             torch.distributed.all_reduce(sums)
 
     def from_main(self, value: T) -> T:
-        """The value that rank 0 has, on every process."""
+        """The value of rank 0, sent to every process."""
         if self.world == 1:
             return value
         held = [value]
@@ -106,9 +108,9 @@ class Ranks:
 
     @torch.no_grad()
     def check_alike(self, model: nn.Module, update: int) -> None:
-        """Raise UserError where the weights are no longer the same on all processes.
+        """Raise UserError if the weights are no longer the same in all processes.
 
-        Each makes its own update from the averaged gradients; processors of different kinds would round it differently.
+        Each process makes its own update from the averaged gradients; different processors would round it differently.
         """
         if self.world == 1:
             return
@@ -125,21 +127,21 @@ ALONE = Ranks()
 
 
 def _device() -> torch.device:
-    """Where tensors to be exchanged must lie: NCCL takes those of the GPU alone."""
+    """The device of tensors to exchange: NCCL requires the GPU."""
     return torch.device("cuda" if torch.distributed.get_backend() == "nccl" else "cpu")
 
 
 def in_job() -> bool:
-    """Whether torchrun, or what sets the same variables, started this process as one of several."""
+    """Whether torchrun, or a program that sets the same variables, started this process as one of several."""
     return "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 @contextlib.contextmanager
 def join(device: str) -> Iterator[Ranks]:
-    """This process among those that torchrun started with it; ``ALONE`` where there are no others.
+    """This process's ``Ranks`` among those that torchrun started; ``ALONE`` if there are no others.
 
     ``device`` "cpu" joins them by gloo, "cuda" by NCCL, each process with the GPU of its local rank. Raises UserError
-    when that GPU is not there, and when another process has ended.
+    if that GPU does not exist, or if another process has ended.
     """
     if not in_job():
         yield ALONE
@@ -167,13 +169,13 @@ def join(device: str) -> Iterator[Ranks]:
 
 
 def of_a_lost_peer(error: BaseException) -> bool:
-    """Whether an exchange failed because another process is gone, as far as its text tells."""
+    """Whether the text of an error says that an exchange failed because another process has ended."""
     text = str(error).lower()
     return isinstance(error, torch.distributed.DistError) or any(name in text for name in ("gloo", "nccl", "peer"))
 
 
 def _end_with_parent() -> None:
-    """Have Linux send SIGTERM to this process when the launcher is gone: torchrun, killed, leaves its workers."""
+    """Have Linux send SIGTERM to this process when its launcher ends, because a killed torchrun leaves its workers."""
     if sys.platform == "linux" and "TORCHELASTIC_RUN_ID" in os.environ:
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG

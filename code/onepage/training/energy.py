@@ -1,7 +1,7 @@
-"""Energy of a training on a GPU, where NVML tells it: its counter by difference.
+"""Energy of a training on a GPU: the difference of two readings of NVML's counter.
 
-nvmlDeviceGetTotalEnergyConsumption of the driver's own library, so that no package is needed. It counts all that runs
-on that GPU, not this process alone. Where it cannot be read, nothing is recorded: what is not told is not estimated.
+The counter is nvmlDeviceGetTotalEnergyConsumption of the driver's own library; no package is needed. It counts
+everything that runs on the GPU, not only this process. If it cannot be read, nothing is recorded or estimated.
 """
 
 import ctypes
@@ -10,11 +10,11 @@ from typing import Any
 
 from onepage.runs import provenance
 
-NAME = "NVML"  # of the counter, in provenance.json
+NAME = "NVML"  # name of the counter in provenance.json
 
 
 class EnergyMeter:
-    """Energy since this was made; ``read`` gives millijoules, or raises OSError; None: there is no counter."""
+    """Energy since construction; ``read`` returns millijoules or raises OSError; None: there is no counter."""
 
     def __init__(self, read: Callable[[], int] | None) -> None:
         self._read = read
@@ -27,29 +27,29 @@ class EnergyMeter:
             return None
 
     def joules(self) -> dict[str, float]:
-        """Joules since the start, by counter; {} where the machine tells none."""
+        """Joules since the start, by counter; {} if there is no counter."""
         now = self._now()
-        # a counter below its start was set back, by a driver that was loaded again
+        # a counter below its start was reset when the driver was reloaded
         if now is None or self._start is None or now < self._start:
             return {}
         return {NAME: (now - self._start) / 1000}
 
 
 def meter(device: str) -> EnergyMeter:
-    """A meter, started, of the GPU in use where ``device`` is "cuda"; one that tells nothing for "cpu"."""
+    """A started meter of the GPU in use; for ``device`` "cpu", a meter without a counter."""
     uuid = provenance.gpu_uuid() if device == "cuda" else None
     return EnergyMeter(nvml(uuid) if uuid else None)
 
 
 def add(before: dict[str, float], now: dict[str, float], sessions_before: int) -> dict[str, float]:
-    """The energy of all sessions of a run: only counters that told it in every one of them."""
+    """The energy of all sessions of a run, for counters that were read in every session."""
     if not sessions_before:
         return dict(now)
     return {name: before[name] + joules for name, joules in now.items() if name in before}
 
 
 def nvml(uuid: str, library: Any = None) -> Callable[[], int] | None:
-    """What reads the counter, in millijoules, of the GPU with this UUID; None without NVIDIA's driver.
+    """A function that reads the counter, in millijoules, of the GPU with this UUID; None without NVIDIA's driver.
 
     ``library`` stands in for libnvidia-ml in tests.
     """

@@ -1,7 +1,7 @@
-"""Start the processes of a training by PyTorch's own launcher, torchrun, and say in one line how they ended.
+"""Start the processes of a training with PyTorch's launcher, torchrun, and report in one line how they ended.
 
-``torchrun -m onepage train ...`` does the same without this module; then each process speaks for itself, and torchrun
-adds its own report. Imports torch only to launch: the command line asks here how an error is told.
+``torchrun -m onepage train ...`` does the same without this module; then each process prints its own messages, and
+torchrun adds its report. torch is imported only to launch, because the command line also uses this module for errors.
 """
 
 import contextlib
@@ -20,8 +20,8 @@ from typing import Any
 
 from onepage.errors import UserError
 
-LAUNCHED = "ONEPAGE_LAUNCHED"  # set for processes started here
-SHUTDOWN_SECONDS = "60"  # that they have to reach the end of an update and save, before SIGKILL
+LAUNCHED = "ONEPAGE_LAUNCHED"  # set in processes that this module starts
+SHUTDOWN_SECONDS = "60"  # for the processes to finish an update and save, before SIGKILL
 LOOPBACK = "127.0.0.1"
 
 
@@ -34,7 +34,7 @@ class Ended(UserError):
 
 
 def told(line: str) -> bool:
-    """Leave ``line`` for the launcher to print, where there is one; whether there is."""
+    """Leave ``line`` for the launcher to print; returns whether there is a launcher."""
     path = os.environ.get("TORCHELASTIC_ERROR_FILE")
     if LAUNCHED not in os.environ or not path:
         return False
@@ -44,9 +44,9 @@ def told(line: str) -> bool:
 
 
 def leave_other_jobs() -> bool:
-    """Forget the variables of a job that the caller is part of; whether they made this process one of several.
+    """Remove the variables of the caller's own job; returns whether they made this process one of several.
 
-    torchrun itself sets ``TORCHELASTIC_RUN_ID`` beside the rank. What begins with ``PET_`` is an option of torchrun.
+    torchrun itself also sets ``TORCHELASTIC_RUN_ID``. Variables that begin with ``PET_`` are options of torchrun.
     """
     ours = "TORCHELASTIC_RUN_ID" in os.environ
     several = not ours and os.environ.get("WORLD_SIZE", "1") != "1"
@@ -57,7 +57,7 @@ def leave_other_jobs() -> bool:
 
 
 def parse(processes: int, options: str, command: Sequence[str] = ()) -> Any:
-    """torchrun's own reading of its options, with ``onepage COMMAND`` to run; raises UserError for what it refuses."""
+    """The options as torchrun parses them, with ``onepage COMMAND`` to run; raises UserError for bad options."""
     from torch.distributed import run as torchrun
 
     given = ["--nproc-per-node", str(processes), "--shutdown-timeout", SHUTDOWN_SECONDS]
@@ -68,7 +68,7 @@ def parse(processes: int, options: str, command: Sequence[str] = ()) -> Any:
             arguments = torchrun.get_args_parser().parse_args(words)
         if arguments.training_script != "onepage":
             raise ValueError(f"{arguments.training_script} is no option of torchrun")
-        # not through its parser: there --run would be short for --run-path
+        # not through the parser, which would read --run as --run-path
         arguments.training_script_args = list(command)
         return _by_loopback(arguments) if str(arguments.nnodes) in ("1", "1:1") else arguments
     except SystemExit:
@@ -79,7 +79,7 @@ def parse(processes: int, options: str, command: Sequence[str] = ()) -> Any:
 
 
 def _by_loopback(arguments: Any) -> Any:
-    """Let processes of one machine meet without its name, which need not resolve: torchrun itself would look it up."""
+    """Set the loopback address for processes of one machine: torchrun would look up the host name, which may fail."""
     arguments.local_addr = arguments.local_addr or LOOPBACK
     own = arguments.rdzv_endpoint or arguments.rdzv_backend != "static" or arguments.master_port
     if arguments.standalone or not own:
@@ -89,7 +89,7 @@ def _by_loopback(arguments: Any) -> Any:
 
 
 def world(processes: int, options: str) -> int:
-    """Processes of the training over all nodes; of the most nodes where torchrun is given a range."""
+    """Processes of the training over all nodes; if torchrun is given a range, over the largest number of nodes."""
     nodes = str(parse(processes, options).nnodes).rpartition(":")[2]
     try:
         return processes * int(nodes)
@@ -98,23 +98,23 @@ def world(processes: int, options: str) -> int:
 
 
 def launch(run: Path, processes: int, options: str, threads: int, command: Sequence[str]) -> None:
-    """Run ``onepage COMMAND`` in ``processes`` processes on this machine, joined as ``options`` of torchrun say.
+    """Run ``onepage COMMAND`` in ``processes`` processes on this machine, with torchrun's ``options``.
 
-    Raises UserError, with one line on why and where the training stands, when any of them fails; Ended after a signal.
+    If one fails, raises UserError with the cause and the last saved update; after a signal, raises Ended.
     """
     from torch.distributed import run as torchrun
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
     arguments = parse(processes, options, command)
-    if arguments.local_addr == LOOPBACK:  # the caller's are for several machines, and may name no interface of this one
+    if arguments.local_addr == LOOPBACK:  # the caller's may name an interface that this machine lacks
         for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
             os.environ.pop(name, None)
     os.environ[LAUNCHED] = "1"
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
-    # a store for each restart: in the shared one (torch 2.13) restarted processes find the addresses of those that died
+    # a new store for each restart: the shared one (torch 2.13) holds the addresses of dead processes
     os.environ.setdefault("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "1")
-    logging.disable(logging.CRITICAL)  # of torchrun, in many lines; ours stands below
+    logging.disable(logging.CRITICAL)  # torchrun's report of many lines; ours is below
     sys.stdout.flush()
     try:
         torchrun.run(arguments)
@@ -122,7 +122,7 @@ def launch(run: Path, processes: int, options: str, threads: int, command: Seque
         raise Ended(int(error.sigval), where(run)) from None
     except ChildFailedError as error:
         raise UserError(reason(error.failures, run)) from None
-    except (RuntimeError, OSError, ValueError, AssertionError) as error:  # of the rendezvous
+    except (RuntimeError, OSError, ValueError, AssertionError) as error:  # from the rendezvous
         line = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"torchrun could not start the processes ({line:.200}); see TORCHRUN and docs") from error
     finally:
@@ -131,7 +131,7 @@ def launch(run: Path, processes: int, options: str, threads: int, command: Seque
 
 
 def reason(failures: dict[int, Any], run: Path) -> str:
-    """One line on the process that failed first, of torchrun's ``failures`` by rank."""
+    """One line on the process that failed first, from torchrun's ``failures`` by rank."""
 
     def order(item: tuple[int, Any]) -> tuple[bool, int, int]:
         return item[1].exitcode == -signal.SIGTERM, item[1].timestamp, item[0]  # torchrun ends the rest by SIGTERM
@@ -140,13 +140,13 @@ def reason(failures: dict[int, Any], run: Path) -> str:
     if first.exitcode < 0:
         name = signal.Signals(-first.exitcode).name
         return f"process {rank} of the training was killed ({name}); {where(run)}"
-    if first.error_file_data["message"] != "<NONE>":  # what it left by ``told``
+    if first.error_file_data["message"] != "<NONE>":  # the line that it left with ``told``
         return str(first.message)
     return f"process {rank} of the training failed (its error stands above); {where(run)}"
 
 
 def where(run: Path) -> str:
-    """Where a training that has ended stands, and how it goes on."""
+    """The last saved update of a training that has ended, and how to resume it."""
     updates = sorted(int(path.stem.rpartition("-")[2]) for path in run.glob("checkpoint-[0-9]*[0-9].json"))
     saved = f"saved after update {updates[-1]}" if updates else "nothing is saved yet"
     return f"{saved}; run the same command to go on"

@@ -1,6 +1,6 @@
-"""One training at a time on a CPU, and one on each GPU: two side by side are slower than one after the other.
+"""One training at a time on a CPU and on each GPU, because two at once are slower than two in turn.
 
-Each lock is the kernel's, on a file in the folder for temporary ones, so that a killed training leaves none behind.
+The locks are the kernel's, on files in the folder for temporary files: a killed training leaves no lock behind.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ POLL_SECONDS = 1.0  # between looks for a free GPU
 
 @contextlib.contextmanager
 def cpu_training_lock(device: str, say: Callable[[str], None]) -> Iterator[None]:
-    """Wait until no other training of this user runs on the CPU; does nothing for a GPU."""
+    """Within: no other training of this user runs on the CPU; waits for it first. Does nothing for a GPU."""
     if device != "cpu" or fcntl is None:
         yield
         return
@@ -29,7 +29,7 @@ def cpu_training_lock(device: str, say: Callable[[str], None]) -> Iterator[None]
     try:
         if descriptor is not None and not _locked(descriptor, say):
             say("another training is on this CPU; waiting for it to end (two at once would slow both)")
-            with contextlib.suppress(OSError):  # some network disks can only say that it is taken
+            with contextlib.suppress(OSError):  # some network disks cannot wait for a lock
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
@@ -39,9 +39,9 @@ def cpu_training_lock(device: str, say: Callable[[str], None]) -> Iterator[None]
 
 @contextlib.contextmanager
 def own_gpu(device: str, say: Callable[[str], None]) -> Iterator[None]:
-    """Make the first GPU that no other process holds in this way the current one; wait while there is none.
+    """Lock the first free GPU and make it the current one; wait while there is none.
 
-    Does nothing for a CPU, or where torch sees no GPU: what trains there says so.
+    Does nothing for a CPU, or if torch sees no GPU; the training then reports that.
     """
     import torch
 
@@ -66,21 +66,21 @@ def own_gpu(device: str, say: Callable[[str], None]) -> Iterator[None]:
 
 
 def _opened(name: str, say: Callable[[str], None]) -> int | None:
-    """A descriptor of this user's lock file of that name; None, and a line, where it cannot be opened."""
+    """A descriptor of this user's lock file with that name; None, and a line, if it cannot be opened."""
     user = os.getuid() if hasattr(os, "getuid") else 0
     path = Path(tempfile.gettempdir()) / f"onepage-{name}-{user}.lock"
     try:
-        # neither followed nor emptied: in a folder open to all, this name may be somebody's link to another file
+        # no link is followed, nothing is emptied: in a folder open to all, the name may be someone's link
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
-        say(f"{path} cannot be locked ({error.strerror}); training without a look for other trainings")
+        say(f"{path} cannot be locked ({error.strerror}); training without waiting for others")
         return None
 
 
 def _locked(descriptor: int, say: Callable[[str], None]) -> bool:
-    """Whether the lock was free; then it is held until the descriptor is closed.
+    """Whether the lock was free; it is then held until the descriptor is closed.
 
-    Also true, with a line, where the file system has no locks (Lustre, some NFS): nothing there could be waited for.
+    Also true, with a line, if the file system has no locks (Lustre, some NFS).
     """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -88,5 +88,5 @@ def _locked(descriptor: int, say: Callable[[str], None]) -> bool:
         return False
     except OSError as error:
         folder = tempfile.gettempdir()
-        say(f"{folder} has no locks ({error.strerror}); training without a look for other trainings")
+        say(f"{folder} has no locks ({error.strerror}); training without waiting for others")
     return True

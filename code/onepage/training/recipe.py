@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_t
 from onepage.errors import UserError
 
 R = TypeVar("R")
-MAX_BYTES = 100_000  # no recipe is larger; a wrong file given as one is refused before it is parsed
+MAX_BYTES = 100_000  # no recipe is larger; a wrong file is refused before it is parsed
 MAX_DOTS = 200  # a line; tomllib takes minutes for a key of thousands of dots
 LARGEST = 1e12  # no number in a recipe is larger; nan and inf are refused with it
 
@@ -29,9 +29,9 @@ class Range:
     most: float | None = None
     _: dataclasses.KW_ONLY
     above: float = 0
-    """In place of ``least``: the numbers above it."""
+    """Exclusive lower bound, in place of ``least``."""
     below: float | None = None
-    """In place of ``most``: the numbers below it."""
+    """Exclusive upper bound, in place of ``most``."""
     multiple_of: int = 1
 
     def __contains__(self, number: float) -> bool:
@@ -51,10 +51,10 @@ Precision = Literal["auto", "fp32", "bf16"]
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The plain values of a recipe file; raises UserError naming it when it is none."""
+    """The plain values of a recipe file; raises UserError, with its name, if it cannot be read."""
     try:
         with open(path, "rb") as file:
-            content = file.read(MAX_BYTES + 1)  # no more, whatever the system says of its size: it may be a device
+            content = file.read(MAX_BYTES + 1)  # never more, because the file may be a device
         if len(content) > MAX_BYTES:
             raise UserError(f"{path}: too large for a recipe (over {MAX_BYTES:,} bytes)")
         if any(line.count(b".") > MAX_DOTS for line in content.splitlines()):
@@ -67,7 +67,7 @@ def read(path: Path) -> dict[str, Any]:
 def of_run(kind: type[R], run: Path, plan: Mapping[str, Any]) -> R:
     """The recipe that ``run`` was trained with; ``plan`` is its run.json.
 
-    Raises UserError when a version of this program with other recipe keys trained it.
+    Raises UserError if it was trained by a version of this program with other recipe keys.
     """
     try:
         return from_values(kind, plan["recipe"], str(run / "run.json"))
@@ -81,7 +81,7 @@ def of_run(kind: type[R], run: Path, plan: Mapping[str, Any]) -> R:
 def from_values(kind: type[R], values: Mapping[str, Any], where: str, tables: tuple[str, ...] = ()) -> R:
     """Build the dataclass ``kind``; raises UserError, which begins with ``where``, for a key or value not allowed.
 
-    ``tables``: names of the file's other tables, known besides the fields when an unknown key is refused.
+    ``tables``: names of other allowed tables in the file.
     """
     hints = get_type_hints(kind, include_extras=True)
     fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
@@ -102,7 +102,7 @@ def from_values(kind: type[R], values: Mapping[str, Any], where: str, tables: tu
 
 
 def _checked(hint: Any, value: Any, where: str) -> Any:
-    """The value as its field's type holds it; raises UserError when the type or the range does not allow it."""
+    """The value in its field's type; raises UserError if the type or the range does not allow it."""
     if get_origin(hint) is Annotated:
         inner, allowed = get_args(hint)
         value = _checked(inner, value, where)
@@ -129,7 +129,7 @@ def _checked(hint: Any, value: Any, where: str) -> Any:
 
 
 def table(value: Any, where: str) -> dict[str, Any]:
-    """A table of a TOML file; raises UserError when the value is none."""
+    """``value`` if it is a table of a TOML file; otherwise raises UserError."""
     if not isinstance(value, dict):
         raise UserError(f"{where}: expected a table, got {value!r:.60}")
     return value
@@ -141,7 +141,7 @@ def as_dict(recipe: Any) -> dict[str, Any]:
 
 
 def recipe_hash(recipe: Any, **context: Any) -> str:
-    """SHA-256 over the recipe's values and whatever else decides the result (seed, data digest, ...)."""
+    """SHA-256 over the recipe's values and everything else that decides the result (seed, data digest, ...)."""
     text = json.dumps({"recipe": as_dict(recipe), **context}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -21,7 +21,7 @@ def warmup_cosine(progress: float, warmup: float, floor: float = 0.0) -> float:
 
 
 def validation_updates(updates: int, validations: int) -> frozenset[int]:
-    """After which of so many updates to validate: evenly spaced, the last one included."""
+    """The updates after which to validate: evenly spaced, including the last one."""
     return frozenset(math.ceil(updates * (i + 1) / validations) for i in range(validations))
 
 

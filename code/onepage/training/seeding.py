@@ -1,13 +1,13 @@
 """Seeds, threads and deterministic kernels: same seed, machine and thread count give the same bytes.
 
 Random draws of the data path are keyed, not streamed: a generator made from (seed, purpose, epoch, step) gives the same
-numbers however training got there, so a resumed run needs no generator state for them.
+numbers in an uninterrupted and in a resumed run, without a saved generator state.
 """
 
 import hashlib
 import os
 
-# Read by cuBLAS when CUDA starts; it must be set before torch is imported to be sure.
+# cuBLAS reads it when CUDA starts, so it is set before torch is imported.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 import torch
@@ -29,7 +29,7 @@ def keyed_generator(*key: int | str) -> torch.Generator:
 def prepare(seed: int, threads: int, device: str) -> torch.device:
     """Fix threads and kernels, seed the default generators, and return the device.
 
-    Raises UserError when CUDA is asked for and absent: falling back would change what the run is.
+    Raises UserError if CUDA is requested and absent, because another device would make it another run.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError(
@@ -37,26 +37,26 @@ def prepare(seed: int, threads: int, device: str) -> torch.device:
         )
     torch.set_num_threads(threads)
     torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms(True), but imports no compiler: seconds
-    # every kernel used here writes all of its output; filling fresh memory first would only cost time
+    # every kernel used here writes its whole output; filling new memory first would only cost time
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
-    allow_tf32(False)  # on by default in convolutions, and elsewhere if the caller's environment says so
+    allow_tf32(False)  # on by default in convolutions, elsewhere if the caller's environment says so
     torch.manual_seed(keyed_seed(seed, "default"))
     return torch.device(device)
 
 
 def allow_tf32(allowed: bool) -> None:
-    """Whether a GPU may round the factors of fp32 convolutions and products to TF32, by every setting that there is."""
+    """Set whether a GPU may round the factors of fp32 convolutions and products to TF32, in old and new settings."""
     convolutions, products = torch.backends.cudnn, torch.backends.cuda.matmul
     convolutions.allow_tf32 = products.allow_tf32 = allowed
-    if hasattr(convolutions, "conv"):  # the settings that replace these
+    if hasattr(convolutions, "conv"):  # the newer settings
         convolutions.conv.fp32_precision = products.fp32_precision = "tf32" if allowed else "ieee"
 
 
 def generator_states() -> dict[str, torch.Tensor]:
-    """The default generators' states (uint8 tensors): what dropout draws from."""
+    """The states (uint8 tensors) of the default generators, which dropout uses."""
     states = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_initialized():  # not is_available: reading its state would start CUDA in a training on the CPU
+    if torch.cuda.is_initialized():  # not is_available: reading the state would start CUDA in a training on the CPU
         states["cuda"] = torch.cuda.get_rng_state()
     return states
 

@@ -1,8 +1,8 @@
-"""One training run on disk: what it is, where it stands, how it is interrupted and resumed.
+"""One training run on disk: its identity, progress, interruption and resumption.
 
-The loops in ``cls/train.py`` and ``mt/train.py`` keep their own order of events; this holds what is the same for both:
-the identity of the run, its checkpoints at intervals, signals, its history and its final files. Of several processes
-rank 0 alone reads and writes the run folder; what decides for all (is it finished, where to resume) it tells them.
+The loops in ``cls/train.py`` and ``mt/train.py`` keep their own order of events. This module holds what they share: the
+identity of the run, checkpoints at intervals, signals, history and final files. With several processes, only rank 0
+reads and writes the run folder; it tells the others whether the run is finished, and where to resume.
 """
 
 import contextlib
@@ -26,13 +26,13 @@ from onepage.training.recipe import as_dict, recipe_hash
 from onepage.training.weights import digest_tensors
 
 SAVE_EVERY_SECONDS = 60.0  # `train --save-every` sets it; the tests' training is over sooner
-EPOCH_SECONDS = 5.0  # the end of an epoch is saved when the last checkpoint is this old: tiny epochs would only save
-SAVE_SHARE = 0.02  # of the time that such saves may take: an epoch of a GPU is not much longer than one
+EPOCH_SECONDS = 5.0  # an epoch's end is saved if the last checkpoint is this old: short epochs would mostly save
+SAVE_SHARE = 0.02  # of the time that such saves may take: on a GPU an epoch is not much longer than a save
 RESULTS = ("model.pt", "metrics.json", "predictions.npz", "explain.npz", "provenance.json")
 
 
 class Interrupted(UserError):
-    """SIGINT or SIGTERM (``number``) arrived; a checkpoint was saved and the same command goes on from it."""
+    """SIGINT or SIGTERM (``number``) arrived; a checkpoint was saved, from which the same command resumes."""
 
     def __init__(self, number: int, update: int):
         self.number = number
@@ -58,12 +58,12 @@ class Session:
     ):
         """``plan``: task, set, generated, profile, seed, data_digest, device, precision, threads (see run.json).
 
-        ``program`` is a digest of the code that trains; a checkpoint of other code is another run's. ``world``: the
-        number of processes, where it is not that of ``ranks``: to ask, before they are started, if the run is finished.
+        ``program`` is a digest of the training code; a checkpoint of other code belongs to another run. ``world``: the
+        number of processes, if ``ranks`` does not have it yet because they are not started.
         """
         self.run = Path(run)
         self.ranks, self.world = ranks, world or ranks.world
-        if self.world > 1:  # it decides the order of float sums, as threads do
+        if self.world > 1:  # it changes the order of float sums, like the number of threads
             plan = {**plan, "processes": self.world}
         plain, torch_version = as_dict(recipe), str(torch.__version__)
         self.identity = {
@@ -85,16 +85,16 @@ class Session:
         self.before: dict[str, Any] = {"seconds": 0.0, "sessions": 0, "peak": 0, "energy": {}}  # of earlier sessions
         self.started = provenance.now()
         self._tensorboard = tensorboard.asked()
-        self._meter: EnergyMeter | None = None  # counts from when the loop is entered
+        self._meter: EnergyMeter | None = None  # starts with the loop
         self._clock = self._saved = time.monotonic()
         self._save_cost = 0.0  # seconds that the last checkpoint took
         self.resumed = False  # from a checkpoint
-        self._signal: int | None = None  # that this process got
-        self._stop: int | None = None  # that it ends for: all processes after the same update
+        self._signal: int | None = None  # received by this process
+        self._stop: int | None = None  # for which all processes end, after the same update
         self._handlers: dict[int, Any] = {}
 
     def finished(self) -> bool:
-        """Whether the run folder already holds the final weights of exactly this run."""
+        """Whether the run folder already holds the final weights of this run."""
         return self.ranks.from_main(self.ranks.is_main and self._finished())
 
     def _finished(self) -> bool:
@@ -106,8 +106,8 @@ class Session:
             return False
         if identity != self.identity:
             return False
-        checkpoint.remove_all(self.run)  # a kill after the weights were written can have left some
-        (self.run / "model.pt").touch()  # newer than what asked for it, so that make does not ask again
+        checkpoint.remove_all(self.run)  # left by a kill after the weights were written
+        (self.run / "model.pt").touch()  # newer than its prerequisites, so that make does not train again
         return True
 
     def __enter__(self) -> "Session":
@@ -115,7 +115,7 @@ class Session:
             self._handlers[number] = signal.signal(number, self._note_signal)
         if self.ranks.is_main:
             self.run.mkdir(parents=True, exist_ok=True)
-        if self.world == 1:  # of several, this one's counters would tell a part
+        if self.world == 1:  # with several, these counters would cover only a part
             self._meter = energy.meter(self.plan["device"])
         self._clock = self._saved = time.monotonic()
         return self
@@ -133,11 +133,11 @@ class Session:
 
     @property
     def asked_to_stop(self) -> bool:
-        """Whether a signal has reached this process; of several, ``stop_if`` then has to tell them all."""
+        """Whether a signal has reached this process; with several, ``stop_if`` must then tell all of them."""
         return self._signal is not None
 
     def stop_if(self, asked: float) -> None:
-        """End after this update if ``asked``, the processes that a signal has reached by now, is not zero."""
+        """End after this update if ``asked``, the number of processes that a signal has reached, is not zero."""
         if asked and self._stop is None:
             self._stop = self._signal or signal.SIGTERM
 
@@ -145,7 +145,7 @@ class Session:
     def training(
         self, state: Resumable, unit: str, about: str, work: Callable[[int], float] = float
     ) -> Iterator[Reporter]:
-        """Around the loop: ``state`` resumed from a checkpoint where there is one, signals noted, progress reported.
+        """Context of the loop: resumes ``state`` from a checkpoint if there is one, notes signals, reports progress.
 
         ``unit`` and ``work``: see Reporter. ``about``: what is trained on, for the first line.
         """
@@ -155,15 +155,15 @@ class Session:
             name = f"{plan['task']:<4}seed {plan['seed']}"
             with Reporter(name, state.updates, unit, log, done, work, quiet=not self.ranks.is_main) as report:
                 report.line(
-                    f"{'going on at' if done else 'training from'} update {done} of {state.updates}: {about}, "
+                    f"{'resuming at' if done else 'training from'} update {done} of {state.updates}: {about}, "
                     f"{plan['device']}, {plan['precision']}, {plan['recipe']['threads']} threads{self.ranks.words()}"
                 )
                 yield report
 
     def resume(self, state: Resumable, say: Any = print) -> None:
-        """Load the newest whole checkpoint into ``state``; where there is none, the state stays as it is.
+        """Load the newest undamaged checkpoint into ``state``; if there is none, leave the state unchanged.
 
-        Raises UserError when the checkpoint is of another recipe, or does not hold what ``state`` needs.
+        Raises UserError if the checkpoint is of another recipe, or lacks parts of ``state``.
         """
         try:
             loop = self.restore(say)
@@ -172,7 +172,7 @@ class Session:
         except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
             of_memory = isinstance(error, torch.OutOfMemoryError)
             if not self.resumed or of_memory or (self.world > 1 and of_a_lost_peer(error)):
-                raise  # it says nothing of a checkpoint
+                raise  # not caused by the checkpoint
             reason = " ".join(str(error).split())[:120]
             raise UserError(
                 f"the checkpoint in {self.run} does not hold what this training needs "
@@ -180,21 +180,21 @@ class Session:
             ) from error
 
     def restore(self, say: Any) -> dict[str, Any] | None:
-        """The loop's own state from the newest whole checkpoint, or None to start from the beginning.
+        """The loop's own state from the newest undamaged checkpoint, or None to start from the beginning.
 
-        Raises UserError when the checkpoint is of another recipe. One of another number of processes is resumed;
-        run.json, and metrics.json after it, then tell how many there were from which update on.
+        Raises UserError if the checkpoint is of another recipe. With another number of processes it is resumed;
+        run.json and metrics.json then list the numbers, each with its first update.
         """
         loop = self.ranks.from_main(self._restore(say) if self.ranks.is_main else None)
         self.resumed = loop is not None
         return loop
 
     def _restore(self, say: Any) -> dict[str, Any] | None:
-        if (self.run / "model.pt").exists():  # written last: checkpoints beside it are leftovers of a finished run
+        if (self.run / "model.pt").exists():  # written last: checkpoints beside it remain from a finished run
             say(self._why_again())
             checkpoint.remove_all(self.run)
         state = checkpoint.latest(self.run, self.identity, say)
-        for name in RESULTS:  # of an earlier run in this folder; they must not outlive their weights
+        for name in RESULTS:  # results of an earlier run, whose weights are replaced
             (self.run / name).unlink(missing_ok=True)
         commit = provenance.commit()
         about = self.plan | commit
@@ -207,20 +207,20 @@ class Session:
         self.before = {name: state[name] for name in self.before}
         before = self.processes[-1][1]
         if before != self.world:
-            say(f"going on with another number of processes ({before} -> {self.world}): other last digits from here")
+            say(f"resuming with another number of processes ({before} -> {self.world}); last digits may now differ")
             self.processes = [*self.processes, [state["loop"]["update"], self.world]]
-        history.write(self.run / "history.jsonl", self.rows)  # on disk it may be ahead of the checkpoint
+        history.write(self.run / "history.jsonl", self.rows)  # the file may be ahead of the checkpoint
         if len(self.processes) > 1:
             about["processes_from_update"] = self.processes
         path = self.run / "run.json"
         there = read_json(path) if path.exists() else {}
-        about |= {key: there[key] for key in commit if key in there}  # the commit of its beginning
+        about |= {key: there[key] for key in commit if key in there}  # keep the commit at its start
         if there != about:
             write_json(path, about)
         return state["loop"]
 
     def _why_again(self) -> str:
-        """Why weights that are there are replaced, for a message."""
+        """Why existing weights are replaced, for a message."""
         try:
             _, identity = checkpoint.load_model(self.run / "model.pt")
             what = f"are of another recipe ({checkpoint.what_differs(self.identity, identity)})"
@@ -233,7 +233,7 @@ class Session:
         return self.before["seconds"] + time.monotonic() - self._clock
 
     def _totals(self) -> dict[str, Any]:
-        """What adds up over all sessions of this run, this one included; energy {} where the machine tells none."""
+        """Totals over all sessions of this run, including this one; energy {} if the machine has no counter."""
         joules = self._meter.joules() if self._meter is not None else {}
         return {
             "seconds": self.seconds(),
@@ -252,7 +252,7 @@ class Session:
             tensorboard.write(self.run, self.started, self.rows)
 
     def due(self, epoch_ended: bool = False) -> bool:
-        """Whether a checkpoint should be written now: an epoch ended, a minute has passed, or a signal asks to stop."""
+        """Whether to write a checkpoint now: an epoch ended, a minute has passed, or a signal arrived."""
         if not self.ranks.is_main:
             return self._stop is not None
         age = time.monotonic() - self._saved
@@ -260,7 +260,7 @@ class Session:
         return self._stop is not None or age >= SAVE_EVERY_SECONDS or (epoch_ended and age >= rest)
 
     def save(self, update: int, loop: dict[str, Any]) -> None:
-        """Write a checkpoint with the loop's state; raises Interrupted afterwards if a signal asked to stop."""
+        """Write a checkpoint with the loop's state; then raise Interrupted if a signal arrived."""
         if self.ranks.is_main:
             parts = {"rows": self.rows, "started": self.started, "processes": self.processes}
             begun = time.monotonic()
@@ -277,7 +277,7 @@ class Session:
     def finish(self, weights: dict[str, torch.Tensor]) -> str:
         """Write provenance and the final weights (last), remove the checkpoints; returns the weights' digest.
 
-        Of several processes the others wait for rank 0: when one has ended well, all is written.
+        With several processes, the others wait for rank 0: once any has ended without an error, everything is written.
         """
         return self.ranks.from_main(self._finish(weights) if self.ranks.is_main else "")
 
@@ -304,5 +304,5 @@ class Session:
 
 
 def common_block(model: Path) -> dict[str, Any]:
-    """The first level of metrics.json: what run.json says of the run, or the metrics of an exported file."""
+    """The first level of metrics.json, from run.json or from the metrics of an exported file."""
     return lookup.told(model, "run.json")

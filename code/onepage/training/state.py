@@ -1,7 +1,7 @@
 """The state of a training loop, in one object that a checkpoint saves and restores.
 
-Weights, their average, optimisers, counters, the place in the epoch, sums since the last validation, and the default
-generators: all that an update changes. Keyed draws (see seeding.py) need no state.
+It holds everything that an update changes: weights, their average, optimisers, counters, the place in the epoch, sums
+since the last validation, and the default generators. Keyed draws (see seeding.py) need no state.
 """
 
 import math
@@ -21,11 +21,11 @@ from onepage.training.session import Session
 B = TypeVar("B")
 M = TypeVar("M", bound=nn.Module)
 COUNTERS = ("update", "epoch", "place", "seen")
-READ_EVERY = {"cpu": 1, "cuda": 20}  # updates between looks at the loss; each makes a GPU wait
+READ_EVERY = {"cpu": 1, "cuda": 20}  # updates between readings of the loss, each of which makes a GPU wait
 
 
 class TrainingState(Generic[M, B]):
-    """What one update of a training changes."""
+    """Everything that one update of a training changes."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class TrainingState(Generic[M, B]):
         counts: int,
         ranks: Ranks,
     ):
-        """``batches``: those of an epoch, given its number. ``counts``: how many values ``count`` takes."""
+        """``batches(epoch)``: the batches of an epoch. ``counts``: the number of values that ``count`` takes."""
         self.model, self.optimisers, self.ranks = model, optimisers, ranks
         self.average = average
         self.peaks = [[group["lr"] for group in optimiser.param_groups] for optimiser in optimisers]
@@ -56,7 +56,7 @@ class TrainingState(Generic[M, B]):
         self.sums = torch.zeros(counts, dtype=torch.float64, device=next(model.parameters()).device)
 
     def next_batch(self) -> B:
-        """The batch of this update; an epoch's batches are made when its first one is asked for."""
+        """The batch of this update; the batches of an epoch are made together when it begins."""
         if not self._batches:
             self._batches = list(self._batches_of(self.epoch))
         return self._batches[self.place]
@@ -68,7 +68,7 @@ class TrainingState(Generic[M, B]):
                 group["lr"] = rate * factor
 
     def step(self, seen: int) -> None:
-        """Make the update from the gradients, average the weights, and go to the next batch."""
+        """Make the update from the gradients, average the weights, and advance to the next batch."""
         for optimiser in self.optimisers:
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
@@ -81,12 +81,12 @@ class TrainingState(Generic[M, B]):
 
     @property
     def validates(self) -> bool:
-        """Whether the validation split is to be read after this update."""
+        """Whether to validate after this update."""
         return self.update in self.validate_after
 
     @property
     def shows(self) -> bool:
-        """Whether the means are to be read after this update."""
+        """Whether to read the means after this update."""
         return self.update % READ_EVERY[self.sums.device.type] == 0 or self.validates
 
     @property
@@ -97,8 +97,8 @@ class TrainingState(Generic[M, B]):
     def count(self, *values: Tensor | float) -> None:
         """Add an update's values, each summed over all processes, to the sums since the last validation.
 
-        The totals come first, of which the first is the loss; then what they are totals over; last, whether this
-        process was asked to stop.
+        The order of the values: totals, of which the first is the loss; the count that they are totals over; whether
+        this process was asked to stop.
         """
         counted = torch.zeros_like(self.sums)
         for number, value in enumerate(values):
@@ -107,9 +107,9 @@ class TrainingState(Generic[M, B]):
         self.sums += counted
 
     def means(self, session: Session) -> list[float]:
-        """The totals' means since the last validation; tells ``session`` how many processes were asked to stop.
+        """The means since the last validation; tells ``session`` how many processes were asked to stop.
 
-        Raises UserError when the loss is not finite.
+        Raises UserError if the loss is not finite.
         """
         *totals, number, stops = self.sums.tolist()
         session.stop_if(stops)
@@ -124,7 +124,7 @@ class TrainingState(Generic[M, B]):
         """Tensors and plain values for a checkpoint."""
         return {
             **{name: getattr(self, name) for name in COUNTERS},
-            "sums": self.sums.tolist()[:-1],  # not the processes asked to stop: none is when the run goes on
+            "sums": self.sums.tolist()[:-1],  # without the processes asked to stop: none when the run resumes
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
             "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
@@ -132,7 +132,7 @@ class TrainingState(Generic[M, B]):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from what ``state_dict`` gave; raises one of many errors for a state of another training."""
+        """Load a ``state_dict``; raises one of many errors for that of another training."""
         for name in COUNTERS:
             setattr(self, name, state[name])
         self.sums[:-1] = torch.tensor(state["sums"], dtype=torch.float64)

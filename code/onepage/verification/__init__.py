@@ -1,1 +1,1 @@
-"""Claims, recounts, provenance and comparisons: whether a result holds, and what made it."""
+"""Verification of claims, scores and provenance, and comparison with reference results."""

@@ -1,7 +1,7 @@
 """Digests of the results of a run, and whether two runs agree to the bit.
 
-Content is hashed, not files: archives carry names and times of their own. A tensor or an array is its name, type, shape
-and bytes. What a repetition may change is left out: seconds of training, and the commit the run was started at.
+Content is hashed, not files, because archives contain names and times. A tensor or an array counts with name, type,
+shape and bytes. Values that a repetition may change are left out: seconds of training, and the commit of the start.
 """
 
 import hashlib
@@ -26,9 +26,9 @@ SHOWN = 4  # differences named for each part
 
 
 def results(run: Path) -> dict[str, dict[str, Any]]:
-    """What an evaluated run gave, {part: {name: tensor, array or number}}.
+    """The results of an evaluated run, {part: {name: tensor, array or number}}.
 
-    Raises UserError when a file is missing or damaged.
+    Raises UserError if a file is missing or damaged.
     """
     run = Path(run)
     weights, _ = checkpoint.load_model(run / "model.pt")
@@ -48,12 +48,12 @@ def results(run: Path) -> dict[str, dict[str, Any]]:
 
 
 def digests(found: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """SHA-256 (64 hex digits) of each part of what ``results`` gave."""
+    """SHA-256 (64 hex digits) of each part of ``results``."""
     return {part: _digest(values) for part, values in found.items()}
 
 
 def differences(mine: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """What differs in one part of two runs: names, with the values or by how much."""
+    """The differences in one part of two runs: names, with the values or the size of the difference."""
     said = []
     for name in sorted(set(mine) | set(other)):
         if name not in mine or name not in other:
@@ -64,7 +64,7 @@ def differences(mine: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
 
 
 def show(run: Path, again: Path | None, say: Callable[[str], object]) -> int:
-    """Say the digests of one run, or of two with what differs; returns the exit status, 1 when anything differs."""
+    """Print the digests of one run, or of two with their differences; returns the exit status, 1 if two differ."""
     first = results(run)
     if again is None:
         for part, digest in digests(first).items():
@@ -87,7 +87,7 @@ def show(run: Path, again: Path | None, say: Callable[[str], object]) -> int:
 
 def _digest(values: Mapping[str, Any]) -> str:
     if all(isinstance(value, Tensor) for value in values.values()):
-        return digest_tensors(values)  # what metrics.json calls weights_digest
+        return digest_tensors(values)  # the value of weights_digest in metrics.json
     digest = hashlib.sha256()
     for name in sorted(values):
         value = values[name]
@@ -100,13 +100,13 @@ def _digest(values: Mapping[str, Any]) -> str:
 
 
 def _how(mine: Any, other: Any) -> str:
-    """How two values of one name differ."""
+    """The difference between two values of one name, as text."""
     if not (hasattr(mine, "shape") and hasattr(other, "shape")):
         return f"{mine!r:.60} | {other!r:.60}"
     a, b = np.asarray(mine), np.asarray(other)
     if a.shape != b.shape or a.dtype != b.dtype:
         return f"{a.dtype} {a.shape} | {b.dtype} {b.shape}"
-    bits = [np.ascontiguousarray(one).view(f"V{one.dtype.itemsize}") for one in (a, b)]  # -0.0 is not 0.0 here
+    bits = [np.ascontiguousarray(one).view(f"V{one.dtype.itemsize}") for one in (a, b)]  # here -0.0 differs from 0.0
     changed = f"in {int((bits[0] != bits[1]).sum()):,} of {a.size:,}"
     if a.dtype.kind not in "iuf":
         return changed

@@ -1,6 +1,6 @@
-"""The claims of report/claims.toml: what each says, and its state from metrics.json alone, as the page shows it.
+"""The claims of report/claims.toml, and their state from metrics.json alone, as the page shows it.
 
-``verify`` recomputes them. A claim about a set the run was not trained on is NOT CHECKED, never PASS. Standard
+``verify`` recomputes them. A claim about a set that the run was not trained on is NOT CHECKED, never PASS. Standard
 library only.
 """
 
@@ -20,10 +20,10 @@ PASS, FAIL, NOT_CHECKED = "PASS", "FAIL", "NOT CHECKED"
 
 @dataclass(frozen=True)
 class Reference:
-    """What a reference result reached: the folder ``report/reference/<result>``, its value, and the band around it.
+    """A reference result: the folder ``report/reference/<result>``, its value, and the band around it.
 
-    On the machine, software and settings of that result the value must come out exactly; elsewhere it must not fall
-    below the band, [low, high], in the measure's own unit.
+    With the machine, software and settings of that result, the value must be exactly the same. Otherwise it must not
+    fall below the band, [low, high], in the measure's own unit.
     """
 
     result: str
@@ -41,20 +41,20 @@ class Claim:
     set: str
     metric: str
     minimum: float
-    measure: str  # as the task's record calls it
+    measure: str  # the name in the task's record
     recomputed_from: str
-    options: Mapping[str, str] = field(default_factory=dict)  # of the task that it speaks of: src and tgt
+    options: Mapping[str, str] = field(default_factory=dict)  # options of the task in the claim: src and tgt
     reference: Reference | None = None
 
     def show(self, value: float) -> str:
-        """``value`` in the measure's own unit, with one decimal; one below the floor never reads as the floor."""
+        """``value`` in the measure's own unit, with one decimal; below the floor it is never printed as the floor."""
         scale, unit = (100, " %") if tasks.get(self.task).percent else (1, "")
         return words.score(scale * value, scale * self.minimum) + unit
 
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a claim: ``measured`` is the recomputed value, None where nothing was measured."""
+    """The outcome of a claim: ``measured`` is the recomputed value, None if nothing was measured."""
 
     claim: Claim
     state: str
@@ -69,7 +69,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Check:
-    """Something verified that no claim speaks of: ``text`` says what, ``state`` and ``reason`` the outcome."""
+    """A check without a claim: ``text`` names it, ``state`` and ``reason`` are the outcome."""
 
     id: str
     text: str
@@ -84,7 +84,7 @@ class Check:
 def load_claims(path: Path, kind: str = "claim") -> list[Claim]:
     """The claims of a claims.toml; raises UserError for a file that is missing, malformed or has unknown keys.
 
-    ``kind`` "stand_in" reads the floors of the generated sets instead, which say nothing of the real ones.
+    ``kind`` "stand_in" reads the floors of the generated sets instead, which say nothing about the real sets.
     """
     try:
         tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
@@ -106,7 +106,7 @@ def load_claims(path: Path, kind: str = "claim") -> list[Claim]:
 
 
 def _claim(row: Mapping[str, Any]) -> Claim:
-    """A claim of its table, with the table ``reference`` inside it where there is one."""
+    """A claim from its table, with the inner table ``reference`` if there is one."""
     values = dict(row)
     if values.get("task") in tasks.TASKS:
         options = tasks.get(values["task"]).options
@@ -136,12 +136,12 @@ def _problem(claim: Claim) -> str:
 
 
 def is_number(value: object) -> bool:
-    """Whether ``value`` is a number that a float can hold, and not true or false."""
+    """Whether ``value`` is a number in the range of a float, and not true or false."""
     return isinstance(value, float) or (type(value) is int and abs(value) < 1e300)
 
 
 def at(metrics: Mapping[str, Any], path: str) -> Any:
-    """The value at a dotted path of metrics.json, a number in it being a place in a list; or None."""
+    """The value at a dotted path of metrics.json, or None; a number in the path is an index of a list."""
     value: Any = metrics
     for part in path.split("."):
         if isinstance(value, list) and part.isdecimal() and len(part) < 10 and int(part) < len(value):
@@ -152,16 +152,16 @@ def at(metrics: Mapping[str, Any], path: str) -> Any:
 
 
 def status(claim: Claim, metrics: Mapping[str, Any] | None) -> Result:
-    """The state of a claim from metrics.json alone, without recomputing: what the page shows."""
+    """The state of a claim from metrics.json alone, not recomputed, for the page."""
     if metrics is None:
         return Result(claim, NOT_CHECKED, None, f"not run: make {claim.task}")
     set_name, generated_set = str(metrics["set"]), tasks.get(claim.task).generated_set
     if set_name != claim.set or bool(metrics["generated"]) != (claim.set == generated_set):
         what = "generated data" if metrics["generated"] else "another set"
-        return Result(claim, NOT_CHECKED, None, f"trained on {what} ({set_name}); the claim speaks of {claim.set}")
+        return Result(claim, NOT_CHECKED, None, f"trained on {what} ({set_name}); the claim is about {claim.set}")
     if any(metrics.get(key) != wanted for key, wanted in claim.options.items()):
         trained, wanted = ("-".join(str(of.get(key)) for key in claim.options) for of in (metrics, claim.options))
-        return Result(claim, NOT_CHECKED, None, f"trained on {trained}; the claim speaks of {wanted}")
+        return Result(claim, NOT_CHECKED, None, f"trained on {trained}; the claim is about {wanted}")
     value = at(metrics, claim.metric)
     if not is_number(value):
         return Result(claim, FAIL, None, f"metrics.json has no number at {claim.metric}")
@@ -169,7 +169,7 @@ def status(claim: Claim, metrics: Mapping[str, Any] | None) -> Result:
 
 
 def against_bound(claim: Claim, value: float, how: str) -> Result:
-    """PASS or FAIL of a value by the claim's bound; ``how`` says where the value is from."""
+    """PASS or FAIL of a value by the claim's bound; ``how`` names the source of the value."""
     if value >= claim.minimum:
         return Result(claim, PASS, value, how)
     return Result(claim, FAIL, value, f"below {claim.show(claim.minimum)}; {how}")

@@ -1,9 +1,9 @@
-"""A run beside a reference result: the same to the last digit where it must be, within a band elsewhere.
+"""Comparison of a run with a reference result: to the last digit, or within a band. Standard library only.
 
-Exact is asked of a run with the recipe, data, seed and code of the reference on a machine with its fingerprint.
-Anywhere else the band is statistical: where the reference holds three seeds or more, the 95 % prediction interval of
-one more seed (Student's t); with fewer, the 95 % interval of the score itself over test examples (Wilson's for
-accuracy, the bootstrap's for BLEU and chrF2). Standard library only.
+A run with the recipe, data, seed and code of the reference, on a machine with its fingerprint, must have the same
+scores. For any other run the band is statistical: if the reference has three seeds or more, the 95 % prediction
+interval of one more seed (Student's t); with fewer, the 95 % interval of the score itself over test examples (Wilson
+for accuracy, bootstrap for BLEU and chrF2).
 """
 
 import hashlib
@@ -23,10 +23,10 @@ from onepage.tasks import Measure
 from onepage.training.recipe import difference
 from onepage.verification.claims import FAIL, NOT_CHECKED, PASS, Claim, Reference, is_number
 
-# 97.5 % quantiles of Student's t by degrees of freedom; beyond the table its last, which is a little too wide
+# 97.5 % quantiles of Student's t by degrees of freedom; beyond the table the last one, which is a little too wide
 STUDENT = {2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262, 10: 2.228}
 FEWEST_SEEDS = 3
-# float addition in another order is no other result
+# float addition in another order does not change a result
 NOISE = 1e-6
 # of metrics.json: a later commit can give the same results
 COMMIT = ("commit", "commit_time", "dirty")
@@ -52,7 +52,7 @@ class Row:
 def fingerprint(metrics: Mapping[str, Any], provenance: Mapping[str, Any]) -> str | None:
     """A digest of all that decides the bits besides recipe, data and seed: processor, software, threads, code.
 
-    None where the run does not record enough to say.
+    None if the run does not record all of these.
     """
     host, evaluate = provenance.get("host") or {}, provenance.get("evaluate") or {}
     elsewhere = evaluate.get("host") or host
@@ -77,8 +77,8 @@ def obstacle(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
             return f"other {name} ({theirs.get(key)} there, {mine.get(key)} here)"
     if mine["data_digest"] != theirs["data_digest"]:
         return "other data (digests differ)"
-    # the number of threads decides last digits, not the experiment; so does that of processes, but with BatchNorm over
-    # the part that each has of a batch
+    # the numbers of threads and of processes decide last digits, not the experiment; except processes with local
+    # BatchNorm, whose statistics cover a part of the batch
     aside = {"threads"} | (set() if mine.get("processes") or theirs.get("processes") else {"batch_norm"})
     local = [run["recipe"].get("batch_norm") == "local" and run.get("processes", 1) for run in (mine, theirs)]
     if local[0] != local[1] and mine.get("processes") != theirs.get("processes"):
@@ -101,7 +101,7 @@ def must_be_exact(
 
 
 def band(name: str, reference: Measure, seeds: Sequence[Mapping[str, Any]]) -> tuple[float, float, str]:
-    """(low, high, what it rests on) of a score, from the reference's seeds or from its own interval.
+    """(low, high, its basis) of a score, from the reference's seeds or from its own interval.
 
     ``seeds``: rows of seeds.json, each with ``measures`` {name: value}.
     """
@@ -125,9 +125,9 @@ def _relation(run: Path, reference: Path) -> tuple[Mapping[str, Any], Mapping[st
 
 
 def beside_reference(claim: Claim, reference: Reference, value: float, run: Path, references: Path) -> tuple[str, str]:
-    """(PASS or FAIL, why) of a claim's recomputed value beside the reference result that the claim names.
+    """(PASS or FAIL, why) of a claim's recomputed value, compared with the reference result that the claim names.
 
-    Raises UserError when the reference result is not in ``references``.
+    Raises UserError if the reference result is not in ``references``.
     """
     folder = references / reference.result / claim.task
     if not (folder / "metrics.json").is_file():
@@ -148,7 +148,7 @@ def beside_reference(claim: Claim, reference: Reference, value: float, run: Path
 
 
 def compare(task: str, run: Path | None, reference: Path) -> list[Row]:
-    """A row for each score of a task; ``reference`` is a folder of report/reference, already found to be whole."""
+    """A row for each score of a task; ``reference`` is a folder of report/reference, already checked."""
     folder = reference / task
     if not folder.is_dir():
         return _not_compared(task, f"{reference.name} holds no run of {task}")
@@ -207,9 +207,9 @@ def _within(
 
 
 def claimed(claim: Claim, metrics: Mapping[str, Any], seeds: Sequence[Mapping[str, Any]]) -> tuple[float, list[float]]:
-    """(value, [low, high]) that a claim's table ``reference`` holds of a reference result with these metrics."""
+    """(value, [low, high]) for a claim's table ``reference``, from a reference result with these metrics."""
     for name, measure in measures(metrics).items():
         if measure.path == claim.metric:
             low, high, _ = band(name, measure, seeds)
             return float(measure.value), [low, high]
-    raise UserError(f"claim {claim.id}: {claim.metric} is no score that reference results are compared by")
+    raise UserError(f"claim {claim.id}: {claim.metric} is not a score that reference results compare")

@@ -1,4 +1,4 @@
-"""The pictures that a reference result keeps beside its Markdown page: small, and still saying what they are of."""
+"""The pictures of a reference result's Markdown page: small, with their provenance."""
 
 import re
 from pathlib import Path
@@ -17,9 +17,9 @@ PICTURE = re.compile(r'<img src="([^"]+)" alt="([^"]*)"([^>]*)>')  # as report.m
 
 
 def keep(markdown: str, page: Path, folder: Path) -> str:
-    """Copy what the Markdown page in ``page`` shows to ``folder``/pictures; the text with its links turned there.
+    """Copy the pictures of the Markdown page in ``page`` to ``folder``/pictures; returns the text with new links.
 
-    Where a picture is not there, its alternative text stands in its place.
+    The text alternative replaces a missing picture.
     """
 
     def kept(found: re.Match[str]) -> str:
@@ -35,9 +35,9 @@ def keep(markdown: str, page: Path, folder: Path) -> str:
 
 
 def reduce(source: Path, target: Path) -> None:
-    """Write the PNG ``source`` to ``target`` at 150 dpi, in 256 colours, with the texts it carries.
+    """Write the PNG ``source`` to ``target`` at 150 dpi, in 256 colours, with its metadata texts.
 
-    Raises UserError for a file that is no PNG or is damaged.
+    Raises UserError for a file that is not a PNG or is damaged.
     """
     try:
         with Image.open(source, formats=["PNG"]) as image:
@@ -51,7 +51,7 @@ def reduce(source: Path, target: Path) -> None:
     about = PngInfo()
     for key, text in texts.items():
         about.add_itxt(key, text)
-    # the method that keeps rare colours, as those of a label; the usual one averages them away
+    # this method keeps rare colours, such as those of a label; the default averages them away
     palette = small.quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     target.parent.mkdir(parents=True, exist_ok=True)
     write_with(target, lambda file: palette.save(file, "PNG", optimize=True, dpi=(DPI, DPI), pnginfo=about))

@@ -1,8 +1,8 @@
-"""Provenance of pictures and page checked: the run that their metadata names, and whether it is still the same on disk.
+"""Checks that pictures and page match the runs that their metadata name.
 
-A file matches when the metrics.json of the run it names has the digest that the file carries, and when the list written
-with it (figures.json, report.json, manifest.json) has the digest of its bytes. Files are read by pillow and pypdf; no
-text chunk or object of a hostile one is trusted to be small or well formed.
+A file matches if the metrics.json of its run has the digest in the file's metadata, and if its manifest (figures.json,
+report.json, manifest.json) has the digest of its bytes. pillow and pypdf read the files; a hostile file may have large
+or malformed chunks and objects.
 """
 
 import contextlib
@@ -18,13 +18,13 @@ from onepage.runs import provenance
 from onepage.tasks import TASKS
 from onepage.verification.claims import FAIL, PASS, Check
 
-PAGE = "the page in report comes from the runs it names"
-PAGE_IMAGE = "page.png"  # of the page, beside it: it carries no short form
+PAGE = "the page in report matches the runs that it names"
+PAGE_IMAGE = "page.png"  # picture of the page, without a short form
 PNG, PDF = b"\x89PNG\r\n\x1a\n", b"%PDF-"
 
 
 def read(path: Path) -> list[dict[str, str]]:
-    """The short forms that a PNG or PDF carries: one for a picture, one a task for the page; [] for none.
+    """The short forms in a PNG or PDF: one for a picture, one per task for the page; [] for none.
 
     Raises UserError for a file that is missing, neither PNG nor PDF, or damaged.
     """
@@ -51,7 +51,7 @@ def _png(path: Path) -> str:
     from PIL import Image
 
     with Image.open(path, formats=["PNG"]) as image:
-        image.load()  # text may stand behind the pixels; a file cut short is found out
+        image.load()  # text may follow the pixels; also detects truncated files
         return str(getattr(image, "text", {}).get("Source", ""))
 
 
@@ -65,14 +65,14 @@ def _about(path: Path) -> Mapping[str, Any]:
     """The metadata of a PDF."""
     import pypdf
 
-    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # what it repairs on the way is no message for the user
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # the user needs no messages about its repairs
     return pypdf.PdfReader(path).metadata or {}
 
 
 def mismatches(path: Path, forms: Sequence[Mapping[str, str]], out: Path, runs: Sequence[Path] = ()) -> list[str]:
-    """What stands against ``path`` coming from the runs it names; [] where it does.
+    """Why ``path`` does not match the runs that it names; [] if it matches.
 
-    A run is looked for among ``runs``, below ``out``/runs, and beside the file (a reference result).
+    A run is searched among ``runs``, below ``out``/runs, and beside the file (a reference result).
     """
     found = []
     for fields in forms:
@@ -90,7 +90,7 @@ def mismatches(path: Path, forms: Sequence[Mapping[str, str]], out: Path, runs: 
 
 
 def _label(run: Path) -> str:
-    """The run's path under runs/ by its metrics.json; "" for one that is missing or not of this program."""
+    """The run's path under runs/, from its metrics.json; "" if that is missing or not from this program."""
     try:
         return provenance.label(read_json(run / "metrics.json"))
     except (UserError, KeyError, TypeError):
@@ -98,7 +98,7 @@ def _label(run: Path) -> str:
 
 
 def listed(folder: Path) -> dict[str, str]:
-    """{file name: SHA-256} of what was written to a folder of pictures, of the page, or of a reference result."""
+    """{file name: SHA-256} from the manifest of a folder of pictures, of the page, or of a reference result."""
     names: dict[str, str] = {}
     for manifest in (folder / "figures.json", folder / "report.json", folder / "manifest.json"):
         if not manifest.is_file():
@@ -109,18 +109,18 @@ def listed(folder: Path) -> dict[str, str]:
             for row in content.get("figures", []):
                 names |= {f"{row['name']}.{kind}": str(row[f"sha256_{kind}"]) for kind in ("png", "pdf")}
         except (KeyError, TypeError, AttributeError):
-            raise UserError(f"{manifest} is not one of this program; delete it and run: make report") from None
+            raise UserError(f"{manifest} is not from this program; delete it and run: make report") from None
     return names
 
 
 def explain(path: Path, out: Path) -> list[str]:
-    """What ``onepage provenance`` says of a file: its short form, a field a line, and that it matches.
+    """The output of ``onepage provenance`` for a file: its short form, one field per line, and that it matches.
 
     Raises UserError, after printing the short form, for a file that does not match its run on disk.
     """
     forms = read(path)
     if not forms:
-        raise UserError(f"{path} does not say where it comes from: it is no picture or page of this program")
+        raise UserError(f"{path} does not say where it comes from: it is not a picture or page of this program")
     lines = [str(path), *_set_by(path)]
     for fields in forms:
         lines += [f"  {name:<10} {value}" for name, value in fields.items()]
@@ -132,7 +132,7 @@ def explain(path: Path, out: Path) -> list[str]:
 
 
 def _set_by(path: Path) -> list[str]:
-    """Engine and paper of a page, from its metadata: ["  page       engine typst, paper a4"]; [] of a picture."""
+    """Engine and paper of a page, from its metadata: ["  page       engine typst, paper a4"]; [] for a picture."""
     if path.suffix.lower() != ".pdf":
         return []
     keywords = str(_about(path).get("/Keywords") or "")
@@ -140,13 +140,13 @@ def _set_by(path: Path) -> list[str]:
 
 
 def check_files(out: Path, runs: Sequence[Path]) -> list[Check]:
-    """A row for the pictures of each task and one for the page, where they are there at all.
+    """A row for the pictures of each task and one for the page, if they exist.
 
-    A picture of somebody else's in these folders, which names no run, is left alone.
+    Other pictures in these folders, which name no run, are ignored.
     """
     out, rows = Path(out), []
     places = [
-        (f"{task}-figures", f"figures/{task}", f"the pictures in figures/{task} come from the run they name", task)
+        (f"{task}-figures", f"figures/{task}", f"the pictures in figures/{task} match the run that they name", task)
         for task in TASKS
     ]
     for name, folder, what, goal in [*places, ("page", "report", PAGE, "report")]:
@@ -163,7 +163,7 @@ def check_files(out: Path, runs: Sequence[Path]) -> list[Check]:
 
 
 def _faults(folder: Path, out: Path, runs: Sequence[Path]) -> tuple[int, list[str]]:
-    """How many files of a folder were looked at, and what is wrong with them."""
+    """The number of files checked in a folder, and what is wrong with them."""
     names = listed(folder)
     there = {path.name for kind in ("png", "pdf") for path in folder.glob(f"*.{kind}")}
     seen, wrong = 0, []
@@ -177,7 +177,7 @@ def _faults(folder: Path, out: Path, runs: Sequence[Path]) -> tuple[int, list[st
             forms = read(path) if drawn else []
             faults = ["names no run"] if drawn and not forms else mismatches(path, forms, out, runs)
         else:
-            with contextlib.suppress(UserError):  # what is not ours may be damaged
+            with contextlib.suppress(UserError):  # files of others may be damaged
                 forms = read(path)
             if not forms:
                 continue

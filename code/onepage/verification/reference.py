@@ -1,9 +1,9 @@
 """Reference results: verified runs, one of each task, and their page, in ``report/reference/<name>``, small, for git.
 
-Written whole, aside, and then moved into place; never edited by hand: manifest.json lists the digest of every file, and
-``problems`` finds whatever does not agree with it, with the metrics, or with report/claims.toml. It holds predictions,
-so that claims can be recounted where nothing was trained, but no weights. Pictures are kept as the Markdown page shows
-them, at the resolution of a screen.
+A result is written completely beside its place, then moved there, and never edited by hand: manifest.json lists the
+digest of every file, and ``problems`` finds what does not agree with it, with the metrics, or with report/claims.toml.
+It holds predictions, so that claims can be recomputed without training, but no weights. Pictures are those of the
+Markdown page, at screen resolution.
 """
 
 import json
@@ -22,7 +22,7 @@ from onepage.verification import comparison, pictures
 from onepage.verification.claims import FAIL, PASS, Check, Claim, Result, at, is_number
 from onepage.verification.provenance import PAGE_IMAGE, mismatches, read
 
-FORM = 1  # of the folder; raised when what it holds changes
+FORM = 1  # version of the folder's format
 MAX_BYTES = 3_000_000  # of the whole folder
 RUN_FILES = ("metrics.json", "history.jsonl", "run.json", "provenance.json")
 PREDICTIONS = "predictions.npz"  # results of an earlier version lack it
@@ -30,33 +30,31 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def place(name: str, out: Path) -> Path:
-    """The folder of the result ``name``; raises UserError for none, and for a bad one."""
-    if not name:
-        raise UserError("NAME is not given, and nothing is no name for a folder; make reference NAME=two-core-epyc")
+    """The folder of the result ``name``; raises UserError for a missing or bad name."""
     if not _NAME.fullmatch(name):
-        raise UserError(f"NAME={name!r} is no name for a folder; use letters, digits, dots and dashes: two-core-epyc")
+        raise UserError(f"NAME={name!r} is not a folder name; use letters, digits, dots and dashes: two-core-epyc")
     return out / "report" / "reference" / name
 
 
 def write(
     name: str, out: Path, given: Sequence[Path], results: Sequence[Result], checks: Sequence[Any]
 ) -> tuple[Path, list[str]]:
-    """Write ``out``/report/reference/``name`` from the page and the runs that are there; returns it and remarks on it.
+    """Write ``out``/report/reference/``name`` from the existing page and runs; returns the folder and remarks.
 
-    given: run folders. results, checks: what ``verify`` found of these runs, all of which must not fail.
-    An older result of that name is replaced. Raises UserError, and leaves everything as it was, for a bad name, runs
-    or a page that do not verify, and a result over 3 MB.
+    given: run folders. results, checks: the outcome of ``verify`` for these runs; none may be FAIL. An older result
+    with that name is replaced. Raises UserError, and changes nothing, for a bad name, runs or a page that fail
+    verification, and a result over 3 MB.
     """
     target = place(name, out)
     failed = [result.claim.id for result in results if result.state == FAIL]
     failed += [check.id for check in checks if check.state == FAIL]
     if failed:
-        raise UserError(f"no reference result is written, since {', '.join(failed)} failed; see: make verify")
+        raise UserError(f"{', '.join(failed)} failed, so no reference result is written; see: make verify")
     page, runs = out / "report", lookup.by_task(given)
     _is_of(page / "report.pdf", out, runs)
     remarks = [f"{result.claim.id}: {result.state}: {result.reason}" for result in results if result.state != PASS]
     target.parent.mkdir(parents=True, exist_ok=True)
-    for left in target.parent.glob(f".{name}.*.tmp"):  # by a writing that was killed
+    for left in target.parent.glob(f".{name}.*.tmp"):  # left by a killed process
         shutil.rmtree(left, ignore_errors=True)
     aside = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=".tmp", dir=target.parent))
     try:
@@ -86,7 +84,7 @@ def write(
 
 
 def _is_of(pdf: Path, out: Path, runs: Mapping[str, Path]) -> None:
-    """Raise UserError unless the page is there and shows exactly these runs."""
+    """Raise UserError unless the page exists and shows exactly these runs."""
     if not pdf.is_file():
         raise UserError(f"{pdf} is missing; run: make report")
     shown = {fields["metrics"] for fields in read(pdf)}
@@ -95,7 +93,7 @@ def _is_of(pdf: Path, out: Path, runs: Mapping[str, Path]) -> None:
 
 
 def _copy_run(task: str, run: Path, folder: Path) -> list[str]:
-    """Copy what is kept of a run, and list the seeds of its recipe that lie beside it; returns remarks."""
+    """Copy the files of a run to keep, and list the other seeds of its recipe; returns remarks."""
     folder.mkdir()
     for name in (*RUN_FILES, PREDICTIONS):
         if not (run / name).is_file():
@@ -115,7 +113,7 @@ def _copy_run(task: str, run: Path, folder: Path) -> list[str]:
 
 
 def _headed(markdown: str, name: str, image: bool) -> str:
-    """The Markdown page with a note below its title, and its picture where ``image`` says that it is there."""
+    """The Markdown page with a note below its title, and its picture if ``image`` is true."""
     head, line, rest = markdown.partition("\n")
     note = f"A reference result, written by `make reference NAME={name}` and not edited. [The page as PDF](report.pdf)."
     shown = f"\n\n![The page]({PAGE_IMAGE})" if image else ""
@@ -147,7 +145,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _swap(new: Path, target: Path, old: Path) -> None:
-    """Put ``new`` in the place of ``target``, which goes to ``old``, or comes back when that fails."""
+    """Move ``target`` to ``old`` and ``new`` to ``target``; if that fails, move ``old`` back."""
     if target.exists():
         target.rename(old)
     try:
@@ -162,7 +160,7 @@ def _swap(new: Path, target: Path, old: Path) -> None:
 
 
 def load(folder: Path, claims: Sequence[Claim] = ()) -> Path:
-    """``folder`` if it holds a whole reference result; raises UserError naming the first thing that is wrong."""
+    """``folder`` if it holds a valid reference result; otherwise raises UserError with the first problem."""
     if not (folder / "manifest.json").is_file():
         raise UserError(f"{folder} holds no reference result (manifest.json is missing); see report/reference")
     wrong = problems(folder, claims)
@@ -172,26 +170,26 @@ def load(folder: Path, claims: Sequence[Claim] = ()) -> Path:
 
 
 def kept_runs(folder: Path) -> list[Path]:
-    """The run folders inside a whole reference result, to verify where nothing was trained.
+    """The run folders inside a valid reference result, to verify it without training.
 
     Raises UserError for a result without predictions.
     """
     runs = [folder / task for task in _tasks(read_json(folder / "manifest.json"))]
     if not all((run / PREDICTIONS).is_file() for run in runs):
-        raise UserError(f"{folder} keeps no predictions, as results of earlier versions; run make all, then compare")
+        raise UserError(f"{folder} has no predictions, like results of earlier versions; run make all, then compare")
     return runs
 
 
 def traced(folder: Path) -> Check:
-    """The check that stands for a whole reference result, which ``load`` has looked through."""
+    """The check that represents a valid reference result, which ``load`` has examined."""
     text = f"page, pictures and metrics in {folder} are of the same runs"
     return Check("reference", text, PASS, f"{len(_files(folder))} files, by metadata and digest")
 
 
 def problems(folder: Path, claims: Sequence[Claim]) -> list[str]:
-    """What is wrong with a reference result; [] for one that is whole, small, and holds what every claim says.
+    """What is wrong with a reference result; [] if it is complete, small, and agrees with every claim.
 
-    claims: those that must stand in it as PASS; [] to look at the result alone.
+    claims: those that must be PASS in it; [] to check the result alone.
     """
     try:
         manifest = read_json(folder / "manifest.json")
@@ -220,12 +218,12 @@ def problems(folder: Path, claims: Sequence[Claim]) -> list[str]:
 
 
 def _tasks(manifest: Mapping[str, Any]) -> list[str]:
-    """The tasks whose runs a result holds: one that is older than a task lacks it."""
+    """The tasks whose runs a result holds; an older result lacks newer tasks."""
     return [task for task in TASKS if task in manifest["tasks"]]
 
 
 def _inconsistent(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
-    """Where the files of a result contradict each other."""
+    """Contradictions between the files of a result."""
     wrong = []
     shown = {fields["run"]: fields["metrics"] for fields in read(folder / "report.pdf")}
     text = (folder / "report.md").read_text(encoding="utf-8")
@@ -264,7 +262,7 @@ def _resolves(folder: Path, link: str) -> bool:
 
 
 def _unclaimed(folder: Path, claims: Sequence[Claim]) -> list[str]:
-    """Where a result does not bear out a claim, or a claim's table ``reference`` says other than the result does."""
+    """Contradictions between a result and the claims, or their tables ``reference``."""
     wrong = []
     rows = {row["id"]: row for row in read_json(folder / "claims.json")}
     for claim in claims:
@@ -286,7 +284,7 @@ def _unclaimed(folder: Path, claims: Sequence[Claim]) -> list[str]:
 
 
 def toml(claim: Claim, folder: Path) -> str:
-    """The table that report/claims.toml holds of this result, for the claim: one line."""
+    """The line for this result in the claim's table of report/claims.toml."""
     metrics, rows = (read_json(folder / claim.task / name) for name in ("metrics.json", "seeds.json"))
     value, (low, high) = comparison.claimed(claim, metrics, rows)
     return f'reference = {{ result = "{folder.name}", value = {value!r}, band = [{low!r}, {high!r}] }}'

@@ -1,9 +1,9 @@
-"""Verification: do the predictions give the numbers of the page, and do page and pictures come from these runs?
+"""Verification: whether the predictions give the page's numbers, and whether page and pictures come from these runs.
 
-Every claim of report/claims.toml, and every score in metrics.json that can be, is recounted from predictions.npz and
-from digest-checked data: such a number edited by hand, in predictions or metrics, fails. The task's module ``recount``
-counts, without the code that computed the scores. ``provenance`` follows pictures and page back to their runs,
-``comparison`` sets a run beside a reference result. Nothing heavy is imported before it is needed.
+Every claim of report/claims.toml, and every other score in metrics.json for which this is possible, is recomputed from
+predictions.npz and digest-checked data: if someone edits such a number, in predictions or metrics, verification fails.
+The task's module ``recount`` computes it without the evaluation's code. ``provenance`` traces pictures and page to
+their runs, ``comparison`` compares a run with a reference result. Large packages are imported only when needed.
 """
 
 import zipfile
@@ -33,11 +33,11 @@ from onepage.verification.claims import (
 
 REFERENCES = HOME / "report" / "reference"
 COLUMNS = ("id", "claim", "bound", "measured", "result", "reason")
-_MALFORMED = (KeyError, TypeError, AttributeError)  # what metrics.json of another program raises
+_MALFORMED = (KeyError, TypeError, AttributeError)  # raised by a metrics.json of another program
 
 
 def read_arrays(path: Path) -> dict[str, Any]:
-    """Every array of an .npz, {name: numpy array}, without pickle; raises ValueError for one that cannot be read."""
+    """Every array of an .npz, {name: numpy array}, without pickle; raises ValueError if one cannot be read."""
     import numpy as np
 
     try:
@@ -48,7 +48,7 @@ def read_arrays(path: Path) -> dict[str, Any]:
 
 
 class Evidence:
-    """The content of a run folder, read and recounted once; ``run`` None: there is no run of the task."""
+    """The content of a run folder, read and recomputed once; ``run`` None: there is no run of the task."""
 
     def __init__(self, task: str, run: Path | None, out: Path, data_dir: Path) -> None:
         self.task, self.run, self.data_dir = tasks.get(task), run, Path(data_dir)
@@ -59,14 +59,14 @@ class Evidence:
 
     @cached_property
     def recounted(self) -> tasks.Recount | tuple[str, str]:
-        """The recount, or (state, reason) where there can be none."""
+        """The recount, or (state, reason) if there can be none."""
         assert self.run is not None and self.metrics is not None
         path = self.run / "predictions.npz"
         if not path.is_file():
             return FAIL, f"{self.where} is missing; delete metrics.json there and run: make {self.task.name}"
         try:
             found: tasks.Recount = self.task.module("recount").recount(self.metrics, self.data_dir, read_arrays(path))
-        except UserError as error:  # no data here to check against: say so, and do not pass
+        except UserError as error:  # without data there is no check, and no PASS
             return NOT_CHECKED, f"cannot recompute: {error}"
         except ValueError as error:
             return FAIL, f"{self.where} cannot be read ({error})"
@@ -93,7 +93,7 @@ class Evidence:
 
 
 def gather(out: Path, data_dir: Path, runs: Sequence[Path]) -> dict[str, Evidence]:
-    """The evidence of every task, with a run given or none; files are named relative to ``out``."""
+    """The evidence of every task, with or without a run; files are named relative to ``out``."""
     given = lookup.by_task(runs)
     return {task: Evidence(task, given.get(task), Path(out), data_dir) for task in tasks.TASKS}
 
@@ -118,12 +118,12 @@ def _check(claim: Claim, evidence: Evidence, references: Path) -> Result:
             return result
         state, why = comparison.beside_reference(claim, claim.reference, value, evidence.run, references)
     except _MALFORMED as error:
-        return Result(claim, FAIL, None, f"metrics.json is not one of this program ({type(error).__name__}: {error})")
+        return Result(claim, FAIL, None, f"metrics.json is not from this program ({type(error).__name__}: {error})")
     return Result(claim, state, value, f"{why}; {result.reason}")
 
 
 def recounts(evidence: Mapping[str, Evidence]) -> list[Check]:
-    """A check for each run that is there: the scores that its task recounts, claimed or not."""
+    """A check for each run: all scores that its task recomputes, claimed or not."""
     rows = []
     for task, found in evidence.items():
         if found.metrics is None:
@@ -131,14 +131,14 @@ def recounts(evidence: Mapping[str, Evidence]) -> list[Check]:
         try:
             outcome = _recount_all(found)
         except _MALFORMED as error:
-            outcome = FAIL, f"metrics.json is not one of this program ({error!r})"
-        text = f"{found.task.recounted} in metrics.json is what the predictions give"
+            outcome = FAIL, f"metrics.json is not from this program ({error!r})"
+        text = f"metrics.json agrees with the predictions: {found.task.recounted}"
         rows.append(Check(f"{task}-recount", text, *outcome))
     return rows
 
 
 def _recount_all(evidence: Evidence) -> tuple[str, str]:
-    """(state, reason) of all scores of a run that can be recounted."""
+    """(state, reason) of all scores of a run that can be recomputed."""
     found = evidence.recounted
     if isinstance(found, tuple):
         return found
@@ -150,7 +150,7 @@ def _recount_all(evidence: Evidence) -> tuple[str, str]:
 
 
 def seed_checks(evidence: Mapping[str, Evidence]) -> list[Check]:
-    """A check for each task with several seeds: the scores, mean and sd of its seeds.json are those of the runs."""
+    """A check for each task with several seeds: scores, mean and sd in its seeds.json must be those of the runs."""
     rows = []
     for task, found in evidence.items():
         if found.metrics is None or found.run is None or not (found.run.parent / seeds.NAME).is_file():
@@ -167,7 +167,7 @@ def seed_checks(evidence: Mapping[str, Evidence]) -> list[Check]:
 def verify_all(
     claims: Path, out: Path, data_dir: Path, runs: Sequence[Path], *, files: bool = True
 ) -> tuple[list[Result], list[Check]]:
-    """(claims, checks): all that ``make verify`` verifies of runs; ``files``: pictures and page in ``out`` too."""
+    """(claims, checks): all that ``make verify`` checks of runs; with ``files``, also pictures and page in ``out``."""
     from onepage.verification.provenance import check_files
 
     evidence = gather(out, data_dir, runs)
@@ -184,13 +184,13 @@ def stand_ins(path: Path, evidence: Mapping[str, Evidence]) -> list[Claim]:
 
 
 def exit_code(results: Sequence[Any], strict: bool = False) -> int:
-    """1 if anything that has a ``state`` fails (or, when strict, is not checked), else 0."""
+    """1 if any ``state`` is FAIL (or, if strict, NOT CHECKED), otherwise 0."""
     states = {result.state for result in results}
     return int(FAIL in states or (strict and NOT_CHECKED in states))
 
 
 def print_table(rows: Sequence[Any], columns: Sequence[str] = COLUMNS, title: str = "") -> None:
-    """Print the ``cells()`` of each row to stdout: a rich table on a terminal, the filled ones on a line elsewhere."""
+    """Print the ``cells()`` of each row to stdout: as a rich table on a terminal, otherwise filled cells in a line."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -208,7 +208,7 @@ def print_table(rows: Sequence[Any], columns: Sequence[str] = COLUMNS, title: st
     style = {PASS: "green", FAIL: "bold red", NOT_CHECKED: "yellow"}
     for number, row in enumerate(cells):
         if number and "" in row and "" not in cells[number - 1]:
-            table.add_section()  # claims, which fill every cell; then checks
-        # Text, not str: a reason may hold square brackets, which rich would read as markup.
+            table.add_section()  # between claims, which fill every cell, and checks
+        # Text, not str, because rich would read square brackets in a reason as markup.
         table.add_row(*(Text(cell, style=style.get(cell, "")) for cell in row))
     console.print(table)
