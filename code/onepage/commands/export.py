@@ -1,7 +1,7 @@
 """``onepage export``: the weights of evaluated runs for a release, each model as one file with a card beside it.
 
-The file (``runs/exported.py``) holds matrices in half precision; vectors, such as the statistics of BatchNorm, stay as
-they are: they are small, and their range is wide. ``onepage translate`` and ``classify`` take it in place of a run.
+The file (``runs/exported.py``) holds matrices in half precision. Vectors, such as the statistics of BatchNorm, stay
+unchanged, because they are small and their range is wide. ``onepage translate`` and ``classify`` accept it as a model.
 """
 
 from collections.abc import Mapping
@@ -46,7 +46,7 @@ def write(run: Path, task: str, folder: Path) -> Path:
     lookup.identity(run, task)
     metrics, weights = lookup.told(run, "metrics.json"), checkpoint.load_weights(run)
     if not isinstance(metrics, dict) or metrics.get("weights_digest") != digest_tensors(weights):
-        raise UserError(f"{run / 'metrics.json'} is of other weights than model.pt; evaluate them (make {task})")
+        raise UserError(f"{run / 'metrics.json'} belongs to other weights than model.pt; evaluate again: make {task}")
     try:
         path = folder / f"{tasks.get(task).folder(metrics)}.safetensors"
         about = card(metrics, path)

@@ -1,7 +1,7 @@
 """The file that ``make export`` writes: a model's weights in safetensors and, in their metadata, its metrics.json.
 
-That repeats run.json, so the file says all that a run folder does of its model. The metadata has one entry, JSON with
-the text of metrics.json and a digest over it and the tensors.
+metrics.json repeats run.json, so the file describes its model as fully as a run folder. The metadata has one entry:
+JSON with the text of metrics.json and a digest over it and the tensors.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ ENTRY = "onepage"
 
 
 class Exported(NamedTuple):
-    """What the metadata of a file says."""
+    """The metadata of a file."""
 
     metrics: Any
     metrics_sha256: str

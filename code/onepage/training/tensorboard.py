@@ -1,4 +1,4 @@
-"""Event files for TensorBoard, where LOG=tensorboard asks for them: the history of a run, in its folder."""
+"""Event files for TensorBoard, with LOG=tensorboard: the history of a run, in its folder."""
 
 import datetime
 import os
@@ -11,7 +11,7 @@ from onepage.errors import UserError
 
 
 def asked() -> bool:
-    """Whether LOG asks for event files; raises UserError where the package is missing."""
+    """Whether LOG requests event files; raises UserError if the package is missing."""
     if os.environ.get("LOG") != "tensorboard":
         return False
     try:
@@ -32,7 +32,7 @@ def write(run: Path, started: str, rows: Sequence[dict[str, Any]]) -> None:
     begun = datetime.datetime.fromisoformat(started).timestamp()
     for before in run.glob("events.out.tfevents.*"):
         before.unlink()
-    with SummaryWriter(run, purge_step=0) as writer:  # TensorBoard, if it is running, forgets the file before
+    with SummaryWriter(run, purge_step=0) as writer:  # a running TensorBoard discards the old file
         for row in rows:
             for name in row.keys() - {"step", "seconds"}:
                 writer.add_scalar(name, row[name], row["step"], begun + row["seconds"])
