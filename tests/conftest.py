@@ -1,5 +1,6 @@
 """Settings for all tests: nothing of the caller's environment, one thread a process, the same examples every time."""
 
+import functools
 import os
 import sys
 import tempfile
@@ -40,6 +41,17 @@ def temporary_files_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iter
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", place)
         patch.setattr(tempfile, "tempdir", place)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def sources_are_read_once() -> Iterator[None]:
+    """Reading the tokens of the whole package takes over a second: not once more for every plan that a test makes."""
+    from onepage.runs import fingerprint
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("tokens", "imports"):
+            patch.setattr(fingerprint, name, functools.cache(getattr(fingerprint, name)))
         yield
 
 

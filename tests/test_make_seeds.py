@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import fake_onepage
+from checkout import remember
 from onepage.files import read_json
 from tests.test_make import OURS, REPOSITORY
 
@@ -23,6 +24,7 @@ CLS = "runs/cls/set/smoke"
 class Make:
     def __init__(self, place: Path):
         self.place = place
+        remember(place)
         (place / "ready").touch()  # newer than env/: no make here looks after the environment that this test runs in
 
     def start(self, *arguments: str, **settings: str) -> subprocess.Popen:

@@ -1,11 +1,15 @@
 """Copies of the repository in which tests run make, in the environment that the tests themselves run in."""
 
+import functools
+import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+from onepage.runs.fingerprint import PACKAGE, Fingerprints
+from onepage.runs.graph import PLANS
 from onepage.runs.settings import SETTINGS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -44,6 +48,21 @@ validations = 2
 beam_size = 1
 """,
 }
+
+
+@functools.cache
+def known() -> str:
+    """What graph.py keeps of the program's files: by their content, so that it is of any copy too."""
+    found = Fingerprints()
+    for path in PACKAGE.rglob("*.py"):
+        found.of(path)
+    return json.dumps(found.known)
+
+
+def remember(out: Path) -> None:
+    """Have the first make into ``out`` read the program as fast as every later one."""
+    (out / PLANS).mkdir(parents=True)
+    (out / PLANS / "fingerprints.json").write_text(known(), encoding="utf-8")
 
 
 def copy_to(place: Path, recipes: dict[str, str] | None = None) -> Path:

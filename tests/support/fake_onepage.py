@@ -33,7 +33,8 @@ def plan_task(name: str, words: list[str]) -> None:
     values, task = settings.resolve(settings.parse(words)), get(name)
     run = {"task": name, "device": os.environ.get("PLANNED", "cpu"), "recipe": {}, "evaluation": {}}
     target = Path(values["OUT"]) / graph.PLANS / f"{graph.key_of(task, values)}.json"
-    put(target, json.dumps({"inputs": graph.inputs(task, values, Fingerprints()), "place": "set/smoke", "run": run}))
+    known = Fingerprints(target.with_name("fingerprints.json"))
+    put(target, json.dumps({"inputs": graph.inputs(task, values, known), "place": "set/smoke", "run": run}))
     put(target.with_suffix(".mk"))
 
 
