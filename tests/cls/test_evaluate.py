@@ -13,7 +13,7 @@ from onepage.cls import augment, evaluate, scores
 from onepage.cls import train as loop
 from onepage.cls.gradcam import GradCAM
 from onepage.data.images import ImageSet, split_indices
-from small_training import CLS
+from small_training import CLS, narrow
 
 TESTS, TRAINING = 60, 96
 
@@ -54,13 +54,13 @@ def evaluated(images: ImageSet, tmp_path_factory: pytest.TempPathFactory) -> Sim
     run = tmp_path_factory.mktemp("run")
     block = {"task": "cls", "set": "toy-images", "generated": True, "profile": "own", "seed": 0, "device": "cpu"}
     block |= {"precision": "fp32", "threads": 1, "data_digest": images.digest}
-    loop.train(CLS, images, run, block)
     size = CLS.stages[-1].image_size
     predict = planted(images, size)
-    with pytest.MonkeyPatch.context() as patch:
+    with narrow(), pytest.MonkeyPatch.context() as patch:
+        loop.train(CLS, images, run, block)
         patch.setattr(evaluate, "predict", predict)
         metrics = evaluate.evaluate(images, run, {}, say=lambda line: None)
-    model, *_ = evaluate.load(run, 10)
+        model, *_ = evaluate.load(run, 10)
     pixels = augment.resize(torch.from_numpy(images.test_images.copy()), size)
     _, held_out = split_indices(TRAINING, CLS.validation_size, CLS.split_seed)
     val = augment.resize(torch.from_numpy(images.train_images[held_out]), size)

@@ -1,5 +1,9 @@
-"""Trainings that take a moment, for the tests of what surrounds them: recipes, images, sentences, runs to stop."""
+"""Trainings that take a moment, for the tests of what surrounds them: recipes, images, sentences, runs to stop.
 
+On a CPU ResNet-18 has few channels there: its checkpoints are 1 MB, not 100.
+"""
+
+import contextlib
 import dataclasses
 import functools
 import json
@@ -8,10 +12,13 @@ import signal
 
 import numpy as np
 import pytest
+from torch import nn
 
+from onepage.cls import evaluate as evaluate_cls
+from onepage.cls import train as loop_cls
 from onepage.cls.recipe import Recipe as ClsRecipe
 from onepage.cls.recipe import Stage
-from onepage.cls.train import train as train_cls
+from onepage.cls.resnet import ResNet18
 from onepage.data.images import ImageSet
 from onepage.data.translation import TranslationSet
 from onepage.files import sha256_file
@@ -64,7 +71,29 @@ def sentences() -> TranslationSet:
     return TranslationSet("toy-translation", True, "d" * 64, "en", "de", splits, ("test",), "test", {})
 
 
-TASKS = {"cls": (train_cls, CLS, image_set), "mt": (train_mt, MT, sentences)}
+TASKS = {"cls": (loop_cls.train, CLS, image_set), "mt": (train_mt, MT, sentences)}
+
+
+class Narrow(ResNet18):
+    """The same layers under the same names, with few channels after the first convolution."""
+
+    def __init__(self, classes=10, shortcut=True):
+        nn.Module.__init__(self)
+        self.conv1, self.bn1, self.relu = nn.Conv2d(3, 64, 3, padding=1, bias=False), nn.BatchNorm2d(64), nn.ReLU()
+        widths = (64, 16, 20, 24, 28)
+        for number in (1, 2, 3, 4):
+            stage = self._stage(widths[number - 1], widths[number], 1 if number == 1 else 2, shortcut)
+            self.add_module(f"layer{number}", stage)
+        self.fc = nn.Linear(widths[-1], classes)
+
+
+@contextlib.contextmanager
+def narrow():
+    """What is trained and evaluated meanwhile is ``Narrow``."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (loop_cls, evaluate_cls):
+            patch.setattr(module, "ResNet18", Narrow)
+        yield
 
 
 def run(task, folder, seed=0, precision="fp32", program="", ranks=ALONE, device="cpu", **changes):
@@ -72,7 +101,8 @@ def run(task, folder, seed=0, precision="fp32", program="", ranks=ALONE, device=
     recipe = dataclasses.replace(recipe, **changes)
     plan = {"task": task, "set": "toy", "generated": True, "profile": "test", "seed": seed, "data_digest": "d" * 64}
     plan |= {"device": device, "precision": precision, "threads": 1}
-    train(recipe, data(), folder, plan, program, ranks)
+    with narrow() if device == "cpu" else contextlib.nullcontext():
+        train(recipe, data(), folder, plan, program, ranks)
     weights, _ = checkpoint.load_model(folder / "model.pt")
     return digest_tensors(weights)
 
