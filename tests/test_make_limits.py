@@ -170,16 +170,14 @@ def test_an_odd_folder_gets_all_results(place: Place, given: str, found: str) ->
 
 
 @pytest.mark.fault("OUT, DATA_DIR, VENV or RECIPE that make cannot hold", "`must not contain spaces or any of ...`")
-@pytest.mark.parametrize(
-    "given",
-    ["OUT=a:b", "OUT=-x", "OUT=a#b", "OUT=a(b", "OUT=a$$b", "DATA_DIR=a%b", "VENV=a*b", "RECIPE=a'b", "OUT=a\\"],
-)
-def test_a_path_make_cannot_hold_gets_one_line(place: Place, given: str) -> None:
+def test_a_path_make_cannot_hold_gets_one_line(place: Place) -> None:
     before = contents(place.copy)
-    for goal in ("cls", "clean"):
-        status, calls, said = place.make(goal, given)
-        assert status == 2 and calls == [] and said.count("\n") == 1, said
-        assert f'{given.partition("=")[0]}="' in said and "must not contain spaces or any of" in said
+    outs = ["OUT=a:b", "OUT=-x", "OUT=a#b", "OUT=a(b", "OUT=a$$b", "OUT=a\\"]
+    for given in [*outs, "DATA_DIR=a%b", "VENV=a*b", "RECIPE=a'b"]:
+        for goal in ("cls", "clean"):
+            status, calls, said = place.make(goal, given)
+            assert status == 2 and calls == [] and said.count("\n") == 1, said
+            assert f'{given.partition("=")[0]}="' in said and "must not contain spaces or any of" in said
     assert contents(place.copy) == before and place.set_up() == 0
 
 

@@ -5,8 +5,11 @@ metrics.json are recomputed from the very arrays in predictions.npz, so accuracy
 Only model.pt is a placeholder. No torch.
 """
 
+import functools
 import hashlib
 import json
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +26,30 @@ HOSTILE = "50 % _of_ | \\input{x} $x$ <b> & #1 ~^ \u200b \U0001f642"  # a zero-w
 _VERSIONS = {"python": "3.11.7", "torch": "2.13.0+cpu", "numpy": "2.4.6", "sacrebleu": "2.6.0", "matplotlib": "3.11.2"}
 
 
+def made_once(write: Callable[..., Path]) -> Callable[..., Path]:
+    """A run of the same options has the same bytes: they are kept, and written again."""
+
+    @functools.cache
+    def files(**options: Any) -> dict[str, bytes]:
+        with tempfile.TemporaryDirectory() as place:
+            return {path.name: path.read_bytes() for path in write(Path(place), **options).iterdir()}
+
+    @functools.wraps(write)
+    def again(folder: Path, **options: Any) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files(**options).items():
+            (folder / name).write_bytes(content)
+        return folder
+
+    return again
+
+
+@made_once
 def write_cls_run(folder: Path, *, generated: bool = False, seed: int = 0, error_rate: float = 0.13) -> Path:
     """Write a finished image-classification run into ``folder`` and return it.
 
     Of 2,000 test images 200 are of each class; error_rate: share of wrong predictions; 0 gives none at all.
     """
-    folder = Path(folder)
     rng = np.random.default_rng([seed, 1])
     true = np.repeat(np.arange(10), 200)
     rng.shuffle(true)
@@ -73,6 +94,7 @@ def write_cls_run(folder: Path, *, generated: bool = False, seed: int = 0, error
     return folder
 
 
+@made_once
 def write_mt_run(
     folder: Path, *, generated: bool = False, seed: int = 0, hostile: bool = True, layers: int = 3, heads: int = 4
 ) -> Path:
@@ -81,7 +103,6 @@ def write_mt_run(
     hostile: put text that breaks careless escaping into a source, an output and the attention tokens.
     layers, heads: of the attention arrays.
     """
-    folder = Path(folder)
     rng = np.random.default_rng([seed, 2])
     sizes = {"test_2016_flickr": 120, "test_2017_flickr": 100, "test_2017_mscoco": 80}
     sizes = {"test": 120} if generated else sizes
