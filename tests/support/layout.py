@@ -37,7 +37,7 @@ def written(sheet):
 
 def laid_out(sheet):
     """(text, box in mm, whether it stands upright) of all that is written on a sheet."""
-    sheet.figure.canvas.draw()
+    sheet.figure.draw_without_rendering()
     shown = [*sheet.figure.texts]
     for axes in [*sheet.figure.axes, *(child for parent in sheet.figure.axes for child in parent.child_axes)]:
         shown += axes.texts
