@@ -1,9 +1,13 @@
 """Pictures of a classifier: curves with their floor, grids of predictions, no text over another or the edge."""
 
+import functools
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from drawing import alt_of, crowd, edit, edited, metrics_of, rows_of, write_rows, write_seeds
+from drawing import alt_of, collected, crowd, edit, edited, metrics_of, rows_of, write_rows, write_seeds
 from layout import MM, problems, texts_of, written
 from onepage.cls import draw as cls
 from onepage.cls.facts import SHORT
@@ -41,9 +45,22 @@ def prepared(case, copy):
     return run
 
 
+@pytest.fixture(scope="module")
+def drawn(made, tmp_path_factory):
+    """A function that gives the pictures of a case, drawn once; not to be changed."""
+
+    @functools.cache
+    def pictures(case):
+        place = tmp_path_factory.mktemp("case") / "runs/seed0"
+        with collected() as draw:
+            return draw(prepared(case, lambda name: Path(shutil.copytree(made / name, place))))
+
+    return pictures
+
+
 @pytest.mark.parametrize("case", ["cls", "crowded", "one record", "generated", "five seeds", "no mistakes"])
-def test_no_text_meets_another_or_the_edge(case, copy, draw):
-    sheets = draw(prepared(case, copy)).sheets
+def test_no_text_meets_another_or_the_edge(case, drawn):
+    sheets = drawn(case).sheets
     assert set(sheets) == PICTURES
     for name, sheet in sheets.items():
         assert not problems(sheet), name
@@ -60,8 +77,8 @@ def test_the_learning_rate_is_the_schedule(copy, draw):
     assert (at[0.0], at[10.0], at[55.0]) == pytest.approx((0, 0.12, 0.06)) and at[100.0] == pytest.approx(0, abs=1e-9)
 
 
-def test_images_are_of_one_size_in_each_grid(copy, draw):
-    sheets = draw(copy("cls")).sheets
+def test_images_are_of_one_size_in_each_grid(drawn):
+    sheets = drawn("cls").sheets
     for name, count in (("preds_grid", 10), ("miscls_grid", 8)):
         extents = [image.get_extent() for axes in sheets[name].figure.axes for image in axes.images]
         assert len(extents) == count
@@ -77,23 +94,23 @@ def test_short_names_fit_after_the_arrow():
 
 
 @pytest.mark.parametrize("case", ["cls", "generated"])
-def test_the_arrow_stands_before_each_prediction(case, copy, draw):
-    sheet = draw(copy(case)).sheets["miscls_grid"]
+def test_the_arrow_stands_before_each_prediction(case, drawn):
+    sheet = drawn(case).sheets["miscls_grid"]
     assert sum(text.startswith("→ ") for text, _ in texts_of(sheet)) == 8
 
 
 @pytest.mark.parametrize("case", ["cls", "crowded", "one record", "five seeds", "generated", "slow"])
-def test_the_floors_label_meets_no_curve(case, copy, draw):
-    drawn = draw(prepared(case, copy))
-    sheet = drawn.sheets["curves_cls"]
+def test_the_floors_label_meets_no_curve(case, drawn):
+    pictures = drawn(case)
+    sheet = pictures.sheets["curves_cls"]
     axes = sheet.figure.axes[2]
     level = [line for line in axes.lines if set(line.get_ydata()) == {cls.FLOOR}]
     label = "floor 80 %" if case == "slow" else "test floor 80 %"
     labels = [box for text, box in texts_of(sheet) if text == label]
     if case == "generated":  # of which nothing is claimed
-        assert not level and not labels and "floor" not in drawn.alt["curves_cls"]
+        assert not level and not labels and "floor" not in pictures.alt["curves_cls"]
         return
-    assert len(level) == 1 and "floor of 80 %" in drawn.alt["curves_cls"]
+    assert len(level) == 1 and "floor of 80 %" in pictures.alt["curves_cls"]
     ((left, low, right, high),) = labels
     for line in axes.lines[:2]:
         points = axes.transData.transform(line.get_xydata()) / MM

@@ -38,14 +38,22 @@ def copy(made, tmp_path):
     return copied
 
 
-@pytest.fixture
-def draw(monkeypatch):
+@contextlib.contextmanager
+def collected():
+    """What is drawn meanwhile is kept, and not written."""
     drawn = Drawn()
-    monkeypatch.setattr(Book, "add", lambda book, *picture: drawn.add(book, *picture))
-    monkeypatch.setattr(Book, "close", lambda book: None)
-    for module in (gradcam, attention):  # the dearest pictures have their own tests
-        monkeypatch.setattr(module, "draw_all", lambda book, explain: None)
-    return drawn
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Book, "add", lambda book, *picture: drawn.add(book, *picture))
+        patch.setattr(Book, "close", lambda book: None)
+        for module in (gradcam, attention):  # the dearest pictures have their own tests
+            patch.setattr(module, "draw_all", lambda book, explain: None)
+        yield drawn
+
+
+@pytest.fixture
+def draw():
+    with collected() as drawn:
+        yield drawn
 
 
 @pytest.fixture
