@@ -11,7 +11,7 @@ import pypdf
 import pytest
 from PIL import Image
 
-from drawing import alt_of, metrics_of
+from drawing import alt_of, edited, metrics_of
 from onepage import tasks
 from onepage.errors import UserError
 from onepage.figures import sheet
@@ -20,12 +20,22 @@ from onepage.files import read_json
 from printed import text_of
 from synthetic_run import write_cls_run, write_mt_run
 
-LAYERS, HEADS = 1, 2  # of the pretended Transformer: few, because each head is a picture
-WRITERS = {"cls": write_cls_run, "mt": partial(write_mt_run, layers=LAYERS, heads=HEADS)}
+LAYERS, HEADS, MAPS = 1, 2, 2  # of the pretended networks: few, because each head and each Grad-CAM is a picture
+
+
+def write_cls(folder, **options):
+    """A run of ResNet-18 that explains two images."""
+    run = write_cls_run(folder, **options)
+    with edited(run / "explain.npz") as arrays:
+        arrays |= {name: values[:MAPS] for name, values in arrays.items() if name != "layers"}
+    return run
+
+
+WRITERS = {"cls": write_cls, "mt": partial(write_mt_run, layers=LAYERS, heads=HEADS)}
 SIZES = {  # mm; None: as the run needs
     "cls": {"curves_cls": (93, 43), "confusion_matrix": (45, 45), "preds_grid": (45, 42), "miscls_grid": (45, 42)}
     | {"confusion_counts": (93, None), "reliability_cls": (93, 45), "gradcam_mistakes": (45, 45)}
-    | {f"gradcam_{k}": (45, 45) for k in range(8)},
+    | {f"gradcam_{k}": (45, 45) for k in range(MAPS)},
     "mt": {"curves_mt": (45, 43), "masks_demo": (45, 45), "decodes_table": (93, 42), "bleu_report": (45, 43)}
     | {"attention_heads": (45, 45), "bleu_sets": (190, None), "decodes_all": (None, None), "masks_batch": (190, None)}
     | {f"attention_layer{i + 1}_head{j + 1}": (45, 45) for i in range(LAYERS) for j in range(HEADS)}

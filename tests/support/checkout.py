@@ -78,6 +78,7 @@ def copy_to(place: Path, recipes: dict[str, str] | None = None) -> Path:
         shutil.copy2(REPOSITORY / name, place)
     for task, recipe in (recipes or {}).items():
         (place / "code/onepage" / task / "recipes/smoke.toml").write_text(recipe, encoding="utf-8")
+    remember(place)
     return place
 
 
