@@ -1,9 +1,12 @@
 """Augmentation moves pixels as it says, and every draw is keyed."""
 
+import itertools
 from unittest.mock import Mock
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from onepage import tasks
 from onepage.cls import augment
@@ -26,6 +29,14 @@ def test_crops_are_windows_of_the_reflected_image():
         windows = [source[:, y : y + 8, x : x + 8] for y in range(5) for x in range(5)]
         assert any(torch.equal(window, got) for window in windows)
     assert not torch.equal(cropped, batch)
+
+
+def test_every_window_is_as_likely():
+    image = torch.arange(64, dtype=torch.uint8).view(1, 1, 8, 8).expand(5000, 3, 8, 8)
+    corners = augment.random_crop(image, 2, keyed_generator(0))[:, 0, 2, 2]  # never on the border filled in
+    places, counts = corners.unique(return_counts=True)
+    assert places.tolist() == [8 * row + column for row in range(5) for column in range(5)]
+    assert counts.min() > 140 and counts.max() < 260  # 200 each, standard deviation 14
 
 
 def test_mirror_turns_only_the_chosen():
@@ -54,10 +65,24 @@ def test_batches_are_keyed_by_place_in_training():
     assert torch.equal(one, again) and not torch.equal(one, later)
 
 
+def test_random_flip_mirrors_half_in_any_epoch():
+    batch, coins = images(1).expand(400, 3, 8, 8), augment.flip_coins(400, 0)
+    upright = augment.normalise(batch[:1])[0]
+    for epoch in (1, 2):
+        shown = augment.augmented_batch(batch, torch.arange(400), coins, "random", 0, keyed_generator(epoch), epoch)
+        mirrored = [torch.equal(image, upright.flip(2)) for image in shown]
+        assert 150 < sum(mirrored) < 250 and all(
+            flipped or torch.equal(image, upright) for flipped, image in zip(mirrored, shown, strict=True)
+        )
+    assert 150 < int(coins.sum()) < 250
+
+
 def test_an_epoch_visits_no_image_twice():
     order = torch.cat(augment.batch_order(103, 10, seed=0, epoch=0))
     assert len(order) == 100 == len(set(order.tolist()))
     assert not torch.equal(order, torch.cat(augment.batch_order(103, 10, seed=0, epoch=1)))
+    sizes = {n: [len(batch) for batch in augment.batch_order(n, 10, 0, 0)] for n in (7, 10, 11, 30)}
+    assert sizes == {7: [7], 10: [10], 11: [10], 30: [10, 10, 10]}  # too few for one batch are one
 
 
 def test_resize_keeps_a_flat_image_flat():
@@ -65,9 +90,30 @@ def test_resize_keeps_a_flat_image_flat():
     assert torch.equal(augment.resize(flat, 16), torch.full((2, 3, 16, 16), 77, dtype=torch.uint8))
 
 
-def test_normalise_gives_zero_mean_for_the_mean_colour():
-    pixel = torch.tensor([round(255 * m) for m in augment.MEAN], dtype=torch.uint8).view(1, 3, 1, 1)
-    assert augment.normalise(pixel.expand(1, 3, 4, 4)).abs().max() < 0.01
+def test_resize_is_pillows():
+    """Bilinear, with a wider filter where the image shrinks; rounded, so that a level up or down is no difference."""
+    pixels = torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8, generator=keyed_generator("resize"))
+    for size in (16, 24, 40):
+        theirs = [
+            np.asarray(Image.fromarray(image.permute(1, 2, 0).numpy()).resize((size, size), Image.Resampling.BILINEAR))
+            for image in pixels
+        ]
+        ours = augment.resize(pixels, size).permute(0, 2, 3, 1).numpy()
+        assert ours.dtype == np.uint8 and np.abs(ours.astype(int) - np.stack(theirs).astype(int)).max() <= 1
+    assert augment.resize(pixels, 32) is pixels
+    many = augment.resize(pixels[:1].expand(5001, 3, 32, 32), 8)
+    assert len(many) == 5001 and torch.equal(many[0], many[-1])
+
+
+def test_normalise_takes_the_published_colours():
+    """Mean and standard deviation of CIFAR-10's channels, to the four digits by which they are known."""
+    mean, std = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
+    pixel = torch.tensor([0, 128, 255], dtype=torch.uint8).view(1, 3, 1, 1).expand(2, 3, 4, 4)
+    expected = [(value / 255 - m) / s for value, m, s in zip((0, 128, 255), mean, std, strict=True)]
+    found = augment.normalise(pixel)
+    torch.testing.assert_close(found, torch.tensor(expected).view(1, 3, 1, 1).expand(2, 3, 4, 4))
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    assert [x.shape for x in augment.colours(torch.device("cpu"))] == [(1, 3, 1, 1)] * 2
 
 
 def test_square_is_cut_at_the_border_only():
@@ -85,9 +131,26 @@ def test_cutout_blanks_one_square_of_each_image_alone():
     cut = augment.cutout(batch, 4, keyed_generator(0))
     blank = (cut == 0).all(dim=1)
     assert torch.equal((cut == 0).any(dim=1), blank)  # all channels together
-    assert (blank.sum(dim=(1, 2)) >= 4).all() and (blank.sum(dim=(1, 2)) <= 16).all()
+    assert (blank.sum(dim=(1, 2)) >= 4).all() and (blank.sum(dim=(1, 2)) == 16).any()
+    assert blank.any(dim=0).all() and blank.sum(dim=(1, 2)).max() == 16  # every pixel is in reach
     assert len({tuple(mask.flatten().tolist()) for mask in blank}) > 10  # not one place for all
     assert torch.equal(cut[~blank[:, None].expand_as(cut)], batch[~blank[:, None].expand_as(cut)])
+
+
+def test_cutmix_takes_any_area_and_place_as_likely(monkeypatch):
+    """Yun et al. 2019, section 3.1: the side is the square root of an area drawn uniformly."""
+    drawn, square = [], augment.in_square
+    monkeypatch.setattr(augment, "in_square", lambda *given: (drawn.append(given), square(*given))[1])
+    for number in range(1500):
+        augment.cutmix(torch.zeros(2, 3, 8, 8), torch.arange(2), keyed_generator(number))
+    sides = torch.tensor([side for _, _, side in drawn])
+    shares = [(sides == side).float().mean().item() for side in range(9)]
+    edges = [0.0, *(((2 * side + 1) / 16) ** 2 for side in range(8)), 1.0]  # side 4: from (3.5 / 8)^2 to (4.5 / 8)^2
+    assert shares == pytest.approx([after - before for before, after in itertools.pairwise(edges)], abs=0.05)
+    centres = torch.cat([centre for _, centre, _ in drawn], dim=1)
+    assert centres.shape == (2, 1500)
+    for axis in centres:
+        assert axis.bincount(minlength=8).float().div(1500).tolist() == pytest.approx([1 / 8] * 8, abs=0.04)
 
 
 def test_cutmix_pastes_the_partner_and_tells_shares():
@@ -107,7 +170,7 @@ def test_cutmix_pastes_the_partner_and_tells_shares():
 
 def test_lengths_go_with_the_image_size():
     assert [augment.scaled(2, size) for size in (8, 16, 24, 32)] == [1, 1, 2, 2]
-    assert augment.scaled(0, 16) == 0
+    assert augment.scaled(0, 16) == 0 and augment.scaled(8, 24) == 6 and augment.scaled(1, 48) == 2
 
 
 @pytest.mark.parametrize("profile", ["quick", "full", "long"])

@@ -60,6 +60,29 @@ def test_without_shortcuts_the_sum_is_gone():
     model = ResNet18(shortcut=False)
     assert count_parameters(model) < PARAMETERS
     assert all(block.downsample is None for block in model.layer2)
+    block = model.layer1[0].eval()
+    nn.init.zeros_(block.bn2.weight)
+    assert not block(torch.rand(2, 64, 8, 8)).any()
+
+
+def test_another_number_of_classes_has_as_many_logits():
+    assert ResNet18(classes=7).eval()(torch.rand(2, 3, 8, 8)).shape == (2, 7)
+
+
+def test_weights_start_as_published():
+    """He et al. 2015b, equation 14: variance 2 / (outputs times taps); of the linear layer 1 / inputs."""
+    model = ResNet18()
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.constant_(module.weight, 7.0)
+    initialise(model, keyed_generator(0))
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            (height, width), outputs = module.kernel_size, module.out_channels
+            assert module.weight.std().item() == pytest.approx((2 / (outputs * height * width)) ** 0.5, rel=0.06)
+            assert abs(module.weight.mean()) < 0.1 * module.weight.std()
+    assert model.fc.weight.std().item() == pytest.approx(512**-0.5, rel=0.06) and not model.fc.bias.any()
+    assert abs(model.fc.weight.mean()) < 0.1 * model.fc.weight.std()
 
 
 def test_whitened_stem_is_uncorrelated_and_frozen():
@@ -68,13 +91,16 @@ def test_whitened_stem_is_uncorrelated_and_frozen():
     images = torch.nn.functional.avg_pool2d(images, 3, 1, 1)  # neighbouring pixels correlated, as in pictures
     model = ResNet18()
     initialise(model, keyed_generator(1))
+    drawn = nn.functional.normalize(model.conv1.weight.detach().flatten(1))
     whiten_stem(model, images)
     assert not model.conv1.weight.requires_grad
+    torch.testing.assert_close(model.conv1.weight[54:].flatten(1), drawn[54:])  # ten keep their directions
     features = torch.nn.functional.conv2d(images, model.conv1.weight)  # no padding: patches inside the image
     flat = features.permute(1, 0, 2, 3).flatten(1)
     assert torch.allclose(flat[:27], -flat[27:54], atol=1e-5)
     correlation = torch.corrcoef(flat[:27])
     assert (correlation - torch.eye(27)).abs().max() < 0.02
     assert torch.allclose(model.conv1.weight.flatten(1).norm(dim=1), torch.ones(64), atol=1e-5)
+    assert (flat[:26].var(1) > flat[1:27].var(1)).all()  # largest variance first
     before = torch.corrcoef(torch.nn.functional.conv2d(images, ResNet18().conv1.weight).permute(1, 0, 2, 3).flatten(1))
     assert (before - torch.eye(64)).abs().max() > 0.5  # random filters do correlate

@@ -67,10 +67,9 @@ def test_length_penalty_is_that_of_wu(length, alpha, expected):
     assert penalty(length, alpha) == pytest.approx(expected, abs=1e-4)
 
 
-@pytest.fixture
-def tree(monkeypatch):
+@pytest.fixture(scope="module")
+def tree():
     """A net of few words, a source, and every output of at most four of them with its log-probability."""
-    monkeypatch.setattr(search, "length_limit", lambda length: 4)
     net, source = model(vocabulary=7, seed=3, sharp=2.0), [4, 5, END]
     words = [1, 4, 5, 6]  # all but PAD, START, END
     every = [[*w, END] for n in range(4) for w in itertools.product(words, repeat=n)]
@@ -80,7 +79,8 @@ def tree(monkeypatch):
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.6, 1.0, 1.7, 3.0])
-def test_full_width_beam_finds_the_best(tree, alpha):
+def test_full_width_beam_finds_the_best(tree, alpha, monkeypatch):
+    monkeypatch.setattr(search, "length_limit", lambda length: 4)
     net, source, every = tree
     best = sorted(((total / penalty(len(ids), alpha), ids) for total, ids in every), reverse=True)[:5]
     found = beam(net, [source], 4**4, alpha, nbest=5)[0]
@@ -114,7 +114,14 @@ def test_stopping_early_loses_nothing(monkeypatch, alpha, saves):
     monkeypatch.setitem(globals(), "length_limit", search.length_limit)
     rows = []
     step = Rows.step
-    monkeypatch.setattr(Rows, "step", lambda self, token, cell: (rows.append(len(token)), step(self, token, cell))[1])
+
+    def counted(self, token, cell):
+        rows.append(len(token))
+        alive = len(set((cell // 3).tolist()))
+        assert self.batch >= alive > search.FULL * self.batch or self.batch == alive  # ended sentences leave
+        return step(self, token, cell)
+
+    monkeypatch.setattr(Rows, "step", counted)
     net, lines = model(seed=5, sharp=1.0), sources(6)
     net.output_bias.data[END] = 2.0  # some outputs end long before the limit
     with torch.no_grad():

@@ -1,11 +1,13 @@
 """Attention against torch's, and nothing leaks from where it must not."""
 
+import dataclasses
 import math
 
 import pytest
 import torch
 from torch import nn
 
+from onepage.mt.recipe import Recipe
 from onepage.mt.tokenizer import PAD
 from onepage.mt.transformer import (
     Attention,
@@ -51,8 +53,10 @@ def test_attention_equals_torchs_in_values_and_gradients(masked):
     forbidden = ~allowed[:, 0].repeat_interleave(3, 0) if masked else None
 
     inputs = [t.clone().requires_grad_(True) for t in (x, memory, x, memory)]
+    ours.record = recorded = []
     got = ours(inputs[0], inputs[1], mask)
-    expected, _ = theirs(inputs[2], inputs[3], inputs[3], attn_mask=forbidden)
+    expected, weights = theirs(inputs[2], inputs[3], inputs[3], attn_mask=forbidden)
+    torch.testing.assert_close(recorded[0].mean(1), weights)
     torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-5)
     upstream = torch.randn_like(got)
     got.backward(upstream)
@@ -61,6 +65,43 @@ def test_attention_equals_torchs_in_values_and_gradients(masked):
     torch.testing.assert_close(inputs[1].grad, inputs[3].grad, atol=1e-5, rtol=1e-4)
     weights = torch.cat([p.weight.grad for p in (ours.query, ours.key, ours.value)])
     torch.testing.assert_close(weights, theirs.in_proj_weight.grad, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.filterwarnings("ignore:enable_nested_tensor")
+def test_network_equals_torchs(causal):
+    """The whole of it: embeddings, positions, layers, norms, masks and output, with every weight off its start."""
+    net, theirs = (
+        model(causal=causal).train(),
+        nn.Transformer(16, 4, 2, 2, 32, dropout=0.0, batch_first=True, norm_first=True),
+    )
+    for parameter in net.parameters():
+        if parameter.dim() == 1:
+            parameter.data.add_(torch.randn_like(parameter), alpha=0.3)
+    for ours, layer in zip(net.encoder_layers(), theirs.encoder.layers, strict=True):
+        layer.self_attn = reference_of(ours.attention, 16)
+    for ours, layer in zip(net.decoder_layers(), theirs.decoder.layers, strict=True):
+        layer.self_attn = reference_of(ours.self_attention, 16)
+        layer.multihead_attn = reference_of(ours.cross_attention, 16)
+        layer.norm3 = ours.norm3
+    all_layers = [*net.encoder_layers(), *net.decoder_layers()], [*theirs.encoder.layers, *theirs.decoder.layers]
+    for ours, layer in zip(*all_layers, strict=True):
+        layer.linear1, layer.linear2 = ours.feed_forward.inner, ours.feed_forward.outer
+        layer.norm1, layer.norm2 = ours.norm1, ours.norm2
+    theirs.encoder.norm, theirs.decoder.norm = net.encoder_norm, net.decoder_norm
+
+    def embedded(tokens):
+        wave = [[place / 10000 ** (i // 2 * 2 / 16) for i in range(16)] for place in range(tokens.shape[1])]
+        table = [[math.cos(x) if i % 2 else math.sin(x) for i, x in enumerate(row)] for row in wave]
+        return 4.0 * net.embedding.weight[tokens] + torch.tensor(table)  # 4: the square root of the width
+
+    source, target = torch.tensor([[5, 6, 7, 3], [8, 3, PAD, PAD]]), torch.tensor([[2, 8, 9, 10], [2, 9, 4, PAD]])
+    hidden = theirs(
+        embedded(source), embedded(target), tgt_mask=torch.ones(4, 4, dtype=torch.bool).triu(1) if causal else None,
+        src_key_padding_mask=source == PAD, memory_key_padding_mask=source == PAD, tgt_key_padding_mask=target == PAD,
+    )  # fmt: skip
+    expected = hidden @ net.embedding.weight.T + net.output_bias
+    torch.testing.assert_close(net(source, target), expected, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("causal", [True, False])
@@ -123,3 +164,36 @@ def test_dropout_drops_its_share_and_keeps_the_mean():
     first = layer.train()(torch.ones(64))
     torch.manual_seed(5)
     assert torch.equal(first, layer(torch.ones(64)))
+
+
+def test_dropout_drops_exactly_its_share_of_all_words(monkeypatch):
+    """Of all 65,536 words, each drawn once, as many are dropped as the probability says; the others are enlarged."""
+    every = torch.arange(-(2**15), 2**15, dtype=torch.int16).view(torch.int64)
+    monkeypatch.setattr(torch.Tensor, "random_", lambda self, low, high: self.copy_(every[: len(self)]))
+    for probability, dropped in ((0.25, 16384), (0.1, 6554), (2**-16, 1)):
+        out = Dropout(probability).train()(torch.ones(256, 256))
+        assert int((out == 0).sum()) == dropped
+        assert out[out != 0].unique().tolist() == pytest.approx([65536 / (65536 - dropped)])
+    for size in range(1, 9):  # words come by fours
+        assert Dropout(0.5).train()(torch.ones(size)).shape == (size,)
+
+
+def test_weights_start_as_published():
+    """Glorot & Bengio 2010, equation 16: uniform up to sqrt(6 / (in + out)); embeddings of variance 1 / D."""
+    net = Transformer(Sizes(vocabulary=900, d_model=48, d_ff=96), PAD)
+    for parameter in net.parameters():
+        parameter.data.fill_(7.0)
+    initialise(net, keyed_generator(0))
+    for module in net.modules():
+        if isinstance(module, nn.Linear):
+            bound = (6 / (module.in_features + module.out_features)) ** 0.5
+            assert 0.99 * bound < module.weight.max() <= bound and -bound <= module.weight.min() < -0.99 * bound
+            assert module.weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.05)
+            assert not module.bias.any()
+    assert net.embedding.weight.std().item() == pytest.approx(48**-0.5, rel=0.02)
+    assert net.embedding.weight.mean().abs() < 0.01 and not net.output_bias.any()
+
+
+def test_sizes_not_given_are_those_of_a_recipe():
+    recipe = {field.name: field.default for field in dataclasses.fields(Recipe)}
+    assert all(field.default == recipe[field.name] for field in dataclasses.fields(Sizes)[1:])

@@ -41,3 +41,26 @@ def test_average_keeps_batchnorm_statistics_with_their_weights():
         average.update(model, step)
     assert torch.allclose(average.state_dict()["running_mean"], model.running_mean, atol=1e-4)
     assert average.state_dict()["num_batches_tracked"] == 1
+
+
+def test_a_saved_average_goes_on_as_if_never_stopped():
+    model, steps = nn.BatchNorm1d(3).train(), 12
+    whole = WeightAverage(model, 0.5)
+    resumed = WeightAverage(nn.BatchNorm1d(3), 0.5, averaged=nn.BatchNorm1d(3))
+    for step in range(1, steps + 1):
+        nn.init.normal_(model.weight)
+        model(torch.randn(20, 3))
+        for average in (whole, resumed) if step > steps // 2 else (whole,):
+            average.update(model, step)
+        if step == steps // 2:
+            resumed.load_state_dict({name: value.clone() for name, value in whole.state_dict().items()})
+    assert all(torch.equal(value, whole.state_dict()[name]) for name, value in resumed.state_dict().items())
+    assert torch.equal(resumed.model.weight, whole.model.weight)  # what is averaged is the network's own
+
+
+def test_average_starts_at_the_weights_also_in_a_network_given():
+    model, given = nn.BatchNorm1d(2), nn.BatchNorm1d(2)
+    nn.init.constant_(model.weight, 4.0)
+    average = WeightAverage(model, 0.5, averaged=given)
+    assert average.model is given and given.weight.tolist() == [4.0, 4.0]
+    assert WeightAverage(model, 0.5).model is not model
