@@ -12,6 +12,7 @@ def test_wilson_interval_is_the_published_one_within_bounds():
     for correct in (0, 10):
         low, high = scores.wilson_interval(correct, 10)
         assert 0 <= low < high <= 1
+    assert scores.wilson_interval(0, 0) == [0.0, 1.0]  # nothing is known
 
 
 def test_calibration_error_by_hand():
@@ -34,7 +35,58 @@ def test_confusion_recall_and_precision():
     assert [row["precision"] for row in rows] == pytest.approx([1 / 2, 1 / 3, 0])
     top = scores.top_confusions(confusion, ("a", "b", "c"))
     assert (top[0]["true"], top[0]["predicted"], top[0]["count"]) == ("a", "b", 2)
-    assert len(top) == 2
+    assert len(top) == 2 and top[0]["share"] == pytest.approx(2 / 3)
+
+
+def test_most_frequent_confusions_come_first_then_by_class():
+    confusion = np.array([[5, 2, 0, 1], [2, 4, 1, 0], [0, 0, 0, 0], [3, 1, 1, 1]])
+    top = scores.top_confusions(confusion, ("a", "b", "c", "d"))
+    found = [(row["true"] + row["predicted"], row["count"], row["share"]) for row in top]
+    assert found == [
+        ("da", 3, 1 / 2), ("ab", 2, 1 / 4), ("ba", 2, 2 / 7), ("ad", 1, 1 / 8), ("bc", 1, 1 / 7), ("db", 1, 1 / 6),
+        ("dc", 1, 1 / 6),
+    ]  # fmt: skip
+    assert len(scores.top_confusions(np.ones((4, 4), int), ("a", "b", "c", "d"))) == 10  # of twelve
+    (only,) = scores.top_confusions(np.array([[0, 1], [0, 0]]), ("a", "b"))
+    assert only["share"] == 1  # of a single image
+
+
+def test_classes_without_an_image_or_a_prediction_score_zero():
+    rows = scores.per_class(np.array([[1, 1], [0, 0]]), ("a", "b"))
+    assert rows == [
+        {"name": "a", "n": 2, "recall": 0.5, "precision": 1.0},
+        {"name": "b", "n": 0, "recall": 0.0, "precision": 0.0},
+    ]
+
+
+def test_summary_of_three_images_by_hand():
+    """Probabilities 3/4 and 1/4: two images right, one wrong."""
+    logits, labels = np.log(np.array([[3.0, 1.0], [3.0, 1.0], [1.0, 3.0]])), np.array([0, 1, 1])
+    found = scores.summary(logits, labels, ("a", "b"))
+    assert (found["n"], found["correct"], found["accuracy"]) == (3, 2, 2 / 3)
+    assert found["confusion"] == [[1, 0], [1, 1]] and found["accuracy_interval"] == scores.wilson_interval(2, 3)
+    assert found["nll"] == pytest.approx(-np.log(3 / 4 * 1 / 4 * 3 / 4) / 3)
+    assert found["brier"] == pytest.approx((2 / 16 + 18 / 16 + 2 / 16) / 3)
+    assert found["ece"] == pytest.approx(3 / 4 - 2 / 3)  # one bin
+
+
+def test_an_impossible_class_costs_much_and_not_infinitely_much():
+    sure = np.array([[1.0, 0.0]])
+    assert scores.negative_log_likelihood(sure, np.array([1])) == pytest.approx(300 * np.log(10))
+
+
+def test_calibration_error_of_one_image_and_of_none():
+    assert scores.calibration(np.array([[0.8, 0.2]]), np.array([0]))["ece"] == pytest.approx(0.2)
+    assert scores.expected_calibration_error([{"n": 0, "confidence": None, "accuracy": None}]) == 0
+
+
+def test_temperature_is_looked_for_between_a_twentieth_and_twenty():
+    logits = np.eye(3) + 1.0  # always right: the surer the better; always wrong: the less sure the better
+    assert scores.fit_temperature(logits, np.arange(3)) == pytest.approx(0.05, rel=1e-3)
+    assert scores.fit_temperature(logits, np.array([1, 2, 0])) == pytest.approx(20, rel=1e-3)
+    # right in three of four: the odds 3 to 1 of a difference of 2 / T
+    pairs = np.tile([2.0, 0.0], (4, 1))
+    assert scores.fit_temperature(pairs, np.array([0, 0, 0, 1])) == pytest.approx(2 / np.log(3), rel=1e-3)
 
 
 def test_softmax_survives_large_logits():
@@ -51,7 +103,7 @@ def test_brier_score_by_hand():
 def test_temperature_of_the_logits_is_found_again(temperature):
     generator = np.random.default_rng(1)
     honest = generator.normal(0, 2, (20_000, 10))
-    labels = np.array([generator.choice(10, p=row) for row in scores.softmax(honest)])
+    labels = (scores.softmax(honest).cumsum(axis=1) > generator.random((20_000, 1))).argmax(axis=1)
     assert scores.fit_temperature(honest * temperature, labels) == pytest.approx(temperature, rel=0.05)
     after = scores.calibrated(honest * temperature, labels, temperature)
     before = scores.calibrated(honest * temperature, labels, 1.0)

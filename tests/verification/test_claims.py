@@ -1,13 +1,14 @@
 """Claims: the file, what it may hold, and that they hold on the runs that `make test` names."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 
 from onepage.errors import UserError
 from onepage.verification import verify
-from onepage.verification.claims import NOT_CHECKED, PASS, Claim, Result, at, load_claims
+from onepage.verification.claims import FAIL, NOT_CHECKED, PASS, Check, Claim, Result, at, load_claims, status
 
 FILE = Path(__file__).resolve().parents[2] / "report" / "claims.toml"
 CLAIMS = load_claims(FILE)
@@ -32,6 +33,7 @@ def test_value_below_its_bound_is_shown_below() -> None:
 def test_dotted_path_leads_through_lists() -> None:
     metrics = {"a": [{"b": 3}, 4]}
     assert [at(metrics, path) for path in ("a.0.b", "a.1")] == [3, 4]
+    assert at({"a": list(range(12))}, "a.11") == 11 and at({"a": {"0": 5}}, "a.0") == 5
     assert [at(metrics, path) for path in ("a.2", "a.-1", "a.\N{SUPERSCRIPT TWO}", "a.0.c", "a.1.b")] == [None] * 5
 
 
@@ -54,9 +56,72 @@ def test_malformed_claims_file_is_one_error(text: str, says: str, tmp_path: Path
         load_claims(tmp_path / "claims.toml")
 
 
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ('result = "../x", value = 0.9, band = [0.8, 1.0]', "must name a folder"),
+        ('result = "x", value = true, band = [0.8, 1.0]', "must be a number"),
+        ('result = "x", value = 0.9, band = [0.8]', "two numbers"),
+        ('result = "x", value = 0.9, band = [0.95, 1.0]', "outside reference.band"),
+        ('result = "x", value = 0.9', "band"),
+        ('result = "x", value = 0.9, band = [0.8, 1.0], more = 1', "more"),
+    ],
+)
+def test_malformed_reference_in_claims_is_one_error(table: str, says: str, tmp_path: Path) -> None:
+    before, found, after = re.split(r"(?m)^(reference = .*)$", FILE.read_text(), maxsplit=1)
+    assert found
+    (tmp_path / "claims.toml").write_text(f"{before}reference = {{ {table} }}{after}")
+    with pytest.raises(UserError, match=says):
+        load_claims(tmp_path / "claims.toml")
+
+
 def test_missing_claims_file_is_one_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is missing; restore it"):
         load_claims(tmp_path / "claims.toml")
+
+
+def recorded(value: object, **changes: object) -> dict:
+    """metrics.json of a run that the claim on BLEU speaks of."""
+    scores = {"test_2016_flickr": {"bleu": {"score": value}}}
+    return {"set": "multi30k", "generated": False, "src": "en", "tgt": "de", "tests": scores} | changes
+
+
+@pytest.mark.parametrize(
+    ("metrics", "state", "measured", "reason"),
+    [
+        (None, NOT_CHECKED, None, "not run: make mt"),
+        (recorded(15.0), PASS, 15.0, "recorded, not recomputed"),
+        (recorded(15), PASS, 15.0, "recorded, not recomputed"),
+        (recorded(14.9999), FAIL, 14.9999, "below 15.0; recorded, not recomputed"),
+        (recorded(float("nan")), FAIL, None, "below 15.0; recorded, not recomputed"),
+        (recorded(True), FAIL, None, "metrics.json has no number at tests.test_2016_flickr.bleu.score"),
+        (recorded(10**400), FAIL, None, "metrics.json has no number at tests.test_2016_flickr.bleu.score"),
+        (recorded(40.0, tests=[]), FAIL, None, "metrics.json has no number at tests.test_2016_flickr.bleu.score"),
+        (recorded(40.0, set="x"), NOT_CHECKED, None, "trained on another set (x); the claim speaks of multi30k"),
+        (
+            recorded(40.0, generated=True), NOT_CHECKED, None,
+            "trained on generated data (multi30k); the claim speaks of multi30k",
+        ),
+        (recorded(40.0, tgt="fr"), NOT_CHECKED, None, "trained on en-fr; the claim speaks of en-de"),
+    ],
+)  # fmt: skip
+def test_state_of_a_claim_from_what_is_recorded(metrics, state: str, measured: float | None, reason: str) -> None:
+    result = status(CLAIMS[1], metrics)
+    assert (result.claim, result.state, result.reason) == (CLAIMS[1], state, reason)
+    assert result.measured == measured or (result.measured != result.measured and state == FAIL)
+
+
+def test_a_floor_of_a_generated_set_speaks_of_generated_data_alone() -> None:
+    (floor, _), metrics = load_claims(FILE, "stand_in"), {"set": "toy-images", "test": {"accuracy": 0.8}}
+    assert status(floor, metrics | {"generated": True}).state == PASS
+    assert status(floor, metrics | {"generated": False}).state == NOT_CHECKED
+
+
+def test_cells_show_bound_and_value() -> None:
+    result = Result(CLAIMS[0], PASS, 0.91, "why")
+    assert result.cells() == ("cls-accuracy", CLAIMS[0].text, ">= 80.0 %", "91.0 %", PASS, "why")
+    assert Result(CLAIMS[0], FAIL, None, "why").cells()[3] == "-"
+    assert Check("a", "b", FAIL, "c").cells() == ("a", "b", "", "", FAIL, "c")
 
 
 # --- on this machine's trained runs ----------------------------------------------------------------------------------
