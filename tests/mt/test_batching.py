@@ -1,11 +1,14 @@
 """Batches of sentence pairs: each pair once per epoch, little padding, BPE-dropout drawn by (seed, epoch)."""
 
+import itertools
+
 import pytest
 import torch
 
 from onepage.errors import UserError
-from onepage.mt.batching import Material, make_batch, plan_epoch
+from onepage.mt.batching import Material, encode_pairs, make_batch, pad, plan_epoch, validation_batches
 from onepage.mt.tokenizer import END, PAD, START
+from onepage.training.seeding import keyed_generator
 from translate_cases import LINES
 
 
@@ -26,6 +29,46 @@ def test_epoch_holds_each_pair_once():
     assert sum(target for _, target in lengths) / positions > 0.9  # little padding
     assert plan != plan_epoch(lengths, 200, seed=0, epoch=1)
     assert plan == plan_epoch(lengths, 200, seed=0, epoch=0)
+
+
+def test_batches_are_full_and_of_like_length_within_pools():
+    """Each is cut from a pool of 100 pairs for every 20 positions, sorted by target and then source length."""
+    lengths = [tuple(pair) for pair in torch.randint(2, 30, (450, 2), generator=keyed_generator("lengths")).tolist()]
+    order = torch.randperm(450, generator=keyed_generator(3, "batches", 1)).tolist()
+    place = {pair: number for number, pair in enumerate(order)}
+    plan = plan_epoch(lengths, 50, seed=3, epoch=1, multiple=4)
+    pools = {0: [], 1: [], 2: []}
+    for batch in plan:
+        (pool,) = {place[pair] // 200 for pair in batch}
+        pools[pool].append([lengths[pair][::-1] for pair in batch])
+        width = -(-max(lengths[pair][1] for pair in batch) // 4) * 4
+        assert width * len(batch) <= 50
+    for batches in pools.values():
+        assert batches != sorted(batches)  # shuffled
+        batches.sort()
+        joined = list(itertools.chain(*batches))
+        assert joined == sorted(joined)
+        for batch, following in itertools.pairwise(batches):  # one pair more would not have fitted
+            assert (len(batch) + 1) * -(-following[0][0] // 4) * 4 > 50
+
+
+def test_rows_are_padded_to_the_longest_or_a_multiple():
+    rows = [[5], [6, 7, 8, 9, 10]]
+    assert pad(rows).tolist() == [[5, PAD, PAD, PAD, PAD], [6, 7, 8, 9, 10]]
+    assert pad(rows, 4).tolist() == [[5, *[PAD] * 7], [6, 7, 8, 9, 10, PAD, PAD, PAD]]
+    batch = make_batch([([5, END], [7, 8, 9, 10, END])], 4)
+    assert [tensor.shape[1] for tensor in (batch.source, batch.target_input, batch.target_output)] == [4, 8, 8]
+
+
+def test_validation_reads_each_pair_once_in_the_same_batches(tokenizer):
+    split = LINES, LINES[::-1]
+    batches = validation_batches(tokenizer, split, 100)
+    rows = [row for batch in batches for row in zip(batch.source.tolist(), batch.target_output.tolist(), strict=True)]
+    found = [tuple([token for token in side if token != PAD] for side in row) for row in rows]
+    assert sorted(found) == sorted(encode_pairs(tokenizer, split)) and len(batches) > 1
+    assert all(batch.source.shape[1] % 4 == 0 == batch.target_input.shape[1] % 4 for batch in batches)
+    again = validation_batches(tokenizer, split, 100)
+    assert [batch.source.tolist() for batch in batches] == [batch.source.tolist() for batch in again]
 
 
 SIDE = LINES[:10] + LINES[-10:]

@@ -133,12 +133,6 @@ def test_dropout_draws_differ_between_processes(trained: Path, tmp_path: Path) -
     """With equal draws on equal shares R-Drop's two passes would still differ, and no loss would be that of one."""
     run("mt", tmp_path / "one", **STEPS)
     assert losses(tmp_path / "one") != pytest.approx(losses(trained / "first"), abs=1e-4)
-    draws = []
-    for rank in (0, 1):
-        Ranks(rank, 2).reseed(0, 5)
-        draws.append(torch.rand(4).tolist())
-    Ranks(0, 2).reseed(0, 5)
-    assert draws[0] == torch.rand(4).tolist() != draws[1]
     assert said(trained, "r-drop")[0]["digest"]
 
 
@@ -201,6 +195,112 @@ def test_parts_of_a_batch_cover_it_once(world: int) -> None:
         pairs = zip(ranks, shares, strict=True)
         means = [part.weight(len(share), n) * sum(share) / max(1, len(share)) for part, share in pairs]
         assert sum(means) / world == pytest.approx((n - 1) / 2)
+
+
+def drawn(ranks: Ranks, seed: int, update: int) -> list[float]:
+    ranks.reseed(seed, update)
+    return torch.rand(4).tolist()
+
+
+def test_draws_are_keyed_by_seed_update_and_rank() -> None:
+    first = drawn(Ranks(0, 2), 0, 5)
+    others = [drawn(Ranks(1, 2), 0, 5), drawn(Ranks(0, 2), 1, 5), drawn(Ranks(0, 2), 0, 6)]
+    assert drawn(Ranks(0, 2), 0, 5) == first and len({tuple(draws) for draws in (first, *others)}) == 4
+    torch.manual_seed(3)
+    goes_on = torch.rand(4).tolist()
+    torch.manual_seed(3)
+    assert drawn(ALONE, 0, 5) == goes_on  # a training by itself draws on
+
+
+def test_rank_0_writes_and_several_are_counted() -> None:
+    assert [Ranks(rank, 2).is_main for rank in (0, 1)] == [True, False]
+    assert (ALONE.words(), Ranks(0, 2).words()) == ("", ", 2 processes")
+
+
+def test_values_and_sums_are_exchanged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a second process that adds 2 and 3, and a first that holds "main"."""
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda sums: sums.add_(torch.tensor([2.0, 3.0])))
+    monkeypatch.setattr(torch.distributed, "get_backend", lambda: "gloo")
+
+    def broadcast(held: list[str], src: int, device: torch.device) -> None:
+        assert (src, device) == (0, torch.device("cpu"))
+        held[0] = "main"
+
+    monkeypatch.setattr(torch.distributed, "broadcast_object_list", broadcast)
+    for ranks, expected, value in ((ALONE, [1.0, 1.0], "mine"), (Ranks(1, 2), [3.0, 4.0], "main")):
+        sums = torch.ones(2)
+        ranks.add(sums)
+        assert sums.tolist() == expected and ranks.from_main("mine") == value
+    monkeypatch.setattr(torch.distributed, "get_backend", lambda: "nccl")
+    assert distributed._device() == torch.device("cuda")
+
+
+@pytest.mark.fault("processes whose weights have drifted apart", "`... the processes hold different weights; ...`")
+@pytest.mark.parametrize("apart", [-1e-9, 0.0, 1e-9])
+def test_weights_that_differ_are_noticed(monkeypatch: pytest.MonkeyPatch, apart: float) -> None:
+    model = nn.Linear(3, 2)
+    other = sum(parameter.double().sum() for parameter in model.parameters()) + apart
+
+    def all_reduce(ends: torch.Tensor, how: object) -> None:
+        assert how == torch.distributed.ReduceOp.MAX
+        ends.copy_(torch.maximum(ends, torch.stack([other, -other]).detach()))
+
+    monkeypatch.setattr(torch.distributed, "all_reduce", all_reduce)
+    ALONE.check_alike(model, 7)
+    if apart:
+        with pytest.raises(UserError, match="after update 7 the processes hold different weights"):
+            Ranks(0, 2).check_alike(model, 7)
+    else:
+        Ranks(0, 2).check_alike(model, 7)
+
+
+@pytest.fixture
+def second(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """The second of two processes on this machine, without the first; what it was joined by."""
+    variables = {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "LOCAL_RANK": "1"}
+    monkeypatch.setattr(os, "environ", variables)
+    joined: list[object] = []
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda kind, timeout: joined.append(kind))
+    monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: joined.append("left"))
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda: 1)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", joined.append)
+    monkeypatch.setattr(distributed, "LINGER", 0.0)
+    return joined
+
+
+@pytest.mark.parametrize(("device", "calls"), [("cpu", ["gloo", "left"]), ("cuda", [1, "nccl", "left"])])
+def test_a_process_joins_and_leaves(second: list[object], device: str, calls: list[object]) -> None:
+    with distributed.join(device) as ranks:
+        assert ranks == Ranks(1, 2)
+    assert second == calls
+    assert ("GLOO_SOCKET_IFNAME" in os.environ) == (device == "cpu")
+
+
+def test_on_several_machines_gloo_finds_its_own_way(second: list[object]) -> None:
+    os.environ["LOCAL_WORLD_SIZE"] = "1"
+    with distributed.join("cpu"):
+        assert "GLOO_SOCKET_IFNAME" not in os.environ
+
+
+@pytest.mark.parametrize(("text", "lost"), [("[..] Connection closed by peer", True), ("size mismatch", False)])
+def test_only_a_lost_peer_is_called_one(second: list[object], text: str, lost: bool) -> None:
+    expected = (UserError, "another process of this training has ended") if lost else (RuntimeError, text)
+    with pytest.raises(expected[0], match=expected[1]), distributed.join("cpu"):
+        raise RuntimeError(text)
+
+
+@pytest.mark.parametrize(
+    ("variables", "several"),
+    [
+        ({}, False), ({"RANK": "0"}, False), ({"WORLD_SIZE": "2"}, False), ({"RANK": "0", "WORLD_SIZE": "1"}, False),
+        ({"RANK": "0", "WORLD_SIZE": "2"}, True),
+    ],
+)  # fmt: skip
+def test_a_job_is_several_processes(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], several: bool) -> None:
+    monkeypatch.setattr(os, "environ", variables)
+    assert distributed.in_job() == several
 
 
 def test_alone_nothing_is_computed_or_joined(monkeypatch: pytest.MonkeyPatch) -> None:
