@@ -5,14 +5,19 @@ import torch
 from torch import nn
 
 from onepage.benchmarks.plain_cls import import_torchvision
+from onepage.cls import resnet
 from onepage.cls.convolution import Conv2d
 from onepage.cls.resnet import PARAMETERS, ResNet18, initialise, whiten_stem
 from onepage.training.seeding import keyed_generator
 from onepage.training.weights import count_parameters
 
 
-def test_parameter_count_is_that_of_the_cifar_form():
+def test_parameter_count_is_that_of_the_cifar_form(monkeypatch):
     assert count_parameters(ResNet18()) == PARAMETERS == 11_173_962
+    monkeypatch.setattr(resnet, "PARAMETERS", 11_173_963)
+    with pytest.raises(AssertionError):
+        ResNet18()
+    ResNet18(shortcut=False)
 
 
 def test_only_primitive_layers_hold_parameters():
@@ -43,6 +48,7 @@ def test_shortcuts_are_projections_only_where_the_shape_changes():
     model = ResNet18()
     blocks = [block for stage in (model.layer1, model.layer2, model.layer3, model.layer4) for block in stage]
     assert [block.downsample is not None for block in blocks] == [False, False, True, False, True, False, True, False]
+    assert all(resnet.BasicBlock(*shape).downsample is not None for shape in ((4, 8, 1), (8, 8, 2)))
     for block in blocks:
         if block.downsample is not None:
             assert block.downsample[0].kernel_size == (1, 1) and block.downsample[0].stride == (2, 2)
