@@ -243,6 +243,15 @@ def test_error_leaves_the_model_as_before():
     assert_as_before(model, before)
 
 
+def test_a_layer_passed_before_and_not_now_is_missed():
+    model, inputs = GapLinear(), images(2, 6)
+    with GradCAM(model, [model.norm]) as cam:
+        cam(inputs)
+        model.forward = lambda x: model.fc(model.conv(x).mean(dim=(2, 3)))
+        with pytest.raises(RuntimeError, match="does not pass through every target layer"):
+            cam(inputs)
+
+
 def test_wrong_use_says_so():
     model, inputs = GapLinear(), images(2, 6)
     with pytest.raises(RuntimeError, match="with block"):

@@ -1,19 +1,93 @@
 """Every score of ResNet-18 that is recounted from its logits: changed by hand it is found, in a line."""
 
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
 import synthetic_data
 import synthetic_run
 from edits import edit
+from onepage.cls.recount import recount
 from onepage.commands.main import main
+from onepage.data import images
+from onepage.tasks import Recount
 
 CLAIMS_FILE = Path(__file__).resolve().parents[2] / "report" / "claims.toml"
+
+
+# Two classes, four images: probabilities 3/4 and 1/4, three images right. Both bins of confidence are the same one.
+LOGITS = np.log(np.array([[3.0, 1.0], [3.0, 1.0], [1.0, 3.0], [3.0, 1.0]]))
+LABELS = np.array([0, 0, 1, 1])
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, test: dict[str, Any], **arrays: np.ndarray | None) -> Recount:
+    none = np.zeros((0, 3, 32, 32), np.uint8)
+    made = images.ImageSet("made-up", False, "digest", ("a", "b"), none, LABELS[:0], none, LABELS)
+    monkeypatch.setattr(images, "load_images", lambda *given: {(Path("data"), "made-up"): made}[given])
+    given = {"logits": LOGITS, "labels": LABELS} | arrays
+    return recount({"set": "made-up", "test": test}, Path("data"), {k: v for k, v in given.items() if v is not None})
+
+
+def test_every_score_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wilson's ends solve (p - 3/4)^2 = z^2 p (1 - p) / 4; a temperature of 1/2 makes 9/10 and 1/10."""
+    found = counted(monkeypatch, {"calibrated": {"temperature": 0.5}})
+    values = dict(found.values)
+    for end in (values.pop("test.accuracy_interval.0"), values.pop("test.accuracy_interval.1")):
+        assert (end - 0.75) ** 2 == pytest.approx(1.959963984540054**2 * end * (1 - end) / 4)
+    expected = {
+        "test.accuracy": 0.75, "test.n": 4, "test.correct": 3,
+        "test.per_class.0.recall": 1.0, "test.per_class.0.precision": 2 / 3,
+        "test.per_class.1.recall": 0.5, "test.per_class.1.precision": 1.0,
+        "test.confusion.0.0": 2, "test.confusion.0.1": 0, "test.confusion.1.0": 1, "test.confusion.1.1": 1,
+        "test.nll": -math.log(3 / 4 * 3 / 4 * 3 / 4 * 1 / 4) / 4, "test.brier": (3 * 2 / 16 + 18 / 16) / 4,
+        "test.ece": 0.0, "test.calibrated.nll": -math.log(0.9**3 * 0.1) / 4,
+        "test.calibrated.brier": (3 * 2 / 100 + 162 / 100) / 4, "test.calibrated.ece": 0.15,
+    }  # fmt: skip
+    assert values == pytest.approx(expected) and (found.problems, found.data_digest) == ({}, "digest")
+    assert found.values["test.accuracy_interval.0"] < 0.75 < found.values["test.accuracy_interval.1"]
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "gaps"),
+    [(0.61, 0.65, 0.26), (0.61, 0.68, 0.39 + 0.68), (0.61, 1.0, 0.39 + 1.0)],
+    ids=["one bin, from 9/15 to 10/15, where gaps cancel", "two bins", "the last bin holds 1"],
+)
+def test_bins_of_confidence_are_fifteen(
+    monkeypatch: pytest.MonkeyPatch, right: float, wrong: float, gaps: float
+) -> None:
+    """Beside two images in a bin of their own, one right and one wrong, of confidence 3/4."""
+    sure = [np.log([share, max(1 - share, 1e-300)]) for share in (right, wrong)]
+    found = counted(monkeypatch, {}, logits=np.stack([sure[0], LOGITS[2], LOGITS[2], sure[1]]))
+    assert found.values["test.ece"] == pytest.approx((0.5 + gaps) / 4)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "problems"),
+    [
+        ({"logits": None}, {"test.accuracy": "not one row of logits for each of 4 test images"}),
+        ({"logits": LOGITS[:3]}, {"test.accuracy": "not one row of logits for each of 4 test images"}),
+        ({"logits": LOGITS[:, :1]}, {"test.accuracy": "not one row of logits for each of 4 test images"}),
+        ({"labels": None}, {"test.accuracy": "its labels are not those of the test set"}),
+        ({"labels": LABELS[:3]}, {"test.accuracy": "its labels are not those of the test set"}),
+        ({"labels": np.array([0, 0, 1, 0])}, {"test.accuracy": "its labels are not those of the test set"}),
+    ],
+)
+def test_arrays_that_do_not_fit_are_named(monkeypatch: pytest.MonkeyPatch, arrays: dict, problems: dict) -> None:
+    found = counted(monkeypatch, {}, **arrays)
+    assert found.problems == problems and ("test.accuracy" in found.values) == ("labels" in arrays)
+
+
+@pytest.mark.parametrize("temperature", [0, -1.0, None, True, "warm", 1e300, math.nan, 10**400])
+def test_only_a_positive_number_is_a_temperature(monkeypatch: pytest.MonkeyPatch, temperature: object) -> None:
+    found = counted(monkeypatch, {"calibrated": {"temperature": temperature}})
+    assert list(found.problems) == ["test.calibrated.nll"] and "test.calibrated.nll" not in found.values
+    assert not counted(monkeypatch, {"calibrated": {"temperature": 1}}).problems
 
 
 @pytest.fixture

@@ -31,25 +31,26 @@ def test_epoch_holds_each_pair_once():
     assert plan == plan_epoch(lengths, 200, seed=0, epoch=0)
 
 
-def test_batches_are_full_and_of_like_length_within_pools():
+@pytest.mark.parametrize(("tokens", "pool_size"), [(50, 200), (30, 100), (10, 100)])
+def test_batches_are_full_and_of_like_length_within_pools(tokens, pool_size):
     """Each is cut from a pool of 100 pairs for every 20 positions, sorted by target and then source length."""
     lengths = [tuple(pair) for pair in torch.randint(2, 30, (450, 2), generator=keyed_generator("lengths")).tolist()]
     order = torch.randperm(450, generator=keyed_generator(3, "batches", 1)).tolist()
     place = {pair: number for number, pair in enumerate(order)}
-    plan = plan_epoch(lengths, 50, seed=3, epoch=1, multiple=4)
-    pools = {0: [], 1: [], 2: []}
+    plan = plan_epoch(lengths, tokens, seed=3, epoch=1, multiple=4)
+    pools = {number: [] for number in range(-(-450 // pool_size))}
     for batch in plan:
-        (pool,) = {place[pair] // 200 for pair in batch}
+        (pool,) = {place[pair] // pool_size for pair in batch}
         pools[pool].append([lengths[pair][::-1] for pair in batch])
         width = -(-max(lengths[pair][1] for pair in batch) // 4) * 4
-        assert width * len(batch) <= 50
+        assert width * len(batch) <= tokens or len(batch) == 1
     for batches in pools.values():
         assert batches != sorted(batches)  # shuffled
-        batches.sort()
+        batches.sort(key=lambda batch: (batch[0], batch[-1], -len(batch)))
         joined = list(itertools.chain(*batches))
         assert joined == sorted(joined)
         for batch, following in itertools.pairwise(batches):  # one pair more would not have fitted
-            assert (len(batch) + 1) * -(-following[0][0] // 4) * 4 > 50
+            assert (len(batch) + 1) * -(-following[0][0] // 4) * 4 > tokens
 
 
 def test_rows_are_padded_to_the_longest_or_a_multiple():
