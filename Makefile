@@ -55,7 +55,7 @@ PAGE_PDF := $(OUT)/report/report.pdf
 VERIFY := $(SHOWN) --out $(OUT) --data-dir $(DATA_DIR)
 
 .PHONY: help all $(TASKS) report test check lint types unit runs setup setup-tex setup-compare bundle doctor data ablate
-.PHONY: repro verify provenance reference translate classify export clean train-all
+.PHONY: mutate repro verify provenance reference translate classify export clean train-all
 help: ## list the targets and the settings
 	@$(GRAPH) --help
 
@@ -113,8 +113,8 @@ lint types unit: $(READY)
 lint:
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) $(VENV)/bin/lint-imports --no-cache
 types: ; @$(PY) -m mypy
-unit:
-	@$(TESTS) -m "not slow and not claims" $(PYTEST)
+unit: ; @$(TESTS) -m "not slow and not claims" $(PYTEST)
+mutate: $(READY); @$(PY) tests/support/mutate.py $$IMAGE ## change the modules in FILE (mt/search); do tests notice?
 
 verify: $(READY) ## recompute every claim of report/claims.toml from predictions and data; check pictures and page
 	@$(ONEPAGE) verify $(VERIFY) $(if $(REF),--ref $(call quoted,$(REF))) --mirror $(call quoted,$(DATA_MIRROR))

@@ -62,7 +62,7 @@ SETTINGS = (
     Setting("RECIPE", "", PATH, START, "a recipe file of your own, for one task"),
     Setting("TEXT", "", ANYTHING, START, "a sentence for make translate; empty: standard input"),
     Setting("MODEL", "", PATH, START, "model of make translate and classify: a file by make export, or a run folder"),
-    Setting("FILE", "", ANYTHING, START, "an image for make classify, or a picture or page for make provenance"),
+    Setting("FILE", "", ANYTHING, START, "an image to classify, a picture or page to trace, modules to mutate"),
     Setting("DATA", "auto", one_of("auto", "real", "generated"), DATA, "auto: real, or generated if no source answers"),
     Setting("DATA_DIR", "data", PATH, DATA, "folder of the data sets"),
     Setting("DATA_MIRROR", "", MIRROR, DATA, "folder or URL to try for the data before the public sources"),
