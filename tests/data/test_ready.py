@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -110,3 +111,57 @@ def test_nested_ready_file(tmp_path):
 def test_digest_depends_on_names_and_content_only():
     assert ready.digest_of({"a": "1", "b": "2"}) == ready.digest_of({"b": "2", "a": "1"})
     assert len({ready.digest_of(x) for x in ({"a": "1"}, {"a": "2"}, {"b": "1"}, {"a": "1", "b": "2"}, {})}) == 5
+
+
+def made(folder, **more):
+    """A set of two files and its ready file."""
+    content = {"a": b"one", "b": b"two"}
+    for name, text in content.items():
+        (folder / name).write_bytes(text)
+    digests = {name: sha256(text) for name, text in content.items()}
+    ready.write(folder / "ready.json", "toy", "nowhere", digests, **more)
+    return folder / "ready.json", digests
+
+
+def test_what_is_written_is_read(tmp_path):
+    path, digests = made(tmp_path, version=3)
+    found = ready.read(path)
+    assert (found.name, found.generated, found.source, found.version) == ("toy", True, "nowhere", 3)
+    assert found.files == digests and found.digest == ready.digest_of(digests)
+    assert found.stats["a"] == (3, (tmp_path / "a").stat().st_mtime_ns)
+    assert (ready.read(made(tmp_path)[0]).version, ready.read(path).generated) == (None, False)
+
+
+def test_a_file_whose_time_changed_is_hashed_once(tmp_path, monkeypatch):
+    path, digests = made(tmp_path)
+    os.utime(tmp_path / "a", ns=(5, 5))
+    assert ready.is_complete(path) and ready.read(path).stats["a"] == (3, 5)
+    monkeypatch.setattr(files, "sha256_file", None)  # not called again
+    assert ready.is_complete(path) and ready.damaged(tmp_path, digests, ready.read(path).stats) == []
+
+
+def test_a_set_is_complete_only_as_it_was_published(tmp_path):
+    path, digests = made(tmp_path, version=3)
+    assert ready.is_complete(path, version=3) and ready.is_complete(path, digests, 3)
+    assert not ready.is_complete(path) and not ready.is_complete(path, version=4)
+    assert not ready.is_complete(path, digests | {"c": "0" * 64}, 3)
+    (tmp_path / "b").write_bytes(b"owt")
+    assert not ready.is_complete(path, version=3) and ready.damaged(tmp_path, digests) == ["b"]
+    (tmp_path / "a").unlink()
+    assert ready.damaged(tmp_path, digests) == ["a", "b"]
+    with pytest.raises(UserError, match=r"a is missing; run: make data"):
+        ready.read_verified(tmp_path, "a", digests["a"])
+
+
+def test_only_names_below_the_folder_are_taken(tmp_path):
+    for name in ("../a", "a/../../b", "/a", "-a", ""):
+        path = tmp_path / "ready.json"
+        entry = {"sha256": "0" * 64, "size": 1, "mtime_ns": 1}
+        digest = ready.digest_of({name: "0" * 64})
+        told = {"set": "toy", "generated": False, "source": "x", "files": {name: entry}, "digest": digest}
+        files.write_json(path, told)
+        with pytest.raises(UserError, match="is damaged"):
+            ready.read(path)
+        files.write_json(path, told | {"files": {}, "digest": ready.digest_of({})})
+        with pytest.raises(UserError, match="is damaged"):
+            ready.read(path)
