@@ -3,13 +3,16 @@
 All trainings by two processes run in one start of torchrun (ranks_training.py); the tests look at what they left.
 """
 
+import ctypes
 import itertools
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -215,6 +218,32 @@ def test_draws_are_keyed_by_seed_update_and_rank() -> None:
 def test_rank_0_writes_and_several_are_counted() -> None:
     assert [Ranks(rank, 2).is_main for rank in (0, 1)] == [True, False]
     assert (ALONE.words(), Ranks(0, 2).words()) == ("", ", 2 processes")
+
+
+def test_synchronised_statistics_are_for_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, two = nn.BatchNorm2d(3), Ranks(0, 2)
+    assert two.normalising(model, "local") is model is ALONE.normalising(model, "synchronised")
+    with pytest.raises(UserError, match="needs CUDA GPUs"):
+        two.normalising(model, "synchronised")
+    on_gpu = Mock(parameters=lambda: iter([Mock(device=torch.device("cuda"))]))
+    monkeypatch.setattr(nn.SyncBatchNorm, "convert_sync_batchnorm", lambda model: (model, "converted"))
+    assert two.normalising(on_gpu, "synchronised") == (on_gpu, "converted")
+
+
+@pytest.mark.parametrize(
+    ("platform", "variables", "calls"),
+    [("linux", {"TORCHELASTIC_RUN_ID": "x"}, [(1, signal.SIGTERM)]), ("linux", {}, []),
+     ("darwin", {"TORCHELASTIC_RUN_ID": "x"}, [])],
+)  # fmt: skip
+def test_workers_of_torchrun_on_linux_end_with_it(
+    monkeypatch: pytest.MonkeyPatch, platform: str, variables: dict[str, str], calls: list[tuple[int, int]]
+) -> None:
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: Mock(prctl=lambda *given: asked.append(given)))
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(os, "environ", variables)
+    distributed._end_with_parent()
+    assert asked == calls
 
 
 def test_values_and_sums_are_exchanged(monkeypatch: pytest.MonkeyPatch) -> None:
