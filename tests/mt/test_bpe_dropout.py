@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from onepage.mt.bpe_dropout import WAYS, BpeDropout
-from onepage.mt.tokenizer import END, UNKNOWN
+from onepage.mt.tokenizer import END, UNKNOWN, train_tokenizer
 from translate_cases import LINES
 
 ODD = ["", "  two   spaces ", "ﬁrst ② x²", "a▁b", "grünen" * 9]
@@ -28,6 +28,14 @@ def test_without_dropping_it_is_the_coder_itself(tokenizer, lines):
         ids = dropout.sample(dropout.words(line))
         known = [number for number in ids if number != UNKNOWN]
         assert known == [number for number in tokenizer.encode(line) if number != UNKNOWN]
+
+
+def test_of_equal_merges_the_first_is_made():
+    """Of "ooo" the first two letters, as the coder has it."""
+    coder = train_tokenizer([*LINES, *["oo zoo"] * 60], 120)
+    dropout = BpeDropout(coder, 0.0)
+    assert coder.pieces(coder.encode("hooo")[-3:-1]) == ["oo", "o"]
+    assert dropout.sample(dropout.words("hooo")) == coder.encode("hooo")
 
 
 def test_dropping_all_leaves_characters(tokenizer):
