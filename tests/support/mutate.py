@@ -2,10 +2,8 @@
 
 A mutant is a module with one place changed: an operator, a number, a condition, a returned value, or a statement gone.
 Those that the module's own test file does not notice are printed, and more than one in ten are a failure.
-equivalent.toml lists those that change no result, each with its reason.
-
-mutmut and cosmic-ray start Python for each mutant, and that costs seconds for torch alone. Here torch is imported once,
-and each mutant is a fork in which the import system meets the changed module. No file is changed.
+equivalent.toml lists those that change no result, each with its reason. mutmut and cosmic-ray start Python for each
+mutant: seconds for torch alone. Here torch is imported once, and each mutant is a fork that imports the changed module.
 """
 
 import argparse
@@ -32,9 +30,7 @@ cls/resnet cls/convolution cls/augment cls/tta cls/scores cls/gradcam cls/recoun
 training/schedules training/averaging training/muon training/distributed
 data/images data/ready verification/claims verification/comparison verification/bitwise runs/seeds
 """
-WARM = (
-    "pytest xdist.plugin hypothesis torch torch._dynamo sacrebleu.significance matplotlib.pyplot rich.progress requests"
-)
+WARM = "pytest xdist.plugin hypothesis torch torch._dynamo sacrebleu.significance matplotlib.pyplot rich.progress"
 OPERATORS = """
 Add:Sub Sub:Add Mult:Div Div:Mult FloorDiv:Mult Mod:FloorDiv Pow:Mult BitAnd:BitOr BitOr:BitAnd BitXor:BitAnd And:Or
 Or:And Lt:LtE Lt:GtE LtE:Lt LtE:Gt Gt:GtE Gt:LtE GtE:Gt GtE:Lt Eq:NotEq NotEq:Eq Is:IsNot IsNot:Is In:NotIn NotIn:In
@@ -76,14 +72,12 @@ def places(node: Any, scope: str, statement: ast.AST) -> Iterator[tuple[str, ast
             if isinstance(child, ast.AST) and not left:
                 own = child if isinstance(child, ast.stmt) else statement
                 yield scope, own, child
-                inner = (
-                    f"{scope}.{child.name}".strip(".") if isinstance(child, ast.FunctionDef | ast.ClassDef) else scope
-                )
-                yield from places(child, inner, own)
+                name = child.name if isinstance(child, ast.FunctionDef | ast.ClassDef) else ""
+                yield from places(child, f"{scope}.{name}".strip("."), own)
 
 
 def mutants(path: Path) -> dict[str, tuple[int, CodeType]]:
-    """{function: changed line: (its number, the changed module)} of a file."""
+    """{"function: line as it is changed": (its number, the changed module)} of a file."""
     tree, found = ast.parse(path.read_text(encoding="utf-8")), {}
     for scope, statement, node in list(places(tree, "", tree)):
         for new in list(variants(node)):
@@ -92,10 +86,7 @@ def mutants(path: Path) -> dict[str, tuple[int, CodeType]]:
             after = ast.unparse(ast.fix_missing_locations(statement)).split("\n")
             old, line = next(pair for pair in zip(before, after, strict=False) if pair[0] != pair[1])
             label = f"{scope}: {line.strip()}"
-            if line.strip() in ("pass", "return None"):
-                label += f" for {old.strip()}"
-            while label in found:
-                label += " again"
+            label += f" for {old.strip()}" if line.strip() in ("pass", "return None") else ""
             found[label] = statement.lineno, compile(tree, str(path), "exec")
             node.__class__, node.__dict__ = kept
     return found
@@ -108,7 +99,6 @@ def status(module: str, code: CodeType | None, seconds: int, folder: str) -> tup
         try:
             signal.alarm(900)  # ends a mutant that waits for ever; the next line ends one that computes for ever
             resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-            resource.setrlimit(resource.RLIMIT_AS, (32 << 30, 32 << 30))
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             os.dup2(1, 2)
             own, usual = {f"onepage.{module.replace('/', '.')}": code}, SourceFileLoader.get_code
