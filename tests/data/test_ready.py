@@ -157,8 +157,9 @@ def test_only_names_below_the_folder_are_taken(tmp_path):
     for name in ("../a", "a/../../b", "/a", "-a", ""):
         path = tmp_path / "ready.json"
         entry = {"sha256": "0" * 64, "size": 1, "mtime_ns": 1}
-        digest = ready.digest_of({name: "0" * 64})
-        told = {"set": "toy", "generated": False, "source": "x", "files": {name: entry}, "digest": digest}
+        digest = ready.digest_of({"good": "0" * 64, name: "0" * 64})
+        both = {"good": entry, name: entry}
+        told = {"set": "toy", "generated": False, "source": "x", "files": both, "digest": digest}
         files.write_json(path, told)
         with pytest.raises(UserError, match="is damaged"):
             ready.read(path)

@@ -127,6 +127,8 @@ def test_bleu_is_held_to_its_bootstrap_interval(pair: Pair) -> None:
     assert row.band == f"{bleu['interval'][0]:.1f} to {bleu['interval'][1]:.1f} (bootstrap)" and row.verdict == "within"
     edit(pair[0] / "mt/metrics.json", lambda m: m["tests"]["test_2016_flickr"]["bleu"].update(score=float("nan")))
     assert compare(pair, "mt")["mt test_2016_flickr BLEU"].state == "FAIL"
+    edit(pair[0] / "mt/metrics.json", lambda m: m["tests"]["test_2016_flickr"]["bleu"].update(score="high"))
+    assert compare(pair, "mt")["mt test_2016_flickr BLEU"].verdict == "missing"
     edit(pair[0] / "mt/metrics.json", lambda m: m["tests"].pop("test_2017_mscoco"))
     assert compare(pair, "mt")["mt test_2017_mscoco BLEU"].verdict == "missing"
 
