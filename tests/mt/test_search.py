@@ -191,6 +191,12 @@ def test_the_best_candidates_are_those_of_all(vocabulary):
     assert vocabulary % search.group_width(vocabulary) == 0
 
 
+def test_groups_of_pieces_by_hand():
+    """The widest of at most 32 that divides the vocabulary into a multiple of 32 groups, else the widest."""
+    widths = {4000: 25, 96: 3, 32: 1, 1056: 11, 33: 11, 31: 31, 7: 7}
+    assert {vocabulary: search.group_width(vocabulary) for vocabulary in widths} == widths
+
+
 def test_no_sentences_give_no_outputs():
     assert beam(model(), [], 3, 1.0) == [] and greedy(model(), []) == []
 
