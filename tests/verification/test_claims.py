@@ -97,12 +97,12 @@ def recorded(value: object, **changes: object) -> dict:
         (recorded(True), FAIL, None, "metrics.json has no number at tests.test_2016_flickr.bleu.score"),
         (recorded(10**400), FAIL, None, "metrics.json has no number at tests.test_2016_flickr.bleu.score"),
         (recorded(40.0, tests=[]), FAIL, None, "metrics.json has no number at tests.test_2016_flickr.bleu.score"),
-        (recorded(40.0, set="x"), NOT_CHECKED, None, "trained on another set (x); the claim speaks of multi30k"),
+        (recorded(40.0, set="x"), NOT_CHECKED, None, "trained on another set (x); the claim is about multi30k"),
         (
             recorded(40.0, generated=True), NOT_CHECKED, None,
-            "trained on generated data (multi30k); the claim speaks of multi30k",
+            "trained on generated data (multi30k); the claim is about multi30k",
         ),
-        (recorded(40.0, tgt="fr"), NOT_CHECKED, None, "trained on en-fr; the claim speaks of en-de"),
+        (recorded(40.0, tgt="fr"), NOT_CHECKED, None, "trained on en-fr; the claim is about en-de"),
     ],
 )  # fmt: skip
 def test_state_of_a_claim_from_what_is_recorded(metrics, state: str, measured: float | None, reason: str) -> None:
