@@ -58,7 +58,7 @@ def test_undrawn_and_badly_named_pictures_are_errors(fresh: Case) -> None:
         values_of(fresh)
     manifest["figures"] = [*rows, rows[0] | {"name": "../../x"}]
     path.write_text(json.dumps(manifest))
-    with pytest.raises(UserError, match="no name for a picture"):
+    with pytest.raises(UserError, match="is not the name of a picture"):
         values_of(fresh)
 
 

@@ -43,7 +43,7 @@ RULES = (
     # torchrun sets it for the processes that it starts; the recipe's threads follow
     Rule("OMP_NUM_THREADS", "the recipe says how many threads share a sum", unless="TORCHELASTIC_RUN_ID"),
     # Fixed
-    # waiting threads sleep after about 0.1 ms: if another program competes, their partner then gets the core
+    # waiting threads sleep within 0.1 ms: if another program competes, their partner then gets the core
     Rule("GOMP_SPINCOUNT", "waiting threads leave the core", value="3000", kept=ANY, unless="OMP_WAIT_POLICY"),
     Rule("CUBLAS_WORKSPACE_CONFIG", "cuBLAS repeats its bits with this one", value=":4096:8"),
     Rule("MPLBACKEND", "pictures are drawn into files", value="agg"),
