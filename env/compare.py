@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # PYTHONSAFEPATH leave
 from packages import Problem, clean_environment, pip_install
 from setup import ENV, read_stamp
 
-SIZE = (152, 486)  # megabytes to download and on disk; measured on Linux x86_64, CPython 3.11
+SIZE = (152, 492)  # megabytes to download and on disk; measured on Linux x86_64, CPython 3.11
 MODULES = "cv2 scipy.ndimage sklearn.decomposition ttach ctranslate2 yaml"  # the wheels; the rest imports torch
 
 
@@ -37,8 +37,8 @@ def install(venv, locks=ENV):
     if free < SIZE[1]:
         raise Problem(f"{venv} has {free:,} MB free, {SIZE[1]:,} MB are needed; free space")
     shutil.rmtree(str(folder), ignore_errors=True)
-    # these exist as source only; the environment's pinned setuptools builds them, without the network
-    source = ["--no-binary", "grad-cam,docopt", "--no-build-isolation"]
+    # it exists as source only; the environment's pinned setuptools builds it, without the network
+    source = ["--no-binary", "grad-cam", "--no-build-isolation"]
     pip_install(venv, ["--no-deps", *source, "--target", str(folder), "-r", str(lock)], "env/compare.txt")
     prove(venv, folder)
     temporary = folder / "lock.sha256.tmp"

@@ -14,6 +14,7 @@ import synthetic_run
 from onepage.figures.sheet import Book
 from onepage.figures.style import onepage_style
 from onepage.files import read_json, sha256_file
+from onepage.runs import lookup
 from onepage.runs.provenance import short_form
 
 LABELS = {"cls": "cls/cifar10/quick/seed0", "mt": "mt/multi30k-en-de/quick/seed0"}
@@ -46,6 +47,14 @@ def draw(run: Path, folder: Path) -> None:
         book = Book(run, folder)
         book.add("one", book.sheet(20, 10, "one"), "a blank picture")
         book.close()
+
+
+def ablations(*runs: Path) -> None:
+    """What `make ablate` leaves beside runs, without variants."""
+    for run in runs:
+        path = lookup.ablation_of(run)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text('{"variants": []}', encoding="utf-8")
 
 
 def page(out: Path, cls_run: Path, mt_run: Path) -> None:

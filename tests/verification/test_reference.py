@@ -20,6 +20,7 @@ from edits import edit, touch
 from onepage.commands.main import main
 from onepage.data import fetch
 from onepage.errors import UserError
+from onepage.runs import lookup
 from onepage.verification import comparison, pictures, reference
 from onepage.verification.claims import Claim, load_claims
 
@@ -34,6 +35,7 @@ Case = tuple[Path, Path, Path]  # out, cls run, mt run
 def case(page: Case, monkeypatch: pytest.MonkeyPatch) -> Case:
     """Runs and page to work on, and data that fits the runs."""
     synthetic_data.pretend(monkeypatch, *page[1:])
+    synthetic_page.ablations(*page[1:])
     monkeypatch.setattr(pictures, "DPI", 20)
     return page
 
@@ -82,7 +84,7 @@ def test_result_holds_page_runs_claims_and_manifest(case: Case) -> None:
     names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     runs = {"metrics.json", "history.jsonl", "run.json", "provenance.json", "seeds.json", "predictions.npz"}
     expected = {"report.md", "report.pdf", "claims.json", "manifest.json"}
-    expected |= {"pictures/cls/one.png", "pictures/mt/one.png"}
+    expected |= {"pictures/cls/one.png", "pictures/mt/one.png", "cls/ablation.json", "mt/ablation.json"}
     assert names == expected | {f"{task}/{name}" for task in ("cls", "mt") for name in runs}
     for task, source in (("cls", case[1]), ("mt", case[2])):
         for name in runs - {"seeds.json"}:
@@ -197,6 +199,7 @@ def page_of_other_runs(case: Case) -> None:
         (lambda case: (case[0] / "figures/cls/one.png").unlink(), "cls-figures failed"),
         (page_of_other_runs, "is not the page of these runs; run: make report"),
         (lambda case: (case[1] / "history.jsonl").unlink(), r"history\.jsonl is missing; run: make cls"),
+        (lambda case: lookup.ablation_of(case[2]).unlink(), r"ablation\.json is missing; run: make ablate"),
         (lambda case: (case[1] / "history.jsonl").write_text("{}\n" * 1_100_000), "more than 3,000,000"),
     ],
 )

@@ -29,6 +29,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Case:
     out = tmp_path_factory.mktemp("drawn")
     cls_run = synthetic_run.write_cls_run(out / "runs" / synthetic_page.LABELS["cls"])
     mt_run = synthetic_run.write_mt_run(out / "runs" / synthetic_page.LABELS["mt"], layers=1, heads=2)
+    synthetic_page.ablations(cls_run, mt_run)
     draw_cls(cls_run, out / "figures/cls")
     draw_mt(mt_run, out / "figures/mt")
     return out, cls_run, mt_run

@@ -14,10 +14,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from onepage import tasks
 from onepage.errors import UserError
 from onepage.files import read_json, sha256_file, write_json, write_text
 from onepage.runs import lookup, provenance, seeds
-from onepage.tasks import TASKS
 from onepage.verification import comparison, pictures
 from onepage.verification.claims import FAIL, PASS, Check, Claim, Result, at, is_number
 from onepage.verification.provenance import PAGE_IMAGE, mismatches, read
@@ -101,8 +101,10 @@ def _copy_run(task: str, run: Path, folder: Path) -> list[str]:
         shutil.copyfile(run / name, folder / name)
     rows, _ = seeds.beside(run)
     write_json(folder / "seeds.json", rows)
-    ablated = lookup.ablation_of(run)
-    if ablated.is_file():  # the page shows it
+    if tasks.get(task).has("ablation"):
+        ablated = lookup.ablation_of(run)
+        if not ablated.is_file():  # a page without it says "not measured"
+            raise UserError(f"{ablated} is missing; run: make ablate")
         shutil.copyfile(ablated, folder / ablated.name)
     metrics = read_json(run / "metrics.json")
     remarks = [f"{task}: {len(rows)} seed{'s' if len(rows) > 1 else ''} (n = {len(rows)})"]
@@ -127,17 +129,17 @@ def _claim_row(result: Result) -> dict[str, Any]:
 
 
 def _write_manifest(name: str, folder: Path, held: Sequence[str], engine: str | None) -> None:
-    tasks = {}
+    rows = {}
     for task in held:
         metrics, recorded = (read_json(folder / task / file) for file in ("metrics.json", "provenance.json"))
-        tasks[task] = {
+        rows[task] = {
             "run": provenance.label(metrics),
             "commit": metrics["commit"],
             "hardware": provenance.processor(metrics, recorded),
             "fingerprint": comparison.fingerprint(metrics, recorded),
         }
     files = {str(path.relative_to(folder)): sha256_file(path) for path in _files(folder)}
-    write_json(folder / "manifest.json", {"name": name, "form": FORM, "engine": engine, "tasks": tasks, "files": files})
+    write_json(folder / "manifest.json", {"name": name, "form": FORM, "engine": engine, "tasks": rows, "files": files})
 
 
 def _files(folder: Path) -> list[Path]:
@@ -207,7 +209,7 @@ def problems(folder: Path, claims: Sequence[Claim]) -> list[str]:
         needed = {"report.md", "report.pdf", "claims.json"}
         held = _tasks(manifest)
         needed |= {f"{task}/{file}" for task in held for file in (*RUN_FILES, "seeds.json")}
-        others = {name.partition("/")[0] for name in listed} & TASKS.keys() - set(held)
+        others = {name.partition("/")[0] for name in listed} & tasks.TASKS.keys() - set(held)
         wrong += [f"{task} is not in its manifest" for task in sorted(others)] if held else ["it holds no run"]
         wrong += [f"{name} is not part of it" for name in sorted(needed - listed.keys())]
         if wrong:
@@ -219,7 +221,7 @@ def problems(folder: Path, claims: Sequence[Claim]) -> list[str]:
 
 def _tasks(manifest: Mapping[str, Any]) -> list[str]:
     """The tasks whose runs a result holds; an older result lacks newer tasks."""
-    return [task for task in TASKS if task in manifest["tasks"]]
+    return [task for task in tasks.TASKS if task in manifest["tasks"]]
 
 
 def _inconsistent(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
