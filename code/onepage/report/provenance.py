@@ -56,6 +56,8 @@ def footer(runs: Sequence[Shown], no_gpu: str = "") -> list[dict[str, Any]]:
     """
     training = [run.provenance.get("train", {}) for run in runs]
     peaks = [peak for part in training if (peak := part.get("peak_memory_bytes"))]
+    memory = f"{words.number(max(peaks) / 2**30, 1)}{words.NBSP}GiB" if peaks else "not measured"
+    on_cpus = all(run.metrics["device"] == "cpu" for run in runs)
     versions = runs[0].metrics["versions"]
     columns = (
         {
@@ -68,8 +70,7 @@ def footer(runs: Sequence[Shown], no_gpu: str = "") -> list[dict[str, Any]]:
         },
         {
             "Hardware": "; ".join(dict.fromkeys(_host(run) for run in runs)),
-            "Peak memory": f"{words.number(max(peaks) / 2**30, 1)}{words.NBSP}GiB" if peaks else "not measured",
-            "GPU": no_gpu if all(run.metrics["device"] == "cpu" for run in runs) else "",
+            "Peak memory": "; ".join(filter(None, (memory, no_gpu if on_cpus else ""))),
             "Versions": ", ".join(f"{name} {versions[name]}" for name in versions if name in _VERSIONS),
         },
         {
