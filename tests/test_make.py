@@ -163,7 +163,7 @@ def test_what_changed_decides_which_stages_run(finished):
     done = make(copy, "reference", "NAME=smoke", check=False)  # its scores are under the floors of the generated sets
     assert done.returncode != 0 and "toy-accuracy, toy-bleu failed, so no reference result is written" in done.stderr
     assert not (copy / "report" / "reference" / "smoke").exists()
-    assert "NAME is not given" in make(copy, "reference", check=False).stderr
+    assert "NAME='' is not a folder name" in make(copy, "reference", check=False).stderr
     assert "holds no reference result" in make(copy, "verify", "REF=nowhere", check=False).stderr
 
     # a fresh clone's times: everything newer than everything, contents the same
