@@ -44,7 +44,7 @@ def test_captions_are_of_this_runs_pictures(real: Case) -> None:
     metrics = json.loads((real[1] / "metrics.json").read_text())
     test, said = metrics["test"], captions(real)
     top = test["top_confusions"][0]
-    assert said["confusion_matrix"] == f"Outlined: {top['true']} → {top['predicted']}, and back."
+    assert said["confusion_matrix"] == f"Outlined: {top['true']} → {top['predicted']}, both ways."
 
 
 def score_by_length(case: Case, scores: Sequence[float], longest: Sequence[int | None], n: int = 40) -> None:
