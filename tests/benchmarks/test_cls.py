@@ -24,9 +24,9 @@ def test_everything_is_measured_in_turns(
     monkeypatch.setattr(cls, "SETTINGS", few)
     monkeypatch.setattr(cls, "IMAGES", {"cpu": 16})
     result = cls.run(planned | {"seed": 3}, tmp_path / "out", minutes=0.002)
-    assert measured == ["measure", "plain_loop", "our_loop", "our_loop"] * 2 + ["our_curve", "plain_curve"]
+    assert measured == ["measure", "plain_loop", "our_loop", "our_loop", "our_loop"] * 2 + ["our_curve", "plain_curve"]
     assert {name: len(taken) for name, taken in result["samples"].items()} == dict.fromkeys(
-        ("machine", "plain", "ours-32", "ours-8"), 2
+        ("machine", "plain", "ours-32", "ours-8", "busy"), 2
     )
     assert result["samples"]["ours-8"][0]["image_size"] == 8 and result["settings"]["seed"] == 3
     for name in ("plain", "ours-32", "ours-8"):

@@ -65,3 +65,13 @@ def test_training_rates_leave_out_the_warm_up(monkeypatch: pytest.MonkeyPatch) -
 def test_peaks_are_the_best_of_all_turns() -> None:
     turns = [{"matmul": {"fp32": {"flops": rate}}} for rate in (1.0, 3.0, 2.0)]
     assert machine.peaks({"samples": {"machine": turns}}) == {"fp32": 3.0}
+
+
+@pytest.mark.parametrize(
+    ("cores", "threads", "others"), [(1, 1, []), (2, 2, [1]), (4, 2, [1, 4]), (24, 8, [1, 2, 4, 16])]
+)
+def test_other_numbers_of_threads_are_those_of_the_cores(
+    cores: int, threads: int, others: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine.provenance, "cores", lambda: cores)
+    assert machine.other_threads(threads) == others

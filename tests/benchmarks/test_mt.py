@@ -89,10 +89,10 @@ def test_everything_is_measured_in_turns(
 ) -> None:
     """By ours alone, where the others are not installed: that is said, and no error."""
     result = mt.run(plan_of(trained, data_dir), trained, tmp_path / "out")
-    turn = ["measure", "translation", "translation", "plain_training", "our_training"]
+    turn = ["measure", "translation", "translation", "plain_training", "our_training", "our_training"]
     assert measured == ["check_peer", "check_peer", *turn, *turn]
     assert {name: len(taken) for name, taken in result["samples"].items()} == dict.fromkeys(
-        ("machine", "ours", "uncached", "plain-training", "our-training"), 2
+        ("machine", "ours", "uncached", "plain-training", "our-training", "busy"), 2
     )
     assert result["peers"]["joeynmt"]["missing"] == result["peers"]["ctranslate2"]["missing"] == "not installed"
     for name in ("ours", "uncached"):

@@ -25,6 +25,9 @@ def answer(x, run):
 def wait_long(path):
     Path(path).write_text("here")
     time.sleep(600)
+def look(pid):
+    status = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return {"sessions": [os.getsid(int(child)) for child in status], "mine": os.getsid(0)}
 def refuse():
     raise UserError("no; do this")
 def die():
@@ -51,6 +54,14 @@ def test_a_child_answers_or_is_stopped(child: Any) -> None:
     assert (child.folder / "s" / "run").is_dir()
     mark = child.folder / "mark"
     assert Measurement(child.wait_long, {"path": str(mark)}).measure(child.folder / "s", mark.exists) == {}
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="processes are listed in /proc of Linux")
+def test_a_busy_process_runs_beside_a_measurement_and_ends_with_it(child: Any) -> None:
+    found = Measurement(child.look, {"pid": os.getpid()}, beside_busy=True).measure(child.folder / "s")
+    assert len(found["sessions"]) == 2 and len({os.getsid(0), *found["sessions"]}) == 3
+    alone = Measurement(child.look, {"pid": os.getpid()}).measure(child.folder / "s")
+    assert alone["sessions"] == [alone["mine"]]
 
 
 def test_a_failing_child_gets_one_line(child: Any) -> None:

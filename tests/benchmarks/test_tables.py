@@ -24,9 +24,12 @@ def test_the_table_names_what_was_projected() -> None:
     text = MARKDOWN["cls"](result)
     projected = time_to(result["curves"]["plain"]["rows"], 0.8)
     assert "| training, whole updates, 32 px, images/s | 50.0 (40.0 to 60.0) | 200 (190 to 210) | 4.0 |" in text
+    assert "| training, 16 px, images/s | | 800 (800 to 800) | |" in text
+    assert "| training, 16 px, 1 thread, images/s | | 450 (450 to 450) | |" in text
+    assert "| training, 16 px, beside a busy process, images/s | | 400 (400 to 400) | |" in text
     assert f"projected {results.duration(projected['seconds'])}" in text and "| 5 min |" in text
     assert "2 cores of Imagined(R) CPU, 8 GiB" in text and "2026-01-02, commit 0123456." in text
-    assert "a power law" in text and "busy" not in text
+    assert "a power law" in text and "The machine was busy" not in text
     result["curves"]["plain"]["rows"] = curve([100_000, 200_000], [0.4, 0.1], 50.0)
     result["load_before"] = 3.0
     few = cls_result()
@@ -52,7 +55,9 @@ def test_the_transformer_s_tables_say_what_was_measured() -> None:
     assert "| target tokens/s | 4,000 (4,000 to 4,000) | 10,000 (9,000 to 12,000) | 2.5 |" in text
     assert "| share of the matrix-product peak | 120 % of 100 GFLOP/s | 75 % of 400 GFLOP/s | |" in text
     assert "CTranslate2 fp32 gives each of 32 references our log-probability (within 2e-05 nats)" in text
-    assert "busy" not in text
+    assert "| target tokens/s, 1 thread | | 6,000 (6,000 to 6,000) | |" in text
+    assert "| target tokens/s, beside a busy process | | 5,000 (5,000 to 5,000) | |" in text
+    assert "The machine was busy" not in text
     other = mt_result() | {"load_before": 3.0}
     other["peers"]["ctranslate2"] |= {"largest_difference": 0.5, "same_model": False}
     text = MARKDOWN["mt"](other)

@@ -44,6 +44,8 @@ def cls_result() -> dict[str, Any]:
             "plain": [sample(32, 100.0, training, 10**9) for training in (40.0, 60.0, 50.0)],
             "ours-32": [sample(32, 400.0, training, 2 * 10**9) for training in (190.0, 200.0, 210.0)],
             "ours-16": [sample(16, 1600.0, 800.0, 10**9)] * 3,
+            "threads-1": [sample(16, 800.0, 450.0, 10**9) | {"threads": 1}] * 3,
+            "busy": [sample(16, 900.0, 400.0, 10**9)] * 3,
         },
         "curves": {
             "ours": {"rows": curve([10_000, 20_000, 30_000], [0.5, 0.3, 0.19], 100.0)},
@@ -91,6 +93,8 @@ def mt_result() -> dict[str, Any]:
             "plain-training": [{"tokens_per_second": 4000.0, "peak_memory_bytes": 10**9, "threads": 2}] * 3,
             "our-training": [training | {"tokens_per_second": rate, "peak_memory_bytes": 15 * 10**8}
                              for rate in (9000.0, 10_000.0, 12_000.0)],
+            "threads-1": [training | {"tokens_per_second": 6000.0, "peak_memory_bytes": 10**9, "threads": 1}] * 3,
+            "busy": [training | {"tokens_per_second": 5000.0, "peak_memory_bytes": 10**9}] * 3,
         },
         "agreement": {
             "ours": {"same": 100, "bleu_against_ours": 100.0, "bleu": 36.1},

@@ -1,6 +1,7 @@
 """``make bench-cls``: ResNet-18 trained by a plain loop (plain_cls.py) and by ours, on the same machine and images.
 
-The contenders are the machine, the plain loop, and ours at each image size. Then each loop trains towards one
+The contenders are the machine, the plain loop, and ours at each image size; at the smallest also ours with other
+numbers of threads, and beside a busy process. Then each loop trains towards one
 validation accuracy: ours with its recipe (or from the history of a finished run), the plain loop for some minutes. Its
 curve is then projected.
 """
@@ -92,9 +93,13 @@ def _plain(plan: dict[str, Any], workers: int) -> tuple[int, plain_cls.Loop, Ima
     return threads, loop, found, train_index, val_index
 
 
-def our_loop(plan: dict[str, Any], size: int, images: int, run: str) -> dict[str, Any]:
-    """Rates of our training and inference at one image size, in the precision and batch size of the recipe."""
+def our_loop(plan: dict[str, Any], size: int, images: int, run: str, threads: int = 0) -> dict[str, Any]:
+    """Rates of our training and inference at one image size, in the precision and batch size of the recipe.
+
+    ``threads``: if not 0, instead of the recipe's.
+    """
     recipe, found = recipe_of(plan), ours.data(plan)
+    recipe = dataclasses.replace(recipe, threads=threads or recipe.threads)
     device = seeding.prepare(plan["seed"], recipe.threads, plan["device"])
     model = ResNet18(len(found.class_names))
     initialise(model, seeding.keyed_generator(plan["seed"], "initialise"))
@@ -159,6 +164,11 @@ def run(plan: dict[str, Any], out: Path, minutes: float, from_run: Path | None =
     }
     for size in sizes:
         contenders[f"ours-{size}"] = Measurement(our_loop, {"plan": plan, "size": size, "images": images})
+    if device == "cpu":
+        smallest = {"plan": plan, "size": sizes[-1], "images": images}
+        for threads in machine.other_threads(recipe.threads):
+            contenders[f"threads-{threads}"] = Measurement(our_loop, smallest | {"threads": threads})
+        contenders["busy"] = Measurement(our_loop, smallest, beside_busy=True)
     with process.session("cls", result, out) as (folder, say):
         result["samples"] = process.take_turns(contenders, settings["repeats"], folder, say)
         target, seconds = settings["target"], minutes * 60
@@ -214,7 +224,7 @@ def summarise(result: Mapping[str, Any]) -> dict[str, Any]:
         if name == "machine":
             continue
         precision = "fp32" if name == "plain" else result["ours"]["precision"]
-        row: dict[str, Any] = {"image_size": taken[0]["image_size"], "precision": precision}
+        row: dict[str, Any] = {key: taken[0][key] for key in ("image_size", "threads")} | {"precision": precision}
         for what, passes in (("forward", 1), ("training", machine.TRAINING_PASSES)):
             row[what] = [sample[what] for sample in taken]
             rate = statistics.median(row[what])

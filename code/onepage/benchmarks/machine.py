@@ -107,6 +107,11 @@ def use_all_cores() -> int:
     return provenance.cores()
 
 
+def other_threads(threads: int) -> list[int]:
+    """Numbers of threads to compare with ``threads``: 1, 2, 4, 8 and 16, as far as there are cores."""
+    return [number for number in (1, 2, 4, 8, 16) if number <= provenance.cores() and number != threads]
+
+
 def measure(device: str, precision: str) -> dict[str, Any]:
     """Matrix-product peaks in fp32 and in ``precision``, on all cores."""
     threads = use_all_cores()

@@ -153,13 +153,18 @@ def plain_training(plan: dict[str, Any], recipe: dict[str, Any]) -> dict[str, An
     return {"tokens_per_second": rate, "threads": threads, "peak_memory_bytes": provenance.peak_memory_bytes()}
 
 
-def our_training(plan: dict[str, Any], recipe: dict[str, Any], precision: Precision, run: str) -> dict[str, Any]:
-    """Target tokens per second of our loop with this recipe, and the model's FLOPs per target token."""
+def our_training(
+    plan: dict[str, Any], recipe: dict[str, Any], precision: Precision, run: str, threads: int = 0
+) -> dict[str, Any]:
+    """Target tokens per second of our loop with this recipe, and the model's FLOPs per target token.
+
+    ``threads``: 0 for one on each core.
+    """
     data = ours.data(plan)
     few = {**data.splits, "val": (data.splits["val"][0][:2], data.splits["val"][1][:2])}
     ours.save_no_checkpoints()
     length = {"updates": ours.PARTS * max(1, round(recipe["updates"] / (ours.PARTS - 1))), "validations": ours.PARTS}
-    settings = Recipe(**(recipe | length), threads=provenance.cores(), precision=precision)
+    settings = Recipe(**(recipe | length), threads=threads or provenance.cores(), precision=precision)
     keys = ("task", "set", "generated", "seed", "data_digest", "src", "tgt")
     identity = {key: plan[key] for key in keys} | {"profile": "bench", "device": "cpu"}
     identity |= {"precision": precision, "threads": settings.threads}
@@ -220,7 +225,11 @@ def run(plan: dict[str, Any], trained: Path, out: Path) -> dict[str, Any]:
             if "missing" not in result["peers"].get(name, {}):
                 contenders[name] = Measurement(translation, where | {"contender": name, "settings": SETTINGS})
         contenders["plain-training"] = Measurement(plain_training, training)
-        contenders["our-training"] = Measurement(our_training, training | {"precision": precision})
+        mine = training | {"precision": precision}
+        contenders["our-training"] = Measurement(our_training, mine)
+        for threads in machine.other_threads(provenance.cores()):
+            contenders[f"threads-{threads}"] = Measurement(our_training, mine | {"threads": threads})
+        contenders["busy"] = Measurement(our_training, mine, beside_busy=True)
         result["samples"] = process.take_turns(contenders, SETTINGS["repeats"], folder, say)
         result["agreement"] = agreement(result["samples"], trained, data.splits["val"])
     return result
@@ -261,11 +270,14 @@ def summarise(result: Mapping[str, Any]) -> dict[str, Any]:
                 "added": max(sample["peak_memory_bytes"] - sample["memory_before_bytes"] for sample in taken),
             }
     flops = samples["our-training"][0]["forward_flops_a_token"] * machine.TRAINING_PASSES
-    for name, precision in (("plain", "fp32"), ("our", result["ours"]["precision"])):
-        taken = samples[f"{name}-training"]
+    mine = [name for name in samples if name in ("our-training", "busy") or name.startswith("threads-")]
+    for name in ("plain-training", *mine):
+        taken = samples[name]
+        precision = "fp32" if name == "plain-training" else result["ours"]["precision"]
         rates = [sample["tokens_per_second"] for sample in taken]
-        found["training"][name] = {
+        found["training"][name.removesuffix("-training")] = {
             "tokens": rates,
+            "threads": taken[0]["threads"],
             "precision": precision,
             "share": median(rates) * flops / peaks[precision],
             "memory": max(sample["peak_memory_bytes"] for sample in taken),

@@ -88,6 +88,8 @@ class Measurement:
     arguments: Mapping[str, Any]
     processes: int = 0
     """If not 0, torchrun starts this many processes, which work together; the result is that of rank 0."""
+    beside_busy: bool = False
+    """Whether another process keeps one core busy meanwhile."""
 
     def given(self, folder: Path) -> dict[str, Any]:
         """The arguments; a function with a parameter ``run`` also gets a run folder, in ``folder``."""
@@ -108,17 +110,18 @@ class Measurement:
         result.unlink(missing_ok=True)
         launcher = ["torch.distributed.run", "--local-addr", LOOPBACK, "--nproc-per-node", str(self.processes), "-m"]
         command = [sys.executable, "-m", *(launcher if self.processes else []), __name__, str(order)]
-        with open(log, "wb") as out:  # its own session: the parent gets Ctrl-C, and ends the child
-            child = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
         told = False
-        try:
-            while child.poll() is None:
-                if not told and watch():
-                    told = True
-                    child.terminate()
-                time.sleep(0.25)
-        finally:
-            _end(child)
+        with _busy_process() if self.beside_busy else contextlib.nullcontext():
+            with open(log, "wb") as out:  # its own session: the parent gets Ctrl-C, and ends the child
+                child = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
+            try:
+                while child.poll() is None:
+                    if not told and watch():
+                        told = True
+                        child.terminate()
+                    time.sleep(0.25)
+            finally:
+                _end(child)
         if result.is_file():
             return dict(read_json(result))
         if told:
@@ -128,6 +131,17 @@ class Measurement:
         if child.returncode == -signal.SIGKILL:
             why = "it was killed, as the system does when memory runs out"
         raise UserError(f"measuring ({name.replace('_', ' ')}) failed: {why.removeprefix('onepage: ')}")
+
+
+@contextlib.contextmanager
+def _busy_process() -> Iterator[None]:
+    """A process that computes without end, in a session of its own: Linux shares the cores out by session."""
+    other = subprocess.Popen([sys.executable, "-c", "while True: pass"], start_new_session=True)
+    try:
+        yield
+    finally:
+        other.kill()
+        other.wait()
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

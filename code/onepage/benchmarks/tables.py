@@ -39,13 +39,21 @@ def cls_rows(result: Result) -> list[Cells]:
         table.append((f"{what}, share of the matrix-product peak", *shares, ""))
     table.append((f"peak memory, {size}", *_memory(plain, ours)))
     for name, row in found["contenders"].items():
-        if name.startswith("ours-") and row["image_size"] != cls.SAME_SIZE:
-            table.append((f"training, {row['image_size']} px, images/s", "", rate(row["training"]), ""))
+        if name != "plain" and row is not ours:
+            how = _how(name, row["threads"])
+            table.append((f"training, {row['image_size']} px{how}, images/s", "", rate(row["training"]), ""))
     times = found["time_to"]
     ratio = f"{digits(ratios['time_to'], 2)}, " if "time_to" in ratios else ""
     at_least = f"{ratio}at least {digits(ratios['time_to_at_least'], 2)}" if "time_to_at_least" in ratios else ""
     target = f"time to {result['settings']['target'] * 100:g} % validation accuracy"
     return [*table, (target, _time(times["plain"]), _time(times["ours"]), at_least)]
+
+
+def _how(name: str, threads: int) -> str:
+    """What distinguishes a contender from our training as it is."""
+    if name == "busy":
+        return ", beside a busy process"
+    return f", {threads} thread{'s' if threads > 1 else ''}" if name.startswith("threads-") else ""
 
 
 def _time(found: Result) -> str:
@@ -128,6 +136,11 @@ def mt_training_rows(result: Result) -> list[Cells]:
         ("target tokens/s", rate(plain["tokens"]), rate(ours["tokens"]), f"{found['ratios']['training']:.1f}"),
         ("share of the matrix-product peak", *(_share(found, row, row["share"]) for row in (plain, ours)), ""),
         ("peak memory", *_memory(plain, ours)),
+        *(
+            (f"target tokens/s{_how(name, row['threads'])}", "", rate(row["tokens"]), "")
+            for name, row in found["training"].items()
+            if name not in ("plain", "our")
+        ),
     ]
 
 
