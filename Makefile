@@ -114,7 +114,7 @@ lint:
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) $(VENV)/bin/lint-imports --no-cache
 types: ; @$(PY) -m mypy
 unit: ; @$(TESTS) -m "not slow and not claims" $(PYTEST)
-mutate: $(READY); @$(PY) tests/support/mutate.py $$IMAGE ## change the modules in FILE (mt/search); do tests notice?
+mutate: $(READY); @$(PY) tests/support/mutate.py $$IMAGE ## mutate the modules in FILE (mt/search): do tests notice?
 
 verify: $(READY) ## recompute every claim of report/claims.toml from predictions and data; check pictures and page
 	@$(ONEPAGE) verify $(VERIFY) $(if $(REF),--ref $(call quoted,$(REF))) --mirror $(call quoted,$(DATA_MIRROR))
@@ -132,7 +132,7 @@ translate: $(READY) ## translate TEXT, or standard input, one sentence per line
 	@$(ONEPAGE) translate --out $(OUT) $(MODEL:%=--model %) $(if $(value TEXT),--text "$$SENTENCE")
 classify: $(READY) ## classify the image FILE
 	@$(ONEPAGE) classify --out $(OUT) $(MODEL:%=--model %) -- "$${IMAGE:?FILE is not given; make classify FILE=photo.jpg}"
-export: $(READY) ## write the weights of the runs evaluated last, as a file with a card each, to OUT/export
+export: $(READY) ## write the weights and a card of each run evaluated last to OUT/export
 	@$(ONEPAGE) export --out $(OUT)
 setup: ## install the pinned and hashed packages of env/ in a virtual environment
 	@$(PYTHON) env/setup.py --venv $(VENV) --torch $(TORCH)

@@ -17,6 +17,7 @@ from typing import Any
 from PIL import Image
 
 from onepage import tasks
+from onepage.benchmarks import results
 from onepage.cls.scores import wilson_interval
 from onepage.commands import doctor
 from onepage.data import sources
@@ -84,8 +85,7 @@ def result_of(name: str, task: str) -> dict[str, Any]:
     rows = read_json(folder / "seeds.json")
     host, train = provenance["host"], provenance["train"]
     peak = max(part["peak_memory_bytes"] for part in (train, provenance["evaluate"]))
-    cores = f"{host['cores']} core{'' if host['cores'] == 1 else 's'} of {host['cpu']}"
-    machine = processor(metrics, provenance) if metrics["device"] != "cpu" else cores
+    machine = processor(metrics, provenance) if metrics["device"] != "cpu" else results.cores(host)
     return {
         "folder": name,
         "metrics": metrics,
@@ -155,7 +155,8 @@ def score_rows(metrics: Mapping[str, Any]) -> dict[str, tuple[str, str, str]]:
 def readme(text: str) -> str:
     """The README with its table of results: the claims' reference results, and the one of the profile full."""
     claims = load_claims(ROOT / "report" / "claims.toml")
-    rows = ["| model | training time | test set | n | score (95 % interval) | processor |", "|---|---|---|---|---|---|"]
+    heads = ("model", "command", "training time", "test set", "n", "score (95 % interval)", "processor")
+    rows = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for name in (*dict.fromkeys(claim.reference.result for claim in claims if claim.reference), BEST):
         for task in TASKS:
             run = result_of(name, task)
@@ -164,9 +165,17 @@ def readme(text: str) -> str:
             score = score if of.percent else f"{of.unit} {score}"
             real = load_page(ROOT / "report" / "page.toml")["sets"][metrics["set"]]
             processor = run["machine"].split(" of ", 1)[1].split(",")[0]
-            rows.append(f"| {run['name']} | {run['train_time']} | {real} | {n} | {score} | {processor} |")
+            command = f"`{command_of(task, run['profile'])}`"
+            rows.append(f"| {' | '.join((run['name'], command, run['train_time'], real, n, score, processor))} |")
     before, rest = text.split(BEGIN)
     return before + BEGIN + plain("\n".join(rows)) + "\n" + END + rest.split(END)[1]
+
+
+def command_of(task: str, profile: str) -> str:
+    """The command that trains this profile."""
+    name, _, minutes = profile.partition("-budget")
+    given = [f"PROFILE={name}"] * (name != "quick") + [f"BUDGET_MIN={minutes}"] * bool(minutes)
+    return " ".join(["make", task, *given])
 
 
 def strip() -> Image.Image:

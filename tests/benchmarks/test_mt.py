@@ -165,7 +165,7 @@ def test_a_run_of_another_task_or_data_fails(data_dir: Path, trained: Path, tmp_
     run, planned = tmp_path / "run", plan_of(trained, data_dir)
     write_json(run / "run.json", planned | {"task": "cls"})
     (run / "model.pt").touch()
-    with pytest.raises(UserError, match="is no run of the Transformer"):
+    with pytest.raises(UserError, match="is not a run of the Transformer"):
         mt.run(planned, run, tmp_path / "o")
     write_json(run / "run.json", planned | {"data_digest": "another"})
     with pytest.raises(UserError, match=r"is not what .* was trained on"):

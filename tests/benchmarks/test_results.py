@@ -48,6 +48,20 @@ def test_files_are_named_for_the_hardware(host: dict[str, object], device: str, 
     assert results.hardware_slug(host, device) == slug
 
 
+@pytest.mark.parametrize(
+    ("cpu", "identifier", "text"),
+    [
+        ("AMD EPYC", "vendor_id AuthenticAMD, cpu family 25, model 1, avx2", "2 cores of AMD EPYC (Zen 3)"),
+        ("AMD EPYC", "vendor_id AuthenticAMD, cpu family 25, model 17, avx512_bf16", "2 cores of AMD EPYC (Zen 4)"),
+        ("AMD EPYC", "vendor_id AuthenticAMD, cpu family 26, model 2, avx512_bf16", "2 cores of AMD EPYC (Zen 5)"),
+        ("Intel x", "vendor_id GenuineIntel, cpu family 6, avx512_bf16", "2 cores of Intel x"),
+        ("Apple M1", None, "2 cores of Apple M1"),
+    ],
+)
+def test_generations_of_amd_s_cores_are_named(cpu: str, identifier: str | None, text: str) -> None:
+    assert results.cores({"cpu": cpu, "cpu_id": identifier, "cores": 2}) == text
+
+
 def test_a_section_is_replaced_between_its_marks(tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text("# a\n<!-- bench-cls:begin -->\nold\n<!-- bench-cls:end -->\nz\n", encoding="utf-8")

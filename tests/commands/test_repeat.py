@@ -138,7 +138,7 @@ def test_other_bits_fail_and_are_named(run: Path, ran: Stages, tmp_path: Path) -
 
 
 def test_only_runs_below_runs_are_repeated(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="does not lie in a folder runs/; give a run of make"):
+    with pytest.raises(UserError, match="is not in a folder named runs; give one that is"):
         repeat.second(tmp_path / "elsewhere")
     assert repeat.second(Path("a/runs/b/runs/cls/x/seed0")) == Path("a/runs/b/runs/.repro/cls/x/seed0")
     done = invoke(tmp_path / "runs/cls/set/quick/seed0")

@@ -117,7 +117,7 @@ def flip(path: Path) -> None:
 
 
 fault = pytest.mark.fault
-CUT = "is not a whole file by make export ("
+CUT = "is not a complete file from make export ("
 
 
 @pytest.mark.parametrize(
@@ -125,13 +125,13 @@ CUT = "is not a whole file by make export ("
     [
         pytest.param(
             lambda p: p.write_bytes(p.read_bytes()[:-9]), CUT, id="cut",
-            marks=fault("MODEL is cut off, empty, no safetensors", "`is not a whole file by make export (...)`"),
+            marks=fault("MODEL is cut off, empty, no safetensors", "`is not a complete file from make export (...)`"),
         ),
         pytest.param(lambda p: p.write_bytes(b""), CUT, id="empty"),
         pytest.param(lambda p: p.write_text("a text\n" * 50), CUT, id="text"),
         pytest.param(
             lambda p: save_file(load_file(p), p), f"{CUT}KeyError: 'onepage'); copy or export it again", id="bare",
-            marks=fault("MODEL is a safetensors file of another program", "`is not a whole file by make export (...)`"),
+            marks=fault("MODEL is a foreign safetensors file", "`is not a complete file from make export (...)`"),
         ),
         pytest.param(lambda p: save_file({}, p, {exported.ENTRY: "[" * 9999}), CUT, id="no JSON"),
         pytest.param(lambda p: save_file({}, p, {exported.ENTRY: "[]"}), CUT, id="other JSON"),

@@ -163,7 +163,7 @@ def test_without_any_part_a_resumed_run_differs(uninterrupted, in_mid_epoch, tas
 
 
 @pytest.mark.fault(
-    "a checkpoint of another recipe", "`... is of another recipe (...); ...`, naming the keys that differ"
+    "a checkpoint of another recipe", "`... was trained with another recipe (...); ...`, naming the keys that differ"
 )
 @pytest.mark.parametrize(
     ("change", "says"),
@@ -176,7 +176,7 @@ def test_without_any_part_a_resumed_run_differs(uninterrupted, in_mid_epoch, tas
 def test_a_checkpoint_of_another_recipe_is_refused(straight, change, says, tmp_path, monkeypatch):
     stopped(monkeypatch, tmp_path / "stopped")
     before = {path.name: path.read_bytes() for path in (tmp_path / "stopped").iterdir()}
-    with pytest.raises(UserError, match=r"checkpoint-00000003\.pt is of another recipe " + says):
+    with pytest.raises(UserError, match=r"checkpoint-00000003\.pt was trained with another recipe " + says):
         run("mt", tmp_path / "stopped", **change)
     assert {path.name: path.read_bytes() for path in (tmp_path / "stopped").iterdir()} == before
     assert run("mt", tmp_path / "stopped") == straight  # put back, it goes on

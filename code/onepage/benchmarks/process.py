@@ -75,7 +75,7 @@ def session(kind: str, result: dict[str, Any], out: Path) -> Iterator[tuple[Path
     with cpu_training_lock(result["device"], say), scratch() as folder:
         say(f"{results.hardware(result)}; {result['settings']['repeats']} turns each, log in {log}")
         if results.busy(result):
-            say(f"the machine is busy (load {result['load_before']}): its figures will be low, and the ratios unsafe")
+            say(f"the machine is busy (load {result['load_before']}): rates will be low, ratios unreliable")
         yield folder, say
     result["finished"] = provenance.now()
 

@@ -101,11 +101,22 @@ def duration(seconds: float) -> str:
     return f"{hours:,} h {minutes} min" if minutes else f"{hours:,} h"
 
 
+def cores(host: Mapping[str, Any]) -> str:
+    """Number and kind of the cores, from ``provenance.host()``: "2 cores of AMD EPYC (Zen 5)".
+
+    AMD's names do not distinguish generations. Family 26 is Zen 5; of family 25, Zen 4 has bf16 and Zen 3 does not.
+    """
+    identifier = str(host.get("cpu_id"))
+    family = re.search(r"AuthenticAMD, cpu family (25|26)\b", identifier)
+    old = "Zen 4" if "avx512_bf16" in identifier else "Zen 3"
+    generation = f" ({'Zen 5' if family[1] == '26' else old})" if family else ""
+    return f"{host['cores']} core{'s' if host['cores'] > 1 else ''} of {host['cpu']}{generation}"
+
+
 def hardware(result: Mapping[str, Any]) -> str:
     """One line on the hardware."""
     host, versions = result["hardware"], result["versions"]
-    cores = f"{host['cores']} core{'s' if host['cores'] > 1 else ''} of {host['cpu']}"
-    place = f"{host['gpu']}, {cores}" if result["device"] == "cuda" else cores
+    place = f"{host['gpu']}, {cores(host)}" if result["device"] == "cuda" else cores(host)
     return f"{place}, {host['memory_bytes'] / 2**30:.0f} GiB, {host['system']}, torch {versions['torch']}"
 
 

@@ -36,7 +36,7 @@ def digest(run: Path, again: Path | None) -> None:
 @click.option(
     "--ref", type=click.Path(path_type=Path), help="Reference result (a folder of report/reference) to compare with."
 )
-@click.option("--mirror", help="Folder or URL that is asked for data first, with --ref alone.")
+@click.option("--mirror", help="Folder or URL to try first for data, if --ref is given and there are no runs.")
 @click.option("--runs-only", is_flag=True, help="Leave out pictures and page, which may be of other runs.")
 @click.option("--strict", is_flag=True, default=lambda: os.environ.get("STRICT") == "1", help="NOT CHECKED fails too.")
 def verify(

@@ -51,7 +51,7 @@ def write(run: Path, task: str, folder: Path) -> Path:
         path = folder / f"{tasks.get(task).folder(metrics)}.safetensors"
         about = card(metrics, path)
     except (KeyError, TypeError, IndexError):
-        raise UserError(f"{run / 'metrics.json'} lacks what it should say; delete it and run make again") from None
+        raise UserError(f"{run / 'metrics.json'} is incomplete; delete it and run make again") from None
     kept = {
         name: (tensor.half() if tensor.is_floating_point() and tensor.ndim > 1 else tensor).clone(
             memory_format=torch.contiguous_format

@@ -17,7 +17,7 @@ def second(run: Path) -> Path:
     """The folder of the second run, runs/.repro/... beside runs/...; raises UserError for a run in another place."""
     parts = run.parts
     if "runs" not in parts:
-        raise UserError(f"{run} does not lie in a folder runs/; give a run of make")
+        raise UserError(f"{run} is not in a folder named runs; give one that is")
     place = len(parts) - 1 - parts[::-1].index("runs")
     return Path(*parts[: place + 1], ".repro", *parts[place + 1 :])
 

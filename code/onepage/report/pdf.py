@@ -46,9 +46,9 @@ def resolve_engine(wanted: str) -> str:
     if wanted != "latex" and not no_typst:
         return "typst"
     if wanted == "latex":
-        raise UserError(f"PDF_ENGINE=latex: no {no_latex}; run: make setup-tex, or take PDF_ENGINE=auto")
+        raise UserError(f"PDF_ENGINE=latex: no {no_latex}; run: make setup-tex, or use PDF_ENGINE=auto")
     if wanted == "typst":
-        raise UserError(f"PDF_ENGINE=typst: no {no_typst}; run: make setup, or take PDF_ENGINE=auto")
+        raise UserError(f"PDF_ENGINE=typst: no {no_typst}; run: make setup, or use PDF_ENGINE=auto")
     raise UserError(f"no PDF engine: LaTeX lacks {no_latex}, typst lacks {no_typst}; run: make setup-tex")
 
 
@@ -99,7 +99,7 @@ def compile_latex(source: str, pictures: Mapping[str, Path], commit_time: int, l
         if written is None or not pdf.is_file():
             write_bytes(log, text.encode("utf-8"))
             first = next((line for line in text.splitlines() if line.startswith("!")), "! no log was written")
-            raise UserError(f"LaTeX failed: {first[:200]} (log: {log}); fix it, or take PDF_ENGINE=typst")
+            raise UserError(f"LaTeX failed: {first[:200]} (log: {log}); fix it, or use PDF_ENGINE=typst")
         overfull = re.search(r"^Overfull .*$", text, re.MULTILINE)
         if overfull:
             raise DoesNotFit(overfull[0])

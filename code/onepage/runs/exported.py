@@ -43,7 +43,7 @@ def read(path: Path) -> Exported:
         return Exported(json.loads(found["metrics"]), _sha256(found["metrics"]), str(found["digest"]))
     except (OSError, SafetensorError, ValueError, LookupError, TypeError, RecursionError) as error:
         reason = f"{type(error).__name__}: {error!s:.80}"
-        raise UserError(f"{path} is not a whole file by make export ({reason}); copy or export it again") from None
+        raise UserError(f"{path} is not a complete file from make export ({reason}); copy or export it again") from None
 
 
 def _sha256(text: str) -> str:

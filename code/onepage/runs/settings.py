@@ -55,13 +55,19 @@ class Setting(NamedTuple):
 
 # The Makefile reads the names from these lines: each begins with Setting(" at the fourth column.
 SETTINGS = (
-    Setting("PROFILE", "quick", PROFILE_NAME, START, "quick (minutes), full (an hour or more on a CPU), long or smoke"),
+    Setting(
+        "PROFILE",
+        "quick",
+        PROFILE_NAME,
+        START,
+        "quick (minutes), full (an hour or more), smoke (seconds); long for cls",
+    ),
     Setting("SEED", "0", WHOLE, START, "seed of weights, order and augmentation; each seed is a separate run"),
-    Setting("SEEDS", "", SEEDS, START, "several seeds, such as 0,1,2; the first is shown, with mean, sd and n of all"),
+    Setting("SEEDS", "", SEEDS, START, "several seeds, such as 0,1,2; the first is shown, with mean, sd, n over all"),
     Setting("BUDGET_MIN", "0", MINUTES, START, "minutes of training per task: 60, or 60,90; 0: as in the recipe"),
     Setting("RECIPE", "", PATH, START, "a recipe file of your own, for one task"),
     Setting("TEXT", "", ANYTHING, START, "a sentence for make translate; empty: standard input"),
-    Setting("MODEL", "", PATH, START, "model of make translate and classify: a file by make export, or a run folder"),
+    Setting("MODEL", "", PATH, START, "model for make translate, classify: a file from make export, or a run folder"),
     Setting("FILE", "", ANYTHING, START, "an image to classify, a picture or page to trace, modules to mutate"),
     Setting("DATA", "auto", one_of("auto", "real", "generated"), DATA, "auto: real, or generated if no source answers"),
     Setting("DATA_DIR", "data", PATH, DATA, "folder of the data sets"),
@@ -79,8 +85,8 @@ SETTINGS = (
     Setting("PAPER", "a4", one_of("a4", "letter"), OUTPUT, "paper size of the page: a4 or letter"),
     Setting("PDF_ENGINE", "auto", one_of("auto", "latex", "typst"), OUTPUT, "auto: LaTeX if installed, else typst"),
     Setting("NAME", "", ANYTHING, OUTPUT, "name of the reference result that make reference keeps"),
-    Setting("REF", "", ANYTHING, OUTPUT, "folder of the reference result with which make verify compares the runs"),
-    Setting("LOG", "", ("(tensorboard)?", "must be tensorboard"), OUTPUT, "tensorboard: its event files in each run"),
+    Setting("REF", "", ANYTHING, OUTPUT, "reference result to compare the runs with, in make verify: its folder"),
+    Setting("LOG", "", ("(tensorboard)?", "must be tensorboard"), OUTPUT, "tensorboard: write event files in each run"),
     Setting("STRICT", "0", one_of("0", "1"), OUTPUT, "1: make verify fails if a claim is NOT CHECKED"),
     Setting("PYTHON", "python3", WORD, OUTPUT, "Python, 3.11 or newer, for the environment"),
     Setting("VENV", ".venv", PATH, OUTPUT, "folder of the environment"),

@@ -9,7 +9,11 @@ import click
 run_argument = click.argument("run", type=click.Path(path_type=Path))
 settings_argument = click.argument("words", metavar="[SETTING...]", nargs=-1)
 data_dir_option = click.option(
-    "--data-dir", type=click.Path(path_type=Path), default=Path("data"), show_default=True, help="Where data sets lie."
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    default=Path("data"),
+    show_default=True,
+    help="Folder of data sets.",
 )
 out_option = click.option(
     "--out",

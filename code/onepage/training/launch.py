@@ -124,7 +124,7 @@ def launch(run: Path, processes: int, options: str, threads: int, command: Seque
         raise UserError(reason(error.failures, run)) from None
     except (RuntimeError, OSError, ValueError, AssertionError) as error:  # from the rendezvous
         line = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"torchrun could not start the processes ({line:.200}); see TORCHRUN and docs") from error
+        raise UserError(f"torchrun could not start the processes ({line:.200}); check TORCHRUN") from error
     finally:
         logging.disable(logging.NOTSET)
         os.environ.pop(LAUNCHED, None)

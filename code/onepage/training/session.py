@@ -163,7 +163,7 @@ class Session:
     def resume(self, state: Resumable, say: Any = print) -> None:
         """Load the newest undamaged checkpoint into ``state``; if there is none, leave the state unchanged.
 
-        Raises UserError if the checkpoint is of another recipe, or lacks parts of ``state``.
+        Raises UserError if the checkpoint was trained with another recipe, or lacks parts of ``state``.
         """
         try:
             loop = self.restore(say)
@@ -182,8 +182,8 @@ class Session:
     def restore(self, say: Any) -> dict[str, Any] | None:
         """The loop's own state from the newest undamaged checkpoint, or None to start from the beginning.
 
-        Raises UserError if the checkpoint is of another recipe. With another number of processes it is resumed;
-        run.json and metrics.json then list the numbers, each with its first update.
+        Raises UserError if the checkpoint was trained with another recipe. With another number of processes it is
+        resumed; run.json and metrics.json then list the numbers, each with its first update.
         """
         loop = self.ranks.from_main(self._restore(say) if self.ranks.is_main else None)
         self.resumed = loop is not None

@@ -44,7 +44,7 @@ def results(run: Path) -> dict[str, dict[str, Any]]:
         }
     except (OSError, ValueError, EOFError, AttributeError) as error:
         again = f"make {' '.join(TASKS)}"
-        raise UserError(f"{run} is not a whole run ({error}); train and evaluate it again: {again}") from None
+        raise UserError(f"{run} is incomplete ({error}); train and evaluate it again: {again}") from None
 
 
 def digests(found: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:

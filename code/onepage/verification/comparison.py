@@ -131,7 +131,7 @@ def beside_reference(claim: Claim, reference: Reference, value: float, run: Path
     """
     folder = references / reference.result / claim.task
     if not (folder / "metrics.json").is_file():
-        raise UserError(f"{folder} is missing, which claim {claim.id} names; restore it with git")
+        raise UserError(f"claim {claim.id} names {folder}, which is missing; restore it with git")
     where = f"reference {reference.result} ({claim.show(reference.value)})"
     _, _, why, exact = _relation(run, folder)
     if why:
