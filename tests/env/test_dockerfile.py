@@ -1,4 +1,4 @@
-"""env/Dockerfile: read, held to rules, and its steps executed in another root, where no container engine runs."""
+"""env/Dockerfile: parsed, checked against rules, and its steps run in another root without a container engine."""
 
 import json
 import os
@@ -48,7 +48,7 @@ def test_nothing_to_object_to() -> None:
     ],
 )
 def test_rules_object(old: str, new: str, objection: str) -> None:
-    """Each rule finds what it is for: the same file with one thing wrong."""
+    """Each rule detects its fault in a copy of the file with one change."""
     assert old in DOCKERFILE
     assert any(objection in problem for problem in problems(read(DOCKERFILE.replace(old, new))))
 
@@ -96,7 +96,7 @@ def test_context_leaves_out_what_git_ignores() -> None:
 
 
 def test_context_holds_all_that_git_tracks() -> None:
-    """A tracked file left out would make every run in the container one "with local changes"."""
+    """If a tracked file were left out, every run in the container would have local changes."""
     done = subprocess.run(["git", "-C", str(ROOT), "ls-files", "-z"], capture_output=True, text=True, timeout=60)
     if done.returncode:
         pytest.skip("not a clone")
@@ -116,7 +116,7 @@ def test_settings_are_those_of_make_or_tools() -> None:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Build:
-    """The build after its last step; the steps themselves are the assertions."""
+    """The build after its last step; it fails if a step fails."""
     if not can_isolate():
         pytest.skip("mounting and changing users takes root, here and in a container")
     stamp = Path(sys.prefix) / "stamp.json"
@@ -133,7 +133,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Build:
             smoke = build.inside(f"/artifact/code/onepage/{task}/recipes/smoke.toml")
             if smoke.is_file():
                 smoke.write_text(recipe, encoding="utf-8")
-        if "apt-get" in step.text:  # as apt's own list of what it was to install
+        if "apt-get" in step.text:  # the step removes the lists that apt-get update left
             assert not list(build.inside("/var/lib/apt/lists").iterdir())
     assert any("/artifact/.venv is up to date" in text for text in said.values())
     assert "make all can run." in said["make doctor"]
@@ -158,7 +158,7 @@ def test_steps_of_the_build_run(built: Build) -> None:
 
 @pytest.mark.slow
 def test_any_user_can_write_results_alone(built: Build) -> None:
-    """`docker run --user` with a number that no passwd knows: it owns the folder mounted for it."""
+    """As with `docker run --user`: a user number without an entry in passwd owns the mounted folder."""
     elsewhere = built.inside("/elsewhere")
     elsewhere.mkdir()
     os.chown(elsewhere, 54321, -1)
