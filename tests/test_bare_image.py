@@ -1,4 +1,4 @@
-"""Training, evaluation and drawing need no more than an image with PyTorch has, and a few packages beside it."""
+"""Training, evaluation and drawing need only an image with PyTorch and a few more packages."""
 
 import importlib.metadata
 import re
@@ -32,7 +32,7 @@ for task in ("cls", "mt"):
 
 
 def needed(names: tuple[str, ...]) -> set[str]:
-    """The installed distributions that these need, themselves among them."""
+    """The installed distributions that ``names`` require, and ``names`` themselves."""
     found: set[str] = set()
     waiting = [re.sub(r"[-_.]+", "-", name).lower() for name in names]
     while waiting:
@@ -50,7 +50,7 @@ def needed(names: tuple[str, ...]) -> set[str]:
 
 @pytest.mark.slow
 def test_all_stages_run_without_other_packages(tmp_path: Path) -> None:
-    """Both pipelines on generated data, where every other installed package is hidden."""
+    """Both pipelines run on generated data while every other installed package is hidden."""
     there = needed(THERE)
     modules = importlib.metadata.packages_distributions()
     hidden = {

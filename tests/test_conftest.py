@@ -1,4 +1,4 @@
-"""The settings of the tests: nothing of the caller's environment, and pytest's own options as a user gives them."""
+"""The shared settings of the tests hide the caller's environment and keep pytest's options."""
 
 import json
 import os
@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def python(*words: str, **changes: str) -> str:
-    """What Python prints, run in the repository with only PATH and HOME and these changes to the environment."""
+    """Run Python in the repository with PATH, HOME and these changes as its environment; return what it prints."""
     environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ} | changes
     done = subprocess.run(
         [sys.executable, *words], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300

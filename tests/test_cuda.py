@@ -1,6 +1,6 @@
-"""The update on a GPU: the same bits each time, close to a CPU in float64, the same with CUDA graphs, and resumed.
+"""Updates on a GPU are close to float64 on a CPU. They repeat to the bit, also resumed or with CUDA graphs.
 
-Each check is a function of a device. On a CPU it shows that the check itself works; on a GPU it is run by `make test`.
+Most tests also run on the CPU, which shows that the tests themselves work.
 """
 
 import dataclasses
@@ -105,9 +105,9 @@ def test_operations_repeat_their_bits(device: str, name: str) -> None:
 
 
 def image_update(device: str, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """The gradient of all of ResNet-18, and the weights after an update, from one batch."""
+    """The gradient of ResNet-18 on one batch, and the weights after the update."""
     where = seeding.prepare(0, 1, device)
-    # resized on the CPU: between two pixel values another device may round to the other one, and gradients move by 4 %
+    # resized on the CPU: another device may round pixels to the next value, which moves gradients by 4 %
     batches, _ = split(CLS, image_set(), 0, torch.device("cpu"))
     model = build_model(CLS, batches, 8, 10).to(where, dtype).to(memory_format=torch.channels_last).train()
     optimisers = make_optimisers(model, CLS, "fp32")
@@ -121,7 +121,7 @@ def image_update(device: str, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
 
 
 def text_update(device: str, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """The gradient of all of the Transformer, in both roles: AdamW's first step is the gradient's sign alone."""
+    """The gradient of the Transformer, also in place of the weights: AdamW's first step is only the gradient's sign."""
     where = seeding.prepare(0, 1, device)
     train = sentences().splits["train"]
     tokenizer = train_tokenizer([*train[0], *train[1]], MT.vocabulary)
@@ -140,7 +140,7 @@ def flat(tensors: list[Tensor]) -> Tensor:
 @each_device
 @pytest.mark.parametrize("update", [image_update, text_update])
 def test_fp32_updates_are_close_to_float64(device: str, update) -> None:
-    """Those of the CPU: a GPU with TF32, or with another layout of a batch, would be further off."""
+    """The reference is float64 on the CPU. TF32, or a batch in a wrong layout, would deviate more."""
     for exact, found in zip(update("cpu", torch.float64), update(device, torch.float32), strict=True):
         assert (found - exact).norm() < 1e-3 * exact.norm()
 
@@ -168,7 +168,7 @@ def test_seed_decides_and_resuming_does_not(
 @pytest.mark.slow
 @pytest.mark.parametrize("cutmix", [0.0, 1.0])
 def test_graphs_keep_the_bits_of_eager_passes(device: str, cutmix: float, tmp_path: Path) -> None:
-    """Over two image sizes; a CPU has no graphs."""
+    """The passes cover two image sizes. A CPU has no graphs, so both runs are eager there."""
     settings = {"device": device, "precision": "bf16" if device == "cuda" else "fp32", "cutmix": cutmix}
     eager, replayed = (run("cls", tmp_path / str(on), cuda_graph=on, **settings) for on in (False, True))
     assert eager == replayed
@@ -177,7 +177,7 @@ def test_graphs_keep_the_bits_of_eager_passes(device: str, cutmix: float, tmp_pa
 @each_device
 @pytest.mark.parametrize("changes", [{}, {"cutout": 8}, {"cutmix": 1.0}])
 def test_channels_stay_last_throughout(device: str, changes: dict) -> None:
-    """In the augmented batch, and in what every convolution and BatchNorm is given and gives back."""
+    """This holds for the augmented batch, and for inputs, outputs and gradients of every convolution and BatchNorm."""
     where = seeding.prepare(0, 1, device)
     batches, _ = split(dataclasses.replace(CLS, **changes), image_set(), 0, where)
     model = build_model(CLS, batches, 8, 10).to(where).to(memory_format=torch.channels_last).train()
@@ -222,7 +222,7 @@ def test_beam_search_finds_what_a_cpu_finds(device: str, tmp_path: Path) -> None
 @pytest.mark.skipif(GPUS < 2, reason=f"needs two CUDA GPUs, torch sees {GPUS}")
 @pytest.mark.slow
 def test_two_gpus_train_as_one_and_repeat(tmp_path: Path) -> None:
-    """Joined by NCCL; ResNet-18 with BatchNorm over the whole batch has the loss of one process."""
+    """Two processes joined by NCCL repeat their weights to the bit, and have the losses of one process."""
     changes = {
         "mt": {"dropout": 0.0, "validations": 8},
         "cls": {"batch_norm": "synchronised", "validations": 4, "muon_learning_rate": 0.01},

@@ -1,4 +1,4 @@
-"""The documentation says what the code does: targets, variables, paths, messages, sizes, citation, licence, CI."""
+"""The documentation agrees with the code: targets, variables, paths, messages, sizes, citation, licence, CI."""
 
 import ast
 import fnmatch
@@ -31,7 +31,7 @@ README, RESULTS, TROUBLESHOOTING, HOW = (
 )
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 CITATION = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
-# Phony targets that are parts of `check`, of `test` and of goals with several seeds, and not for the user.
+# Phony targets for internal use: parts of `check`, of `test`, and of goals with several seeds.
 PARTS = {"lint", "types", "unit", "runs", "train-all"}
 
 
@@ -45,7 +45,7 @@ def code_spans(text: str) -> list[str]:
 
 
 def ignored_by_git(path: str) -> bool:
-    """Whether .gitignore (simple patterns only) names ``path`` or a folder above it: then it is made, not kept."""
+    """Whether .gitignore (simple patterns only) lists ``path`` or a parent folder, and so it is generated."""
     patterns = [line.strip("/") for line in (ROOT / ".gitignore").read_text(encoding="utf-8").split()]
     parts = Path(path).parts
     heads = ["/".join(parts[:n]) for n in range(1, len(parts) + 1)]
@@ -105,9 +105,9 @@ def test_relative_links_lead_somewhere(document: str) -> None:
 
 
 def missing(text: str) -> list[str]:
-    """The paths in a text, from the root of the repository or of the package, that neither exist nor are made."""
+    """The paths in a text that neither exist nor are generated, relative to the repository or the package."""
     paths = re.findall(r"(?<![\w./*<>-])(?:code|docs|env|figures|report|tests|runs)/[\w./-]*+(?![{<*])", text)
-    # Of these parts of paths, "seg" and "mlp" are the tasks that docs/extending.md and docs/example-task.md add
+    # "seg" and "mlp" are the tasks that docs/extending.md and docs/example-task.md add
     paths = [path for path in paths if not {"NAME", "seg", "mlp"} & {*Path(path).parts}]
     paths = [path.rstrip(".-") for path in paths]
     paths = [path for path in paths if not (ROOT / path).exists() and not (ROOT / "code/onepage" / path).exists()]
@@ -162,7 +162,7 @@ def test_pictures_named_are_drawn() -> None:
 
 @functools.cache
 def messages() -> list[str]:
-    """Every text in the code, with NUL for what is filled in, and the Makefile's errors."""
+    """Every string in the code, with NUL for each inserted value, and every line of the Makefile."""
     texts: list[str] = MAKEFILE.splitlines()
     for path in [*sorted((ROOT / "code").rglob("*.py")), *sorted((ROOT / "env").glob("*.py"))]:
         tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -189,7 +189,7 @@ def test_messages_explained_are_messages_of_the_code() -> None:
 
 
 def test_targets_named_in_messages_exist() -> None:
-    """Of "run: make all" and the like; "make it smaller" names no target."""
+    """A message such as "run: make all" names a target; "make it smaller" names none."""
     known = helped_targets() | PARTS | {"again", "it", "one", "and", "works", "the"}
     for text in messages():
         named = set(re.findall(r"(?<!\w)make ([a-z][a-z-]*[a-z])(?![\w-])", text))
@@ -267,7 +267,7 @@ def test_ci_runs_the_readmes_test_command() -> None:
 
 
 def test_ci_ends_with_the_status_of_its_tests_and_the_time(tmp_path: Path) -> None:
-    """With a make that only records how it was called: order, environment, no stdin, exit status."""
+    """A fake make records the order, environment and input of its calls. The script ends with its exit status."""
     clone = tmp_path / "clone"
     script = clone / ".ci" / "run"
     script.parent.mkdir(parents=True)
@@ -288,7 +288,7 @@ def test_ci_ends_with_the_status_of_its_tests_and_the_time(tmp_path: Path) -> No
         (programs / name).write_text(f"#!/bin/bash\n{body}\n", encoding="utf-8")
     for program in programs.iterdir():
         program.chmod(0o755)
-    elsewhere = tmp_path / "elsewhere"  # in CDPATH, a folder like the one that the script is called by
+    elsewhere = tmp_path / "elsewhere"  # a folder in CDPATH that also has .ci, as the clone does
     (elsewhere / ".ci").mkdir(parents=True)
     environment = {"PATH": f"{programs}:{os.environ['PATH']}", "CDPATH": str(elsewhere)}
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Appendix, model cards, changelog and citation: fresh, whole, and saying what the code and the results say."""
+"""Appendix, model cards, changelog and citation are current, complete, and agree with the code and results."""
 
 import importlib.util
 import json
@@ -59,7 +59,7 @@ def test_documents_are_what_is_written_now(writer: ModuleType) -> None:
 def test_another_result_gives_other_documents(
     writer: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """What is written follows the reference result: one with another accuracy, three seeds and a GPU."""
+    """A reference result with another accuracy, three seeds and a GPU changes the documents."""
     claims = {claim.task: claim for claim in load_claims(ROOT / "report/claims.toml")}
     assert claims["cls"].reference and claims["mt"].reference
     for task, claim in claims.items():
@@ -92,7 +92,7 @@ def test_a_claim_without_a_reference_is_named(writer: ModuleType) -> None:
 
 
 def test_numbers_are_those_of_claims_and_metrics() -> None:
-    """Read off once more, without the writer."""
+    """The values are read again here, without the writer."""
     appendix = text_of("docs/artifact.md")
     for claim in tomllib.loads(text_of("report/claims.toml"))["claim"]:
         percent = claim["measure"] == "accuracy"
@@ -114,7 +114,7 @@ def test_numbers_are_those_of_claims_and_metrics() -> None:
 
 
 def test_cards_have_the_sections_of_the_paper() -> None:
-    """Mitchell et al. 2019, figure 1, in its order."""
+    """The cards have the sections and the order of Mitchell et al. 2019, figure 1."""
     sections = ["Model details", "Intended use", "Factors", "Metrics", "Evaluation data", "Training data"]
     sections += ["Quantitative analyses", "Ethical considerations", "Caveats and recommendations"]
     for task in ("cls", "mt"):
@@ -131,7 +131,7 @@ def test_appendix_has_the_sections_that_committees_ask_for() -> None:
 
 
 def commands(document: str) -> list[list[str]]:
-    """The words of each make command in code, inline or in a block of shell."""
+    """The words of each make command in inline code or shell blocks."""
     fenced = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
     text = text_of(document)
     lines = [line for kind, block in fenced.findall(text) if kind == "sh" for line in block.splitlines()]
@@ -194,7 +194,7 @@ SCHEMAS = {
 
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_forms_and_citation_fit_their_schemas(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """By check-jsonschema, which has GitHub's schemas and that of CITATION.cff; changed files do not fit."""
+    """check-jsonschema accepts each file and rejects changed copies."""
     monkeypatch.syspath_prepend(str(Path(sys.prefix) / "compare"))
     program = pytest.importorskip("check_jsonschema", reason="no check-jsonschema here: make setup-compare")
     schema, changes = SCHEMAS[name]

@@ -1,4 +1,4 @@
-"""docs/example-task.md is a task that works: built from the document's own blocks, and run by make."""
+"""The task in docs/example-task.md works: the tests build it from the document's blocks and run it with make."""
 
 import os
 import re
@@ -54,7 +54,7 @@ def test_example_changes_two_files_and_imports_no_task(built: Path) -> None:
 
 
 def test_command_line_and_make_know_the_example(built: Path) -> None:
-    """A task may lack modules that others have: nothing that looks at all tasks then fails."""
+    """Commands for all tasks also work if one task lacks modules that the others have."""
     environment = os.environ | {"PYTHONPATH": str(built / "code")}
     command = [sys.executable, "-m", "onepage", "--help"]
     done = subprocess.run(command, cwd=built, env=environment, capture_output=True, text=True, timeout=120)
@@ -96,7 +96,7 @@ def test_example_is_trained_evaluated_drawn_and_verified(built: Path) -> None:
     before = drawing.read_text(encoding="utf-8")
     drawing.write_text(f"{before}# a comment\nMORE = 1\n", encoding="utf-8")
     redrawn = make(built, goal, data, "PROFILE=quick").stdout
-    drawing.write_text(before, encoding="utf-8")  # for the other tests of this copy
+    drawing.write_text(before, encoding="utf-8")  # restored for the other tests of this copy
     assert "mlp  figures in figures/mlp/" in redrawn and "training" not in redrawn and "mlp  test" not in redrawn
 
 

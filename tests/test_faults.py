@@ -1,4 +1,4 @@
-"""The marks of the tests name every fault that a test shows, in the program's own words."""
+"""The fault marks quote messages of the program, and the table lists each marked test once."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""Writing files where the file system has its limits: what is not essential is left out, what is fails in one line."""
+"""Writing files on limited file systems: optional steps are skipped, and a necessary step fails with one line."""
 
 import errno
 import os
@@ -22,7 +22,7 @@ def refusing(code: int):
 def test_a_file_does_without_mode_and_sync(
     operation: str, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """CIFS, vfat and some FUSE have no modes, or nothing to sync."""
+    """CIFS, vfat and some FUSE file systems have no file modes or no fsync."""
     monkeypatch.setattr(files.os, operation, refusing(code))
     files.write_text(tmp_path / "a", "text")
     assert (tmp_path / "a").read_text(encoding="utf-8") == "text"
@@ -48,7 +48,7 @@ def test_the_longest_name_is_written(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("code", [errno.EEXIST, errno.EPERM, errno.EINVAL])
 def test_a_file_that_cannot_be_replaced(code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the file system renames to a free name only, the old file is removed first."""
+    """If the file system cannot rename over a file, the old file is removed first."""
     replace = os.replace
 
     def free_only(source: Path, target: Path) -> None:

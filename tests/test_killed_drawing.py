@@ -1,4 +1,4 @@
-"""kill -9 while pictures and page are made: no target is there before its time, and the next time is as the first."""
+"""kill -9 while pictures or page are made: no target appears early, and the next run writes equal bytes."""
 
 import os
 import signal
@@ -48,7 +48,7 @@ def command(arguments: Sequence[str | Path]) -> None:
 
 
 def killed(arguments: Sequence[str | Path], step: int) -> None:
-    """Run a command in a process that kills itself at this step of writing: before or after a flush or a move."""
+    """Run a command in a process that kills itself at this step, before or after fsync or rename."""
     words = [sys.executable, "-c", KILLED, str(step), *map(str, arguments)]
     done = subprocess.run(words, env=os.environ | {"PYTHONPATH": CODE}, capture_output=True, text=True, timeout=300)
     assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
@@ -62,12 +62,12 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.mark.fault("kill -9 while pictures are drawn", "the same command draws them; the same bytes, nothing left over")
 def test_killed_while_drawing(tmp_path):
     run = write_cls_run(tmp_path / "runs/cls/cifar10/quick/seed0")
-    with edited(run / "explain.npz") as arrays:  # one picture of Grad-CAM in the place of eight
+    with edited(run / "explain.npz") as arrays:  # one Grad-CAM picture instead of eight
         arrays |= {name: values[:1] for name, values in arrays.items() if name != "layers"}
     straight, again = tmp_path / "straight", tmp_path / "again"
     command(["draw", run, "--figures", straight])
     files = len(contents(straight))
-    for step in (1, 6, 27, 4 * files - 1):  # of four a file; the last is before the list of pictures is moved
+    for step in (1, 6, 27, 4 * files - 1):  # four steps per file; the last one precedes the rename of figures.json
         killed(["draw", run, "--figures", again], step)
         assert not (again / "figures.json").exists()  # the target
         assert any(again.glob(".*.tmp"))

@@ -18,7 +18,7 @@ from onepage.commands.main import main
 from onepage.files import read_json
 
 RUN = "runs/mt/toy-translation-en-de/smoke/seed0"
-# In a mount namespace of its own, so that nothing outside sees the mount and the end of the command undoes it.
+# A separate mount namespace: nothing outside sees the mount, and it ends with the command.
 NAMESPACE = ["unshare", "--mount", "sh", "-euc"]
 READ_ONLY = 'mount --bind "$0" "$0"; mount -o remount,bind,ro "$0"; cd "$0"; exec "$@"'
 SMALL_DISK = """
@@ -53,7 +53,7 @@ def onepage(*words: str | Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory):
-    """A checkout, and the Transformer trained and evaluated from it with nothing in the way: (checkout, OUT)."""
+    """(checkout, OUT): the Transformer trained and evaluated from a checkout under ordinary conditions."""
     place = tmp_path_factory.mktemp("plain")
     copy = copy_to(place / "checkout", RECIPES)
     surroundings = environment(TMPDIR=str(place), PYTHONPATH=str(copy / "code"))
@@ -74,7 +74,7 @@ def test_all_limits_at_once_give_the_same_results(plain, tmp_path):
     out, temporary = tmp_path / "sortie-é", tmp_path / "fichiers à jeter"
     temporary.mkdir()
     run = command(out, "all")
-    if os.geteuid() != 0:  # root may write anyway: for root the file system itself is read-only, where that can be had
+    if os.geteuid() != 0:  # root ignores file modes, so it uses a read-only mount if it may mount
         for path in [*copy.rglob("*"), copy]:
             path.chmod(path.stat().st_mode & ~0o222)
     elif can_mount():
@@ -126,8 +126,8 @@ def test_hostile_variables_change_no_bit(plain, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_says_all_that_its_result_comes_from(plain):
-    """Of a real run: what decides the bits is in metrics.json, what a repetition may change in provenance.json."""
+def test_a_run_records_all_that_decides_its_result(plain):
+    """metrics.json holds all that decides the bits; provenance.json holds what may differ in a repetition."""
     _, place = plain
     metrics, provenance = (read_json(place / RUN / name) for name in ("metrics.json", "provenance.json"))
     plan = read_json(place / RUN / "plan/train.json")
@@ -142,7 +142,7 @@ def test_a_run_says_all_that_its_result_comes_from(plain):
         part = provenance[name]
         assert part["started"] <= part["finished"] and part["seconds"] >= 0 and part["peak_memory_bytes"] > 2**24
         assert part["command"].startswith(f"python -m onepage {name} ") and str(place) not in part["command"]
-    assert isinstance(provenance["train"]["energy_joules"], dict)  # empty where the machine tells none
+    assert isinstance(provenance["train"]["energy_joules"], dict)  # empty if the machine has no energy counter
 
 
 @pytest.mark.slow
@@ -168,11 +168,11 @@ def test_two_make_data_at_once(tmp_path):
     "a disk that really fills in training", "`cannot write ...`; with room again, the same command goes on"
 )
 def test_a_disk_that_fills_in_training(plain, tmp_path):
-    """On a disk for two checkpoints, and later a third only when it has been made larger."""
+    """The disk has room for two checkpoints, and for a third one only after it is enlarged."""
     copy, place = plain
     disk = tmp_path / "disk"
     disk.mkdir()
-    size = 4 * (place / RUN / "model.pt").stat().st_size  # a checkpoint is one and a half times as large
+    size = 4 * (place / RUN / "model.pt").stat().st_size  # a checkpoint is 1.5 times as large as model.pt
     run = onepage("train", disk / "run", "--save-every", "0")
     surroundings = environment(TMPDIR=str(tmp_path), PYTHONPATH=str(copy / "code"))
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""The make graph on a copy of the repository: every stage once, and then only what has to be."""
+"""The make graph on a copy of the repository: each stage runs once, and again only after a change."""
 
 import re
 import resource
@@ -12,25 +12,25 @@ import pytest
 from checkout import OURS, RECIPES, REPOSITORY, contents, copy_to, environment, make  # noqa: F401
 from onepage.files import read_json
 
-CPU_SECONDS = 0.15  # user and system, of a make that has nothing to do
+CPU_SECONDS = 0.15  # limit for user and system time of a make that has nothing to do
 
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory):
-    """The repository; not to be changed."""
+    """A copy of the repository that tests do not change."""
     return copy_to(tmp_path_factory.mktemp("artifact"), RECIPES)
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """The repository after make all, and what that said; to be copied."""
+    """(a copy of the repository after make all, its output). Tests do not change the copy."""
     place = copy_to(tmp_path_factory.mktemp("made") / "artifact", RECIPES)
     return place, make(place, "all").stdout
 
 
 @pytest.fixture
 def finished(made, tmp_path):
-    """The repository after make all, to be changed."""
+    """A copy of the repository after make all that the test may change."""
     return Path(shutil.copytree(made[0], tmp_path / "artifact"))
 
 
@@ -52,7 +52,7 @@ def edit(path, old, new):
 
 
 def cpu_seconds():
-    """User and system time of the processes that have ended."""
+    """User and system time of the child processes that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
@@ -151,7 +151,7 @@ def test_from_nothing_to_the_page(made):
 @pytest.mark.slow
 def test_what_changed_decides_which_stages_run(finished):
     copy, times = finished, []
-    for _ in range(3):  # a busy machine counts more than the program takes
+    for _ in range(3):  # the minimum counts, since a busy machine inflates the time
         used = cpu_seconds()
         again = make(copy, "all")
         times.append(cpu_seconds() - used)
@@ -160,13 +160,13 @@ def test_what_changed_decides_which_stages_run(finished):
 
     traced = make(copy, "provenance", "FILE=figures/cls/curves_cls.png").stdout
     assert "matches cls/toy-images/smoke/seed0 on disk" in traced and "generated  data" in traced
-    done = make(copy, "reference", "NAME=smoke", check=False)  # its scores are under the floors of the generated sets
+    done = make(copy, "reference", "NAME=smoke", check=False)  # its scores are below the floors of the generated sets
     assert done.returncode != 0 and "toy-accuracy, toy-bleu failed, so no reference result is written" in done.stderr
     assert not (copy / "report" / "reference" / "smoke").exists()
     assert "NAME='' is not a folder name" in make(copy, "reference", check=False).stderr
     assert "holds no reference result" in make(copy, "verify", "REF=nowhere", check=False).stderr
 
-    # a fresh clone's times: everything newer than everything, contents the same
+    # as in a fresh clone: new dates, same contents
     for path in [*copy.glob("code/**/*.py"), *copy.glob("report/**/*.j2"), *copy.glob("code/**/*.toml")]:
         path.touch()
     assert would_run(copy) == []

@@ -1,6 +1,6 @@
 """make under a caller's environment: variables, shell functions, flags and settings of other programs.
 
-With tests/support/fake_onepage.py in the place of onepage: the graph is what is tested.
+tests/support/fake_onepage.py replaces onepage, so the tests cover only the make graph.
 """
 
 import os
@@ -50,7 +50,7 @@ def test_flags_that_spoil_results_are_refused(make: Make, flag: str, says: str) 
 
 
 def test_with_keep_going_one_failure_stays_one(make: Make) -> None:
-    """-k and many jobs, as MAKEFLAGS of another project: the other task is finished, and make fails in the end."""
+    """With -k and many jobs in MAKEFLAGS, one task fails and the other finishes. Then make fails."""
     status, calls, said = make("all", MAKEFLAGS="ks -j8", FAILS="cls/seed0")
     assert status != 0 and "onepage: cls/seed0 broke" in said
     assert calls == ["train cls seed0", *stages("mt", 0), "seeds mt seed0", "draw mt seed0"]
@@ -60,7 +60,7 @@ def test_settings_from_the_environment_are_named_once(make: Make) -> None:
     status, calls, said = make("cls", DATA="generated", PAPER="a4", THREADS="2", FILE="a\tb\x1b[1m")
     named = "FILE='a b [1m' DATA=generated THREADS=2; to leave one out: env -u FILE make ..."
     expected = f"onepage: from the environment: {named}\n"
-    assert status == 0 and calls and said == expected  # though make reads its files again once the plan is there
+    assert status == 0 and calls and said == expected  # once, although make reads its files again after planning
     assert make("cls", "DATA=generated", "THREADS=2") == (0, [], "")
 
 

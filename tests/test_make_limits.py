@@ -1,7 +1,7 @@
-"""The make graph where clocks are wrong, paths are odd and flags are those that few give.
+"""The make graph with wrong clocks, odd paths and rare flags.
 
-On a copy of the repository, with tests/support/fake_onepage.py in the place of onepage and a folder that looks like an
-environment: nothing is trained and nothing is installed.
+The tests use a copy of the repository. tests/support/fake_onepage.py replaces onepage, and a folder stands in for the
+environment, so nothing is trained or installed.
 """
 
 import json
@@ -22,38 +22,38 @@ from onepage.files import read_json, sha256_file
 from onepage.runs import settings
 from onepage.tasks import TASKS
 
-PATIENCE = 300  # seconds, on a machine that does other things as well
+PATIENCE = 300  # seconds, also on a busy machine
 STAGES = ["train", "evaluate", "seeds", "draw"]
 AHEAD = 7200  # seconds
 
 
 class Place:
-    """A copy of the repository, an environment that is up to date, and what was called."""
+    """A copy of the repository with a current environment, and a record of the calls."""
 
     def __init__(self, folder: Path):
         self.folder, self.copy, self.venv = folder, copy_to(folder / "copy"), folder / "venv"
         (self.venv / "bin").mkdir(parents=True)
         (self.venv / "bin/python").symlink_to(sys.executable)
-        self.setup = folder / "setup"  # in the place of the Python that runs env/setup.py
+        self.setup = folder / "setup"  # replaces the Python that runs env/setup.py
         self.installs()
         self.stamp()
         remember(self.copy / "out")
 
     def installs(self, script: str = "") -> None:
-        """What env/setup.py does, besides that its call is noted; graph.py runs as ever."""
+        """Let env/setup.py record its call and then run ``script``; graph.py runs as usual."""
         graph = f'[ "$1" != -SEc ] || exec {sys.executable} "$@"'
         self.setup.write_text(f'#!/bin/sh\n{graph}\necho "$*" >>"$0.calls"\n{script}\n', encoding="utf-8")
         self.setup.chmod(0o755)
 
     def stamp(self) -> str:
-        """Write what env/setup.py writes last."""
+        """Write and return the stamp that env/setup.py writes last."""
         locks = {name: sha256_file(self.copy / "env" / name) for name in ("requirements.txt", "torch-cpu.txt")}
         content = json.dumps({"torch": "cpu", "python": platform.python_version(), "locks": locks})
         (self.venv / "stamp.json").write_text(content, encoding="utf-8")
         return content
 
     def make(self, *arguments: str, **variables: str) -> tuple[int, list[str], str]:
-        """(status, the stages that ran, standard error) of a make with OUT=out."""
+        """Run make with OUT=out; return (status, the stages that ran, standard error)."""
         calls = self.folder / "calls"
         calls.write_text("")
         fixed = [f"VENV={self.venv}", f"PYTHON={self.setup}", "PROFILE=smoke", "OUT=out"]
@@ -65,7 +65,7 @@ class Place:
         return done.returncode, [line.split()[0] for line in calls.read_text().splitlines()], done.stderr
 
     def set_up(self) -> int:
-        """How often the environment was asked for."""
+        """How often make has called env/setup.py."""
         calls = Path(f"{self.setup}.calls")
         return len(calls.read_text().splitlines()) if calls.exists() else 0
 
@@ -76,7 +76,7 @@ def place(tmp_path: Path) -> Place:
 
 
 def shift(seconds: int, *paths: Path) -> None:
-    """Date files so many seconds later, or earlier; those below, of a folder."""
+    """Move the dates of files, or of all files below a folder, by this number of seconds."""
     for file in [found for path in paths for found in (path.rglob("*") if path.is_dir() else [path])]:
         if file.is_file() and not file.is_symlink():
             stat = file.stat()
@@ -94,7 +94,7 @@ def test_tracked_files_of_the_future_stop_nothing(place: Place) -> None:
 
 
 def test_a_result_of_the_future_counts_once(place: Place) -> None:
-    """What is made of it is made again, as of any newer file; then nothing is."""
+    """The later stages run again once, as after any newer file. Then nothing runs."""
     place.make("cls")
     for name, stages in {
         "plan/train.json": STAGES,
@@ -112,7 +112,7 @@ def test_a_result_of_the_future_counts_once(place: Place) -> None:
 
 
 def test_a_whole_tree_of_the_future_is_kept(place: Place) -> None:
-    """A clock that has gone back, or a copy from a machine whose clock is ahead."""
+    """This happens after a clock was set back, or with a copy from a machine whose clock is ahead."""
     place.make("all")
     shift(AHEAD, place.copy, place.venv)
     status, calls, said = place.make("all")
@@ -135,7 +135,7 @@ def test_other_lock_files_renew_environment_and_plans(place: Place) -> None:
 
 
 def test_a_moved_environment_is_set_up_again(place: Place) -> None:
-    """env/setup.py then sees to its scripts; the plans stay, also where that cannot be done."""
+    """env/setup.py is called to correct the scripts. The plans stay, even if it corrects nothing."""
     place.make("cls")
     (place.venv / "bin/pip").write_text("#!/elsewhere/venv/bin/python\n", encoding="utf-8")
     assert place.make("cls")[:2] == (0, []) and place.set_up() == 1
@@ -159,7 +159,7 @@ def test_make_ends_where_plans_never_settle(place: Place) -> None:
 )
 def test_an_odd_folder_gets_all_results(place: Place, given: str, found: str) -> None:
     out = place.folder / found
-    if out not in (place.copy, place.copy / "x/y/z"):  # these are made from nothing
+    if out not in (place.copy, place.copy / "x/y/z"):  # make creates these from nothing
         remember(out)
     status, calls, said = place.make("all", f"OUT={given}", HOME=str(place.folder / "home"))
     assert status == 0 and sorted(calls[:3]) == ["engine", "plan", "plan"], said
@@ -197,7 +197,7 @@ def targets() -> list[str]:
 
 @pytest.mark.parametrize("installed", [False, True])
 def test_a_dry_run_of_any_target_changes_nothing(place: Place, installed: bool) -> None:
-    """Nor does a question (-q). Without environment and plans, and with both; what would set it up is never called."""
+    """The same holds for -q, with or without environment and plans. env/setup.py is never called."""
     assert len(targets()) >= 25 and set(targets()) < {
         *settings.help_text((place.copy / "Makefile").read_text()).split()
     }
@@ -216,7 +216,7 @@ def test_a_dry_run_of_any_target_changes_nothing(place: Place, installed: bool) 
 
 
 def test_every_target_again_trains_nothing_new(place: Place) -> None:
-    """make -B: each stage is called once more, and make ends."""
+    """With make -B each stage runs exactly once more, and make ends."""
     place.make("cls")
     status, calls, said = place.make("-B", "cls")
     assert (status, [call for call in calls if call != "plan"]) == (0, STAGES), said

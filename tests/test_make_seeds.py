@@ -1,6 +1,6 @@
-"""SEEDS in the make graph: each seed once, one that fails loses no other, and a second time nothing is done.
+"""SEEDS in the make graph: each runs once, a failed one stops no other, and a second make does nothing.
 
-With tests/support/fake_onepage.py in the place of onepage: the graph is what is tested.
+tests/support/fake_onepage.py replaces onepage, so the tests cover only the make graph.
 """
 
 import os
@@ -17,7 +17,7 @@ from checkout import remember
 from onepage.files import read_json
 from tests.test_make import OURS, REPOSITORY
 
-PATIENCE = 600  # seconds, on a machine that does other things as well
+PATIENCE = 600  # seconds, also on a busy machine
 CLS = "runs/cls/set/smoke"
 
 
@@ -25,7 +25,7 @@ class Make:
     def __init__(self, place: Path):
         self.place = place
         remember(place)
-        (place / "ready").touch()  # newer than env/: no make here looks after the environment that this test runs in
+        (place / "ready").touch()  # newer than env/, so that make leaves the environment of this test alone
 
     def start(self, *arguments: str, **settings: str) -> subprocess.Popen:
         (self.place / "calls").write_text("")
@@ -40,7 +40,7 @@ class Make:
         )  # fmt: skip
 
     def __call__(self, *arguments: str, **settings: str) -> tuple[int, list[str], str]:
-        """(status, the commands that ran, shortened, stderr)."""
+        """Run make; return (status, the commands that ran in short form, stderr)."""
         process = self.start(*arguments, **settings)
         _, said = process.communicate(timeout=PATIENCE)
         return process.returncode, self.calls(), said
@@ -69,7 +69,7 @@ def test_every_seed_is_trained_once_and_the_first_is_drawn(make: Make) -> None:
     assert status == 0, said
     assert calls == [*stages("cls", 3, 0, 1), "seeds cls seed3", "draw cls seed3"]
     assert make("cls", "SEEDS=3,0,1")[:2] == (0, [])
-    status, calls, _ = make("cls", "SEEDS=3 0 1 2")  # those done are skipped
+    status, calls, _ = make("cls", "SEEDS=3 0 1 2")  # finished seeds are skipped
     assert (status, calls) == (0, [*stages("cls", 2), "seeds cls seed3", "draw cls seed3"])
 
 
@@ -100,7 +100,7 @@ def test_a_failed_seed_loses_no_other_and_is_named_at_the_end(make: Make) -> Non
     assert lines[0] == "onepage: cls/seed1 broke"
     assert lines[1].startswith("onepage: not done: cls/set/smoke/seed1; ") and len(lines) == 2
     status, calls, said = make("cls", "SEEDS=0 1 2", FAILS="cls/seed1")
-    # a seed that is missing counts as new each time; what is there is gathered again, is the same, and stays as drawn
+    # the missing seed is tried again; the others are gathered again with the same result, so nothing is drawn
     assert status != 0 and calls == ["train cls seed1", "seeds cls seed0"]
     assert "not done: cls/set/smoke/seed1;" in said
     status, calls, _ = make("cls", "SEEDS=0 1 2")
@@ -129,7 +129,7 @@ def test_report_of_several_seeds_trains_none(make: Make) -> None:
 
 @pytest.mark.parametrize("goal", ["cls", "runs"])
 def test_a_stopped_make_stops_the_training_of_the_seed(make: Make, goal: str) -> None:
-    """SIGTERM to the outermost make alone, as a supervisor sends it."""
+    """SIGTERM goes only to the outermost make, as from a supervisor."""
     process = make.start(goal, "SEEDS=0 1 2", WAITS="cls/seed1")
     deadline = time.monotonic() + PATIENCE
     while not (make.place / "waits").exists():
@@ -150,7 +150,7 @@ def test_with_jobs_seeds_run_at_once_each_on_a_gpu_of_its_own(make: Make) -> Non
     assert make("cls", "SEEDS=0 1 2", "JOBS=3", PLANNED="cuda")[:2] == (0, [])
     status, calls, _ = make("cls", "SEEDS=0 1 2 3 4", "JOBS=3", PLANNED="cuda", FAILS="cls/seed4")
     assert status != 0 and sorted(calls[:3]) == sorted([*stages("cls", 3), "train cls seed4"])
-    assert calls[3:] == ["seeds cls seed0", "draw cls seed0"]  # gathered again, with the seed that was added
+    assert calls[3:] == ["seeds cls seed0", "draw cls seed0"]  # gathered and drawn again with the added seed
 
 
 def test_with_jobs_on_a_cpu_one_seed_runs_after_another(make: Make) -> None:
@@ -165,7 +165,7 @@ def test_processes_and_options_of_torchrun_reach_the_training_and_its_stamp(make
     plan = read_json(make.place / CLS / "seed0/plan/train.json")
     assert (plan["processes"], plan["nodes"], plan["torchrun"]) == (4, "2", options)
     again = [f"TORCHRUN={options.replace('1,b', '3,b').replace('restarts 1', 'restarts 5')}", "NPROC=4"]
-    assert make("cls", *again)[:2] == (0, [])  # where to meet, and how often to start again, decide no number
+    assert make("cls", *again)[:2] == (0, [])  # the rendezvous and the number of restarts change no result
     for other in (["NPROC=4"], ["NPROC=2"], []):
         assert make("cls", *other)[1][:2] == stages("cls", 0), other
 

@@ -1,4 +1,4 @@
-"""The mutation tests' own: what is changed, and what is said of a change."""
+"""The mutation tool: which changes it makes, and how it reports them."""
 
 import subprocess
 import sys

@@ -1,6 +1,6 @@
-"""The same command gives the same bits: interrupted or not, wherever it runs, and whatever runs beside it.
+"""The same command gives the same bits: interrupted or not, in any folder, and beside other programs.
 
-By the commands that a user gives, in a copy of the repository whose smoke profile is smaller still, on generated data.
+The tests run a user's commands in a copy of the repository, with generated data and a smaller profile.
 """
 
 import contextlib
@@ -22,12 +22,12 @@ from onepage.runs import plan
 from onepage.training.locking import cpu_training_lock
 from onepage.verification import bitwise
 
-PATIENCE = 600  # seconds for one step, on a machine that does other things as well
+PATIENCE = 600  # seconds for one step, also on a busy machine
 CLS, MT = Path("cls/toy-images/smoke/seed0"), Path("mt/toy-translation-en-de/smoke/seed0")
 
 
 class Make:
-    """``make repro`` into a folder of its own, as often as it takes."""
+    """Runs ``make repro`` in a separate folder, as often as a test needs."""
 
     def __init__(self, place: Path):
         self.place, self.runs, self.repository = place, place / "runs", place / "repository"
@@ -43,7 +43,7 @@ class Make:
         )  # fmt: skip
 
     def stop_when(self, ready, number: int, whole_group: bool = True) -> str:
-        """Start, send a signal as soon as ``ready()``, and return what was said until the end."""
+        """Start make, send the signal once ``ready()`` is true, and return the whole output."""
         process = self.start()
         deadline = time.monotonic() + PATIENCE
         while not ready():
@@ -68,7 +68,7 @@ class Make:
 
 @pytest.fixture(scope="module")
 def repeated(tmp_path_factory):
-    """Both tasks trained with interruptions, and then without: (the commands, what each interruption said, the end)."""
+    """Both tasks trained with interruptions, then to the end: (make, output of each interruption, (status, output))."""
     make = Make(tmp_path_factory.mktemp("repeat"))
     make.environment["ONEPAGE_SAVE_EVERY"] = "0"
     said = {"kill -9": make.stop_when(lambda: make.checkpoints(CLS), signal.SIGKILL)}
@@ -112,20 +112,20 @@ def test_repro_finds_the_interrupted_runs_equal_to_straight_ones(repeated):
 
 @pytest.mark.slow
 def test_elsewhere_and_side_by_side_the_same_bits(repeated, tmp_path, monkeypatch):
-    """In other folders, in another language and time zone, at the same time."""
+    """Both tasks train at the same time, in other folders, with another locale and time zone."""
     make, _, _ = repeated
     program = (
         "import sys; from onepage.commands.main import main; "
         "main(['train', sys.argv[1]], standalone_mode=False); main(['evaluate', sys.argv[1]], standalone_mode=False)"
     )
-    # no UTF-8 anywhere, another hash seed and time zone, thread counts that are not the recipe's; saved all the time
+    # no UTF-8, another hash seed, time zone and number of threads, and a checkpoint after every update
     surroundings = make.environment | {"PYTHONPATH": str(make.repository / "code"), "PYTHONHASHSEED": "4242"}
     surroundings |= {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "TZ": "Asia/Tokyo"}
     surroundings |= {"OMP_NUM_THREADS": "3", "MKL_NUM_THREADS": "1", "ONEPAGE_SAVE_EVERY": "0"}
     processes, logs = [], []
     with contextlib.ExitStack() as locks:
         for task, run in (("cls", CLS), ("mt", MT)):
-            # a folder for temporary files each: neither finds the lock by which the other would wait for it
+            # separate folders for temporary files, so that neither training waits for the other's lock
             temporary = tmp_path / f"tmp-{task}"
             temporary.mkdir()
             monkeypatch.setattr(tempfile, "tempdir", str(temporary))
@@ -141,10 +141,10 @@ def test_elsewhere_and_side_by_side_the_same_bits(repeated, tmp_path, monkeypatc
         while not all("another training is on this CPU" in log.read_text(encoding="utf-8") for log in logs):
             assert time.monotonic() < deadline and not any(process.poll() for process in processes)
             time.sleep(0.05)
-    for process, log in zip(processes, logs, strict=True):  # both were let go at the same moment
+    for process, log in zip(processes, logs, strict=True):  # both go on when the locks are released
         assert process.wait(timeout=PATIENCE) == 0, log.read_text(encoding="utf-8")
     lines = [(tmp_path / "a b" / run / "train.log").read_text(encoding="utf-8").splitlines() for run in (CLS, MT)]
-    assert max(line[0][:19] for line in lines) <= min(line[-1][:19] for line in lines), lines  # at the same time
+    assert max(line[0][:19] for line in lines) <= min(line[-1][:19] for line in lines), lines  # they overlapped
     for run in (CLS, MT):
         said = []
         assert bitwise.show(make.runs / run, tmp_path / "a b" / run, said.append) == 0, "\n".join(said)
@@ -152,7 +152,7 @@ def test_elsewhere_and_side_by_side_the_same_bits(repeated, tmp_path, monkeypatc
 
 @pytest.mark.fault("a repetition that differs", "make repro fails, naming what differs")
 def test_repro_fails_when_either_task_differs(tmp_path, monkeypatch):
-    """With stages that do nothing, and a comparison that finds a difference in one task: both are compared."""
+    """The stages do nothing, and the comparison finds a difference in one task. It still compares both tasks."""
     runs = [tmp_path / "runs" / run for run in (CLS, MT)]
     for run in runs:
         for stage in ("train", "evaluate"):

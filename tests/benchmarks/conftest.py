@@ -1,4 +1,4 @@
-"""Small measurements in the tests' own process, and what a measurement sets for good restored after each test."""
+"""Small measurements in the test process. Settings that a measurement changes are restored after each test."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def settings_are_restored(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Small matrices and batches, one core, and a lock of this test's own."""
+    """Small matrices and batches, one core, and a separate folder for locks."""
     monkeypatch.setattr(machine, "SIZES", {"cpu": (16,)})
     monkeypatch.setattr(plain_cls, "BATCH_SIZE", 8)
     monkeypatch.setattr(provenance, "cores", lambda: 1)
@@ -35,7 +35,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Names of the functions measured, in order; they run in this process."""
+    """Runs measurements in this process; returns the names of the measured functions in order."""
     order: list[str] = []
 
     def measure(self: Measurement, folder: Path, watch=lambda: False) -> dict:

@@ -37,7 +37,7 @@ def test_everything_is_measured_in_turns(
     assert found["ratios"]["training"] > 0 and found["time_to"]["plain"]["how"] in ("reached", "unknown")
     log = (tmp_path / "out/runs/bench" / f"{results.name_of('cls', result)}.log").read_text(encoding="utf-8")
     assert "turn 2/2  ours-8: " in log and " left\n" in log and "plain loop: " in log
-    write_json(tmp_path / "x.json", result)  # plain values alone
+    write_json(tmp_path / "x.json", result)  # fails unless all values are plain
 
 
 @pytest.mark.parametrize(("batch", "images_a_turn"), [(8, 100), (256, 2048), (64, 40_960)])
@@ -83,7 +83,7 @@ def test_a_run_of_other_data_or_machine_fails(finished: Path) -> None:
 
 @pytest.mark.fault("a benchmark without its data", "`the data set in ... is missing or incomplete ...`")
 def test_missing_data_get_one_line(planned: dict, tmp_path: Path) -> None:
-    """And no file is left."""
+    """The message is one line, and no file is left."""
     plan.write(tmp_path / "run", "train", planned | {"data_dir": str(tmp_path / "none")})
     done = CliRunner().invoke(main, ["bench", "cls", str(tmp_path / "run"), "--out", str(tmp_path / "o")])
     assert done.exit_code == 1 and "is missing or incomplete" in done.output and done.output.count("\n") == 1
@@ -106,7 +106,7 @@ def test_medians_shares_and_ratios() -> None:
 
 
 def test_ratios_of_times_are_of_readings() -> None:
-    """At least: the plain loop's last reading before the target over our first at it. No ratio if ours misses it."""
+    """The bound uses the plain loop's last reading before the target. If ours misses the target, there is no ratio."""
     result = cls_result()
     result["curves"]["plain"]["rows"] = curve([100_000, 200_000], [0.4, 0.1], 50.0)
     ratios = cls.summarise(result)["ratios"]

@@ -1,4 +1,4 @@
-"""make bench-gpu on a CPU: its measurements and turns, the ways to train, and what it would measure on a GPU."""
+"""make bench-gpu on a CPU: its measurements, turns and ways to train, and its plan for a GPU."""
 
 import dataclasses
 from pathlib import Path
@@ -34,7 +34,7 @@ def plans(planned: dict, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
 def test_both_tasks_are_measured_in_turns(
     plans: dict, tmp_path: Path, small: None, measured: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the command, from the folders of the runs; one JSON is kept."""
+    """The command reads the run folders and keeps one JSON file."""
     monkeypatch.setattr(gpu, "SETTINGS", gpu.SETTINGS | {"repeats": 2})
     monkeypatch.setattr(gpu, "UPDATES", {"cpu": 1})
     for task, planned in plans.items():
@@ -45,7 +45,7 @@ def test_both_tasks_are_measured_in_turns(
     assert measured == ["launches"] * 2 + ["measure", "rates", "rates"] * 2
     (kept,) = results.read_all(tmp_path, "generated-gpu")
     assert list(kept["contenders"]) == ["cls-8-recipe", "mt-recipe"] and "curve" not in kept
-    # what happens once in a training is the same in a longer one, and falls out
+    # launches that happen once per training cancel out, so each count per update is whole
     assert all(count == int(count) > 50 for count in kept["launches"].values())
     found = gpu.summarise(kept)
     assert found["ratios"] == {} and all(row["share"] > 0 for row in found["rows"].values())
@@ -66,7 +66,7 @@ def test_the_fastest_way_gives_up_determinism_while_it_trains(plans: dict, tmp_p
 
 
 def test_a_gpu_trains_resnet_in_every_way(plans: dict) -> None:
-    """And its last size alone; only the recipe's way has CUDA graphs, where the recipe asks for them."""
+    """Only the last image size is trained in every way. Only the recipe's way uses CUDA graphs, if it asks for them."""
     stages = [{"epochs": 1.0, "image_size": size} for size in (24, 32)]
     asked = plans["cls"] | {"recipe": plans["cls"]["recipe"] | {"stages": stages, "cuda_graph": True}}
     found = gpu.contenders(plans | {"cls": asked}, "cuda")

@@ -1,4 +1,4 @@
-"""FLOPs by layer, rates of the machine, names for its files."""
+"""FLOPs of the networks, and rates of the machine."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ CPU = torch.device("cpu")
 
 
 def by_hand(size: int) -> int:
-    """FLOPs of ResNet-18 (He et al. 2015, table 1, CIFAR stem) for one image, from the widths alone."""
+    """FLOPs of ResNet-18 (He et al. 2015, table 1, CIFAR stem) per image, from the widths alone."""
     flops, width_in = 2 * size**2 * 64 * 3 * 9, 64
     for stage, width in enumerate((64, 128, 256, 512)):
         positions = (size // 2**stage) ** 2
@@ -36,7 +36,7 @@ def test_counting_leaves_the_model_as_it_was() -> None:
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_peak_is_the_best_of_its_sizes(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With times that say so: 16 by a convolution is twice as fast for its work as 8 and 32, and as mm at 16."""
+    """With these times, the convolution at size 16 has twice the rate of every other measurement."""
     seconds = iter([1.0, 1.0, 8.0, 4.0, 64.0, 64.0])
     monkeypatch.setattr(machine, "best_seconds", lambda work, device, repeats: (work(), next(seconds))[1])
     found = machine.matmul_peak(precision, CPU, sizes=(8, 16, 32))

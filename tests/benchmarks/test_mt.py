@@ -87,7 +87,7 @@ def test_everything_is_measured_in_turns(
     alone: None,
     measured: list[str],
 ) -> None:
-    """By ours alone, where the others are not installed: that is said, and no error."""
+    """If the other programs are not installed, only ours is measured. The result says so, without an error."""
     result = mt.run(plan_of(trained, data_dir), trained, tmp_path / "out")
     turn = ["measure", "translation", "translation", "plain_training", "our_training", "our_training"]
     assert measured == ["check_peer", "check_peer", *turn, *turn]
@@ -106,11 +106,11 @@ def test_everything_is_measured_in_turns(
     assert "ctranslate2: not installed" in log and "turn 2/2  uncached: " in log
     text = MARKDOWN["mt"](result)
     assert "| not installed | not installed |" in text and "JoeyNMT: not installed." in text
-    write_json(tmp_path / "x.json", result)  # plain values alone
+    write_json(tmp_path / "x.json", result)  # fails unless all values are plain
 
 
 def test_other_programs_are_the_same_model(data_dir: Path, trained: Path, small: None) -> None:
-    """By greedy search, whose outputs do not hang on a rule for ending; those that reach a length limit apart."""
+    """Greedy outputs depend on no stopping rule. An output cut at a length limit is compared up to that limit."""
     where = {"trained": str(trained), "plan": plan_of(trained, data_dir)}
     measured = 0
     for name in mt.peers.PEERS:
@@ -154,7 +154,7 @@ def test_medians_shares_and_ratios() -> None:
 
 @pytest.mark.fault("a benchmark of a run that was not trained", "`there is no trained model in ...`")
 def test_without_a_trained_model_it_says_so(data_dir: Path, trained: Path, tmp_path: Path) -> None:
-    """And no file is left."""
+    """The message is one line, and no file is left."""
     plan.write(tmp_path / "none", "train", plan_of(trained, data_dir))
     done = CliRunner().invoke(main, ["bench", "mt", str(tmp_path / "none"), "--out", str(tmp_path / "o")])
     assert done.exit_code == 1 and "there is no trained model in" in done.output and done.output.count("\n") == 1

@@ -1,4 +1,4 @@
-"""Plan and data that a benchmark is given, and rates read off a history."""
+"""The plan and data of a benchmark, and rates read from a history."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from onepage.errors import UserError
 from onepage.runs import history, plan
 
 
-def test_the_plan_is_of_the_task(planned: dict, tmp_path: Path) -> None:
+def test_the_plan_must_be_for_the_task(planned: dict, tmp_path: Path) -> None:
     plan.write(tmp_path, "train", planned | {"data_dir": "data"})
     assert ours.plan(tmp_path, "cls") == planned | {"data_dir": str(Path("data").resolve())}
     with pytest.raises(UserError, match="is not a run of the Transformer; give one of make mt"):

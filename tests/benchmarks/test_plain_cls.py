@@ -1,4 +1,4 @@
-"""The plain loop is the network and the data that ours has, trained as a tutorial does."""
+"""The plain loop trains the same network on the same data as ours, as a tutorial would."""
 
 import itertools
 from typing import Any
@@ -17,7 +17,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def pictures() -> tuple[np.ndarray, np.ndarray]:
-    """260 images of 8 pixels whose class, 0 or 1, is how bright they are."""
+    """260 images of 8 x 8 pixels; the brightness shows the class, 0 or 1."""
     generator = np.random.default_rng(0)
     labels = np.arange(260, dtype=np.int64) % 2
     images = generator.integers(20, 100, (260, 3, 8, 8)) + 150 * labels[:, None, None, None]
@@ -25,7 +25,7 @@ def pictures() -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_it_is_the_same_network() -> None:
-    """Same parameters by name and shape, and with our weights the same logits."""
+    """It has the same parameters by name and shape, and with our weights the same logits."""
     ours, plain = ResNet18().eval(), plain_cls.make_model().eval()
     initialise(ours, torch.Generator().manual_seed(0))
     assert count_parameters(plain) == PARAMETERS
@@ -55,7 +55,7 @@ def test_batches_are_augmented_normalised_and_complete(pictures: tuple[np.ndarra
 def test_it_learns_and_is_read_when_due(
     pictures: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a clock that ticks a second each time it is looked at: each update takes one, readings take none."""
+    """The fake clock advances one second per look, so an update takes one second and a reading none."""
     ticks = itertools.count()
     monkeypatch.setattr(plain_cls, "perf_counter", lambda: float(next(ticks)))
     torch.manual_seed(0)

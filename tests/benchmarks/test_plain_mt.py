@@ -1,4 +1,4 @@
-"""What translation is measured against is the same model, and the same search but for the cache."""
+"""The baseline for translation is the same model, and the same search without the cache."""
 
 import itertools
 
@@ -50,7 +50,7 @@ def copy_attention(theirs: nn.MultiheadAttention, ours: Attention) -> None:
 
 
 def test_the_plain_model_is_the_same_network(net: Transformer) -> None:
-    """As many parameters, and with our weights the same logits."""
+    """It has as many parameters, and with our weights the same logits."""
     plain = PlainTransformer(SIZES).eval()
     assert count_parameters(plain) == count_parameters(net)
     plain.embedding.load_state_dict(net.embedding.state_dict())
@@ -72,7 +72,7 @@ def test_the_plain_model_is_the_same_network(net: Transformer) -> None:
 
 
 def test_dropout_is_where_ours_is() -> None:
-    """One of the embeddings' and one a sub-layer; none inside attention or the feed-forward layers."""
+    """One dropout is on the embeddings and one per sub-layer, none inside attention or feed-forward layers."""
     plain = PlainTransformer(Sizes(vocabulary=40, d_model=16, d_ff=32, heads=2, dropout=0.3))
     active = [name for name, module in plain.named_modules() if isinstance(module, nn.Dropout) and module.p > 0]
     assert len(active) == 1 + 3 * 2 + 3 * 3
@@ -80,7 +80,7 @@ def test_dropout_is_where_ours_is() -> None:
 
 
 def test_the_plain_loop_learns() -> None:
-    """Tokens without padding are counted, and pairs that are always the same are learnt."""
+    """It counts tokens without padding, and learns pairs that never change."""
     pairs = [([5, 6, END], [7, 8, 9, END]), ([5, END], [7, END])]
     loop = Loop(pairs, SIZES, 64, 0.0, seed=0)
     source, target = torch.tensor([[5, 6, END]]), torch.tensor([[2, 7, 8, 9]])

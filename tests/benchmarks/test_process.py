@@ -1,4 +1,4 @@
-"""A measurement in a process of its own: its answer, its failure, and signals."""
+"""A measurement in a separate process: its answer, its failure, and signals."""
 
 import os
 import signal
@@ -37,7 +37,7 @@ def die():
 
 @pytest.fixture
 def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A module of measurements that child processes can import; ``folder`` is where it lies."""
+    """A module of measurements that child processes can import; ``folder`` is its location."""
     (tmp_path / "bench_child.py").write_text(CHILD, encoding="utf-8")
     code = Path(process.__file__).resolve().parents[2]
     monkeypatch.setenv("PYTHONPATH", f"{code}{os.pathsep}{tmp_path}")
@@ -49,7 +49,7 @@ def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_a_child_answers_or_is_stopped(child: Any) -> None:
-    """A function with a parameter ``run`` gets a folder in the measurement's own."""
+    """A function with a parameter ``run`` gets a subfolder of the measurement's folder."""
     assert Measurement(child.answer, {"x": 41}).measure(child.folder / "s") == {"answer": 42}
     assert (child.folder / "s" / "run").is_dir()
     mark = child.folder / "mark"

@@ -1,4 +1,4 @@
-"""Time to an accuracy: read off where the curve gets there, projected where it does not, never earlier than seen."""
+"""Time to an accuracy: read from the curve if possible, else projected, and never before the last reading."""
 
 import numpy as np
 import pytest
@@ -6,11 +6,11 @@ import pytest
 from bench_cases import curve
 from onepage.benchmarks.projection import time_to
 
-POINTS = [int(2000 * 8 ** (k / 9)) for k in range(10)]  # readings as the benchmark spaces them
+POINTS = [int(2000 * 8 ** (k / 9)) for k in range(10)]  # spaced as in the benchmark
 
 
 def power_law(noise: float = 0.0, seed: int = 0) -> list[float]:
-    """Errors 0.9 (n / 1000) ** -0.25, with noise of that relative size: 0.2 is reached at 1000 x 4.5 ** 4 images."""
+    """Errors 0.9 (n / 1000) ** -0.25 with this relative noise. They reach 0.2 at 1000 x 4.5 ** 4 images."""
     draws = np.random.default_rng(seed).normal(0, noise, len(POINTS))
     return [0.9 * (n / 1000) ** -0.25 * float(np.exp(draw)) for n, draw in zip(POINTS, draws, strict=True)]
 
@@ -40,7 +40,7 @@ def test_an_exact_logarithmic_curve_is_the_early_end_of_the_range() -> None:
 
 
 def test_the_range_covers_the_truth_of_noisy_curves() -> None:
-    """And the same readings give the same range."""
+    """The same readings also lead to the same range."""
     covered = 0
     for seed in range(20):
         rows = curve(POINTS, power_law(0.03, seed), 50.0)
@@ -63,7 +63,7 @@ def test_few_readings_are_not_projected() -> None:
 
 
 def test_nothing_is_projected_into_the_past() -> None:
-    """A last reading above the fitted curve: what was not reached by then was not reached earlier."""
+    """The last reading is above the fitted curve, so the target cannot have been reached before it."""
     found = time_to(curve([100, 200, 400, 800, 1600], [0.8, 0.6, 0.4, 0.2001, 0.21], 10.0), 0.8)
     assert found["how"] == "projected"
     assert min(found["low"], found["seconds"], found["high"]) >= 160.0

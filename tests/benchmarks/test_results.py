@@ -1,4 +1,4 @@
-"""From repeats to words, the kept files, and the tables' place in a document."""
+"""Numbers in words, the kept files, and the place of the tables in a document."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The scaling benchmark: its measurement by two processes, and the medians of its repeats."""
+"""The scaling benchmark: its measurement with two processes, and the medians of its repeats."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def test_efficiency_is_per_gpu_or_per_machine() -> None:
     (_, two), (_, on_gpus) = scale.summarise(scale_result()), scale.summarise(scale_result("cuda"))
     assert two["rate"] == 80 and two["efficiency"] == pytest.approx(0.8) and on_gpus["efficiency"] == pytest.approx(0.4)
     assert two["exchange_share"] == pytest.approx(0.2) and two["update_seconds"] == 2.5
-    assert two["bandwidth"] == pytest.approx(4 * PARAMETERS / 0.02)  # two processes: each sends and receives it once
+    assert two["bandwidth"] == pytest.approx(4 * PARAMETERS / 0.02)  # each process sends and receives gradients once
 
 
 @pytest.mark.parametrize(("most", "found"), [(1, [1]), (2, [1, 2]), (6, [1, 2, 4, 6]), (8, [1, 2, 4, 8])])
@@ -26,7 +26,7 @@ def test_numbers_of_processes_double(most: int, found: list[int]) -> None:
 def test_one_and_two_processes_are_measured(
     planned: dict, tmp_path: Path, small: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And nothing is left of their runs."""
+    """Their runs leave no weights behind."""
     monkeypatch.setattr(scale, "REPEATS", 1)
     monkeypatch.setattr(scale, "UPDATES", {"cpu": 2})
     monkeypatch.setattr(provenance, "cores", lambda: 2)

@@ -1,4 +1,4 @@
-"""doctor: every row is ok or has its remedy, on a machine that lacks what the test takes away."""
+"""doctor: each row is ok or states a remedy, on a machine from which a test removes something."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ def status(state: str, where: str = "https://host.example/file", name: str = "ho
 def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> SimpleNamespace:
     """A complete machine: sources answer, an engine is there. Tests change ``states`` and ``engine``.
 
-    ``run`` gives (exit status, what was printed).
+    ``run`` returns (exit status, output).
     """
     settings = SimpleNamespace(states=["reachable"], engine="latex", asked=[])
     fetch, pdf = ModuleType("onepage.data.fetch"), ModuleType("onepage.report.pdf")
@@ -159,7 +159,7 @@ NO_CODE = "CUDA error: no kernel image is available for execution on the device\
 def test_a_gpu_that_cannot_be_used_is_noted(
     machine: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, why: str
 ) -> None:
-    """Where the build is one for CUDA; DEVICE=cpu wants none, and DEVICE=cuda cannot go on."""
+    """This applies to a CUDA build. DEVICE=cpu needs no GPU, and DEVICE=cuda cannot run."""
     fake_torch(monkeypatch, "13.0", usable=why == NO_CODE)
     torch = sys.modules["torch"]
 
@@ -202,7 +202,7 @@ def test_arithmetic_is_that_which_trains_here(monkeypatch: pytest.MonkeyPatch) -
         (row,) = doctor.arithmetic_rows()
         assert row.state == "ok" and row.found.startswith(precision) and said in row.found
         assert (f"shorter recipes ([on.{kind}] in quick.toml)" in row.found) == (kind != "bf16")
-    monkeypatch.setitem(sys.modules, "onepage.planning.recipes", None)  # as where torch cannot be imported
+    monkeypatch.setitem(sys.modules, "onepage.planning.recipes", None)  # as if torch could not be imported
     assert doctor.arithmetic_rows() == []
 
 

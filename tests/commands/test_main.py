@@ -1,4 +1,4 @@
-"""The command line: help for every stage, one line for what a user can fix."""
+"""The command line: help for every stage, and one line for each error that a user can fix."""
 
 import os
 import signal
@@ -41,7 +41,7 @@ def test_every_option_takes_its_default(command):
     context = click.Context(command)
     for option in command.params:
         default = option.get_default(context)
-        if isinstance(default, int | float | str | Path):  # others say, in ways of click's own, that there is none
+        if isinstance(default, int | float | str | Path):  # click marks a missing default with other types
             option.type_cast_value(context, default)
 
 
@@ -98,7 +98,7 @@ def test_help_does_not_wait_for_torch():
     ],
 )
 def test_an_interruption_says_how_to_resume(error, status, says, tmp_path, monkeypatch):
-    """And its exit status is that of the signal."""
+    """The exit status is that of the signal."""
 
     def read(run):
         raise error
@@ -111,7 +111,7 @@ def test_an_interruption_says_how_to_resume(error, status, says, tmp_path, monke
 @pytest.mark.fault("CUDA fails in the middle of training", "its first line; `...; see --debug for where`")
 def test_an_error_of_cuda_is_one_line(tmp_path, monkeypatch):
     class AcceleratorError(RuntimeError):
-        """As torch names it."""
+        """The class has the name that torch uses."""
 
     def read(run):
         raise AcceleratorError("CUDA error: an illegal memory access was encountered\nSearch for ...\n")

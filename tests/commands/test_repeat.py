@@ -1,4 +1,4 @@
-"""A run repeated elsewhere: what is run again, what is removed, and what is said of equal and of other bits."""
+"""A run repeated in another folder: what runs again, what is removed, and messages about equal or other bits."""
 
 import contextlib
 import shutil
@@ -26,7 +26,7 @@ PLAN |= {"recipe": as_dict(small_training.MT), "program": "p" * 64, "data_dir": 
 
 
 class Stages:
-    """Runs stages in this process in the place of new ones, and keeps what they were called with."""
+    """Runs stages in this process instead of a new one, and records their arguments."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, Path]] = []
@@ -57,7 +57,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def surround(patch: pytest.MonkeyPatch) -> None:
-    """Made-up sentences, and no lock to wait for."""
+    """Use made-up sentences and no training lock."""
     patch.setattr(stages, "load", lambda planned: small_training.sentences())
     patch.setattr(locking, "cpu_training_lock", lambda device, say: contextlib.nullcontext())
 
@@ -80,7 +80,7 @@ def invoke(*runs: Path) -> Result:
 
 
 def stand_in(run: Path) -> Path:
-    """A second run that is finished."""
+    """A finished second run, copied from the first."""
     return Path(shutil.copytree(run, repeat.second(run)))
 
 
@@ -97,12 +97,12 @@ def test_a_second_run_elsewhere_has_equal_bits(run: Path, ran: Stages) -> None:
 
 
 def test_a_compared_second_run_is_made_anew(run: Path, ran: Stages) -> None:
-    """One that was interrupted before the comparison is kept, and resumed."""
+    """A second run that was interrupted before the comparison is kept and resumed."""
     again, ran.works = stand_in(run), False
     (again / "of-an-interrupted-one").touch()
     assert invoke(run).exit_code == 0 and (again / "of-an-interrupted-one").exists()
     ran.status = 7
-    assert invoke(run).exit_code == 7  # that of the stage; nothing is compared
+    assert invoke(run).exit_code == 7  # the stage's exit status; nothing is compared
     assert not (again / "of-an-interrupted-one").exists() and not (again / "model.pt").exists()
 
 

@@ -1,4 +1,4 @@
-"""Several runs: one that fails stops no other, a signal stops all, and JOBS counts on GPUs alone."""
+"""Several runs: a failed run stops no other, a signal stops all, and JOBS applies only on GPUs."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from onepage.commands.several import Queue, Stopped, next_stage, work_through
 from onepage.errors import UserError
 from onepage.runs import plan
 
-# a program in the place of onepage: files in the run's folder say what it is to do
+# replaces onepage; files in the run's folder tell it what to do
 PROGRAM = """#!/bin/sh
 calls=${0%/*}/calls
 echo "begin $1 ${2##*/} $3" >>$calls
@@ -29,7 +29,7 @@ if [ $1 = train ]; then touch $2/model.pt; else touch $2/metrics.json; fi
 
 
 class Place:
-    """Three planned runs below a folder, and what the program was called for."""
+    """Three planned runs below a folder, and a record of the program's calls."""
 
     def __init__(self, folder: Path):
         self.folder, self.program = folder, [str(folder / "program")]
@@ -49,7 +49,7 @@ class Place:
             (self.runs[seed] / word).touch()
 
     def calls(self, kind: str = "begin") -> list[str]:
-        """ "train seed0" and so on, in order."""
+        """The calls in order, such as "train seed0"."""
         lines = (self.folder / "calls").read_text(encoding="utf-8").splitlines()
         return [line.removeprefix(f"{kind} ").strip() for line in lines if line.startswith(kind)]
 
@@ -65,7 +65,7 @@ def stages(*seeds: int) -> list[str]:
 
 
 def later(path: Path, seconds: float) -> None:
-    """Make a file, or only its date, of so many seconds from now."""
+    """Date a file this many seconds from now; create it if it is missing."""
     path.touch()
     moment = time.time() + seconds
     os.utime(path, (moment, moment))
@@ -93,7 +93,7 @@ def test_a_failing_run_does_not_stop_the_others(place: Place) -> None:
 
 
 def test_a_stage_is_tried_once_whatever_the_clock(place: Place) -> None:
-    """A plan dated in the future makes its run stale for ever."""
+    """A plan dated in the future makes its run stale forever."""
     later(place.runs[0] / "plan/train.json", 3600)
     Queue(place.runs[:1], 1, place.program).work()
     assert place.calls() == stages(0)
@@ -129,7 +129,7 @@ def test_a_signal_stops_all(place: Place, number: signal.Signals) -> None:
         Queue(place.runs, 2, place.program).work()
     assert caught.value.number == number
     assert all((run / "stopped").exists() for run in place.runs[:2])
-    assert sorted(place.calls()) == ["train seed0 --own-gpu", "train seed1 --own-gpu"]  # no other is begun
+    assert sorted(place.calls()) == ["train seed0 --own-gpu", "train seed1 --own-gpu"]  # no other run starts
     assert [signal.getsignal(known) for known in (signal.SIGINT, signal.SIGTERM)] == before
 
 
@@ -142,6 +142,6 @@ def test_on_a_cpu_runs_follow_each_other(place: Place) -> None:
 
 def test_on_gpus_runs_train_at_once(place: Place) -> None:
     place.plan("cuda")
-    place.tell("meets", 0, 1, 2)  # each waits for all
+    place.tell("meets", 0, 1, 2)  # each waits until all have started
     work_through(place.runs, place.runs, 3, False, place.program)
     assert sorted(place.calls()) == sorted(f"{call} --own-gpu" for call in stages(0, 1, 2))

@@ -1,4 +1,4 @@
-"""The programs in env/ as modules, setup with fakes for pip and venv, a lock file that the real pip cannot install."""
+"""The programs in env/ as modules, setup with fake pip and venv, and a lock file that pip rejects."""
 
 import importlib.util
 import shutil
@@ -15,7 +15,7 @@ LOCKS = ["requirements.txt", "torch-cpu.txt", "torch-cuda.txt"]
 
 @pytest.fixture
 def load(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
-    """Imports a program of env/ under the name by which the others there import it."""
+    """Imports a program of env/ under the name that the other programs use."""
 
     def load(name: str) -> ModuleType:
         spec = importlib.util.spec_from_file_location(name, ENV / f"{name}.py")
@@ -30,7 +30,7 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
 
 @pytest.fixture
 def put_python() -> Callable[..., Path]:
-    """Puts a Python into an environment: a shell script, by default one that starts the Python of these tests."""
+    """Puts a shell script in place of an environment's Python; by default it starts the Python of these tests."""
 
     def put(venv: Path, script: str = f'exec "{sys.executable}" "$@"') -> Path:
         python = venv / "bin" / "python"
@@ -44,7 +44,7 @@ def put_python() -> Callable[..., Path]:
 
 @pytest.fixture
 def lock_of_nothing(tmp_path: Path, put_python: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A lock file of a package that does not exist; ``tmp_path`` is an environment, and pip uses no network."""
+    """A lock file with a package that does not exist; ``tmp_path`` is an environment, and pip uses no network."""
     put_python(tmp_path)
     lock = tmp_path / "lock.txt"
     lock.write_text(f"onepage-no-such-package==1 --hash=sha256:{'0' * 64}\n", encoding="utf-8")
@@ -61,7 +61,7 @@ def setup(load: Callable[[str], ModuleType]) -> ModuleType:
 def installer(
     setup: ModuleType, put_python: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> SimpleNamespace:
-    """setup.py with venv and pip replaced by a few files; counts what was done. ``fail`` makes pip fail."""
+    """setup.py with fake venv and pip; ``done`` lists their calls, and ``fail`` makes pip fail."""
     locks, venv = tmp_path / "env", tmp_path / "venv"
     locks.mkdir()
     for name in LOCKS:

@@ -1,4 +1,4 @@
-"""env/bundle.py: which wheels it asks for, when it does nothing, and what a failure leaves. pip is replaced."""
+"""env/bundle.py: which wheels it requests, when it does nothing, and what a failure leaves. Most tests fake pip."""
 
 import json
 import shutil
@@ -18,7 +18,7 @@ def bundler(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> SimpleNamespace:
-    """bundle.py beside an environment that counts as complete; ``fail`` makes pip fail after its first wheel."""
+    """bundle.py with an environment that looks complete; ``fail`` makes pip fail after its first wheel."""
     setup, module = load("setup"), load("bundle")
     locks, venv = tmp_path / "env", tmp_path / "venv"
     locks.mkdir()
@@ -93,7 +93,7 @@ def test_without_an_environment_or_room_nothing_is_done(
 def test_the_real_pip_shows_its_own_message(
     load: Callable[[str], ModuleType], lock_of_nothing: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Told to look in an empty folder for a package that does not exist."""
+    """pip is told to find a package that does not exist, without an index."""
     setup, module = load("setup"), load("bundle")
     folder = lock_of_nothing.parent
     with pytest.raises(setup.Problem, match="could not be downloaded"):

@@ -1,4 +1,4 @@
-"""env/compare.py: what this project is compared with is installed once, apart from the environment."""
+"""env/compare.py installs the packages for comparison once, separate from the environment's own."""
 
 import json
 import platform
@@ -22,7 +22,7 @@ def comparer(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> SimpleNamespace:
-    """compare.py beside an environment that counts as complete, pip replaced by a folder; ``fail`` makes pip fail."""
+    """compare.py with an environment that looks complete and a fake pip; ``fail`` makes pip fail."""
     module = load("compare")
     locks, venv = tmp_path / "env", tmp_path / "venv"
     locks.mkdir()

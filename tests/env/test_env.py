@@ -1,4 +1,4 @@
-"""The lock files in env/ agree with each other, with what is asked for, and with what is installed."""
+"""The lock files in env/ agree with each other, with the requested packages, and with the installed ones."""
 
 import re
 from importlib import metadata
@@ -68,7 +68,7 @@ def test_torch_is_apart() -> None:
     assert not [name for name in rest if name.startswith(("torch", "nvidia", "triton", "cuda"))]
     assert cpu == {"torch", "torchvision"}
     assert cuda > cpu and any(name.startswith("nvidia-") for name in cuda) and "triton" in cuda
-    assert not rest & cuda  # or pip would meet two pins
+    assert not rest & cuda  # otherwise pip would see two pins
 
 
 def test_torch_builds() -> None:
@@ -90,7 +90,7 @@ def test_torch_builds() -> None:
 
 
 def test_locks_are_complete() -> None:
-    """Everything is installed with --no-deps: what an installed package asks for must be locked, and fit."""
+    """Everything is installed with --no-deps, so each requirement of a package must be locked at a matching version."""
     locked = pins("requirements.txt") | pins("torch.in")
     seen = 0
     for name in locked:

@@ -1,4 +1,4 @@
-"""pip install . brings the command with its recipes, templates, style and fonts."""
+"""pip install . installs the command with its recipes, templates, style and fonts."""
 
 import shutil
 import subprocess

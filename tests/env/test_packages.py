@@ -1,4 +1,4 @@
-"""env/packages.py: which of the user's settings pip runs with, and which remedy its message gets."""
+"""env/packages.py: which of the user's pip settings apply, and which remedy goes with each message of pip."""
 
 import os
 from collections.abc import Callable
@@ -21,7 +21,7 @@ def packages(load: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch)
 
 @pytest.fixture
 def configure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Gives pip a settings file of this text."""
+    """Gives pip a settings file with this text."""
 
     def write(text: str) -> None:
         (tmp_path / "pip.conf").write_text(text, encoding="utf-8")
@@ -59,7 +59,7 @@ trusted-host = install
 def test_no_network_names_the_way_round(
     packages: ModuleType, lock_of_nothing: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The real pip, told to look in an empty folder for a package that does not exist."""
+    """The real pip is told to find a package that does not exist in a folder without wheels."""
     monkeypatch.setenv("PIP_FIND_LINKS", str(lock_of_nothing.parent))
     with pytest.raises(packages.Problem, match="PIP_FIND_LINKS"):
         packages.pip_install(lock_of_nothing.parent, ["-r", str(lock_of_nothing)], "the lock")
@@ -100,7 +100,7 @@ def test_settings_file_does_not_divert_pip(
 def test_settings_of_the_network_are_kept(
     packages: ModuleType, lock_of_nothing: Path, configure: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From the real pip's file; its section for installing outranks the global one, a variable outranks both."""
+    """The real pip reads its file: [install] outranks [global], and a variable outranks both."""
     configure(REACHED + DIVERTED.replace("[global]", "[freeze]"))
     monkeypatch.setenv("PIP_PROXY", "http://variable:1")
     monkeypatch.setenv("PIP_USER", "1")
@@ -220,7 +220,7 @@ def test_message_of_pip_decides_the_remedy(
 def test_source_that_refuses_is_found_out(
     packages: ModuleType, put_python: Callable[..., Path], tmp_path: Path, answer: str, remedy: str
 ) -> None:
-    """pip tells it only when asked for more: then it is asked once more."""
+    """pip names the cause only with -vv, so it is run again with -vv."""
     (tmp_path / "message").write_text(NOTHING, encoding="utf-8")
     more = f"case $last in -vv) echo 'Could not fetch URL https://x/simple/x/: {answer} - skipping';; esac"
     script = f'case "$*" in *config*) exit 0;; esac; for last; do :; done; {more}; cat {tmp_path}/message >&2; exit 1'

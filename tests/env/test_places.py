@@ -1,4 +1,4 @@
-"""Environments that are links, moved, read-only or of another Python: healed by make setup, or named."""
+"""Environments that are links, moved, read-only or for another Python: make setup repairs or reports them."""
 
 import errno
 import json
@@ -36,7 +36,7 @@ def test_python_that_is_gone_makes_it_again(installer: SimpleNamespace) -> None:
 def test_somebody_elses_folder_is_not_removed(
     installer: SimpleNamespace, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
-    """VENV may name a folder of the user's by mistake, or an environment that something else lives in."""
+    """VENV may name a folder of the user's by mistake, or an environment that another program uses."""
     theirs = installer.venv / name
     theirs.parent.mkdir(parents=True)
     theirs.write_text("years of work", encoding="utf-8")
@@ -48,7 +48,7 @@ def test_somebody_elses_folder_is_not_removed(
 def test_active_environment_can_be_made_again(
     setup: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """``python3`` is then the one of the very environment that has been set aside."""
+    """``python3`` then belongs to the environment that was set aside, so the base Python is used."""
     commands: list[list[str]] = []
     monkeypatch.setattr(sys, "executable", str(tmp_path / "bin" / "python3"))
     monkeypatch.setattr(sys, "_base_executable", "/usr/bin/python3")
@@ -80,7 +80,7 @@ def test_python_that_changed_makes_it_again(
 
 @pytest.mark.fault("`.venv` is a link to another disk", "the folder there is set aside and made again; the link stays")
 def test_link_to_another_disk_stays(installer: SimpleNamespace, tmp_path: Path) -> None:
-    """Also one to a folder that is not there yet."""
+    """The link may also point to a folder that does not exist yet."""
     disk = tmp_path / "disk" / "made-here"
     installer.venv.symlink_to(disk)
     installer.setup()
@@ -115,7 +115,7 @@ def test_moved_environment_names_its_new_folder(
         assert old not in text and str(installer.venv) in text
     assert (scripts / "compiled").read_bytes().endswith(old.encode())
     installed.clear()
-    lent = tmp_path / "lent"  # its scripts are another environment's, and so is their folder
+    lent = tmp_path / "lent"  # its scripts belong to another environment and name its folder
     lent.mkdir()
     shutil.copy(installer.venv / "stamp.json", lent)
     (lent / "bin").symlink_to(scripts)
@@ -125,7 +125,7 @@ def test_moved_environment_names_its_new_folder(
 
 @pytest.mark.fault("VENV is complete, and on a read-only disk", "used as it is")
 def test_read_only_environment_is_used(installer: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also after a move, where its scripts cannot be corrected."""
+    """This also holds after a move, although its scripts cannot be corrected."""
     installer.setup()
     (installer.venv / "bin" / "pip").write_text("#!/moved/bin/python\n", encoding="utf-8")
 
@@ -141,7 +141,7 @@ def test_read_only_environment_is_used(installer: SimpleNamespace, monkeypatch: 
 
 @pytest.mark.fault("the environment's Python sees none of its packages", "`... lacks the package ...; run make setup`")
 def test_program_without_packages_names_make_setup() -> None:
-    """-S: as after an upgrade of the system's Python, whose packages are those of another version."""
+    """-S hides the packages, as after an upgrade of the system's Python to another version."""
     command = [sys.executable, "-S", "-m", "onepage", "--help"]
     done = subprocess.run(command, env={"PYTHONPATH": str(ENV.parent / "code")}, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 1 and done.stderr.count("\n") == 1
@@ -150,7 +150,7 @@ def test_program_without_packages_names_make_setup() -> None:
 
 @pytest.fixture
 def copied(put_python: Callable[..., Path], tmp_path: Path) -> SimpleNamespace:
-    """A copy of the repository with an environment that counts as complete; a command ``touch`` that always fails."""
+    """A copy of the repository with an environment that looks complete, and a command ``touch`` that always fails."""
     copy, venv, tools = copy_to(tmp_path / "copy"), tmp_path / "venv", tmp_path / "tools"
     put_python(venv)
     tools.mkdir()

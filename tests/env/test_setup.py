@@ -1,6 +1,6 @@
-"""env/setup.py decides rightly: what it installs, when it does nothing, what a failure leaves.
+"""env/setup.py: what it installs, when it does nothing, and what a failure leaves.
 
-Nothing is installed here: pip and venv are replaced, but for one call of the real pip that must fail.
+The tests install nothing, since pip and venv are replaced.
 """
 
 import ast
@@ -136,7 +136,7 @@ def test_failed_upgrade_keeps_the_environment_that_works(installer: SimpleNamesp
     with pytest.raises(installer.module.Problem):
         installer.setup()
     assert works.exists() and not installer.venv.with_name("venv.old").exists()
-    # Killed with no chance to tidy: the old one is beside a half-made one, and comes back before the next try.
+    # As after kill -9: the old environment is beside a half-made one. The next try first restores it.
     installer.venv.rename(installer.venv.with_name("venv.old"))
     installer.module.begin(installer.venv)
     with pytest.raises(installer.module.Problem):
@@ -160,7 +160,7 @@ def test_full_disk_is_said_before_anything_is_done(
 def test_space_for_temporary_files_is_checked(
     installer: SimpleNamespace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a disk of its own (/dev is one), or beside the environment on one disk."""
+    """On a separate disk (such as /dev), or on the same disk as the environment."""
     monkeypatch.setattr(tempfile, "tempdir", "/dev")
     usage = {"/dev": 5 * 10**6}
     monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(free=usage.get(str(place), 10**12)))
@@ -170,7 +170,7 @@ def test_space_for_temporary_files_is_checked(
     monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(free=1300 * 10**6))
     assert installer.module.main(["--venv", str(installer.venv)]) == 1
     assert "1,300 MB free" in capsys.readouterr().err and not installer.done
-    monkeypatch.setenv("PIP_NO_INDEX", "1")  # nothing is downloaded
+    monkeypatch.setenv("PIP_NO_INDEX", "1")  # without downloads, less space is needed
     installer.setup()
     assert "env/torch-cpu.txt" in installer.done
 
@@ -179,7 +179,7 @@ def test_space_for_temporary_files_is_checked(
 def test_temporary_folder_that_cannot_be_written(
     installer: SimpleNamespace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another one is there, or none is."""
+    """setup uses another folder if there is one, and otherwise asks for TMPDIR."""
     missing = installer.venv / "none"
     monkeypatch.setenv("TMPDIR", str(missing))
     monkeypatch.setattr(tempfile, "tempdir", None)
@@ -216,7 +216,7 @@ STRANGE = {
 def test_callers_variables_do_not_reach_setup(
     setup: ModuleType, put_python: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever setup.py starts to look at what is installed sees none of them."""
+    """The programs with which setup.py checks the installation see none of them."""
     for name, value in STRANGE.items():
         monkeypatch.setenv(name, value)
     put_python(tmp_path, f"env >>{tmp_path}/seen\necho 2.13.0")

@@ -1,4 +1,4 @@
-"""A recipe file of a user's."""
+"""A user's own recipe file."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -32,7 +32,7 @@ def without_tests(task: str) -> Any:
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No lock to wait for."""
+    """Remove the training lock, so that no test waits for it."""
     monkeypatch.setattr(locking, "cpu_training_lock", lambda device, say: contextlib.nullcontext())
 
 
@@ -54,7 +54,7 @@ def variants(task: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("task", ["cls", "mt"])
 def test_variants_differ_in_their_part_alone(task: str, tmp_path: Path) -> None:
-    """And are scored on the validation split."""
+    """They are scored on the validation split."""
     said: list[str] = []
     path = measure(task, 3, tmp_path, said.append)
     assert path == tmp_path / "runs" / task / tasks.get(task).folder(plan_of(task)) / "ablation" / "ablation.json"
@@ -71,7 +71,7 @@ def test_variants_differ_in_their_part_alone(task: str, tmp_path: Path) -> None:
         weights.add((path.parent / variant / "seed3/model.pt").read_bytes())
         assert any(line.startswith(f"{task:<4} {variant}: ") and f"n={row['n']}" in line for line in said)
     assert len(weights) == len(found["variants"])
-    assert not list(tmp_path.glob("**/metrics.json"))  # no run that the page, or a search for the newest, would take
+    assert not list(tmp_path.glob("**/metrics.json"))  # nothing that the page or a search for the newest run would use
 
 
 def test_finished_variants_are_not_trained_again(tmp_path: Path) -> None:

@@ -44,12 +44,12 @@ def test_a_budget_is_used_at_the_measured_rates(minutes: int) -> None:
     fitted = cls_budget.fit(FULL, CIFAR, RATES, minutes)
     assert 0.96 * minutes < minutes_of(fitted) <= minutes
     shares = [stage.epochs / before.epochs for stage, before in zip(fitted.stages, FULL.stages, strict=True)]
-    assert max(shares) - min(shares) < 0.01 * max(shares)  # one factor for all
-    assert dataclasses.replace(fitted, stages=FULL.stages) == FULL  # nothing but the epochs
+    assert max(shares) - min(shares) < 0.01 * max(shares)  # the same factor for all stages
+    assert dataclasses.replace(fitted, stages=FULL.stages) == FULL  # only the epochs change
 
 
 def test_a_short_budget_leaves_out_the_largest_size() -> None:
-    """Rather than train at it for less than an epoch."""
+    """Otherwise it would train at that size for less than an epoch."""
     sizes = {m: [s.image_size for s in cls_budget.fit(FULL, CIFAR, RATES, m).stages] for m in (60, 5, 1)}
     assert sizes == {60: [16, 24, 32], 5: [16, 24], 1: [16]}
     assert 4.5 < minutes_of(cls_budget.fit(FULL, CIFAR, RATES, 5)) <= 5
@@ -86,7 +86,7 @@ def test_the_training_loop_measures_rates_at_each_size(monkeypatch: pytest.Monke
     fitted, rates = budget.scale(CLS, smoke, images, plan_of_run, 0.5, lines.append)
     assert sorted(rates) == ["12", "8"] and all(rate > 0 for rate in rates.values())
     assert fitted == cls_budget.fit(smoke, images, rates, 0.5)
-    assert len(lines) >= 2 and "plan for 0.5 minutes" in lines[-1]  # and nothing of the short trainings
+    assert len(lines) >= 2 and "plan for 0.5 minutes" in lines[-1]  # without output of the short trainings
 
 
 @pytest.mark.parametrize(("r_drop", "third"), [(0.0, 3), (1.0, 6)])

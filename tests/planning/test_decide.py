@@ -1,4 +1,4 @@
-"""What a run will be: decided once for the same settings, before anything is trained."""
+"""Plans: a run is decided once for the same settings, before anything is trained."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,12 +20,12 @@ OwnRecipe = Callable[..., Path]
 
 
 class Decisions:
-    """Plans as make would have them decided, of data that is not there: ``real`` says if the sources answer."""
+    """Makes plans as make does, without real data; ``real`` says whether the sources answer."""
 
     def __init__(self, folder: Path):
         self.folder, self.real = folder, False
         self.measured: list[str] = []  # the device of each measurement
-        self.asked: list[str] = []  # DATA of each look for the data
+        self.asked: list[str] = []  # the value of DATA at each search for the data
         self.said: list[str] = []
 
     def __call__(self, task: str = "cls", *, again: bool = False, **changes: str) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def test_generated_data_have_languages_of_their_own(decide: Decisions) -> None:
 
 @pytest.mark.parametrize(("first", "then"), [(False, "generated"), (True, "real")])
 def test_an_earlier_plan_keeps_its_kind_of_data(decide: Decisions, first: bool, then: str) -> None:
-    """Unless it is to be decided again: sources that come or go must not change the data under a run."""
+    """Sources that come or go must not change the data of a run, unless it is planned again."""
     decide.real = first
     before = decide()
     assert before["run"]["generated"] is (not first)
@@ -96,7 +96,7 @@ def test_an_earlier_plan_keeps_its_kind_of_data(decide: Decisions, first: bool, 
 
 
 def test_a_plan_that_fell_back_asks_new_sources(decide: Decisions, tmp_path: Path) -> None:
-    """A mirror that was not there before, or files in it; one that did not serve is not asked again."""
+    """A new mirror, or one with new files, is asked. A mirror without the data is not asked again."""
     mirror = tmp_path / "mirror"
     assert decide()["asked"] == [] and decide.asked == ["auto"]
     assert decide(DATA_MIRROR=str(mirror))["asked"] == [str(mirror)] and decide.asked.pop() == "auto"
@@ -144,7 +144,7 @@ def test_the_device_is_one_that_is_there(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.fault("a GPU that torch cannot use, DEVICE=auto", "`...; the CPU is used: see make doctor`")
 def test_an_unusable_gpu_leaves_the_cpu(decide: Decisions, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For example one that is too old for this torch."""
+    """For example, a GPU that is too old for this torch."""
 
     def refuse(*size: int, device: str) -> None:
         raise RuntimeError("CUDA error: no kernel image is available for execution on the device\nSearch for ...")
@@ -160,7 +160,7 @@ def test_an_unusable_gpu_leaves_the_cpu(decide: Decisions, monkeypatch: pytest.M
 
 
 def test_the_machine_is_measured_once(decide: Decisions) -> None:
-    """The scaled recipe is the run's from then on: nothing is measured again for the same settings."""
+    """The run keeps the scaled recipe, so the same settings need no second measurement."""
     first = decide(BUDGET_MIN="3")
     assert first["run"]["profile"] == "quick-budget3" and first["run"]["budget_minutes"] == 3.0
     assert first["run"]["recipe"]["stages"] == [{"epochs": pytest.approx(1.792, abs=1e-3), "image_size": 16}]
@@ -181,7 +181,7 @@ def test_another_budget_or_setting_is_measured_again(decide: Decisions) -> None:
 
 
 def test_another_search_measures_nothing(decide: Decisions, own_recipe: OwnRecipe) -> None:
-    """What evaluation alone reads of a recipe reaches the plan without a measurement."""
+    """Recipe keys that only evaluation reads reach the plan without a measurement."""
     found = []
     for search in ("", "[decoding]\nbeam_size = 9\n"):
         path = own_recipe("mt", search)

@@ -1,4 +1,4 @@
-"""The recipe of a run: what every profile says on every hardware, and what is refused in a user's own file."""
+"""The recipe of a run: the values of each profile on each hardware, and errors in a user's file."""
 
 import dataclasses
 from collections.abc import Callable
@@ -18,7 +18,7 @@ fault = pytest.mark.fault
 OwnRecipe = Callable[..., Path]
 KINDS = (*HARDWARE, recipes.GENERATED)
 
-# each profile: the kinds of hardware, or generated data, and what the recipe says there
+# {profile on hardware, or on generated data: values of the recipe}, in this order:
 # stages; batch size, optimiser, peak rate, schedule, warm-up, average; padding, cutout, CutMix; held out, validations
 CLS = {
     "quick on bf16": ("5x16 4x24", 256, "muon", 0.12, "linear", 0.05, 0.9, 2, 0, 0.0, 5000, 7),
@@ -113,7 +113,7 @@ def of_file(task: str, path: Path, threads: int = 0) -> recipes.Resolved:
 
 
 def test_own_file_is_read_as_it_stands(own_recipe: OwnRecipe) -> None:
-    """No hardware changes a user's recipe; THREADS does."""
+    """Hardware does not change a user's recipe; THREADS does."""
     found = of_file("cls", own_recipe("cls"), threads=3)
     assert found.recipe == dataclasses.replace(resolved("cls", "quick", "bf16").recipe, threads=3)
     assert found.path.name == "mine.toml" and found.evaluation == {}
@@ -195,7 +195,7 @@ def test_the_name_of_an_own_recipe_is_plain(tmp_path: Path, name: str) -> None:
 def test_a_cpu_takes_the_faster_arithmetic(
     monkeypatch: pytest.MonkeyPatch, vendor: str, family: str, flags: str, precision: str, hardware: str
 ) -> None:
-    """And with it the profile's overrides; a system that does not say what it has takes fp32."""
+    """The profile's overrides follow the arithmetic. A system that does not report its CPU uses fp32."""
     fields = {"vendor_id": vendor, "cpu family": family, "flags": flags}
     monkeypatch.setattr(provenance, "cpu_fields", lambda: fields)
     assert (recipes.auto_precision("cpu"), recipes.hardware("cpu")) == (precision, hardware)

@@ -78,7 +78,7 @@ def test_indentation_counts() -> None:
 
 
 def test_f_strings_are_one_token_on_every_python() -> None:
-    """From Python 3.12 on an f-string comes in parts; here it stands as it was written."""
+    """Since Python 3.12, tokenize splits an f-string. The fingerprint keeps it as written."""
     assert of("x = f'a{b}c'\n") == ["x", "=", "f'a{b}c'", "NEWLINE"]
     assert of("x = f'{f\"{a}\"}' 'z'\n") == ["x", "=", "f'{f\"{a}\"}'", "'z'", "NEWLINE"]
 

@@ -1,4 +1,4 @@
-"""What make reads first: settings, plans, runs, and what is stale."""
+"""The variables that make reads first: settings, plans, runs, and stale files."""
 
 import json
 import os
@@ -58,7 +58,7 @@ def test_each_goal_needs_its_tasks(tmp_path: Path) -> None:
 
 
 def test_reference_alone_is_verified_without_runs(tmp_path: Path) -> None:
-    """make verify REF=... where nothing was trained asks for no plan, so that nothing is planned, and names no run."""
+    """Without trained runs, make verify REF=... requests no plan and names no run."""
     with pytest.raises(UserError, match="run: make all"):
         read(tmp_path, "verify")
     found = read(tmp_path, "verify", REF="somewhere")
@@ -87,11 +87,11 @@ def test_a_plan_of_other_recipes_is_made_again(tmp_path: Path) -> None:
     assert "/.../seed0" in read(tmp_path, "cls", RECIPE=str(own), dry_run=True)["RUNS"]
     assert path.with_suffix(".mk").exists()
     assert not read(tmp_path, "cls", RECIPE=str(own))["RUNS"] and not path.with_suffix(".mk").exists()
-    assert path.exists()  # what was decided stays for the next decision
+    assert path.exists()  # the earlier decisions stay for the next plan
 
 
 def test_a_plan_of_other_packages_is_made_again(tmp_path: Path) -> None:
-    """Another environment, or the same with other versions: the plan names what decides numbers."""
+    """The plan depends on the package versions, since they affect the results."""
     given = {"VENV": str(tmp_path / "venv")}
     planned(tmp_path, **given)
     assert read(tmp_path, "cls", **given)["RUNS"]
@@ -102,7 +102,7 @@ def test_a_plan_of_other_packages_is_made_again(tmp_path: Path) -> None:
 
 
 def fallen_back(out: Path, **given: str) -> Path:
-    """A plan for generated data, since no source served the real set."""
+    """A plan that fell back to generated data because no source served the real set."""
     path = planned(out, **given)
     content = json.loads(path.read_text(encoding="utf-8"))
     content["run"]["generated"] = True
@@ -111,7 +111,7 @@ def fallen_back(out: Path, **given: str) -> Path:
 
 
 def test_a_fallen_back_plan_is_made_again(tmp_path: Path) -> None:
-    """When a mirror is named or gets files, when files lie in DATA_DIR; not for a mirror that is known or gone."""
+    """A new mirror, new files in a mirror, or data in DATA_DIR renew it. A known or missing mirror does not."""
     given = {"DATA_DIR": str(tmp_path / "data")}
     path, mirror = fallen_back(tmp_path, **given), tmp_path / "mirror"
     mirror.mkdir()
@@ -140,7 +140,7 @@ def test_generated_data_asked_for_stay(tmp_path: Path) -> None:
 @pytest.mark.fault("make data with a goal that needs runs", "`make data makes the plans again; ...`")
 @pytest.mark.parametrize("goal", ["cls", "all", "report", "ablate", "bench-mt"])
 def test_data_is_decided_alone(tmp_path: Path, goal: str) -> None:
-    """Else the other goal would go on with what was decided before."""
+    """Otherwise the other goal would use the old plan."""
     with pytest.raises(UserError, match="run it alone"):
         read(tmp_path, "data", goal)
     assert read(tmp_path, "setup", "data", "doctor")["PLANS"]
@@ -161,14 +161,14 @@ def test_latex_that_is_gone_is_not_used(tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.fault("results dated in the future", "`...: dated in the future, now dated back; check the clock`")
 def test_results_of_the_future_are_dated_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Before what is stale is rewritten: changed code must be newer than weights that a wrong clock dated."""
+    """Files are dated back before stale plans are rewritten, so that changed code is newer than the weights."""
     planned(tmp_path)
     read(tmp_path, "cls")
     run = tmp_path / "runs/cls/set/quick/seed0"
     (run / "model.pt").touch()
     later = time.time() + 7200
     os.utime(run / "model.pt", (later, later))
-    plan.path_of(run, "train").write_text("{}", encoding="utf-8")  # of other code, say
+    plan.path_of(run, "train").write_text("{}", encoding="utf-8")  # as from other code
     assert read(tmp_path, "cls")["RUNS"]
     assert (run / "model.pt").stat().st_mtime_ns < plan.path_of(run, "train").stat().st_mtime_ns
     said = capsys.readouterr().err
@@ -235,7 +235,7 @@ def test_flags_of_make_are_refused_or_heeded(tmp_path: Path, capsys: pytest.Capt
 
 
 def test_values_survive_make(tmp_path: Path) -> None:
-    """A dollar, hashes, quotes, backslashes: make hands them back as they were given."""
+    """make returns dollars, hashes, quotes and backslashes unchanged."""
     value = "--rdzv-conf 'a=$b' #c \\#d\\"
     rule = "export TORCHRUN\nall: ; @printf '%s' \"$$TORCHRUN\"\n"
     lines = graph.Graph({"TORCHRUN": value}, [], True).lines()
@@ -257,7 +257,7 @@ def test_it_runs_without_packages_and_errors_through_make(tmp_path: Path) -> Non
 
 
 def test_an_error_with_brackets_reaches_the_console(tmp_path: Path) -> None:
-    """Brackets of a value end no call of make's, and what cannot be printed is not."""
+    """A bracket in a value does not end a call in make, and unprintable characters are left out."""
     program = f"import sys; sys.path[0] = {str(REPOSITORY / 'code')!r}; from onepage.runs.graph import main"
     command = [sys.executable, "-SEc", f"{program}; main(sys.argv[1:])", "cls", b"PAPER=a)(\x1b[31m\xff#\\"]
     done = subprocess.run(command, capture_output=True, cwd=tmp_path)

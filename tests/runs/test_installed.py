@@ -1,4 +1,4 @@
-"""The environment: what it was made of decides whether it is made again, never the time of a file."""
+"""The environment is renewed if its inputs change, never because of a file's date."""
 
 import json
 import os
@@ -18,7 +18,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def venv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What env/setup.py leaves, as far as it is looked at, made of a copy of env/."""
+    """A stand-in for the environment that env/setup.py makes, with a copy of env/ beside it."""
     shutil.copytree(REPOSITORY / "env", tmp_path / "env", ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(installed, "HOME", tmp_path)
     folder = tmp_path / "venv"
@@ -58,7 +58,7 @@ def test_another_stamp_makes_it_again(venv: Path, changes: dict[str, object]) ->
 
 
 def test_another_python_does_not_tell_its_version(venv: Path) -> None:
-    """Where make did not find the Python of VENV, another one asks: else the plans would be made again without end."""
+    """If the Python of VENV is missing, another one checks. Its version must not renew the plans endlessly."""
     stamp(venv, python="3.2.1")
     (venv / "bin/python").unlink()
     (venv / "bin/python").touch()
@@ -89,7 +89,7 @@ def test_a_moved_one_names_its_old_folder(venv: Path) -> None:
 
 
 def test_a_lent_one_has_not_moved(venv: Path) -> None:
-    """Its bin/ is a link to that of another environment, whose folder the scripts rightly name."""
+    """Its bin/ links to another environment, and the scripts correctly name that environment's folder."""
     lent = venv.with_name("lent")
     lent.mkdir()
     (lent / "bin").symlink_to(venv / "bin")

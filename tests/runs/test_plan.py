@@ -39,7 +39,7 @@ def test_a_moved_data_folder_keeps_the_time(tmp_path: Path) -> None:
 
 
 def test_a_file_system_without_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The plan is written all the same; training then finds that it is finished."""
+    """The plan is still written if its date cannot be kept. Training then finds that the run is finished."""
     plan.write(tmp_path, "train", VALUES)
 
     def refused(*arguments: object, **named: object) -> None:
@@ -55,7 +55,7 @@ def test_a_file_system_without_times(tmp_path: Path, monkeypatch: pytest.MonkeyP
 )
 @pytest.mark.parametrize("below", ["runs", "runs/.repro"])
 def test_a_folder_holds_the_run_it_names(tmp_path: Path, below: str) -> None:
-    """A run on CIFAR-10 in a folder of generated images would be shown as one of these."""
+    """Otherwise a run on CIFAR-10 in a folder for generated images would be shown as one on generated images."""
     values = VALUES | {"profile": "quick"}
     plan.write(tmp_path / below / "cls/cifar10/quick/seed0", "train", values)
     assert plan.read(tmp_path / below / "cls/cifar10/quick/seed0") == values

@@ -1,4 +1,4 @@
-"""Provenance of a run: what is recorded of program and machine, and the short form that pictures and page carry."""
+"""Provenance of a run: the record of program and machine, and its short form in pictures and page."""
 
 import json
 import os
@@ -30,7 +30,7 @@ def test_stages_are_recorded_with_host_times_and_program(tmp_path: Path) -> None
     assert set(found) == {"host", "train", "evaluate"}
     assert {"cpu", "cpu_id", "cores", "memory_bytes", "gpu", "system"} <= found["host"].keys()
     wanted = {"started", "finished", "seconds", "peak_memory_bytes", "peak_gpu_memory_bytes", "command", "program"}
-    assert found["evaluate"].keys() == wanted  # no host of its own: the machine that trained
+    assert found["evaluate"].keys() == wanted  # no separate host, since the same machine trained
     assert len(found["evaluate"]["program"]) == 64
 
 
@@ -61,7 +61,7 @@ def test_commit_and_local_changes_are_found(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(provenance, "repository", lambda: repository)
     assert provenance.commit() == nothing
     git(repository, "init", "-q")
-    assert provenance.commit() == nothing  # without a commit
+    assert provenance.commit() == nothing  # a repository without a commit
     (repository / "file").write_text("1")
     git(repository, "add", "file")
     git(repository, "commit", "-q", "-m", "first")
@@ -79,7 +79,7 @@ def test_commit_and_local_changes_are_found(tmp_path: Path, monkeypatch: pytest.
 
 
 NOTHING = {"commit": None, "commit_time": None, "dirty": None}
-# what a caller has set, or a hook of git that runs make
+# variables that a caller, or a git hook that runs make, may set
 CALLER = {
     "GIT_DIR": "/elsewhere/.git",
     "GIT_WORK_TREE": "/elsewhere",
@@ -127,7 +127,7 @@ def test_the_callers_git_decides_nothing(clone: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.fault("a signed commit, and log.showSignature of git", "the commit is recorded; no traceback")
 def test_a_signed_commit_is_read_as_any(clone: Path, tmp_path: Path) -> None:
-    """Whatever the user's settings make git print for people."""
+    """The user's git settings, which change what git prints, have no effect."""
     say = program(tmp_path / "gpg", "echo 'gpg: Good signature' >&2")
     raw = subprocess.check_output(["git", "-C", clone, "cat-file", "commit", "HEAD"])
     signature = b"gpgsig -----BEGIN PGP SIGNATURE-----\n \n x\n -----END PGP SIGNATURE-----\n\n"
@@ -209,7 +209,7 @@ def begin_again(folder: Path) -> None:
 def test_an_unknown_commit_has_its_reason(
     clone: Path, run: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], object], says: str
 ) -> None:
-    monkeypatch.setenv("PATH", os.environ["PATH"])  # put back after the change
+    monkeypatch.setenv("PATH", os.environ["PATH"])  # so that monkeypatch restores it
     change(clone)
     assert provenance.commit() == NOTHING
     provenance.record(clone, "train", {"seconds": 1.0})
@@ -246,7 +246,7 @@ def test_cpu_id_tells_processors_of_one_name_apart(monkeypatch: pytest.MonkeyPat
 
 
 def test_nothing_of_torch_is_imported_for_it() -> None:
-    """A machine's record is complete without torch; with it, its own version counts."""
+    """The record needs no import of torch. Once torch is imported, its own version counts."""
     code = "import sys; from onepage.runs import provenance, seeds, lookup; import onepage.tasks as t; t.every(); "
     code += "print(provenance.versions()['torch'], provenance.host()['gpu'], provenance.gpu_uuid(), "
     code += "[name for name in ('torch', 'numpy') if name in sys.modules])"
@@ -321,7 +321,7 @@ def test_physical_cores_of_siblings_and_quota(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Two hyper-threads are one core, a CPU quota is a limit, and what the system does not say counts each."""
+    """Hyper-threads of one core count once, and a CPU quota is a limit. An unknown CPU counts as one core."""
     for cpu, together in siblings.items():
         if together is not None:
             path = tmp_path / f"devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"

@@ -1,4 +1,4 @@
-"""Several seeds: their mean and standard deviation by hand, and only seeds of one and the same experiment."""
+"""Several seeds: mean and standard deviation match a calculation by hand, and only one experiment's seeds count."""
 
 import json
 import os
@@ -41,7 +41,7 @@ def seeds_command(run: Path) -> list[str]:
 
 def test_mean_and_sample_deviation_by_hand() -> None:
     rows = [{"measures": {"a": 1.0, "b": 2.0}}, {"measures": {"a": 2.0}}, {"measures": {"a": 6.0}}]
-    # mean (1 + 2 + 6) / 3; squares of the deviations 4 + 1 + 9 = 14, over n - 1 = 2
+    # mean (1 + 2 + 6) / 3; squared deviations 4 + 1 + 9 = 14, divided by n - 1 = 2
     assert seeds.summary(rows) == {"a": {"mean": 3.0, "sd": 7**0.5, "n": 3}, "b": {"mean": 2.0, "sd": None, "n": 1}}
     assert seeds.summary([]) == {}
 
@@ -78,7 +78,7 @@ def test_file_is_the_same_whichever_seed_is_shown(runs: Path) -> None:
 
 
 def test_the_file_stays_while_it_says_the_same(runs: Path) -> None:
-    """So pictures made of it stay too, also where make asks each time since a seed is missing."""
+    """The pictures then stay too, even if make gathers each time because a seed is missing."""
     path = runs / "seeds.json"
 
     def when() -> int:
@@ -90,7 +90,7 @@ def test_the_file_stays_while_it_says_the_same(runs: Path) -> None:
     later = first + 10**9
     os.utime(runs / "seed1/metrics.json", ns=(later, later))
     os.utime(path, ns=(first - 10**9, first - 10**9))
-    second = when()  # older than what it is made of: make would ask each time
+    second = when()  # it was older than its inputs, so make would run this each time
     assert second > first - 10**9
     os.utime(runs / "seed1/metrics.json", ns=(first, first))
     shutil.rmtree(runs / "seed2")
@@ -151,7 +151,7 @@ def test_damaged_neighbours_and_other_folders_are_left_out(runs: Path) -> None:
     (runs / "seed1/metrics.json").write_text("{", encoding="utf-8")
     (runs / "seed2/history.jsonl").write_text("{", encoding="utf-8")
     shutil.copytree(runs / "seed0", runs / "seed0-before")
-    (runs / "seed7").mkdir()  # being trained
+    (runs / "seed7").mkdir()  # still in training
     content, left_out = seeds.gather(runs / "seed0")
     assert content["seeds"] == [0]
     assert left_out == ["seed0-before (holds seed 0)", "seed1 (cannot be read)", "seed2 (history.jsonl cannot be read)"]
@@ -209,7 +209,7 @@ def test_number_edited_by_hand_fails_verification(runs: Path, change: Callable[[
 
 
 def test_one_seed_or_a_newer_one_is_fine(runs: Path, tmp_path: Path) -> None:
-    """Nothing is said of one seed; a seed trained since is not missed."""
+    """One seed gets no row, and a seed that was trained later is not required."""
     assert checked(runs / "seed0") == []
     aside = (runs / "seed1").rename(tmp_path / "seed1"), (runs / "seed2").rename(tmp_path / "seed2")
     seeds.write(runs / "seed0")

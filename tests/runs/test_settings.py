@@ -1,4 +1,4 @@
-"""The settings: defaults, what is allowed, and one line for what is not."""
+"""The settings: defaults, allowed values, and a one-line error for other values."""
 
 import re
 from pathlib import Path
@@ -96,7 +96,7 @@ def test_other_paths_that_are_refused(text: str) -> None:
 def test_a_path_is_written_as_python_does(
     text: str, path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Make and Python then mean the same files by the same names."""
+    """make and Python then use the same name for each file."""
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("OUT", "DATA_DIR", "VENV", "RECIPE", "DATA_MIRROR"):
         assert settings.resolve({name: text})[name] == path.format(home=tmp_path)
@@ -111,7 +111,7 @@ def test_a_file_is_no_folder(name: str, tmp_path: Path) -> None:
 
 
 def test_an_empty_path_is_the_default() -> None:
-    """Not the root of the file system: make clean removes below OUT."""
+    """An empty OUT must not mean the root of the file system, since make clean removes files below OUT."""
     assert [settings.resolve({name: ""})[name] for name in PATHS] == [DEFAULTS[name] for name in PATHS]
 
 

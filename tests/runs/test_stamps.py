@@ -1,4 +1,4 @@
-"""What a stage reads: its code by imports, and the runs beside it."""
+"""The inputs of a stage: its code, found through imports, and the neighbouring runs."""
 
 import os
 import shutil
@@ -66,7 +66,7 @@ def test_every_pattern_matches_something() -> None:
 
 @pytest.fixture
 def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the package, which the fingerprints are of."""
+    """A copy of the package that the fingerprints read."""
     place = tmp_path / "code" / "onepage"
     shutil.copytree(stamps.PACKAGE, place, ignore=shutil.ignore_patterns("__pycache__"))
     for module in (fingerprint, stamps):
@@ -135,7 +135,7 @@ def test_seeds_are_gathered_again_with_another(tmp_path: Path, known: Fingerprin
     first = stamps.of_seeds([zero], task, known)
     (zero / "metrics.json").parent.mkdir()
     (zero / "metrics.json").touch()
-    assert stamps.of_seeds([zero], task, known) == first  # the seed shown counts before it is trained
+    assert stamps.of_seeds([zero], task, known) == first  # the shown seed counts even before it is trained
     one.mkdir()
     (one / "metrics.json").touch()
     second = stamps.of_seeds([zero], task, known)
@@ -143,7 +143,7 @@ def test_seeds_are_gathered_again_with_another(tmp_path: Path, known: Fingerprin
 
 
 def dated(folder: Path, **ahead: float) -> list[Path]:
-    """Files of these names, dated so many seconds from now."""
+    """Create files with these names, dated this many seconds from now."""
     for name, seconds in ahead.items():
         (folder / name).touch()
         os.utime(folder / name, (time.time() + seconds, time.time() + seconds))

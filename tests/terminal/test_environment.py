@@ -1,4 +1,4 @@
-"""The caller's environment variables: what the program does is the same whatever they are."""
+"""The caller's environment variables do not change what the program does."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ from onepage.terminal import environment
 from onepage.terminal.environment import RULES, settle
 
 CODE = str(Path(environment.__file__).parents[2])
-# a command of this program that says what the libraries made of the environment, C's view of it included
+# a command that prints how the libraries read the environment, including C's view of it
 PROBE = """
 import json
 from onepage.commands.main import main
@@ -37,7 +37,7 @@ main(["probe"])
 
 
 def probe(folder: Path, **given: str) -> tuple[str, str]:
-    """What the probe prints, and its stderr, under these variables and no other ones of the caller's."""
+    """The stdout and stderr of the probe with these variables and no others of the caller."""
     kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
     done = subprocess.run(
         [sys.executable, "-c", PROBE],
@@ -53,7 +53,7 @@ def test_each_variable_gets_what_its_row_says() -> None:
     fixed = {"MPLBACKEND": "agg", "CUBLAS_WORKSPACE_CONFIG": ":4096:8", "GOMP_SPINCOUNT": "3000"}
     assert given == {"OMP_PROC_BIND": "true", "EDITOR": "vi"} | fixed
     assert [variable.name for variable in found] == ["MKL_CBWR", "MPLBACKEND", "OMP_NUM_THREADS"]
-    assert settle(given) == [] and given["MPLBACKEND"] == "agg"  # a process that this one starts finds nothing to do
+    assert settle(given) == [] and given["MPLBACKEND"] == "agg"  # a child process finds nothing to change
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_a_value_that_does_no_harm_stays(given: dict[str, str], kept: bool) -> N
 
 
 def test_every_row_of_the_table_counts() -> None:
-    """No pattern is hidden by one above it, and a value is set only under a whole name."""
+    """No pattern is hidden by an earlier one, and only a rule without wildcards sets a value."""
     for rule in RULES:
         assert rule.reason and (rule.value is None or "*" not in rule.names)
         for name in rule.names.split():
@@ -90,9 +90,9 @@ def test_every_row_of_the_table_counts() -> None:
     "they do not count; make doctor lists them",
 )
 def test_torch_and_matplotlib_never_see_them(tmp_path: Path) -> None:
-    """Changed in this process, before they are imported, is early enough: also for what C reads."""
+    """A change in this process before their import is early enough, also for variables that C reads."""
     given = {name: value for name, value in variables(tmp_path).items() if "%" not in name}
-    for name in ("PYTHONINSPECT", "PYTHONDEVMODE", "MPLCONFIGDIR", "HOME"):  # these only add to what is said
+    for name in ("PYTHONINSPECT", "PYTHONDEVMODE", "MPLCONFIGDIR", "HOME"):  # these only add output
         del given[name]
     plain, _ = probe(tmp_path)
     hostile, said = probe(tmp_path, **given)

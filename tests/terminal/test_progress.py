@@ -1,4 +1,4 @@
-"""The progress of a training: rate of the last seconds, time left by the work that is left."""
+"""The progress of a training: the recent rate, and the time left estimated from the remaining work."""
 
 import os
 import re
@@ -96,13 +96,13 @@ def test_a_heading_on_a_terminal_has_no_colour(
 def test_other_programs_are_told_by_waiting(
     used: float, waited: float, cores: int, crowded: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In ten seconds. Load and time on a core alone would mislead: threads at a barrier may spin."""
+    """Measured over ten seconds. Load or core time alone would mislead, since threads at a barrier may spin."""
     seen = iter([(5.0, 1.0), (5.0 + used, 1.0 + waited), (5.0 + used, 1.0 + waited)])
     monkeypatch.setattr(progress, "used_and_waited", lambda: next(seen))
     monkeypatch.setattr(progress, "cores", lambda: cores)
     found = progress.Cores()
     assert found.crowded(10.0) is crowded
-    assert not found.crowded(10.0)  # it is over
+    assert not found.crowded(10.0)  # the other program has ended
 
 
 @pytest.mark.fault("a busy program beside a training", "its lines say `(other programs use the cores)`")

@@ -1,4 +1,4 @@
-"""One training for all tests of training to compare with."""
+"""One uninterrupted training that the tests of this folder compare with."""
 
 import pytest
 
@@ -7,5 +7,5 @@ from small_training import run
 
 @pytest.fixture(scope="session")
 def straight(tmp_path_factory):
-    """The digest of the small Transformer's weights, trained without an interruption."""
+    """The digest of the small Transformer's weights, trained without interruption."""
     return run("mt", tmp_path_factory.mktemp("straight"))

@@ -20,7 +20,7 @@ def test_average_equals_constant_weights_and_lags_moving_ones():
 
 
 def test_early_averages_forget_at_the_ramp():
-    """Update n keeps n / (n + 10) of what was there, until that reaches the decay."""
+    """Update n keeps the share n / (n + 10) of the average, until that share reaches the decay."""
     model = nn.BatchNorm1d(1)
     nn.init.constant_(model.weight, 0.0)
     average, found = WeightAverage(model, 0.25), []
@@ -55,7 +55,7 @@ def test_a_saved_average_goes_on_as_if_never_stopped():
         if step == steps // 2:
             resumed.load_state_dict({name: value.clone() for name, value in whole.state_dict().items()})
     assert all(torch.equal(value, whole.state_dict()[name]) for name, value in resumed.state_dict().items())
-    assert torch.equal(resumed.model.weight, whole.model.weight)  # what is averaged is the network's own
+    assert torch.equal(resumed.model.weight, whole.model.weight)  # the network holds the averaged weights itself
 
 
 def test_average_starts_at_the_weights_also_in_a_network_given():

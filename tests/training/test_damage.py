@@ -1,4 +1,4 @@
-"""Checkpoints that are damaged, half-written, hostile: the one before serves, or one line says what is wrong."""
+"""Damaged, half-written or hostile checkpoints: the previous one is used, or one line says what is wrong."""
 
 import json
 import os
@@ -33,7 +33,7 @@ def remove(path):
 
 
 def make_hostile(path):
-    """Code to run, under a digest that fits."""
+    """Replace the checkpoint with one that would run code, with a matching digest."""
     pwned = path.with_name("pwned")
 
     class Evil:
@@ -45,14 +45,14 @@ def make_hostile(path):
 
 
 def leave_a_part_out(path):
-    """A state without what the run adds up over its sessions, under a digest that fits."""
+    """Remove the training time that the run sums over its sessions, with a matching digest."""
     state = torch.load(path, weights_only=True)
     torch.save({name: state[name] for name in state if name != "seconds"}, path)
     sign(path)
 
 
 def sign(path):
-    """Make the digest beside a checkpoint fit it."""
+    """Update the digest beside a checkpoint to match it."""
     meta = path.with_suffix(".json")
     values = json.loads(meta.read_text(encoding="utf-8")) | {"sha256": sha256_file(path)}
     meta.write_text(json.dumps(values), encoding="utf-8")
@@ -79,7 +79,7 @@ def test_damaged_checkpoint_falls_back_to_the_one_before(straight, damage, suffi
     stopped(monkeypatch, tmp_path / "stopped", updates=7)
     said = capsys.readouterr().out
     assert f"{last.name} is damaged; resuming from the one before" in said and "resuming at update 4 of 8" in said
-    # the damaged one does not take the place of a whole one
+    # the damaged checkpoint replaces no whole one
     assert [path.name for path in whole_checkpoints(tmp_path / "stopped")] == [before.name, "checkpoint-00000007.pt"]
     assert run("mt", tmp_path / "stopped") == straight
     assert not (tmp_path / "stopped" / "pwned").exists()
@@ -125,7 +125,7 @@ edits = st.lists(st.tuples(st.integers(0, 1700), st.binary(min_size=1, max_size=
 
 
 def answer(folder):
-    """What taking up a run from this folder gives: its state, or the line that says why not."""
+    """The state from which a run in this folder resumes, or the line that says why there is none."""
     said = []
     try:
         return checkpoint.latest(folder, IDENTITY, said.append) or said[0]
@@ -153,14 +153,14 @@ def test_anything_beside_a_checkpoint(content):
         found = answer(Path(place))
         if b'"right"' in content:
             assert found == STATE or "was trained with another recipe" in found
-            assert path.exists()  # it is somebody's, or this run's
+            assert path.exists()  # the checkpoint belongs to this run or to another one
         else:
             assert found == "checkpoint-00000001.pt is damaged; none is left, training starts over"
             assert not path.exists()
 
 
 @pytest.mark.fault("final weights damaged at any place (fuzzed)", "`... is damaged (...`, or weights by name")
-@pytest.mark.filterwarnings("ignore:TypedStorage")  # a damaged file can look like one of older versions
+@pytest.mark.filterwarnings("ignore:TypedStorage")  # a damaged file can look like one of an older torch
 @settings(max_examples=100)
 @given(edits, st.booleans())
 def test_final_weights_damaged_at_any_place(changes, cut):

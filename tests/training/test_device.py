@@ -1,4 +1,4 @@
-"""Passes replayed as CUDA graphs: what is captured when, with a stand-in for torch's capture that runs on a CPU."""
+"""Passes replayed as CUDA graphs: when they are captured. A stand-in for torch's capture runs on a CPU."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from onepage.training.device import Replayed, moved
 
 
 def network() -> nn.Sequential:
-    """One weight of it is frozen, as that of a whitened stem is."""
+    """A small network with one frozen weight, like that of a whitened stem."""
     torch.manual_seed(0)
     made = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     made[0].weight.requires_grad_(False)
@@ -18,7 +18,7 @@ def network() -> nn.Sequential:
 
 
 class Capture:
-    """``make_graphed_callables`` as torch has it, less the graphs: warm-up on the sample, then one place for inputs."""
+    """``make_graphed_callables`` without graphs: it warms up on the sample and then copies inputs into one buffer."""
 
     def __init__(self, network: nn.Module) -> None:
         self.captured: list[tuple[int, ...]] = []
@@ -28,7 +28,7 @@ class Capture:
         assert not (torch.is_autocast_enabled("cpu") and torch.is_autocast_cache_enabled())
         static, *leaves = sample
         self.captured.append(tuple(static.shape))
-        for leaf, weight in zip(leaves, self.weights, strict=True):  # a leaf of its own, of the same memory
+        for leaf, weight in zip(leaves, self.weights, strict=True):  # a separate leaf that shares the memory
             assert leaf.is_leaf and leaf is not weight and leaf.requires_grad == weight.requires_grad
             assert leaf.data_ptr() == weight.data_ptr() and leaf.stride() == weight.stride()
         for _ in range(3):
@@ -46,7 +46,7 @@ class Capture:
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_replayed_passes_train_as_eager_ones(monkeypatch: pytest.MonkeyPatch, precision: str) -> None:
-    """Over two sizes, one of them met again: the same weights, gradients and running statistics."""
+    """Weights, gradients and running statistics are equal over image sizes 8, 12 and again 8."""
     eager, own = network(), network()
     capture = Capture(own)
     monkeypatch.setattr(torch.cuda, "make_graphed_callables", capture)

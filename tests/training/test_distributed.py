@@ -1,6 +1,6 @@
-"""Two processes joined by gloo train what one does: step by step, twice to the bit, stopped, resumed, and as one again.
+"""Two processes joined by gloo train like one: same losses, same bits when repeated, resumed by either.
 
-All trainings by two processes run in one start of torchrun (ranks_training.py); the tests look at what they left.
+One start of torchrun (ranks_training.py) runs all trainings by two processes; the tests read their results.
 """
 
 import ctypes
@@ -29,7 +29,7 @@ from small_training import CLS, MT, run, stop_after
 
 HERE = Path(__file__).resolve().parents[1] / "support"
 CODE = HERE.parents[1] / "code"
-STEPS = {"validations": 8}  # the loss of each update becomes a row
+STEPS = {"validations": 8}  # one row of the history per update
 PLAIN = {"dropout": 0.0, **STEPS}
 IMAGES = {"stages": [[3.0, 8]], "validations": 6, "muon_learning_rate": 0.01, "average_decay": 0.0}
 JOBS = {
@@ -70,7 +70,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         with pytest.raises(session.Interrupted):
             run("mt", place / "grown", **PLAIN)
     jobs = [job(place, name, *what) for name, what in JOBS.items()]
-    for name, changes in (("stopped", STEPS), ("shrunk", PLAIN)):  # a signal to the second process alone
+    for name, changes in (("stopped", STEPS), ("shrunk", PLAIN)):  # only the second process gets the signal
         jobs.append(job(place, name, "mt", changes, signalled=1, signal="SIGTERM", after=3))
     jobs.append(job(place, "stopped", "mt", STEPS))
     two_processes(place, jobs)
@@ -95,7 +95,7 @@ def test_two_processes_have_the_loss_of_one(trained: Path, tmp_path: Path, name:
 
 
 class Halves(nn.Module):
-    """A network on the two halves of a batch, each with its own BatchNorm statistics."""
+    """Runs a network on each half of a batch, with separate BatchNorm statistics."""
 
     def __init__(self, model: nn.Module):
         super().__init__()
@@ -119,7 +119,7 @@ def test_batch_norm_reads_each_process_s_half_alone(trained: Path, tmp_path: Pat
     halves, two = losses(tmp_path / "halves"), losses(trained / "images")
     assert len(two) == 6 and two == pytest.approx(halves, abs=1e-5, rel=0)
     run("cls", tmp_path / "whole", **changes)
-    assert losses(tmp_path / "whole") != pytest.approx(two, abs=1e-3)  # statistics of the halves are others
+    assert losses(tmp_path / "whole") != pytest.approx(two, abs=1e-3)  # the whole batch has other statistics
 
 
 @pytest.mark.slow
@@ -132,8 +132,8 @@ def test_repeated_and_resumed_runs_are_equal(trained: Path, name: str, again: st
 
 
 @pytest.mark.slow
-def test_dropout_draws_differ_between_processes(trained: Path, tmp_path: Path) -> None:
-    """With equal draws on equal shares R-Drop's two passes would still differ, and no loss would be that of one."""
+def test_dropout_of_two_processes_differs_from_that_of_one(trained: Path, tmp_path: Path) -> None:
+    """With dropout, two processes have other losses than one process. R-Drop also trains on two processes."""
     run("mt", tmp_path / "one", **STEPS)
     assert losses(tmp_path / "one") != pytest.approx(losses(trained / "first"), abs=1e-4)
     assert said(trained, "r-drop")[0]["digest"]
@@ -212,7 +212,7 @@ def test_draws_are_keyed_by_seed_update_and_rank() -> None:
     torch.manual_seed(3)
     goes_on = torch.rand(4).tolist()
     torch.manual_seed(3)
-    assert drawn(ALONE, 0, 5) == goes_on  # a training by itself draws on
+    assert drawn(ALONE, 0, 5) == goes_on  # a single process continues its random stream
 
 
 def test_rank_0_writes_and_several_are_counted() -> None:
@@ -247,7 +247,7 @@ def test_workers_of_torchrun_on_linux_end_with_it(
 
 
 def test_values_and_sums_are_exchanged(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a second process that adds 2 and 3, and a first that holds "main"."""
+    """A fake second process adds 2 and 3, and a fake main process sends "main"."""
     monkeypatch.setattr(torch.distributed, "all_reduce", lambda sums: sums.add_(torch.tensor([2.0, 3.0])))
     monkeypatch.setattr(torch.distributed, "get_backend", lambda: "gloo")
 
@@ -285,7 +285,7 @@ def test_weights_that_differ_are_noticed(monkeypatch: pytest.MonkeyPatch, apart:
 
 @pytest.fixture
 def second(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """The second of two processes on this machine, without the first; what it was joined by."""
+    """Makes this process the second of two on this machine; returns the recorded calls to torch."""
     variables = {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "LOCAL_RANK": "1"}
     monkeypatch.setattr(os, "environ", variables)
     joined: list[object] = []
@@ -337,7 +337,7 @@ def test_alone_nothing_is_computed_or_joined(monkeypatch: pytest.MonkeyPatch) ->
     assert ALONE.averaging(model) is model is ALONE.normalising(model, "synchronised")
     assert ALONE.from_main(value) is value and ALONE.weight(3, 5) == 1.0
     monkeypatch.delenv("RANK", raising=False)
-    with distributed.join("cuda") as ranks:  # nor is a GPU looked for
+    with distributed.join("cuda") as ranks:  # it looks for no GPU either
         assert ranks is ALONE and not torch.distributed.is_initialized()
 
 
@@ -373,7 +373,7 @@ def test_more_processes_than_gpus_get_one_line(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("option", ["forward_sync_buffers", "broadcast_buffers"])
 def test_no_statistics_are_exchanged_by_any_torch(monkeypatch: pytest.MonkeyPatch, option: str) -> None:
-    """The option that says so has another name from torch 2.13 on, and the old one is then refused or warns."""
+    """torch 2.13 renamed the option that turns this off, and rejects the old name or warns about it."""
     seen: dict[str, object] = {}
     signatures = {
         "forward_sync_buffers": lambda module, broadcast_buffers=None, forward_sync_buffers=None: seen.update(

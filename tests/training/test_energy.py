@@ -1,4 +1,4 @@
-"""Energy of a training: by NVML's counter, over all sessions, and nothing where it is not told."""
+"""Energy of a training: read from NVML's counter, summed over all sessions, and left out if unknown."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from onepage.training.session import Session
 
 
 class FakeNvml:
-    """The three functions of NVIDIA's library that are called."""
+    """Stands in for NVIDIA's library, with the three functions that are called."""
 
     def __init__(self, supported: bool = True) -> None:
         self.millijoules, self.supported, self.asked = 5_000, supported, b""
@@ -33,19 +33,19 @@ def meter(library: FakeNvml) -> energy.EnergyMeter:
 
 
 def test_a_gpu_is_read_by_its_uuid() -> None:
-    """In millijoules, as the difference from the start; a counter that was set back tells nothing."""
+    """The energy is the difference from the start, in joules. A counter that was reset yields no value."""
     library = FakeNvml()
     counted = meter(library)
     library.millijoules = 12_500
     assert counted.joules() == {"NVML": 7.5} and library.asked == b"GPU-abc"
     library.millijoules = 13_000
     assert counted.joules() == {"NVML": 8.0}
-    library.millijoules = 0  # the driver was loaded again
+    library.millijoules = 0  # as after a reload of the driver
     assert counted.joules() == {}
 
 
 def test_without_a_counter_nothing_is_told() -> None:
-    """A CPU, no driver, a GPU without the counter, and one whose counter is gone midway."""
+    """On a CPU, without a driver, without a counter, and with a counter that fails midway."""
     assert energy.meter("cpu").joules() == {}
     assert energy.nvml("GPU-0", library=object()) is None
     assert energy.EnergyMeter(None).joules() == {}
@@ -79,7 +79,7 @@ def test_a_run_records_energy_over_both_sessions(tmp_path: Path, monkeypatch: py
         assert first.restore(print) is None
         library.millijoules += 200
         first.save(1, {"update": 1})
-    library.millijoules += 500  # between the sessions: not this run's
+    library.millijoules += 500  # between the sessions, so not part of this run
     with session() as second:
         assert second.restore(print) == {"update": 1}
         library.millijoules += 100

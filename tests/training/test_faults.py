@@ -1,4 +1,4 @@
-"""A disk that fills while a run trains, a lock file that is a link: the run says so, and what was saved stays."""
+"""A full disk or a linked lock file during training: a message names it, and saved files stay."""
 
 import contextlib
 import dataclasses
@@ -22,7 +22,7 @@ GOES_ON = "the checkpoint before stays, and the same command goes on from it"
 
 @contextlib.contextmanager
 def file_size_limit():
-    """Any file that grows beyond 20 kB fails: for this process, and through the system, what a full disk does."""
+    """Limit files of this process to 20 kB, so that the system fails writes as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
     try:
@@ -32,7 +32,7 @@ def file_size_limit():
 
 
 def at_update(monkeypatch, number, act):
-    """Call ``act`` once, when so many updates are done; a checkpoint follows every update."""
+    """Save a checkpoint after every update, and call ``act`` once after update ``number``."""
     real = Reporter.advance
 
     def advance(self, units, note):
@@ -49,7 +49,7 @@ def at_update(monkeypatch, number, act):
     "`cannot write ...`, `...; the checkpoint before stays, and the same command goes on from it`",
 )
 def test_disk_full_while_a_checkpoint_is_written(straight, tmp_path, monkeypatch):
-    """torch writes the file in many pieces and meets the error in the middle of one."""
+    """torch writes the file in pieces, and the error occurs in the middle of one."""
     with contextlib.ExitStack() as disk, monkeypatch.context() as patch:
         at_update(patch, 5, lambda: disk.enter_context(file_size_limit()))
         with pytest.raises(UserError, match=rf"cannot write \S*checkpoint-00000005\.pt: .*{GOES_ON}"):
@@ -81,7 +81,7 @@ def test_disk_full_when_a_checkpoint_is_flushed(straight, tmp_path, monkeypatch)
 )
 def test_disk_full_at_the_final_weights(straight, tmp_path, monkeypatch):
     with contextlib.ExitStack() as disk, monkeypatch.context() as patch:
-        patch.setattr(session.Session, "due", lambda self, *epoch: self.rows == [])  # no checkpoint after the last row
+        patch.setattr(session.Session, "due", lambda self, *epoch: self.rows == [])  # no checkpoint once a row is there
         at_update(patch, 8, lambda: disk.enter_context(file_size_limit()))
         with pytest.raises(UserError, match=r"cannot write \S*model\.pt"):
             run("mt", tmp_path / "run")

@@ -1,4 +1,4 @@
-"""kill -9 at random moments, in the middle of writing checkpoints too: the run goes on and ends with the same bytes."""
+"""kill -9 at random moments, also while a checkpoint is written: the run resumes and ends with equal bytes."""
 
 import json
 import os
@@ -42,4 +42,4 @@ def test_killed_at_twenty_moments_gives_the_same_bytes(tmp_path):
             left = {path.name for path in (tmp_path / name).iterdir()}
             assert left == {path.name for path in (tmp_path / "straight").iterdir()}
             resumed += re.findall(r"resuming at update (\d+)", (tmp_path / f"{name}.log").read_text(encoding="utf-8"))
-    assert len(set(resumed)) >= 5, resumed  # it was taken up in many places, not begun again and again
+    assert len(set(resumed)) >= 5, resumed  # resumed from many places, not started over each time

@@ -1,4 +1,4 @@
-"""`onepage train` by two processes: killed, restarted by torchrun, told to stop; and torchrun's options."""
+"""`onepage train` with two processes: killed, restarted by torchrun, stopped by a signal; and torchrun's options."""
 
 import os
 import shutil
@@ -24,7 +24,7 @@ from onepage.training.checkpoint import load_model
 from onepage.training.weights import digest_tensors
 
 CODE = Path(__file__).resolve().parents[2] / "code"
-PATIENCE = 240  # seconds, on a machine that does other things as well
+PATIENCE = 240  # seconds, also on a busy machine
 needs_proc = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds the processes through /proc")
 RECIPE = """updates = {updates}
 batch_tokens = 200
@@ -42,7 +42,7 @@ precision = "fp32"
 
 
 class Training:
-    """The command line's training of a small Transformer by two processes, in a folder of its own."""
+    """Trains a small Transformer with two processes from the command line, in a separate folder."""
 
     def __init__(self, place: Path, updates: int = 3000):
         self.place, self.data = place, place / "data"
@@ -82,7 +82,7 @@ class Training:
 
 
 def process_of_rank(parent: int, rank: int) -> int:
-    """The process that ``parent`` started for a rank."""
+    """The id of the process that ``parent`` started for a rank."""
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             mine = int((folder / "stat").read_text().rpartition(")")[2].split()[1]) == parent
@@ -106,7 +106,7 @@ def ended(process: subprocess.Popen) -> tuple[int, list[str], str]:
     "`process ... of the training was killed (...); ...`: after which update it goes on; torchrun can do so by itself",
 )
 def test_a_killed_process_ends_or_restarts_the_job(tmp_path: Path) -> None:
-    """The job ends with one line; with --max-restarts torchrun resumes by itself, to the same bytes."""
+    """The job ends with one line. With --max-restarts, torchrun resumes it, and it ends with the same bytes."""
     training = Training(tmp_path, updates=240)
     status, err, _ = ended(training.start("straight", save_every=60.0))
     assert (status, err) == (0, [])
@@ -123,7 +123,7 @@ def test_a_killed_process_ends_or_restarts_the_job(tmp_path: Path) -> None:
     ]
 
     process = training.start("killed", "--max-restarts 2")
-    for rank in (0, 1):  # each once more
+    for rank in (0, 1):  # each process once
         training.wait_for(process, "killed", training.saved("killed") + 10)
         os.kill(process_of_rank(process.pid, rank), signal.SIGKILL)
         killed_at = training.saved("killed")
@@ -225,13 +225,13 @@ def test_a_rendezvous_of_the_user_is_kept(options: str, local: str | None, endpo
 def test_interfaces_named_are_for_several_machines(
     options: str, kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One machine has its loopback interface, whatever the caller names for a cluster."""
+    """One machine uses its loopback interface and ignores the interfaces that the caller names for a cluster."""
     seen: dict[str, str] = {}
     monkeypatch.setattr("torch.distributed.run.run", lambda arguments: seen.update(os.environ))
     for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
         monkeypatch.setenv(name, "ib7")
     for name in ("OMP_NUM_THREADS", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE"):
-        monkeypatch.setenv(name, "1")  # set there where they are not
+        monkeypatch.setenv(name, "1")  # the launcher sets these if they are missing
     launch.launch(tmp_path, 2, options, 1, ["train"])
     assert seen[launch.LAUNCHED] == "1"
     assert [name in seen for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")] == [kept] * 2
@@ -241,7 +241,7 @@ def test_interfaces_named_are_for_several_machines(
     "RANK, WORLD_SIZE, PET_NNODES of the caller's job", "`RANK and WORLD_SIZE are ignored: ...`; a training by itself"
 )
 def test_variables_of_the_callers_job_are_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only those that torchrun set for this process make it one of several."""
+    """Only variables that torchrun set for this process make it one of several."""
     monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
     job = {"RANK": "0", "WORLD_SIZE": "4", "LOCAL_RANK": "0", "MASTER_ADDR": "head", "PET_NNODES": "2"}
     for name, value in job.items():

@@ -1,4 +1,4 @@
-"""Trainings that were each given a GPU of their own take different ones, and wait where none is free."""
+"""Trainings that each need a separate GPU take different ones, and wait if none is free."""
 
 import contextlib
 import errno
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(locking.fcntl is None, reason="no POSIX locks he
 
 @pytest.fixture
 def chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[int]:
-    """Two GPUs that are not there; the numbers of those that were made the current one."""
+    """Pretends that there are two GPUs; returns the numbers of those that trainings have selected."""
     found: list[int] = []
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
@@ -56,7 +56,7 @@ def test_a_third_waits_until_one_is_free(chosen: list[int], monkeypatch: pytest.
 @pytest.mark.fault("TMPDIR on a file system without locks", "`... has no locks (...); training without waiting ...`")
 @pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
 def test_without_locks_training_goes_on(chosen: list[int], monkeypatch: pytest.MonkeyPatch, code: int) -> None:
-    """Lustre, some NFS: there is nothing to wait for, neither on the CPU nor for a GPU."""
+    """Lustre and some NFS have no locks, so a training waits neither for the CPU nor for a GPU."""
 
     def flock(descriptor: int, operation: int) -> None:
         raise OSError(code, os.strerror(code))

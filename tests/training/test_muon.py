@@ -35,7 +35,7 @@ def test_bf16_orthogonalises_wide_matrices_close_to_float32(iterations, error):
     exact = orthogonalise(matrix, iterations)
     rounded = orthogonalise(matrix, iterations, torch.bfloat16)
     assert (rounded - exact).norm() < error * exact.norm()
-    assert torch.equal(rounded, exact) == (iterations > 3)  # more than three are computed in float32
+    assert torch.equal(rounded, exact) == (iterations > 3)  # more than three iterations are computed in float32
 
 
 def test_muon_steps_alike_in_either_memory_layout():
@@ -63,7 +63,7 @@ SHAPES = [(8, 30), (8, 30), (30, 8), (10, 2, 3, 3), (10, 2, 3, 3), (8, 8), (8, 3
 
 
 def stepped(decay=None, updates=3):
-    """The weights after some updates with fixed gradients; one parameter has none."""
+    """The weights after some updates with fixed gradients; one more parameter has no gradient."""
     torch.manual_seed(0)
     weights = [nn.Parameter(torch.randn(shape)) for shape in SHAPES]
     for weight in weights[3:5]:
@@ -78,7 +78,7 @@ def stepped(decay=None, updates=3):
 
 @pytest.mark.parametrize("decay", [None, 0.5])
 def test_stacked_matrices_step_as_single_ones(decay, monkeypatch):
-    """A GPU stacks all matrices of a shape, a CPU the narrow ones, neither changes the result."""
+    """A GPU stacks all matrices of a shape, a CPU only narrow ones. Neither changes the result."""
     sizes, found = [], {}
     monkeypatch.setattr(muon, "orthogonalise", lambda x, *more: (sizes.append(len(x)), orthogonalise(x, *more))[1])
     for most in (muon.STACKED["cpu"], math.inf, 0.0):
@@ -94,7 +94,7 @@ def test_stacked_matrices_step_as_single_ones(decay, monkeypatch):
 
 @pytest.mark.parametrize("decay", [None, 0.5])
 def test_muon_keeps_the_bits_of_plain_steps(decay):
-    """Written out parameter by parameter, with the products that a CPU makes."""
+    """The steps are written out for each parameter, with the stacks that a CPU uses."""
     torch.manual_seed(0)
     weights = [torch.randn(shape) for shape in SHAPES]
     for number in (3, 4):

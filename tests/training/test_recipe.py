@@ -1,4 +1,4 @@
-"""Recipes: what is allowed is taken as it stands, and a wrong one is refused by name."""
+"""Recipes: allowed values are taken unchanged, and the message about a wrong value names its key."""
 
 import json
 import re
@@ -89,7 +89,7 @@ def test_schedules_of_recipes_are_those_there_are() -> None:
 
 
 def refusal(path):
-    """The message about a recipe: one line that a terminal shows as it stands, and soon."""
+    """The message about a wrong recipe: one printable line, within ten seconds."""
     started = time.monotonic()
     with pytest.raises(UserError) as caught:
         from_values(MtRecipe, read(path), str(path))
@@ -146,7 +146,7 @@ def test_a_hostile_recipe_is_refused(tmp_path, text, says):
     "a recipe of 100 MB, a device, a folder, bytes that are no text",
     "`...: too large for a recipe (...`, `...: not a readable recipe: ...`",
 )
-def test_no_recipe_is_not_read_to_its_end(tmp_path):
+def test_a_file_that_is_no_recipe_is_not_read_to_its_end(tmp_path):
     large, other = tmp_path / "large.toml", tmp_path / "other.toml"
     with open(large, "wb") as file:
         file.truncate(100_000_000)
@@ -158,7 +158,7 @@ def test_no_recipe_is_not_read_to_its_end(tmp_path):
 
 
 def good(task):
-    """(dataclass, plain values) of a recipe that nothing is wrong with, or of its table."""
+    """(dataclass, plain values) of a valid recipe, or of its decoding table."""
     if task == "decoding":
         return Decoding, as_dict(Decoding())
     recipe = resolve(tasks.get(task), "quick", hardware="bf16", generated=False).recipe

@@ -36,7 +36,7 @@ def test_same_seed_same_bytes_and_another_seed_others(task, tmp_path):
         ("mt", 1, {}),
         ("mt", 3, {}),
         ("mt", 3, {"bpe_dropout": 0.2, "r_drop": 3.0}),
-        ("mt", 7, {"bpe_dropout": 0.2}),  # in the second epoch, whose pieces are drawn again
+        ("mt", 7, {"bpe_dropout": 0.2}),  # in the second epoch, whose subword pieces are drawn again
     ],
 )
 def test_stopped_and_resumed_ends_with_the_same_bytes(task, updates, changes, uninterrupted, tmp_path, monkeypatch):
@@ -63,7 +63,7 @@ def test_checkpoints_follow_epochs_and_intervals(tmp_path, monkeypatch):
     monkeypatch.setattr(session, "EPOCH_SECONDS", 0.0)
     monkeypatch.setattr(session, "SAVE_SHARE", float("inf"))
     straight = run("mt", tmp_path / "epochs", updates=32)
-    assert len(saved) >= 2 and all(place == 0 for _, place, _ in saved)  # nowhere but between two epochs
+    assert len(saved) >= 2 and all(place == 0 for _, place, _ in saved)  # only between two epochs
     assert saved[-1][0] < 32 and [kept for _, _, kept in saved][:2] == [1, 2]
     epoch, saved[:] = saved[0][0], []
     monkeypatch.setattr(session, "SAVE_EVERY_SECONDS", 0.0)
@@ -82,7 +82,7 @@ def test_when_a_checkpoint_is_due(tmp_path, monkeypatch):
             assert this.due(epoch_ended) == due, seconds
         this.restore(print)
         this.save(1, {})
-        assert not this.due()  # counted from the last one
+        assert not this.due()  # counted from the last checkpoint
         os.kill(os.getpid(), signal.SIGINT)
         assert this.due()
         with pytest.raises(session.Interrupted, match="SIGINT: stopped after update 2, saved"):
@@ -101,17 +101,17 @@ def test_short_epochs_are_not_each_saved(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "save", slow)
     with session.Session(tmp_path / "run", MT, {"task": "mt", "device": "cpu", "seed": 0}) as this:
         now += 6
-        assert this.due(epoch_ended=True)  # nothing is known of what one costs
+        assert this.due(epoch_ended=True)  # the cost of a checkpoint is still unknown
         this.restore(print)
         this.save(1, {})
         now += 19
         assert not this.due(epoch_ended=True)
-        now += 2  # 0.4 s are 2 % of 20
+        now += 2  # 0.4 s is 2 % of 20 s
         assert this.due(epoch_ended=True)
 
 
 def left_out(part, loop):
-    """What a checkpoint would hold if it left this part out: what a run that starts has there."""
+    """The loop's state in a checkpoint, with one part as in a run that has just started."""
     if part == "optimisers":
         return {**loop, "optimisers": [{**state, "state": {}} for state in loop["optimisers"]]}
     others = {"average": {"average": loop["model"]}, "place": {"place": 0}, "sums": {"sums": [0 for _ in loop["sums"]]}}
@@ -119,7 +119,7 @@ def left_out(part, loop):
 
 
 def result(task, folder, **changes):
-    """(digest of the weights, history without times) of a run that goes on in this folder, or begins there."""
+    """(digest of the weights, history without times) of a run that starts or resumes in this folder."""
     return run(task, folder, **changes), [{**row, "seconds": 0} for row in history.read(folder / "history.jsonl")]
 
 
@@ -135,7 +135,7 @@ def in_mid_epoch(tmp_path_factory):
 
 
 PARTS = ["nothing", "generators", "average", "optimisers", "place", "sums"]
-# it draws nothing from the default generators, and its place is its update
+# ResNet-18 draws nothing from the default generators, and its place equals its update
 PARTS_CLS = ["nothing", "average", "optimisers", "sums"]
 
 
@@ -155,11 +155,11 @@ def test_without_any_part_a_resumed_run_differs(uninterrupted, in_mid_epoch, tas
         return {**state, "loop": left_out(part, state["loop"])}
 
     monkeypatch.setattr(checkpoint, "latest", latest)
-    if part == "generators":  # dropout draws from the default one
+    if part == "generators":  # dropout draws from the default generator
         monkeypatch.setattr(seeding, "restore_generators", lambda states: None)
     again = result(task, tmp_path / "stopped")
     assert (again == straight) == (part == "nothing")
-    assert (again[0] == straight[0]) == (part in ("nothing", "sums"))  # the sums are of the history alone
+    assert (again[0] == straight[0]) == (part in ("nothing", "sums"))  # the sums affect only the history
 
 
 @pytest.mark.fault(
@@ -179,7 +179,7 @@ def test_a_checkpoint_of_another_recipe_is_refused(straight, change, says, tmp_p
     with pytest.raises(UserError, match=r"checkpoint-00000003\.pt was trained with another recipe " + says):
         run("mt", tmp_path / "stopped", **change)
     assert {path.name: path.read_bytes() for path in (tmp_path / "stopped").iterdir()} == before
-    assert run("mt", tmp_path / "stopped") == straight  # put back, it goes on
+    assert run("mt", tmp_path / "stopped") == straight  # the original recipe resumes
 
 
 @pytest.mark.fault("final weights of another recipe", "`the weights in ...; training again`")

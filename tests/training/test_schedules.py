@@ -25,7 +25,7 @@ def test_schedules_rise_to_one_and_fall_to_zero(name):
     ],
 )  # fmt: skip
 def test_points_of_the_curve_by_hand(name, progress, expected):
-    """Up to the peak at 0.2, down to 0.1: at 0.4 a quarter of the way down is done, at 0.6 half of it."""
+    """The peak is at 0.2 and the end value is 0.1. At 0.4 a quarter of the decay is done, at 0.6 half of it."""
     assert SCHEDULES[name](progress, 0.2, 0.1) == pytest.approx(expected, abs=1e-12)
 
 

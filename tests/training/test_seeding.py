@@ -15,7 +15,7 @@ def test_seeds_of_different_places_differ():
 
 @pytest.mark.parametrize("allowed", [False, True])
 def test_tf32_is_set_by_the_interface_there_is(allowed, monkeypatch):
-    """That of torch before 2.9, and the one that replaces it; in products too, which an environment variable allows."""
+    """torch before 2.9 has the old interface, later torch the new one. Each sets convolutions and matrix products."""
     old = SimpleNamespace(
         cudnn=SimpleNamespace(allow_tf32=None), cuda=SimpleNamespace(matmul=SimpleNamespace(allow_tf32=None))
     )
@@ -29,7 +29,7 @@ def test_tf32_is_set_by_the_interface_there_is(allowed, monkeypatch):
 
 
 def test_both_interfaces_of_tf32_agree(monkeypatch):
-    """Torch refuses to tell one of them where the other was set otherwise."""
+    """torch raises an error if one interface is read after the other was set differently."""
     seeding.allow_tf32(False)
     assert torch.backends.cudnn.allow_tf32 is torch.backends.cuda.matmul.allow_tf32 is False
     assert torch.get_float32_matmul_precision() == "highest"

@@ -1,4 +1,4 @@
-"""LOG=tensorboard: the history of a run as one event file, each step once, and the same training as without."""
+"""LOG=tensorboard writes the history to one event file, each step once, and does not change the training."""
 
 import datetime
 import json
@@ -16,7 +16,7 @@ from small_training import run, stopped
 
 
 class Writer:
-    """Stands in for SummaryWriter: a line for each scalar."""
+    """Stands in for SummaryWriter: it writes one line per scalar."""
 
     number = 0
 
@@ -35,7 +35,7 @@ class Writer:
 
 
 def scalars(folder: Path) -> dict[tuple[str, int], tuple[float, float]]:
-    """{(name, step): (value, time)} of the one event file; each once."""
+    """{(name, step): (value, time)} of the only event file; fails if a scalar is there twice."""
     (path,) = folder.glob("events.out.tfevents.*")
     found = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     assert len({(name, step) for name, _, step, _ in found}) == len(found)

@@ -1,4 +1,4 @@
-"""Two runs with pictures and a page, and a copy of them to break."""
+"""Two runs with pictures and a page, and a copy that tests may break."""
 
 import shutil
 from pathlib import Path
@@ -15,7 +15,7 @@ def written_page(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, 
 
 @pytest.fixture
 def page(written_page: tuple[Path, Path, Path], tmp_path: Path) -> tuple[Path, Path, Path]:
-    """(out, cls run, mt run) to break."""
+    """(out, cls run, mt run): a copy that the test may break."""
     made, cls_run, mt_run = written_page
     out = Path(shutil.copytree(made, tmp_path / "out"))
     return out, out / cls_run.relative_to(made), out / mt_run.relative_to(made)

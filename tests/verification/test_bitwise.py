@@ -1,4 +1,4 @@
-"""The digests of a run: the same for the same results, another for any bit, and what differs is named."""
+"""The digests of a run: equal for equal results, changed by any bit, and a difference is named."""
 
 import json
 import shutil
@@ -30,7 +30,7 @@ def made(tmp_path_factory):
 
 @pytest.fixture
 def pair(made, tmp_path):
-    """A run and its copy to change."""
+    """A run, and a copy that the test may change."""
     shutil.copytree(made / "cls", tmp_path / "again")
     return made / "cls", tmp_path / "again"
 
@@ -61,7 +61,7 @@ def test_commit_times_and_files_do_not_count(pair):
     rows = [json.loads(line) for line in (again / "history.jsonl").read_text(encoding="utf-8").splitlines()]
     text = "".join(json.dumps({**row, "seconds": 1e9}) + "\n" for row in rows)
     (again / "history.jsonl").write_text(text, encoding="utf-8")
-    edit_arrays(again / "predictions.npz", lambda arrays: None)  # another file, of the same arrays
+    edit_arrays(again / "predictions.npz", lambda arrays: None)  # another file with the same arrays
     change_weights(again, lambda weights: None)
     status, said = compare(*pair)
     assert status == 0 and said.count("  equal") == 5 and said.endswith("are equal to the bit\n")

@@ -1,4 +1,4 @@
-"""Claims: the file, what it may hold, and that they hold on the runs that `make test` names."""
+"""Claims: the file and its format, and whether the claims hold on the runs that `make test` names."""
 
 import os
 import re
@@ -81,7 +81,7 @@ def test_missing_claims_file_is_one_error(tmp_path: Path) -> None:
 
 
 def recorded(value: object, **changes: object) -> dict:
-    """metrics.json of a run that the claim on BLEU speaks of."""
+    """metrics.json of a run that the claim about BLEU covers."""
     scores = {"test_2016_flickr": {"bleu": {"score": value}}}
     return {"set": "multi30k", "generated": False, "src": "en", "tgt": "de", "tests": scores} | changes
 
@@ -128,7 +128,7 @@ def test_cells_show_bound_and_value() -> None:
 
 
 def hold(claim: Claim, stand_in: bool = False) -> Result:
-    """The claim checked on the runs in CLAIMED_RUNS; skips where none are named, or they are of another set."""
+    """Check the claim on the runs in CLAIMED_RUNS; skip if there are none, or if they use another set."""
     out, data, runs = (os.environ.get(f"CLAIMED_{name}") for name in ("OUT", "DATA", "RUNS"))
     if not (out and data and runs):
         pytest.skip("no trained runs named; make test names them")
@@ -151,6 +151,6 @@ def test_claim_holds(claim: Claim) -> None:
 @pytest.mark.claims
 @pytest.mark.parametrize("claim", load_claims(FILE, "stand_in"), ids=lambda claim: claim.id)
 def test_floor_of_a_generated_set_holds(claim: Claim) -> None:
-    """Where a run was trained on that set."""
+    """This holds for a run that was trained on that set; without one, the test is skipped."""
     result = hold(claim, stand_in=True)
     assert result.state == PASS, f"{result.state}: {result.reason}"

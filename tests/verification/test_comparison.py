@@ -1,4 +1,4 @@
-"""A run beside a reference: exact where machine, software and settings are the same, a band elsewhere."""
+"""Comparison with a reference: exact if machine, software and settings are equal, otherwise within a band."""
 
 import dataclasses
 import json
@@ -49,7 +49,7 @@ def compare(pair: Pair, task: str = "cls") -> dict[str, comparison.Row]:
 
 
 def elsewhere(pair: Pair, task: str = "cls") -> None:
-    """Let the run here be of another machine."""
+    """Let the run here come from another machine."""
     edit(pair[0] / task / "provenance.json", lambda p: p["host"].update(cpu="Another CPU"))
 
 
@@ -146,7 +146,7 @@ def test_three_seeds_give_a_prediction_interval() -> None:
 
 
 def student(quantile: float, freedom: int) -> float:
-    """The share of Student's t below a quantile: one half and Simpson's rule over the density from 0."""
+    """The probability that Student's t is below a quantile, by Simpson's rule over the density from 0."""
     scale = math.gamma((freedom + 1) / 2) / math.gamma(freedom / 2) / math.sqrt(freedom * math.pi)
     steps = [scale * (1 + (quantile * i / 400) ** 2 / freedom) ** (-(freedom + 1) / 2) for i in range(401)]
     return 0.5 + quantile / 1200 * (steps[0] + 4 * sum(steps[1::2]) + 2 * sum(steps[2:-1:2]) + steps[-1])
@@ -154,7 +154,7 @@ def student(quantile: float, freedom: int) -> float:
 
 @pytest.mark.parametrize("seeds", [3, 4, 5, 6, 7, 8, 9, 10, 11, 40])
 def test_the_band_of_seeds_holds_95_percent(seeds: int) -> None:
-    """Half its width is t s sqrt(1 + 1 / n); beyond eleven seeds that t is of ten degrees, and so a little wide."""
+    """Half its width is t s sqrt(1 + 1 / n). Beyond eleven seeds, t has ten degrees of freedom: a little too wide."""
     values = [math.sin(number) for number in range(seeds)]
     rows = [{"measures": {"x": value}} for value in values]
     low, high, _ = comparison.band("x", comparison.Measure(0.0, (0.0, 0.0), True), rows)
@@ -190,7 +190,7 @@ def test_other_threads_are_compared_missing_runs_are_not(pair: Pair) -> None:
 @pytest.mark.parametrize(
     ("batch_norm", "processes", "says"),
     [
-        ("local", None, ""),  # a run of one process, whatever an earlier version called its recipe
+        ("local", None, ""),  # a run of one process; earlier recipes had no batch_norm
         ("local", 4, "other number of processes (1 there, 4 here)"),  # statistics of quarters of a batch
         ("synchronised", 4, "other recipe (batch_norm None -> 'synchronised')"),
     ],
@@ -217,7 +217,7 @@ def test_metrics_that_lack_a_score_are_one_error(pair: Pair) -> None:
 
 
 def check(pair: Pair, monkeypatch: pytest.MonkeyPatch, **change: Any) -> Result:
-    """The accuracy claim with a reference, checked on the run here."""
+    """Check the accuracy claim with a reference on the run here."""
     synthetic_data.pretend(monkeypatch, pair[0] / "cls", pair[0] / "mt")
     value, band = comparison.claimed(CLAIMS[0], read_json(pair[1] / "cls/metrics.json"), [])
     said = {"result": "reference", "value": value, "band": band} | change

@@ -1,4 +1,4 @@
-"""The pictures that a reference result keeps: their colours, and what stands where one is missing or damaged."""
+"""Pictures in a reference result: their colours, and the text or error if one is missing or damaged."""
 
 from pathlib import Path
 
@@ -12,8 +12,8 @@ from onepage.verification import pictures
 
 def test_kept_picture_keeps_its_rare_colours(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    pixels = np.repeat(rng.integers(0, 256, (100, 100, 1), dtype=np.uint8), 3, axis=2)  # a photograph, of greys
-    pixels[50, 10:20] = (150, 67, 82)  # and a short line in the red of a label
+    pixels = np.repeat(rng.integers(0, 256, (100, 100, 1), dtype=np.uint8), 3, axis=2)  # a grey photograph
+    pixels[50, 10:20] = (150, 67, 82)  # with a short red line, as in a label
     Image.fromarray(pixels).save(tmp_path / "a.png", dpi=(pictures.DPI, pictures.DPI))
     pictures.reduce(tmp_path / "a.png", tmp_path / "kept.png")
     with Image.open(tmp_path / "kept.png") as kept:

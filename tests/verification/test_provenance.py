@@ -1,4 +1,4 @@
-"""Pictures and page lead back to their run, and are found out when it has changed, gone, or was never theirs."""
+"""Pictures and page name their run. Checks fail if it has changed, is missing, or is another run."""
 
 import shutil
 from collections.abc import Callable
@@ -59,7 +59,7 @@ def test_file_of_a_changed_run_does_not_match(file: str, page: Case) -> None:
     touch(page[1] / "metrics.json")
     code, output = provenance(page, file)
     assert code == 1 and "cls/cifar10/quick/seed0 has other numbers now" in output
-    assert "run        cls/cifar10/quick/seed0" in output  # it is printed all the same
+    assert "run        cls/cifar10/quick/seed0" in output  # it is still printed
     assert states(page) == {"cls-figures": "FAIL", "mt-figures": "PASS", "page": "FAIL"}
     assert "run: make cls" in reasons(page)
 
@@ -98,7 +98,7 @@ def test_edited_picture_is_found(kind: str, page: Case) -> None:
 
 @pytest.mark.fault("a picture that claims another run", "make verify fails")
 def test_picture_that_claims_another_run_is_found(page: Case) -> None:
-    """With figures.json made to fit: what the picture itself carries decides."""
+    """Even with a matching figures.json, the provenance in the picture decides."""
     picture = page[0] / "figures/cls/one.png"
     rewrite(picture, lambda text: text.replace("seed0", "seed7"))
     digest = checked.sha256_file(picture)
@@ -107,7 +107,7 @@ def test_picture_that_claims_another_run_is_found(page: Case) -> None:
 
 
 def test_picture_missing_or_without_provenance_fails(page: Case) -> None:
-    """One of somebody else's, which is not on the list, does not."""
+    """A picture of the user's that is not listed does not fail."""
     folder = page[0] / "figures/mt"
     Image.new("RGB", (2, 2)).save(folder / "mine.png")
     (folder / "broken.png").write_bytes(b"not a picture")

@@ -1,4 +1,4 @@
-"""Reference results: written whole or not at all, found out when edited; those kept in git hold what is claimed."""
+"""Reference results: written completely or not at all, edits are detected, and those in git support the claims."""
 
 import hashlib
 import json
@@ -33,7 +33,7 @@ Case = tuple[Path, Path, Path]  # out, cls run, mt run
 
 @pytest.fixture
 def case(page: Case, monkeypatch: pytest.MonkeyPatch) -> Case:
-    """Runs and page to work on, and data that fits the runs."""
+    """Runs and a page that the test may change, and data that matches the runs."""
     synthetic_data.pretend(monkeypatch, *page[1:])
     synthetic_page.ablations(*page[1:])
     monkeypatch.setattr(pictures, "DPI", 20)
@@ -53,7 +53,7 @@ def written(case: Case, name: str = "two-cores") -> Path:
 
 
 def resign(folder: Path) -> None:
-    """Make the manifest fit the files, as somebody would who edits by hand and knows of it."""
+    """Update the manifest to match the files, as a careful forger would."""
     files = {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in reference._files(folder)}
     edit(folder / "manifest.json", lambda m: m.update(files=files))
 
@@ -73,7 +73,7 @@ def test_claims_name_value_and_band_in_git(claim: Claim) -> None:
     metrics, seeds = (json.loads((folder / name).read_text()) for name in ("metrics.json", "seeds.json"))
     assert (claim.reference.value, claim.reference.band) == comparison.claimed(claim, metrics, seeds)
     assert metrics["set"] == claim.set and not metrics["generated"]
-    assert claim.minimum <= claim.reference.band[0]  # a claim is for any machine: it lies below the band
+    assert claim.minimum <= claim.reference.band[0]  # a claim holds on any machine, so it lies below the band
 
 
 # --- writing -----------------------------------------------------------------------------------------------------
@@ -97,7 +97,7 @@ def test_result_holds_page_runs_claims_and_manifest(case: Case) -> None:
 
 
 def test_result_alone_is_verified(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where nothing was trained: data is fetched, claims recounted from kept predictions, the page traced."""
+    """Without trained runs, data is fetched, claims are recomputed from kept predictions, and the page is checked."""
     folder, asked = written(case), []
     monkeypatch.setattr(fetch, "ensure", lambda name, *rest: asked.append((name, *rest)))
     alone = ["verify", "--ref", folder, "--out", tmp_path / "empty", "--claims", CLAIMS_FILE]
@@ -134,7 +134,7 @@ def test_writing_again_gives_the_same_bytes(case: Case) -> None:
     folder = written(case)
     first = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     (folder / "stray.txt").write_text("old")
-    (folder.parent / ".two-cores.killed.tmp" / "two-cores").mkdir(parents=True)  # of a writing that was killed
+    (folder.parent / ".two-cores.killed.tmp" / "two-cores").mkdir(parents=True)  # left by a killed write
     assert written(case) == folder
     assert [path.name for path in folder.parent.iterdir()] == ["two-cores"]
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == first
@@ -244,7 +244,7 @@ def test_failed_move_brings_the_old_one_back(case: Case, monkeypatch: pytest.Mon
     assert [path.name for path in folder.parent.iterdir()] == ["two-cores"]
 
 
-# --- found out ---------------------------------------------------------------------------------------------------
+# --- edits are detected ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.fault("a reference result that was touched", "named")

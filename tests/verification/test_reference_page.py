@@ -1,4 +1,4 @@
-"""The whole way to a reference result, by LaTeX and by typst: drawn, rendered, verified, kept."""
+"""A complete reference result, with LaTeX and with typst: drawn, rendered, verified and stored."""
 
 import json
 import re
@@ -49,7 +49,7 @@ def test_real_page_is_checked_kept_and_shown(engine: str, drawn: Case, monkeypat
     assert reference.problems(folder, load_claims(CLAIMS_FILE)) == []
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     assert size < 3_000_000
-    made = (drawn[0] / "report/page.png").is_file()  # rendering writes it where something here can
+    made = (drawn[0] / "report/page.png").is_file()  # rendering writes it if a program here can
     assert made or not (shutil.which("pdftoppm") or engine == "typst")
     assert (folder / "page.png").is_file() == made and ("page.png is left out" in result.output) == (not made)
     if made:

@@ -1,4 +1,4 @@
-"""Verification: claims are recomputed, failed by any edited number, and never passed on generated data."""
+"""Verification recomputes claims, fails them for any edited number, and never passes them on generated data."""
 
 import ast
 import dataclasses
@@ -27,7 +27,7 @@ Case = tuple[Path, ...]  # cls run, mt run
 
 @pytest.fixture
 def case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Case:
-    """Two runs that pass, and loaders that give the labels and references these runs were scored on."""
+    """Two runs that pass, and loaders that return the labels and references of these runs."""
     cls_run = synthetic_run.write_cls_run(tmp_path / "runs/cls")
     mt_run = synthetic_run.write_mt_run(tmp_path / "runs/mt")
     synthetic_data.pretend(monkeypatch, cls_run, mt_run)
@@ -98,7 +98,7 @@ def test_tampered_predictions_fail(case: Case, tmp_path: Path) -> None:
 
 @pytest.mark.fault("predictions made on other labels or references", "FAIL")
 def test_predictions_of_other_labels_or_references_fail(case: Case, tmp_path: Path) -> None:
-    """Labels moved to agree with the predictions, and references replaced by the outputs, do not help."""
+    """Changed labels, or references replaced by the outputs, do not pass."""
     _edit_predictions(case[0], lambda a: a.update(labels=(a["labels"] + 1) % 10))
     _edit_predictions(case[1], lambda a: a.update(test_2016_flickr_reference=a[OUTPUT]))
     results = _check(case, tmp_path)
@@ -156,7 +156,7 @@ def test_generated_data_called_cifar_is_not_checked(case: Case, tmp_path: Path) 
 
 def test_missing_run_and_other_languages_are_not_checked(case: Case, tmp_path: Path) -> None:
     _edit(case[1], lambda m: m.update(tgt="fr"))
-    for runs in (case[1:], (tmp_path / "runs/cls/cifar10/quick/seed0", case[1])):  # not given; not there yet
+    for runs in (case[1:], (tmp_path / "runs/cls/cifar10/quick/seed0", case[1])):  # not given, or not trained yet
         results = _check(runs, tmp_path)
         assert _states(results) == ["NOT CHECKED", "NOT CHECKED"]
         assert results[0].reason == "not run: make cls"
@@ -171,7 +171,7 @@ def test_folder_must_be_a_run_of_its_task(case: Case, tmp_path: Path) -> None:
 
 
 def test_without_the_data_nothing_passes(tmp_path: Path) -> None:
-    """The real loaders, on a folder that holds no data."""
+    """The real loaders read a folder without data."""
     case = (synthetic_run.write_cls_run(tmp_path / "cls"), synthetic_run.write_mt_run(tmp_path / "mt"))
     results = _check(case, tmp_path)
     assert _states(results) == ["NOT CHECKED", "NOT CHECKED"]
@@ -203,7 +203,7 @@ def test_table_on_a_terminal_prints_brackets(
 
 @pytest.mark.parametrize("path", [*(f"{task}/recount.py" for task in tasks.TASKS), "verification/verify.py"])
 def test_recount_imports_neither_evaluate_nor_scores(path: str) -> None:
-    """It is independent of the code that computed the scores."""
+    """The recount is independent of the code that computed the scores."""
     tree = ast.parse((PACKAGE / path).read_text(encoding="utf-8"))
     found = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
     names = {alias.name for node in found for alias in node.names}
