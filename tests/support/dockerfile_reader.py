@@ -1,7 +1,8 @@
-"""env/Dockerfile and .dockerignore, read strictly: what this reader does not know, it refuses.
+"""A strict reader of env/Dockerfile and .dockerignore: it refuses everything that it does not know.
 
-The grammar is that of the Dockerfile reference (docs.docker.com/reference/dockerfile), less what this project has no
-use for: stages, heredocs, ADD, ENTRYPOINT, health checks. ``problems`` holds the rules of hadolint that matter here.
+The grammar follows the Dockerfile reference (docs.docker.com/reference/dockerfile), without the parts that this project
+does not use: stages, heredocs, ADD, ENTRYPOINT, health checks. ``problems`` checks the rules of hadolint that matter
+here.
 """
 
 import json
@@ -15,7 +16,7 @@ KNOWN = ("FROM", "SHELL", "COPY", "RUN", "USER", "WORKDIR", "ARG", "ENV", "CMD")
 
 @dataclass(frozen=True)
 class Step:
-    """One instruction. ``text``: its arguments on one line, flags taken out; ``words``: split, or of its JSON array."""
+    """One instruction. ``text``: its arguments on one line, without flags; ``words``: split, or from its JSON array."""
 
     keyword: str
     text: str
@@ -25,7 +26,7 @@ class Step:
 
 
 def read(text: str) -> list[Step]:
-    """The instructions of a Dockerfile in order; raises ValueError, with the line, for what is not understood."""
+    """The instructions of a Dockerfile in order; raises ValueError, with the line, for anything unknown."""
     steps, parts = [], list[str]()
     for number, line in enumerate(text.splitlines(), 1):
         if line.lstrip().startswith("#"):
@@ -67,7 +68,7 @@ def _step(line: str, number: int) -> Step:
 
 
 def problems(steps: Sequence[Step]) -> list[str]:
-    """What a reviewer would object to, [] for nothing; the name of hadolint's rule where it has one."""
+    """A reviewer's objections, [] if there are none; each names hadolint's rule if there is one."""
     return [*_base(steps), *_packages(steps), *_user(steps), *_form(steps)]
 
 
@@ -77,7 +78,7 @@ def _base(steps: Sequence[Step]) -> list[str]:
     image, _, digest = steps[0].words[0].partition("@")
     tag = image.rpartition("/")[2].partition(":")[2]
     found = []
-    if not re.search(r"\d+\.\d+|\d{8}", tag):  # DL3006, DL3007: "latest", "slim" and "12" move with time
+    if not re.search(r"\d+\.\d+|\d{8}", tag):  # DL3006, DL3007: "latest", "slim" and "12" change over time
         found.append(f"FROM {image}: a tag of one release, not {tag or 'none'}")
     if digest and not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
         found.append(f"FROM: {digest} is no digest")
@@ -131,7 +132,7 @@ def _relative(step: Step) -> bool:
 
 
 class Ignored:
-    """Whether .dockerignore keeps a path out of the context: a pattern counts for what it names and all below it."""
+    """Whether .dockerignore excludes a path from the context: a pattern also covers everything below its path."""
 
     def __init__(self, text: str) -> None:
         self.patterns = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
@@ -147,7 +148,7 @@ class Ignored:
 
 
 def _expression(pattern: str) -> str:
-    """A pattern of Go's filepath.Match, with ``**/`` for any folders or none, as a regular expression."""
+    """The regular expression for a pattern of Go's filepath.Match, with ``**/`` for any number of folders."""
     translated = {"**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
     pieces = re.split(r"(\*\*/|\*|\?)", pattern)
     return "".join(translated.get(piece, re.escape(piece)) for piece in pieces)
