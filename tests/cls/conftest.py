@@ -11,7 +11,7 @@ from onepage.cls.classify import Classifier
 
 @pytest.fixture(scope="session")
 def classifying(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An evaluated run of random weights; not to be changed."""
+    """An evaluated run with random weights; tests must not change it."""
     return write_run(tmp_path_factory.mktemp("classify") / "runs/cls/cifar10/quick/seed0")
 
 

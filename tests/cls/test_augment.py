@@ -1,4 +1,4 @@
-"""Augmentation moves pixels as it says, and every draw is keyed."""
+"""Augmentation moves pixels as specified, and every random draw is keyed."""
 
 import itertools
 from unittest.mock import Mock
@@ -33,7 +33,7 @@ def test_crops_are_windows_of_the_reflected_image():
 
 def test_every_window_is_as_likely():
     image = torch.arange(64, dtype=torch.uint8).view(1, 1, 8, 8).expand(5000, 3, 8, 8)
-    corners = augment.random_crop(image, 2, keyed_generator(0))[:, 0, 2, 2]  # never on the border filled in
+    corners = augment.random_crop(image, 2, keyed_generator(0))[:, 0, 2, 2]  # never in the padding
     places, counts = corners.unique(return_counts=True)
     assert places.tolist() == [8 * row + column for row in range(5) for column in range(5)]
     assert counts.min() > 140 and counts.max() < 260  # 200 each, standard deviation 14
@@ -82,7 +82,7 @@ def test_an_epoch_visits_no_image_twice():
     assert len(order) == 100 == len(set(order.tolist()))
     assert not torch.equal(order, torch.cat(augment.batch_order(103, 10, seed=0, epoch=1)))
     sizes = {n: [len(batch) for batch in augment.batch_order(n, 10, 0, 0)] for n in (7, 10, 11, 30)}
-    assert sizes == {7: [7], 10: [10], 11: [10], 30: [10, 10, 10]}  # too few for one batch are one
+    assert sizes == {7: [7], 10: [10], 11: [10], 30: [10, 10, 10]}  # fewer images than one batch form a batch
 
 
 def test_resize_keeps_a_flat_image_flat():
@@ -91,7 +91,7 @@ def test_resize_keeps_a_flat_image_flat():
 
 
 def test_resize_is_pillows():
-    """Bilinear, with a wider filter where the image shrinks; rounded, so that a level up or down is no difference."""
+    """Both are bilinear, with a wider filter if the image shrinks; rounding may differ by one level."""
     pixels = torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8, generator=keyed_generator("resize"))
     for size in (16, 24, 40):
         theirs = [
@@ -106,7 +106,7 @@ def test_resize_is_pillows():
 
 
 def test_normalise_takes_the_published_colours():
-    """Mean and standard deviation of CIFAR-10's channels, to the four digits by which they are known."""
+    """Mean and standard deviation of CIFAR-10's channels, to the usual four digits."""
     mean, std = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
     pixel = torch.tensor([0, 128, 255], dtype=torch.uint8).view(1, 3, 1, 1).expand(2, 3, 4, 4)
     expected = [(value / 255 - m) / s for value, m, s in zip((0, 128, 255), mean, std, strict=True)]
@@ -132,8 +132,8 @@ def test_cutout_blanks_one_square_of_each_image_alone():
     blank = (cut == 0).all(dim=1)
     assert torch.equal((cut == 0).any(dim=1), blank)  # all channels together
     assert (blank.sum(dim=(1, 2)) >= 4).all() and (blank.sum(dim=(1, 2)) == 16).any()
-    assert blank.any(dim=0).all() and blank.sum(dim=(1, 2)).max() == 16  # every pixel is in reach
-    assert len({tuple(mask.flatten().tolist()) for mask in blank}) > 10  # not one place for all
+    assert blank.any(dim=0).all() and blank.sum(dim=(1, 2)).max() == 16  # the square can reach every pixel
+    assert len({tuple(mask.flatten().tolist()) for mask in blank}) > 10  # places differ
     assert torch.equal(cut[~blank[:, None].expand_as(cut)], batch[~blank[:, None].expand_as(cut)])
 
 
@@ -175,7 +175,7 @@ def test_lengths_go_with_the_image_size():
 
 @pytest.mark.parametrize("profile", ["quick", "full", "long"])
 def test_everything_stays_on_its_device(profile: str) -> None:
-    """Tensors of "meta" have no values, and nothing of the CPU may be combined with them, as with those of a GPU."""
+    """Tensors on "meta" have no values; like tensors on a GPU, they cannot be combined with tensors on the CPU."""
     recipe, device = resolve(tasks.get("cls"), profile, hardware="cuda", generated=False).recipe, torch.device("meta")
     pixels, labels = torch.empty(64, 3, 32, 32, dtype=torch.uint8, device=device), torch.empty(64, device=device).long()
     draws, index = keyed_generator(0), torch.arange(16)

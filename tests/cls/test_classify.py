@@ -1,4 +1,4 @@
-"""The classifier for people: a picture goes the way of a test image, at any size, in any mode, any way up."""
+"""The classifier for people: it treats a picture of any size as evaluation treats a test image."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def test_a_test_image_gets_what_evaluation_gives_it(classifying, tmp_path):
     tensor = torch.from_numpy(np.stack([np.asarray(image).transpose(2, 0, 1) for image in images]))
     logits = predict(model, augment.resize(tensor, 16), "fp32").numpy()
     expected = scores.softmax(logits.astype(np.float64) / TEMPERATURE)
-    assert len({int(row.argmax()) for row in expected}) > 1  # else a model that never looks would pass
+    assert len({int(row.argmax()) for row in expected}) > 1  # otherwise a model that ignores the image would pass
     rows = table(result)
     for k, path in enumerate(paths):
         own = rows[10 * k : 10 * k + 10]

@@ -1,4 +1,4 @@
-"""``onepage classify``: a line for each image, one for each that is refused, and one for a run that cannot."""
+"""``onepage classify``: the classes of each image, one line for each refused image, one line for an unusable run."""
 
 import io
 import os
@@ -38,7 +38,7 @@ def encoded(image, name, **options):
 
 
 def png(width, height, data=b"", more=b""):
-    """A PNG (8-bit grey) that says it is so large, with whatever data."""
+    """A PNG (8-bit grey) that declares this size, with any data."""
 
     def chunk(kind, content):
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
@@ -150,7 +150,7 @@ def test_metadata_can_be_wrong(classifying, tmp_path):
 @fault("a damaged TIFF, of which its decoder writes to standard error itself", "our one line alone")
 def test_decoders_add_no_lines_of_their_own(tmp_path, capfd):
     content = bytearray(encoded(NOISE, "TIFF", compression="jpeg"))
-    start = content.index(b"\xff\xda")  # start of scan: the decoder finds no component of that number
+    start = content.index(b"\xff\xda")  # start of scan: names a component that does not exist
     content[start + 5] = 127
     (tmp_path / "a.tiff").write_bytes(content)
     with pytest.raises(UserError, match=r"is damaged or cut off \("):
@@ -231,7 +231,7 @@ def test_make_passes_a_file_name_as_it_stands(tmp_path, by_environment):
     assert done.returncode == 2 and "FILE is not given; make classify FILE=photo.jpg" in done.stderr
 
 
-# --- the run, and what is said of it ---------------------------------------------------------------------------------
+# --- choice of the run, and messages about it ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("arguments", "lines"), [((), 3), (("--top", "1"), 1), (("--top", "99"), 10)])

@@ -1,4 +1,4 @@
-"""The convolution with its own weight gradient against the library's, at every shape that takes that path."""
+"""The convolution with our own weight gradient equals the library's, at every shape that uses it."""
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ def pair(stride: int, dtype: torch.dtype = torch.float32) -> tuple[Conv2d, nn.Co
 
 
 @pytest.mark.parametrize(("size", "stride"), SHAPES)
-def test_values_and_gradients_are_the_library_s(size: int, stride: int) -> None:
+def test_values_and_gradients_match_the_library(size: int, stride: int) -> None:
     own, theirs = pair(stride, torch.float64)
     x = torch.randn(3, 128, size, size + 1 if size < 4 else size, dtype=torch.float64)
     x = x.contiguous(memory_format=torch.channels_last)
@@ -47,7 +47,7 @@ def test_products_by_position_equal_convolution_and_input_gradient(size: int, st
 
 
 def test_widest_layers_take_products_by_position() -> None:
-    """In bf16, and in fp32 where they write a map of 2x2."""
+    """They do so in bf16, and in fp32 if their output map is 2x2."""
     weight = Conv2d(256, 512, 3, 2, padding=1).weight
     x = torch.randn(2, 256, 6, 6)
     assert by_position(x.bfloat16(), weight, 2) and not by_position(x, weight, 2)
@@ -57,7 +57,7 @@ def test_widest_layers_take_products_by_position() -> None:
 
 
 def layer_shapes(image_size: int) -> list[tuple[int, int, int, int]]:
-    """Channels in and out, stride and input height of each of our convolutions in ResNet-18, each shape once."""
+    """(channels in, channels out, stride, input height) of our convolutions in ResNet-18, each shape once."""
     shapes: dict[tuple[int, int, int, int], None] = {}
 
     def note(layer: nn.Conv2d, inputs: tuple[torch.Tensor, ...]) -> None:
@@ -79,7 +79,7 @@ def test_layers_are_those_of_resnet18() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("image_size", [16, 20, 24, 32])
-def test_every_layer_of_resnet18_equals_the_library_s(image_size: int, dtype: torch.dtype) -> None:
+def test_every_layer_of_resnet18_matches_the_library(image_size: int, dtype: torch.dtype) -> None:
     """Output and both gradients: our rounding error is at most a tenth more than the library's."""
     torch.manual_seed(7)
     for width_in, width, stride, size in layer_shapes(image_size):

@@ -23,7 +23,7 @@ PICTURES = {"curves_cls", "confusion_matrix", "confusion_counts", "preds_grid", 
 }
 
 
-# Percent: for as long as the longer label is, a curve is beside both ends of the line of 80 %.
+# Percent: near both ends of the 80 % line, a curve is in the way of the longer label.
 SLOW_TRAIN = [37, 52, 58, 61, 62, 65, 71, 74, 75, 77, 78, 80, 82, 84, 86, 88, 90, 91, 93, 95]
 SLOW_VAL = [48, 67, 70, 73, 73, 75, 78, 81, 82, 84, 85, 86, 88, 88, 89, 91, 90, 92, 92, 93]
 
@@ -47,7 +47,7 @@ def prepared(case, copy):
 
 @pytest.fixture(scope="module")
 def drawn(made, tmp_path_factory):
-    """A function that gives the pictures of a case, drawn once; not to be changed."""
+    """A function that returns the pictures of a case, drawn once; tests must not change them."""
 
     @functools.cache
     def pictures(case):
@@ -70,7 +70,7 @@ def test_the_learning_rate_is_the_schedule(copy, draw):
     run = copy("cls")
     (line,) = draw(run).sheets["curves_cls"].figure.axes[1].lines[-1:]
     rows = rows_of(run)
-    assert line.get_ydata() == pytest.approx([row["learning_rate"] for row in rows])  # no schedule known: as recorded
+    assert line.get_ydata() == pytest.approx([row["learning_rate"] for row in rows])  # schedule unknown: as recorded
     crowd(run)
     (line,) = draw(run).sheets["curves_cls"].figure.axes[1].lines[-1:]
     at = dict(zip(np.round(line.get_xdata(), 9), line.get_ydata(), strict=True))
@@ -84,7 +84,7 @@ def test_images_are_of_one_size_in_each_grid(drawn):
         assert len(extents) == count
         assert len({(round(abs(x1 - x0), 6), round(abs(y1 - y0), 6)) for x0, x1, y0, y1 in extents}) == 1
         assert "confidence: softmax before calibration" in written(sheets[name])
-        assert not [text for text in sheets[name].figure.texts if text.get_rotation()]  # all is level
+        assert not [text for text in sheets[name].figure.texts if text.get_rotation()]  # no text is rotated
 
 
 def test_short_names_fit_after_the_arrow():
@@ -107,7 +107,7 @@ def test_the_floors_label_meets_no_curve(case, drawn):
     level = [line for line in axes.lines if set(line.get_ydata()) == {cls.FLOOR}]
     label = "floor 80 %" if case == "slow" else "test floor 80 %"
     labels = [box for text, box in texts_of(sheet) if text == label]
-    if case == "generated":  # of which nothing is claimed
+    if case == "generated":  # it has no claim
         assert not level and not labels and "floor" not in pictures.alt["curves_cls"]
         return
     assert len(level) == 1 and "floor of 80 %" in pictures.alt["curves_cls"]
@@ -120,7 +120,7 @@ def test_the_floors_label_meets_no_curve(case, drawn):
 
 
 def confidence(logits):
-    """Of each row of logits."""
+    """The highest softmax probability of each row of logits."""
     raised = np.exp(logits.astype(float))
     return (raised / raised.sum(1, keepdims=True)).max(1)
 
@@ -177,7 +177,7 @@ def test_hostile_names_and_no_mistakes_are_drawn(tmp_path):
     assert alt["miscls_grid"] == "None of the 2000 test images is classified wrongly."
     assert "classified wrongly" in text_of(out / "miscls_grid.pdf")
     assert "over 1 epoch " in alt["curves_cls"]
-    assert "$x" in text_of(out / "confusion_matrix.pdf")  # as itself, not as a formula
+    assert "$x" in text_of(out / "confusion_matrix.pdf")  # literally, not as a formula
 
 
 @pytest.mark.filterwarnings("error")
@@ -193,4 +193,4 @@ def test_nothing_explained_and_nothing_right_are_drawn(tmp_path):
 
 def test_the_floor_drawn_is_the_one_claimed():
     (claim,) = [claim for claim in load_claims(ROOT / "report" / "claims.toml") if claim.task == "cls"]
-    assert (100 * claim.minimum, claim.set) == (cls.FLOOR, "cifar10")  # the set it is drawn for
+    assert (100 * claim.minimum, claim.set) == (cls.FLOOR, "cifar10")  # the set of the drawn floor

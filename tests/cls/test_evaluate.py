@@ -1,4 +1,4 @@
-"""The evaluation beside its own definition: logits that are a known function of the pixels, on images all different."""
+"""The evaluation matches its definition: the logits are a known function of the pixels, and all images differ."""
 
 import json
 from collections.abc import Callable
@@ -29,7 +29,7 @@ def images() -> ImageSet:
 
 
 def planted(images: ImageSet, size: int) -> Callable[..., Tensor]:
-    """Logits by pixels alone: the true class for half of the test images, surely, and for a quarter of the others."""
+    """Logits from pixels alone: right for half of the test images, confidently, and for a quarter of the others."""
     random = np.random.default_rng(2).normal(size=(10, 3 * size * size)) / 900
 
     def predict(model: torch.nn.Module, pixels: Tensor, precision: str) -> Tensor:
@@ -84,7 +84,7 @@ def test_scores_are_those_of_the_single_images(evaluated: SimpleNamespace, image
     assert test["n"] == TESTS and test["correct"] == right.sum() and 0.2 < test["accuracy"] == right.mean() < 0.8
     for k, row in enumerate(test["per_class"]):
         assert row["recall"] == pytest.approx(right[labels == k].mean())
-    assert test["tta"]["accuracy"] != test["accuracy"]  # no view but the image itself is known to the planted logits
+    assert test["tta"]["accuracy"] != test["accuracy"]  # the planted logits know only the unchanged images
     assert json.loads((evaluated.run / "metrics.json").read_text()) == evaluated.metrics
 
 
@@ -143,8 +143,8 @@ def test_explored_images_are_mistakes_then_right_ones(
     index = explain["explored_index"]
     assert index.tolist() == [*wrong, *right] and len(wrong) > 5 and len(right) > 5
     assert (explain["explored_images"] == images.test_images[index].transpose(0, 2, 3, 1)).all()
-    assert explain["explored_mapped"].tolist() == list(range(len(index)))  # fewer than can be
-    # and where there are more than are kept, explained in several batches
+    assert explain["explored_mapped"].tolist() == list(range(len(index)))  # fewer than the limit
+    # with lower limits, fewer images are kept, and they are explained in several batches
     for name, few in (("MISTAKES", 5), ("MAPPED", 3), ("RIGHT", 1), ("BATCH", 2)):
         monkeypatch.setattr(evaluate, name, few)
     surest = np.array([k for k in order if k in right])

@@ -1,4 +1,4 @@
-"""What can be explored of a classifier: every mistake behind its cell, with its shares and its maps."""
+"""Data of a classifier to explore: every mistake by its cell, with its probabilities and maps."""
 
 import base64
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""ResNet-18's exported file: the same answers here and in torchvision's resnet18, as docs/usage.md shows."""
+"""ResNet-18's exported file: the same answers by this program and by torchvision's resnet18, as docs/usage.md shows."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def export(*arguments: object) -> tuple[int, str]:
 
 
 def rounded(run: Path) -> ResNet18:
-    """The network with its matrices rounded as the file has them."""
+    """The network with its matrices rounded as in the file."""
     network, weights = ResNet18(), checkpoint.load_weights(run)
     network.load_state_dict({name: tensor.half() if tensor.ndim > 1 else tensor for name, tensor in weights.items()})
     return network.eval()
@@ -39,7 +39,7 @@ def rounded(run: Path) -> ResNet18:
 
 @pytest.fixture(scope="module")
 def exported(classifying: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that make export wrote into."""
+    """The folder with the output of make export."""
     folder = tmp_path_factory.mktemp("exported")
     assert export("--run", classifying, "--to", folder / "export")[0] == 0
     return folder
@@ -78,7 +78,7 @@ def test_the_file_classifies_as_the_rounded_weights_do(classifying: Path, export
 
 @pytest.mark.claims
 def test_half_precision_classifies_as_the_run_was_scored(tmp_path: Path) -> None:
-    """On the test images that explain.npz keeps, almost all that are wrong: the hardest to keep."""
+    """The images of explain.npz, mostly mistakes, are those whose classes rounding changes most easily."""
     for run in map(Path, os.environ.get("CLAIMED_RUNS", "").split()):
         if task_of(run) == "cls":
             assert export("--run", run, "--to", tmp_path)[0] == 0

@@ -1,9 +1,9 @@
-"""Grad-CAM against closed forms and the package grad-cam, and the model left as it was found.
+"""Grad-CAM equals closed forms and the package grad-cam, and leaves the model unchanged.
 
 The package (github.com/jacobgil/pytorch-grad-cam, installed by `make setup-compare`) subtracts a map's minimum and
-divides by its maximum, ours only divides; it enlarges the map to the image and does both again. So two things are
-compared: unscaled maps at the layer's size, in shares of their maximum; and the package's result, with our unscaled
-maps treated the same way by torch.
+divides by its maximum; ours only divides. The package then enlarges the map to the image size and does both again. The
+tests compare unscaled maps at the layer's size, relative to their maximum. They also compare the package's result with
+our unscaled maps after the same treatment by torch.
 """
 
 import os
@@ -30,7 +30,7 @@ TOLERANCE = 1e-4  # of values in 0..1, against the package
 
 
 class GapLinear(nn.Module):
-    """Convolution, global average pooling, linear: Grad-CAM of it is ReLU(CAM) (Zhou et al. 2016) up to scale."""
+    """Convolution, global average pooling, linear: its Grad-CAM is ReLU(CAM) (Zhou et al. 2016) up to scale."""
 
     def __init__(self, inplace=False):
         super().__init__()
@@ -45,7 +45,7 @@ class GapLinear(nn.Module):
 
 
 class Known(nn.Module):
-    """One convolution and one linear layer of whole numbers, the network whose maps captum's tests state.
+    """One convolution and one linear layer with integer weights: the network whose maps captum's tests state.
 
     captum, tests/helpers/basic_models.py (BasicModel_ConvNet_One_Conv) and tests/attr/layer/test_grad_cam.py. A layer
     that does nothing stands for "the input of the convolution".
@@ -79,7 +79,7 @@ def resnet():
 
 
 def randomise(part, generator):
-    """Draw the weights of a part of a network again, at their own spread."""
+    """Replace the weights of a part of a network by random ones with the same spread."""
     for parameter in part.parameters():
         if parameter.dim() > 1:
             parameter.data.normal_(0.0, parameter.std().item(), generator=generator)
@@ -131,7 +131,7 @@ def test_equals_cam_where_a_linear_layer_follows_pooling():
 
 
 def test_equals_cam_at_the_last_layer_of_resnet():
-    """ResNet-18 ends in pooling and a linear layer, so at layer4 the closed form holds for it, too."""
+    """ResNet-18 ends in pooling and a linear layer, so the closed form also holds at its layer4."""
     model, inputs, targets = resnet(), images(2), torch.tensor([7, 2])
     kept = []
     handle = model.layer4.register_forward_hook(lambda module, arguments, output: kept.append(output.detach()))
@@ -151,7 +151,7 @@ def test_a_small_map_by_hand():
 def test_an_all_negative_map_is_zeros_not_nan():
     model, inputs = GapLinear().eval(), images(2, 6)
     with torch.no_grad():
-        model.fc.weight[1] = -1.0  # every channel, never negative after the ReLU, speaks against class 1
+        model.fc.weight[1] = -1.0  # no channel is negative after the ReLU, so all are evidence against class 1
     with GradCAM(model, [model.relu]) as cam:
         against, for_it = cam(inputs, [1, 1])[0], cam(-inputs, [0, 0])[0]
     assert torch.equal(against, torch.zeros(2, 6, 6))
@@ -169,7 +169,7 @@ def test_works_without_gradients_frozen_and_in_place(layer, frozen, mode):
     with GradCAM(reference, [getattr(reference, layer)]) as cam:
         expected = cam(inputs)[0]
     with mode(), GradCAM(model, [getattr(model, layer)]) as cam:
-        got = cam(inputs + 0)[0]  # made in that mode
+        got = cam(inputs + 0)[0]  # the sum creates the input in that mode
         assert torch.is_grad_enabled() == (mode is torch.enable_grad)
         assert torch.is_inference_mode_enabled() == (mode is torch.inference_mode)
     assert expected.max() == 1
@@ -177,7 +177,7 @@ def test_works_without_gradients_frozen_and_in_place(layer, frozen, mode):
 
 
 def test_batch_equals_single_images():
-    # in double precision: in single, a rounding that moves an activation across zero moves its whole gradient
+    # double precision: in single, rounding can move an activation across zero, which changes its whole gradient
     model, inputs, targets = resnet().double(), images(3).double(), torch.tensor([1, 2, 3])
     with GradCAM(model, [model.layer3, model.layer4]) as cam:
         together = cam(inputs, targets)
@@ -199,7 +199,7 @@ def test_without_targets_the_predicted_classes_are_explained():
 
 
 def everything(model):
-    """What must be as before: modes, hooks, gradients, whether they are wanted, and every value of the state."""
+    """Everything that must stay the same: modes, hooks, requires_grad, gradients, and every value of the state."""
     modules = {name: (module.training, len(module._forward_hooks)) for name, module in model.named_modules()}
     wanted = {name: (p.requires_grad, p.grad is None) for name, p in model.named_parameters()}
     gradients = {f"{name}.grad": p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
@@ -214,7 +214,7 @@ def assert_as_before(model, before):
 
 
 def half_trained():
-    """A model in training mode, one part of it not, with gradients, a frozen weight and a hook of its owner's."""
+    """A model in training mode except for one part, with gradients, a frozen weight and a user's hook."""
     model = GapLinear().train()
     model.fc.eval()
     model(images(2, 6)).sum().backward()
@@ -266,7 +266,7 @@ def test_wrong_use_says_so():
 
 
 def test_randomised_weights_change_the_map():
-    """Adebayo et al. 2018, section 3: layers made random one by one from the output down; no map survives any of it."""
+    """Adebayo et al. 2018, section 3: layers become random one by one from the output; each step changes the maps."""
     model, inputs, targets = resnet(), images(2), [0, 1]
     with GradCAM(model, [model.layer3]) as cam:
         before = cam(inputs, targets)[0]
@@ -283,9 +283,9 @@ def test_randomised_weights_change_the_map():
 
 @pytest.fixture
 def peer(monkeypatch):
-    """The package grad-cam, from the folder in the environment that nothing else looks into."""
+    """The package grad-cam, from a folder of the environment that nothing else imports from."""
     monkeypatch.syspath_prepend(str(Path(sys.prefix) / "compare"))
-    import_torchvision()  # which grad-cam imports, and could not beside a CPU build of torch
+    import_torchvision()  # grad-cam imports torchvision, which fails beside a CPU build of torch
     return pytest.importorskip("pytorch_grad_cam", reason="no grad-cam package here: make setup-compare")
 
 
@@ -298,7 +298,7 @@ def untrained():
 
 
 def trained():
-    """This machine's trained network and the images that its page explains, at the size it was tested at."""
+    """This machine's trained network and the images that its page explains, at the image size of its evaluation."""
     named = [run for run in map(Path, os.environ.get("CLAIMED_RUNS", "").split()) if task_of(run) == "cls"]
     if not named:
         pytest.skip("no trained run named; make test names it")
@@ -315,9 +315,9 @@ def trained():
 
 
 def to_unit_range(maps):
-    """Each map of (B, h, w) less its minimum, divided by what is then its maximum."""
+    """Subtract its minimum from each map of (B, h, w), then divide it by its maximum."""
     maps = maps - maps.amin(dim=(1, 2), keepdim=True)
-    return maps / (1e-7 + maps.amax(dim=(1, 2), keepdim=True))  # their guard against a map that is flat
+    return maps / (1e-7 + maps.amax(dim=(1, 2), keepdim=True))  # the package's guard against a flat map
 
 
 def assert_equal_to_theirs(peer, case):
@@ -352,7 +352,7 @@ def test_equals_the_package_grad_cam(peer, network):
 
 @pytest.mark.claims
 def test_maps_on_disk_are_of_the_trained_weights():
-    """What the pictures show, made on this machine by the weights beside it."""
+    """The maps in explain.npz follow from the weights beside it."""
     case = trained()
     for number, name in enumerate(("layer3", "layer4")):
         for kind, classes in case.classes.items():
@@ -364,7 +364,7 @@ def test_maps_on_disk_are_of_the_trained_weights():
 
 @pytest.mark.claims
 def test_trained_maps_do_not_survive_random_weights():
-    """Adebayo et al. 2018, section 3: rank correlation with the map before, as layers become random from the top."""
+    """Adebayo et al. 2018, section 3: rank correlation with the trained maps falls as layers become random."""
     case = trained()
     model, classes = case.model, case.classes["predicted"]
     with GradCAM(model, [model.layer3]) as cam:
@@ -378,12 +378,12 @@ def test_trained_maps_do_not_survive_random_weights():
 
 
 def rank_correlation(first, second):
-    """Spearman's, over the positions of each pair of maps (B, h, w); the mean over pairs of which neither is flat."""
+    """Spearman's correlation over the positions of two maps, averaged over the pairs (B, h, w) without a flat map."""
     pairs = zip(*(ranks(maps.flatten(1)) for maps in (first, second)), strict=True)
     return float(torch.stack([torch.corrcoef(torch.stack(pair))[0, 1] for pair in pairs]).nanmean())
 
 
 def ranks(values):
-    """The rank of each of (B, n) values in its row, the mean rank where values are equal."""
+    """The rank of each of (B, n) values in its row; equal values have their mean rank."""
     one, other = values[:, :, None], values[:, None, :]
     return (one > other).double().sum(dim=2) + (one == other).double().sum(dim=2) / 2

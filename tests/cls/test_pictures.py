@@ -1,4 +1,4 @@
-"""A user's images as the model reads them: any size, any mode, any way up."""
+"""A user's images as the model reads them: any size, any mode, any orientation."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def test_the_square_in_the_middle_is_read(tmp_path):
 
 def test_reducing_is_antialiased():
     stripes = np.zeros((320, 320, 3), np.uint8)
-    stripes[:, ::2] = 255  # finer than any pixel of the 32: they can only be grey
+    stripes[:, ::2] = 255  # finer than the 32 output pixels, so the result must be grey
     assert np.abs(pictures.reduce(Image.fromarray(stripes)).astype(int) - 127).max() <= 8
     small = np.asarray(photo(32, 32))
     assert np.array_equal(pictures.reduce(Image.fromarray(small)), small.transpose(2, 0, 1))
@@ -28,7 +28,7 @@ def test_reducing_is_antialiased():
 def test_a_picture_is_turned_as_its_exif_says(tmp_path, orientation):
     upright = photo(48, 48)
     back = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_90"}
-    back |= {7: "TRANSVERSE", 8: "ROTATE_270"}  # stored so, the picture is upright again after what EXIF asks for
+    back |= {7: "TRANSVERSE", 8: "ROTATE_270"}  # the inverse of the EXIF orientation
     stored = upright.transpose(Image.Transpose[back[orientation]]) if orientation > 1 else upright
     exif = Image.Exif()
     exif[0x0112] = orientation

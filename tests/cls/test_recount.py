@@ -1,4 +1,4 @@
-"""Every score of ResNet-18 that is recounted from its logits: changed by hand it is found, in a line."""
+"""ResNet-18's scores, recounted from its logits: a line names every score that was changed by hand."""
 
 import math
 import re
@@ -21,7 +21,7 @@ from onepage.tasks import Recount
 CLAIMS_FILE = Path(__file__).resolve().parents[2] / "report" / "claims.toml"
 
 
-# Two classes, four images: probabilities 3/4 and 1/4, three images right. Both bins of confidence are the same one.
+# Two classes, four images: probabilities 3/4 and 1/4, three images right. All confidences are in one bin.
 LOGITS = np.log(np.array([[3.0, 1.0], [3.0, 1.0], [1.0, 3.0], [3.0, 1.0]]))
 LABELS = np.array([0, 0, 1, 1])
 
@@ -35,7 +35,7 @@ def counted(monkeypatch: pytest.MonkeyPatch, test: dict[str, Any], **arrays: np.
 
 
 def test_every_score_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wilson's ends solve (p - 3/4)^2 = z^2 p (1 - p) / 4; a temperature of 1/2 makes 9/10 and 1/10."""
+    """Wilson's limits solve (p - 3/4)^2 = z^2 p (1 - p) / 4; temperature 1/2 turns 3/4 and 1/4 into 9/10 and 1/10."""
     found = counted(monkeypatch, {"calibrated": {"temperature": 0.5}})
     values = dict(found.values)
     for end in (values.pop("test.accuracy_interval.0"), values.pop("test.accuracy_interval.1")):
@@ -61,7 +61,7 @@ def test_every_score_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_bins_of_confidence_are_fifteen(
     monkeypatch: pytest.MonkeyPatch, right: float, wrong: float, gaps: float
 ) -> None:
-    """Beside two images in a bin of their own, one right and one wrong, of confidence 3/4."""
+    """Two other images, one right and one wrong, share a separate bin at confidence 3/4."""
     sure = [np.log([share, max(1 - share, 1e-300)]) for share in (right, wrong)]
     found = counted(monkeypatch, {}, logits=np.stack([sure[0], LOGITS[2], LOGITS[2], sure[1]]))
     assert found.values["test.ece"] == pytest.approx((0.5 + gaps) / 4)
@@ -92,7 +92,7 @@ def test_only_a_positive_number_is_a_temperature(monkeypatch: pytest.MonkeyPatch
 
 @pytest.fixture
 def cls_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A run that passes, and data that fits it."""
+    """A run that passes verification, with data that fit it."""
     cls_run, mt_run = synthetic_run.write_cls_run(tmp_path / "cls"), synthetic_run.write_mt_run(tmp_path / "mt")
     synthetic_data.pretend(monkeypatch, cls_run, mt_run)
     return cls_run

@@ -1,4 +1,4 @@
-"""The network is the CIFAR ResNet-18, and computes what torchvision's does."""
+"""The network is the CIFAR ResNet-18, and it computes the same logits as torchvision's."""
 
 import pytest
 import torch
@@ -24,7 +24,7 @@ def test_only_primitive_layers_hold_parameters():
     primitives = (nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.Linear)
     kinds = {type(m) for m in ResNet18().modules() if not list(m.children())}
     assert kinds == {nn.Conv2d, Conv2d, nn.BatchNorm2d, nn.ReLU, nn.Linear}
-    assert all(issubclass(kind, primitives) for kind in kinds)  # ours is torch's but for its weight gradient
+    assert all(issubclass(kind, primitives) for kind in kinds)  # ours differs from torch's only in the weight gradient
 
 
 @pytest.mark.parametrize("training", [False, True])
@@ -34,7 +34,7 @@ def test_logits_equal_torchvisions_with_the_stem_swapped(training):
     reference.maxpool = nn.Identity()
     ours = ResNet18()
     initialise(ours, keyed_generator(1))
-    for module in ours.modules():  # BatchNorm off its defaults, so that a swapped one would show
+    for module in ours.modules():  # BatchNorm off its defaults: a swap would show
         if isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.weight, 1.0, 0.2)
             nn.init.normal_(module.running_mean, 0.0, 0.2)
@@ -58,7 +58,7 @@ def test_block_with_zero_branch_is_its_shortcut():
     model = ResNet18().eval()
     initialise(model, keyed_generator(0))
     nn.init.zeros_(model.layer1[0].bn2.weight)
-    x = torch.rand(2, 64, 8, 8)  # not negative: the last ReLU leaves it alone
+    x = torch.rand(2, 64, 8, 8)  # not negative: the last ReLU does not change it
     torch.testing.assert_close(model.layer1[0](x), x)
 
 
@@ -76,7 +76,7 @@ def test_another_number_of_classes_has_as_many_logits():
 
 
 def test_weights_start_as_published():
-    """He et al. 2015b, equation 14: variance 2 / (outputs times taps); of the linear layer 1 / inputs."""
+    """He et al. 2015b, equation 14: variance 2 / (outputs times taps); the linear layer has 1 / inputs."""
     model = ResNet18()
     for module in model.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
@@ -94,7 +94,7 @@ def test_weights_start_as_published():
 def test_whitened_stem_is_uncorrelated_and_frozen():
     generator = torch.Generator().manual_seed(2)
     images = torch.randn(200, 3, 12, 12, generator=generator)
-    images = torch.nn.functional.avg_pool2d(images, 3, 1, 1)  # neighbouring pixels correlated, as in pictures
+    images = torch.nn.functional.avg_pool2d(images, 3, 1, 1)  # correlates neighbouring pixels, as in pictures
     model = ResNet18()
     initialise(model, keyed_generator(1))
     drawn = nn.functional.normalize(model.conv1.weight.detach().flatten(1))

@@ -1,4 +1,4 @@
-"""Scores against values worked out by hand or published."""
+"""Scores equal values that are published or worked out by hand."""
 
 import numpy as np
 import pytest
@@ -81,10 +81,10 @@ def test_calibration_error_of_one_image_and_of_none():
 
 
 def test_temperature_is_looked_for_between_a_twentieth_and_twenty():
-    logits = np.eye(3) + 1.0  # always right: the surer the better; always wrong: the less sure the better
+    logits = np.eye(3) + 1.0  # all right: confidence helps; all wrong: it hurts
     assert scores.fit_temperature(logits, np.arange(3)) == pytest.approx(0.05, rel=1e-3)
     assert scores.fit_temperature(logits, np.array([1, 2, 0])) == pytest.approx(20, rel=1e-3)
-    # right in three of four: the odds 3 to 1 of a difference of 2 / T
+    # three of four are right: the odds are 3 to 1 for a logit difference of 2 / T
     pairs = np.tile([2.0, 0.0], (4, 1))
     assert scores.fit_temperature(pairs, np.array([0, 0, 0, 1])) == pytest.approx(2 / np.log(3), rel=1e-3)
 

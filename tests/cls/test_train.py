@@ -1,4 +1,4 @@
-"""The training loop on a few made-up images: what may not change its numbers, and what must."""
+"""The training loop on a few made-up images: which settings change its numbers, and which do not."""
 
 import dataclasses
 from pathlib import Path
@@ -38,7 +38,7 @@ def images() -> ImageSet:
 
 
 def trained(recipe: Recipe, images: ImageSet, run: Path) -> tuple[str, list[dict]]:
-    """Digest of the weights and the history, times left out."""
+    """The digest of the weights, and the history without times."""
     plan = {"task": "cls", "seed": 0, "device": "cpu", "precision": "fp32", "threads": 1}
     with narrow():
         loop.train(recipe, images, run, plan)
@@ -48,7 +48,7 @@ def trained(recipe: Recipe, images: ImageSet, run: Path) -> tuple[str, list[dict
 
 @pytest.fixture(scope="module")
 def plain(images: ImageSet, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[dict]]:
-    """What SHORT gives."""
+    """The result of a training with SHORT."""
     return trained(SHORT, images, tmp_path_factory.mktemp("plain"))
 
 
@@ -71,7 +71,7 @@ def test_cutout_and_cutmix_change_training_and_repeat(
 
 
 def test_a_cpu_trains_without_graphs(images: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A recipe that asks for CUDA graphs gives a CPU the same bits."""
+    """On a CPU, a recipe with CUDA graphs has the same result, bit by bit."""
     plain = trained(SMOKE, images, tmp_path / "plain")
     monkeypatch.setattr(loop, "Replayed", lambda network: pytest.fail("a CUDA graph on a CPU"))
     assert trained(dataclasses.replace(SMOKE, cuda_graph=True), images, tmp_path / "asked") == plain

@@ -1,4 +1,4 @@
-"""Views of test images: moved as said, averaged as said."""
+"""Views of test images: each shift moves all pixels, and each score averages its views."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ def test_shift_moves_every_pixel_and_reflects_the_rim(down, right):
     moved = tta.shift(images, down, right)
     assert moved.dtype == torch.uint8 and moved.shape == images.shape
 
-    def source(place, size):  # reflection about the border pixel, which is not repeated
+    def source(place, size):  # reflection at the border pixel, which is not repeated
         return -place if place < 0 else 2 * (size - 1) - place if place >= size else place
 
     for y in range(6):
@@ -32,7 +32,7 @@ def test_both_scores_are_means_over_their_views():
         return view.float().flatten(1) @ weights.T
 
     logits = predict(images)
-    # the mean over the views, from the views as a loop would write them; its classes are the labels: none is missed
+    # the labels are the classes of the mean over the views, from a plain loop: all predictions must be right
     mirrored = [images, torch.flip(images, [3])]
     moved = [tta.shift(view, step, step) for view in mirrored for step in (1, -1)]
     for name, views in (("tta", mirrored), ("tta_shifts", mirrored + moved)):
@@ -41,13 +41,13 @@ def test_both_scores_are_means_over_their_views():
         found = tta.score(predict, images, logits, labels)
         assert found[name]["accuracy"] == 1 and found["tta"] != found["tta_shifts"]
         assert found[name]["accuracy_interval"] == scores.wilson_interval(200, 200)
-        assert len(seen) == 5  # the image itself is not read a second time
+        assert len(seen) == 5  # the unchanged image is not predicted again
     assert "mirror" in found["tta"]["method"] and "six views" in found["tta_shifts"]["method"]
 
 
 def test_moved_views_help_a_corner_classifier():
     images = torch.zeros(4, 3, 8, 8, dtype=torch.uint8)
-    images[:, :, 1, 1] = 255  # one pixel off the corner that decides
+    images[:, :, 1, 1] = 255  # one pixel away from the corner that decides
 
     def predict(view):
         lit = view[:, 0, 0, 0].float()

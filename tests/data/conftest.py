@@ -18,7 +18,7 @@ from onepage.data import download, fetch, sources, toy_images, toy_translation
 
 @pytest.fixture
 def cifar_members(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
-    """A small CIFAR-10, {member: content}; sources.py then expects exactly this one, and has no public source."""
+    """A small CIFAR-10, {member: content}; sources.py then expects exactly these members and has no public source."""
     rng = np.random.default_rng(0)
     members = {}
     for name in sources.CIFAR10_MEMBERS:
@@ -60,7 +60,7 @@ def multi30k(tmp_path: Path, multi30k_files: dict[str, bytes]) -> Path:
 
 @pytest.fixture
 def multi30k_files(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
-    """A small Multi30k as a mirror holds it, {path below the mirror: content}; sources.py then expects this one."""
+    """A small Multi30k as a mirror, {path below the mirror: content}; sources.py then expects these files."""
     files, raw, tok = {}, {}, {}
     for split, count in LINES.items():
         for language in sources.LANGUAGES:
@@ -80,7 +80,7 @@ def multi30k_files(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
 
 @pytest.fixture
 def serve() -> Iterator[Callable[[type], str]]:
-    """A function that starts a server on 127.0.0.1 and returns its address; closed after the test."""
+    """A function that starts a server on 127.0.0.1 and returns its address; all servers stop after the test."""
     servers = []
 
     def start(handler: type) -> str:
@@ -127,7 +127,7 @@ def make_site(serve) -> Callable[..., Site]:
 
 @pytest.fixture
 def rude_site(serve) -> Iterator[Callable[[Callable[[Reply], None], bytes], str]]:
-    """A function that starts a server answering each connection with a function of its own, and returns its address."""
+    """A function that starts a server with the given answer for each connection, and returns its address."""
     over = threading.Event()
 
     def make(answer: Callable[[Reply], None], body: bytes) -> str:
@@ -136,12 +136,12 @@ def rude_site(serve) -> Iterator[Callable[[Callable[[Reply], None], bytes], str]
         class Handler(socketserver.StreamRequestHandler):
             def handle(self) -> None:
                 while self.rfile.readline().strip():
-                    pass  # the request: whatever it asks for
-                with contextlib.suppress(OSError):  # the other side has given up
+                    pass  # reads the request and ignores it
+                with contextlib.suppress(OSError):  # the client may have given up
                     answer(Reply(self.connection, next(count), body, over))
 
             def finish(self) -> None:
-                with contextlib.suppress(OSError):  # reset by the answer
+                with contextlib.suppress(OSError):  # the answer may have reset the connection
                     super().finish()
 
         return serve(Handler)
@@ -159,7 +159,7 @@ def dead_url() -> str:
 
 @pytest.fixture
 def small_toys(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stand-ins of a size that costs nothing; their real size is tested elsewhere."""
+    """Tiny stand-ins, for speed; other tests cover their real size."""
     monkeypatch.setattr(toy_images, "TRAIN", 50)
     monkeypatch.setattr(toy_images, "TEST", 20)
     monkeypatch.setattr(toy_translation, "SIZES", {"train": 20, "val": 5, "test": 7})
@@ -167,7 +167,7 @@ def small_toys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with both stand-ins, a few images and sentences; who changes it puts it back (``trusted``)."""
+    """A data folder with both stand-ins, a few images and sentences; tests that change it restore it (``trusted``)."""
     data = tmp_path_factory.mktemp("data")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(toy_images, "TRAIN", 10)

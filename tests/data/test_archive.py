@@ -1,4 +1,4 @@
-"""Archives and files that a source damaged or made to do harm: refused in one line, nothing written elsewhere."""
+"""Damaged and malicious archives and files: one line refuses them, and nothing is written elsewhere."""
 
 import gzip
 import io
@@ -37,14 +37,14 @@ def entry(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.T
 
 
 def header(kind: bytes, size: bytes) -> bytes:
-    """One tar header of a type and a size field, its checksum right."""
+    """One tar header with this type and size field, and a valid checksum."""
     block = bytearray(tarfile.TarInfo("x").tobuf(tarfile.GNU_FORMAT))
     block[156:157], block[124:136] = kind, size.ljust(12, b"\0")
     return with_checksums(bytes(block))
 
 
 def with_checksums(content: bytes) -> bytes:
-    """A tar whose headers, wherever there is the magic of one, have the right checksum."""
+    """``content`` with a valid checksum in every block that has the magic number of a tar header."""
     result = bytearray(content)
     for at in range(0, len(result) - 511, 512):
         if result[at + 257 : at + 262] == b"ustar":
@@ -94,15 +94,15 @@ def test_bad_source_is_passed_over(tmp_path, cifar_archive, cifar_members, make_
     assert sum(map(len, cifar_members.values())) * 2 + (1 << 20) < 5_000_000
     bad_site, good_site = make_site({ARCHIVE: body}), make_site({ARCHIVE: cifar_archive})
     monkeypatch.setattr(sources, "CIFAR10_URLS", tuple(f"{url}/{ARCHIVE}" for url in (dead_url, bad_site.url)))
-    # Alone it serves nothing, and nothing of it is trusted ...
+    # Alone, the bad source serves nothing, and none of its files is trusted ...
     message = refused("cifar10", tmp_path)
     assert why in message and "connection refused" in message and "DATA=generated" in message
     assert "DATA_MIRROR" in message
     assert nothing_trusted(tmp_path / "cifar10")
-    for name in cifar_members:  # members that agreed may stay; nothing else may
+    for name in cifar_members:  # members with the right digest may stay; nothing else may
         path = tmp_path / "cifar10" / name
         assert not path.exists() or path.read_bytes() == cifar_members[name]
-    # ... and with a good source after it, that one serves.
+    # ... but a good source after it serves.
     monkeypatch.setattr(sources, "CIFAR10_URLS", (*sources.CIFAR10_URLS, f"{good_site.url}/{ARCHIVE}"))
     assert fetch.ensure("cifar10", tmp_path, "real") == "cifar10"
     assert load_images(tmp_path, "cifar10").train_images.shape == (100, 3, 32, 32)
@@ -130,7 +130,7 @@ def test_bad_text_file(tmp_path, multi30k_files, member, body, why):
 
 @fault("the last bytes of a file are wrong", "`... is truncated or damaged`")
 def test_damaged_end_of_gzip_is_noticed(tmp_path, multi30k_files):
-    """All bytes arrive, but gzip's own check at the end fails: digests decide, and the file is refused either way."""
+    """All bytes arrive, but the checksum at the end of the gzip file is wrong, so the file is refused."""
     files = dict(multi30k_files)
     files["multi30k/val.de.gz"] = files["multi30k/val.de.gz"][:-8] + bytes(8)
     assert "truncated or damaged" in refused("multi30k", tmp_path, mirror=str(fill(tmp_path / "mirror", files)))
@@ -207,7 +207,7 @@ def test_damaged_archive(headers, anywhere, repaired):
 
 
 def test_undamaged_archive_unpacks(tmp_path):
-    """What the fuzzing above sees refused was good before."""
+    """The archive that the test above damages is valid before the damage."""
     archive.unpack(io.BytesIO(gzip.compress(with_checksums(PLAIN_TAR))), DOWNLOAD, WANTED, tmp_path)
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == MEMBERS
     assert [PLAIN_TAR[at + 257 : at + 262] for at in (0, 1536)] == [b"ustar"] * 2
@@ -234,7 +234,7 @@ def test_undamaged_archive_unpacks(tmp_path):
         ),
         param(
             header(b"0", b"\xff" * 12) * 3,
-            "lacks|truncated or damaged",  # newer versions of tarfile refuse it, older ones pass over it
+            "lacks|truncated or damaged",  # newer versions of tarfile refuse it, older ones skip it
             id="negative",
             marks=fault("an archive member of negative size", "`... lacks ...` or `... is truncated or damaged`"),
         ),

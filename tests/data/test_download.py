@@ -13,7 +13,7 @@ from onepage.data.images import load_images
 ARCHIVE = sources.CIFAR10_ARCHIVE
 fault, param = pytest.mark.fault, pytest.param
 
-# seconds where the program has ten to sixty; in the same order, since the first that is reached says why
+# The program's limits are 10 to 60 seconds. These keep their order, because the first that expires sets the message.
 SHORT = [("CONNECT_SECONDS", 1.5), ("READ_SECONDS", 1.5), ("SLOWEST_AFTER", 2.0)]
 
 
@@ -102,14 +102,14 @@ def test_rude_server_is_passed_over(tmp_path, cifar_archive, rude_site, monkeypa
         found.append(sorted(path.name for path in (tmp_path / "cifar10").iterdir()))
         ANSWERS["serves"](reply)
 
-    # its probe is answered well, so that the download has to find out by itself
+    # the probe gets a good answer, so only the download can find the fault
     rude = rude_site(lambda reply: ANSWERS["serves" if reply.number == 0 else answer](reply), cifar_archive)
     monkeypatch.setattr(sources, "CIFAR10_URLS", (f"{rude_site(good, cifar_archive)}/{ARCHIVE}",))
     started = time.monotonic()
     assert fetch.ensure("cifar10", tmp_path, "real", rude) == "cifar10"
-    assert time.monotonic() - started < 20  # a server decides neither whether nor when this ends
+    assert time.monotonic() - started < 20  # a server cannot prevent or delay the end
     assert re.search(rf"DATA_MIRROR: .*{WHY[answer]}", capsys.readouterr().out)
-    assert found[0] == []  # when the good one was asked, nothing of the rude one was left
+    assert found[0] == []  # nothing from the rude server was left when the good one was asked
     assert ready.read(tmp_path / "cifar10/ready.json").source.startswith("127.0.0.1")
     assert len(load_images(tmp_path, "cifar10").test_labels) == 20
 
@@ -161,7 +161,7 @@ def test_broken_connection_is_tried_again(tmp_path, cifar_archive, rude_site, mo
         ANSWERS["resets" if reply.number == 1 else "serves"](reply)
 
     assert fetch.ensure("cifar10", tmp_path, "real", rude_site(answer, cifar_archive)) == "cifar10"
-    assert asked == [0, 1, 2]  # the probe, the broken one, the good one
+    assert asked == [0, 1, 2]  # the probe, the broken download, the good one
 
 
 @fault("a server sends small pieces", "taken: bytes are counted, not pieces")
@@ -193,7 +193,7 @@ def test_mirror_that_is_down(tmp_path, cifar_archive, make_site, dead_url, monke
 
 @pytest.fixture
 def proxy(monkeypatch):
-    """A function that sets one variable of a proxy; no other is set."""
+    """A function that sets one proxy variable; all others are unset."""
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)

@@ -31,7 +31,7 @@ def test_mirror_folder_serves_then_the_data_folder(tmp_path, cifar_mirror, cifar
 
 
 def test_complete_set_is_hashed_only_after_changes(cifar, monkeypatch):
-    """Size and time are trusted; a file with another time is hashed once, and its new time recorded."""
+    """Size and time are trusted; a file with another time is hashed once, and its new time is recorded."""
     hashed = []
     original = ready.files.sha256_file
     monkeypatch.setattr(ready.files, "sha256_file", lambda path: hashed.append(path.name) or original(path))
@@ -95,7 +95,7 @@ def test_auto_without_a_source_takes_the_stand_in(
 
 @fault("sources answer, but serve something else", "`*** GENERATED STAND-IN: ...`")
 def test_auto_when_every_download_fails(tmp_path, cifar_members, make_site, monkeypatch, capsys):
-    """The source answers the probe, but what it serves is not the archive."""
+    """The source answers the probe, but serves another file."""
     monkeypatch.setattr(sources, "CIFAR10_URLS", (f"{make_site({ARCHIVE: b'nothing of use'}).url}/{ARCHIVE}",))
     assert fetch.ensure("cifar10", tmp_path, "auto") == "toy-images"
     out = capsys.readouterr().out
@@ -145,13 +145,13 @@ def test_interrupted_fetch_goes_on(tmp_path, cifar_archive, cifar_members, make_
     assert sorted(p.name for p in folder.iterdir()) == sorted(kept)
     with pytest.raises(UserError, match=r"ready\.json"):
         load_images(tmp_path, "cifar10")
-    # What a kill leaves besides: a download and a half-written file. Neither is used, both go.
+    # A kill also leaves a download and a half-written file. Neither is used, and both are removed.
     (folder / ".download-left").mkdir()
     (folder / ".download-left/download").write_bytes(cifar_archive)
     (folder / ".data_batch_4.x.tmp").write_bytes(b"half")
     monkeypatch.setattr(archive, "_keep", lambda *a: kept.append(a[0].name) or original(*a))
     fetch.ensure("cifar10", tmp_path, "real", site.url)
-    assert sorted(kept) == sorted(cifar_members)  # none was taken twice
+    assert sorted(kept) == sorted(cifar_members)  # no member was kept twice
     assert {p.name for p in folder.iterdir()} == {*cifar_members, "ready.json"}
 
 
@@ -183,7 +183,7 @@ def test_source_status(tmp_path, cifar_archive, cifar_mirror, multi30k_files, ma
     states = fetch.source_status("cifar10", data, cifar_mirror, timeout=5)
     assert [s.state for s in states] == ["not reachable", "mirror", "reachable", "not reachable", "not reachable"]
     assert states[3].detail == "answers with a web page" and states[4].detail == "connection refused"
-    assert not data.exists()  # asking changes nothing
+    assert not data.exists()  # the query writes nothing
     fetch.ensure("cifar10", data, "real", cifar_mirror)
     assert [s.state for s in fetch.source_status("cifar10", data, good.url, timeout=5)][:2] == ["cached", "mirror"]
     (lacking,) = [s for s in fetch.source_status("multi30k", data, cifar_mirror, timeout=1) if s.name == "DATA_MIRROR"]

@@ -1,4 +1,4 @@
-"""The folder of a set: disks that fill or cannot be written, and several fetches at once."""
+"""The folder of a data set: full disks, unusable folders, and several fetches at once."""
 
 import errno
 import json
@@ -29,7 +29,7 @@ fault = pytest.mark.fault
 def test_full_disk_is_said_before_fetching(tmp_path, cifar_mirror, monkeypatch):
     full = type("usage", (), {"free": 10})
     monkeypatch.setattr("shutil.disk_usage", lambda path: full)
-    for mode in ("auto", "real", "generated"):  # auto does not turn to the stand-in: the user can fix this
+    for mode in ("auto", "real", "generated"):  # auto does not use the stand-in: the user can fix this
         with pytest.raises(UserError, match="free space"):
             fetch.ensure("cifar10", tmp_path / "data", mode, cifar_mirror)
 
@@ -44,7 +44,7 @@ def test_folder_that_cannot_be_written(tmp_path, cifar_mirror):
 @fault("the disk fills during a download", "`cannot write ...: ...; free space or set DATA_DIR`; nothing is left")
 @pytest.mark.parametrize("mode", ["real", "auto"])
 def test_disk_full_during_a_download(tmp_path, cifar_archive, make_site, mode):
-    """The system's limit on the size of a file stands for the full disk; auto does not turn to the stand-in either."""
+    """A limit on the file size simulates the full disk; auto does not use the stand-in here either."""
     mirror = make_site({ARCHIVE: cifar_archive}).url
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
@@ -59,8 +59,8 @@ def test_disk_full_during_a_download(tmp_path, cifar_archive, make_site, mode):
 
 @fault("the disk fills at any file of a set", "`cannot write ...: ...; free space`; the next run takes what is missing")
 def test_disk_full_at_each_file(tmp_path, cifar_mirror, cifar_members, monkeypatch):
-    """Seven members and the ready file: each in turn is what no longer fits."""
-    real = os.fsync  # where a disk may say so last
+    """The write of each file fails in turn: seven members and the ready file."""
+    real = os.fsync  # the last call that may report a full disk
     for failing in range(8):
         data, calls = tmp_path / str(failing), []
 
@@ -78,7 +78,7 @@ def test_disk_full_at_each_file(tmp_path, cifar_mirror, cifar_members, monkeypat
             assert nothing_trusted(data / "cifar10")
             assert all(p.read_bytes() == cifar_members[p.name] for p in (data / "cifar10").iterdir())
         assert fetch.ensure("cifar10", data, "real", cifar_mirror) == "cifar10"
-        assert len(calls) == 8 + 1  # the one that failed was written again, none of the others
+        assert len(calls) == 8 + 1  # only the failed file was written again
 
 
 # --- several fetches -----------------------------------------------------------------------------------------------
@@ -94,7 +94,7 @@ print(fetch.ensure("cifar10", sys.argv[1], "real", sys.argv[2]))
 
 @pytest.fixture
 def start_fetch(tmp_path):
-    """A function that starts a fetch into tmp_path/data as a process of its own."""
+    """A function that starts a fetch into tmp_path/data in a separate process."""
     processes = []
 
     def start(mirror: str) -> subprocess.Popen:
@@ -124,7 +124,7 @@ def test_two_processes_at_once(tmp_path, cifar_archive, rude_site, start_fetch):
     def answer(reply: Reply) -> None:
         downloads.append(reply.number)
         reply.head()
-        if reply.number == 1:  # 0 is the probe; not before the second process has found the lock taken
+        if reply.number == 1:  # 0 is the probe; wait until the second process has found the lock taken
             waits.wait(download.READ_SECONDS - 5)
         reply.send(reply.body)
 
@@ -166,5 +166,5 @@ def test_three_threads_at_once(tmp_path, cifar_mirror, monkeypatch):
         thread.start()
     for thread in threads:
         thread.join(20)
-    assert names == ["cifar10"] * 3 and len(calls) == 1  # the others waited, and found it complete
+    assert names == ["cifar10"] * 3 and len(calls) == 1  # the others waited and found the set complete
     assert len(load_images(tmp_path / "data", "cifar10").test_labels) == 20

@@ -21,7 +21,7 @@ fault, param = pytest.mark.fault, pytest.param
 
 
 def replace(folder: Path, name: str, content: bytes, monkeypatch: pytest.MonkeyPatch | None = None) -> None:
-    """Replace a member, keeping its size and time; with ``monkeypatch`` also publish its new digest."""
+    """Replace a member but keep its time; with ``monkeypatch``, also publish its new digest."""
     stat = (folder / name).stat()
     (folder / name).write_bytes(content)
     os.utime(folder / name, ns=(stat.st_atime_ns, stat.st_mtime_ns))
@@ -32,7 +32,7 @@ def replace(folder: Path, name: str, content: bytes, monkeypatch: pytest.MonkeyP
 
 
 class Evil:
-    """Makes the folder ``path`` when it is unpickled without care."""
+    """Creates the folder ``path`` when an unrestricted unpickler loads it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -46,7 +46,7 @@ class Evil:
 
 def test_cifar_arrays(cifar):
     loaded = load_images(cifar, "cifar10")
-    rng = np.random.default_rng(0)  # the draws of the fixture, batch by batch
+    rng = np.random.default_rng(0)  # the same draws as the fixture, batch by batch
     expected = [(rng.integers(0, 256, (20, 3072), dtype=np.uint8), rng.integers(0, 10, 20)) for _ in range(6)]
     assert loaded.name == "cifar10" and not loaded.generated
     assert loaded.class_names == tuple(f"class{k}" for k in range(10))
@@ -64,7 +64,7 @@ def test_cifar_arrays(cifar):
     "`... is corrupt (its digest is not the recorded one); ...`; not run",
 )
 def test_digest_is_checked_before_unpickling(cifar, tmp_path):
-    """Same size, same time, so the ready file still trusts it: the loader must not."""
+    """The ready file still trusts a file with the same size and time, but the loader must not."""
     marker, folder = tmp_path / "ran", cifar / "cifar10"
     evil = code_running_pickle(marker, (folder / "data_batch_1").stat().st_size)
     replace(folder, "data_batch_1", evil)
@@ -72,13 +72,13 @@ def test_digest_is_checked_before_unpickling(cifar, tmp_path):
     with pytest.raises(UserError, match=r"data_batch_1 is corrupt .*; delete that file and run: make data"):
         load_images(cifar, "cifar10")
     assert not marker.exists()
-    pickle.loads(evil)  # the pickle does what it says, where nobody checks
+    pickle.loads(evil)  # without a check, the pickle runs its code
     assert marker.exists()
 
 
 @fault("a pickle that runs code, published as CIFAR-10", "`... has no place in a CIFAR-10 batch`; not run")
 def test_unpickler_knows_only_what_cifar_needs(cifar, tmp_path, monkeypatch):
-    """Even with a digest that agrees, no name outside the list is looked up."""
+    """Even with a valid digest, the unpickler looks up no name outside its list."""
     marker = tmp_path / "ran"
     replace(cifar / "cifar10", "data_batch_1", code_running_pickle(marker, 500), monkeypatch)
     with pytest.raises(UserError, match=r"builtins\.exec has no place"):
@@ -204,7 +204,7 @@ def test_one_array_that_does_not_fit(generated, name, change):
 def test_damaged_image_file(generated, changes):
     folder = generated / "toy-images"
     good = (folder / toy_images.FILE).read_bytes()
-    content = edited(good, [(at - 2048, new) for at, new in changes])  # the two ends, where a zip has its tables
+    content = edited(good, [(at - 2048, new) for at, new in changes])  # both ends, where a zip has its tables
     with trusted(folder, toy_images.FILE, content):
         try:
             loaded = load_images(generated, "toy-images")
@@ -257,8 +257,8 @@ def test_split_indices():
     assert (np.diff(train) > 0).all() and (np.diff(val) > 0).all()
     again, other = split_indices(50_000, 5_000, 0)[1], split_indices(50_000, 5_000, 1)[1]
     assert (again == val).all() and not (other == val).all()
-    assert abs(val.mean() - 25_000) < 1_000  # drawn from everywhere, not from one end
-    # Recorded once: a split that changed would put validation images of old runs into training.
+    assert abs(val.mean() - 25_000) < 1_000  # drawn from the whole range, not from one end
+    # A recorded split: if it changed, new runs would train on validation images of old runs.
     assert split_indices(20, 5, 0)[1].tolist() == [2, 3, 11, 13, 15]
     assert [len(part) for part in split_indices(2, 1, 0)] == [1, 1]
     for size in (0, 20, -1):

@@ -1,4 +1,4 @@
-"""`make bundle`, its data: what is packed serves as a mirror, and only what has its digest is packed."""
+"""The data of `make bundle`: the bundle serves as a mirror, and contains only files with the right digest."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def mirror(tmp_path: Path, cifar_archive: bytes, multi30k_files: dict[str, bytes
 
 
 def packed(tmp_path: Path, *arguments: object) -> Path:
-    """What the command leaves in a new folder."""
+    """Run the command with a new folder, and return that folder."""
     folder = tmp_path / "bundle"
     words = ["--to", folder, f"DATA_DIR={tmp_path / 'data'}", *arguments]
     result = CliRunner().invoke(bundle.pack, list(map(str, words)), catch_exceptions=False)

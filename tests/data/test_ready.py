@@ -1,4 +1,4 @@
-"""The ready file: its published files, whatever else it says, and files that changed since."""
+"""The ready file: only the published files are accepted, any content is safe, and changed files are noticed."""
 
 import contextlib
 import json
@@ -70,7 +70,7 @@ scalars = st.none() | st.booleans() | st.integers() | st.floats() | texts
 
 @st.composite
 def ready_files(draw):
-    """Bytes of a ready file with one thing in it replaced by anything; its digest over names and digests agrees."""
+    """Bytes of a ready file with one field replaced by anything; its digest matches its names and digests."""
     one = {"sha256": "0" * 64, "size": 5, "mtime_ns": 5}
     value = {"set": "toy", "generated": True, "source": "nowhere", "version": 1, "files": {}}
     field = draw(st.sampled_from([*value, *one, "name", "entry", "none"]))
@@ -97,7 +97,7 @@ def test_ready_file_that_says_anything(tmp_path, content):
         assert all((tmp_path / name).resolve().is_relative_to(tmp_path.resolve()) for name in record.files)
     except UserError as error:
         one_line(error)
-    assert not ready.is_complete(path)  # there is no other file
+    assert not ready.is_complete(path)  # the folder has no other file
 
 
 @fault("a ready file nested without end", "`... cannot be read (...`")
@@ -114,7 +114,7 @@ def test_digest_depends_on_names_and_content_only():
 
 
 def made(folder, **more):
-    """A set of two files and its ready file."""
+    """Write a set of two files and its ready file."""
     content = {"a": b"one", "b": b"two"}
     for name, text in content.items():
         (folder / name).write_bytes(text)
@@ -136,7 +136,7 @@ def test_a_file_whose_time_changed_is_hashed_once(tmp_path, monkeypatch):
     path, digests = made(tmp_path)
     os.utime(tmp_path / "a", ns=(5, 5))
     assert ready.is_complete(path) and ready.read(path).stats["a"] == (3, 5)
-    monkeypatch.setattr(files, "sha256_file", None)  # not called again
+    monkeypatch.setattr(files, "sha256_file", None)  # must not be called again
     assert ready.is_complete(path) and ready.damaged(tmp_path, digests, ready.read(path).stats) == []
 
 

@@ -1,4 +1,4 @@
-"""The table of data sets, and loading any of them by its name."""
+"""The table of data sets, and loading any set by name."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ def test_published_tables_are_whole():
         for item in plan.downloads:
             assert len(item.urls) >= 3 and all(url.startswith("https://") for url in item.urls)
             assert len({url.split("/")[2] for url in item.urls}) == len(item.urls)
-    assert plans[0].downloads[0].urls[-1].startswith("https://www.cs.toronto.edu/")  # slow: last
+    assert plans[0].downloads[0].urls[-1].startswith("https://www.cs.toronto.edu/")  # slow, so last
     assert len(plans[1].downloads) == 13 and plans[1].downloads[-1].kind == "plain"
 
 
@@ -44,7 +44,7 @@ def test_generated_sets_load(tmp_path):
     assert loaded.generated and loaded.class_names == toy_images.CLASS_NAMES
     assert loaded.train_images.shape == (50, 3, 32, 32) and loaded.test_images.shape == (20, 3, 32, 32)
     assert loaded.train_labels.dtype == np.int64 and np.bincount(loaded.train_labels).tolist() == [5] * 10
-    pairs = load(tmp_path, "toy-translation", "fr", "en")  # one direction, whatever is asked for
+    pairs = load(tmp_path, "toy-translation", "fr", "en")  # it has one direction, whatever the request
     assert (pairs.src, pairs.tgt, pairs.headline, pairs.tests) == ("en", "de", "test", ("test",))
     assert {split: len(lines) for split, (lines, _) in pairs.splits.items()} == toy_translation.SIZES
     assert pairs.generated and pairs.tok_references == {}

@@ -1,4 +1,4 @@
-"""The generated images: the same every time, out of reach of a linear classifier, learnable all the same."""
+"""The generated images: always the same, too hard for a linear classifier, but learnable."""
 
 import numpy as np
 import pytest
@@ -8,12 +8,12 @@ from onepage.data import toy_images
 
 @pytest.fixture(scope="module")
 def sets():
-    """6,000 training and 1,500 test images, as the set itself draws them."""
+    """6,000 training and 1,500 test images, drawn like those of the set itself."""
     return (*toy_images.generate(6_000, toy_images.SEED), *toy_images.generate(1_500, toy_images.SEED + 1))
 
 
 def least_squares(features, labels, test_features, penalty):
-    """Predictions of the best linear classifier in the sense of ridge regression on one-hot targets."""
+    """Predictions of a linear classifier: ridge regression on one-hot targets."""
     features, test_features = (np.pad(f, ((0, 0), (0, 1)), constant_values=1) for f in (features, test_features))
     targets = np.eye(10, dtype=features.dtype)[labels] * 2 - 1
     gram = features.T @ features
@@ -24,8 +24,8 @@ def least_squares(features, labels, test_features, penalty):
 def texture(images):
     """Statistics of texture that do not depend on position, orientation, colour or which colour is light.
 
-    Of the windowed power spectrum: energy by radius, and how it varies around the circle (absolute values of the
-    angular harmonics, which turning the image leaves alone); and skewness and kurtosis of the brightness.
+    The windowed power spectrum provides the energy by radius, and the absolute values of its angular harmonics, which
+    do not change if the image is rotated. The brightness provides skewness and kurtosis.
     """
     grey = images.astype(np.float32).mean(axis=1)
     grey -= grey.mean(axis=(1, 2), keepdims=True)
@@ -46,7 +46,7 @@ def texture(images):
 
 
 def gaussians(features, labels, test_features, shrinkage=0.2):
-    """Predictions of one Gaussian a class, its covariance shrunk towards the identity."""
+    """Predictions of one Gaussian per class, with covariance shrunk towards the identity."""
     middle, scale = features.mean(axis=0), features.std(axis=0)
     features, test_features = (features - middle) / scale, (test_features - middle) / scale
     scores = []
@@ -66,7 +66,7 @@ def test_same_seed_same_bytes():
     assert first[0].tobytes() != other[0].tobytes()
 
 
-def test_written_twice_give_the_same_file(tmp_path, monkeypatch):
+def test_two_writes_give_the_same_file(tmp_path, monkeypatch):
     monkeypatch.setattr(toy_images, "TRAIN", 30)
     monkeypatch.setattr(toy_images, "TEST", 20)
     first = toy_images.write(tmp_path / "a")
@@ -75,25 +75,25 @@ def test_written_twice_give_the_same_file(tmp_path, monkeypatch):
     assert toy_images.write(tmp_path / "b") == first
 
 
-def test_are_balanced_and_distinct(sets):
+def test_images_are_balanced_and_distinct(sets):
     images, labels, test_images, test_labels = sets
     assert np.bincount(labels).tolist() == [600] * 10 and np.bincount(test_labels).tolist() == [150] * 10
     assert len({image.tobytes() for image in np.concatenate([images, test_images])}) == 7_500
-    # No class is brighter or more colourful than another: its mean image is the common grey.
+    # No class is brighter or more colourful than another: all mean images are the same grey.
     means = np.array([images[labels == label].mean(axis=0) for label in range(10)])
     assert np.abs(means - means.mean(axis=0)).mean() < 4
-    # The pattern is what is left when noise is averaged away: contrast is there in nearly every image.
+    # A typical image has clear contrast.
     assert np.median(images.astype(np.float32).std(axis=(2, 3))) > 20
 
 
-def test_are_out_of_reach_of_a_linear_classifier(sets):
+def test_images_are_out_of_reach_of_a_linear_classifier(sets):
     images, labels, test_images, test_labels = sets
     pixels, test_pixels = ((i.reshape(len(i), -1).astype(np.float32) / 255 - 0.5) for i in (images, test_images))
     accuracy = (least_squares(pixels, labels, test_pixels, penalty=1000.0) == test_labels).mean()
     assert 0.05 < accuracy < 0.35
 
 
-def test_are_learnable_from_texture(sets):
+def test_images_are_learnable_from_texture(sets):
     images, labels, test_images, test_labels = sets
     predicted = gaussians(texture(images), labels, texture(test_images))
     assert (predicted == test_labels).mean() > 0.8

@@ -1,4 +1,4 @@
-"""The generated language pair: known translations, and properties of grammar over thousands of sentences."""
+"""The generated language pair: known translations, and grammatical properties of thousands of sentences."""
 
 import re
 
@@ -29,7 +29,7 @@ def pairs(splits):
 
 
 def phrase(text: str, **more) -> Phrase:
-    """ "the old dog" as a Phrase; plurals by the plural noun."""
+    """A Phrase from words such as "the old dog"; a plural noun makes it plural."""
     *before, noun = text.split()
     plural = noun not in NOUNS
     found = NOUNS[noun] if not plural else next(n for n in words.NOUNS if n.en_plural == noun)
@@ -154,18 +154,18 @@ def test_splits_have_sizes_lengths_and_no_overlap(splits):
     assert {split: len(pairs) for split, pairs in splits.items()} == {"train": 6_000, "val": 300, "test": 500}
     for side in (0, 1):
         texts = [pair[side] for pairs in splits.values() for pair in pairs]
-        assert len(set(texts)) == len(texts)  # so no test sentence is in train, on either side
+        assert len(set(texts)) == len(texts)  # so no test sentence is in train, in either language
         lengths = [len(text.split()) for text in texts]
         assert min(lengths) >= 4 and max(lengths) == 22
     known = {word for _, german in splits["train"] for word in re.findall(r"\w+", german.lower())}
     test = [word for _, german in splits["test"] for word in re.findall(r"\w+", german.lower())]
-    assert sum(word not in known for word in test) / len(test) < 0.002  # new sentences, hardly a new word
+    assert sum(word not in known for word in test) / len(test) < 0.002  # new sentences, but few new words
 
 
 def test_same_seed_same_bytes(splits, tmp_path):
     first = toy_translation.write(tmp_path)
     assert sorted(first) == sorted(f"{split}.{lang}" for split in ("train", "val", "test") for lang in ("de", "en"))
-    # The same on every machine and Python, so it can be recorded; raise VERSION with it.
+    # The digest is the same for every machine and Python. If it has to change, raise VERSION too.
     assert first["test.de"] == "79576e2e71014ef37f39a885f01e563cc072a0dd69f6c13e2634f753b483cbae"
     assert toy_translation.generate(1)["test"] != splits["test"]
 
@@ -173,10 +173,10 @@ def test_same_seed_same_bytes(splits, tmp_path):
 def test_subordinate_clauses_end_with_the_finite_verb(pairs):
     checked = 0
     for _, german in pairs:
-        # A clause without another inside it: from its conjunction to the full stop or the comma.
+        # A clause without a nested one: from its conjunction to the full stop or the comma.
         for body in re.findall(r"(?:, (?:weil|obwohl|wenn|dass)|^Wenn) ([^,]+)[,.]", german):
             if german[german.index(body) + len(body)] == "," and not german.startswith("Wenn"):
-                continue  # the comma may open a relative clause: then the verb is further on
+                continue  # the comma may open a relative clause; then the verb comes later
             if german.startswith("Wenn") and re.match(r", (der|die|das|den|dem|denen) ", german[5 + len(body) :]):
                 continue
             assert body.split()[-1] in FINITE, german
@@ -197,7 +197,7 @@ def test_fronted_adverb_puts_the_verb_second(pairs):
 
 
 def test_articles_agree_in_gender(pairs):
-    """Every singular or plural article before a noun is one that noun's gender allows, in some case."""
+    """Every article before a noun fits its gender or its plural, in some grammatical case."""
     allowed = {
         "m": {"der", "den", "dem", "ein", "einen", "einem", "dieser", "diesen", "diesem", "mein", "meinen", "meinem"},
         "f": {"die", "der", "eine", "einer", "diese", "dieser", "meine", "meiner"},

@@ -1,4 +1,4 @@
-"""Loading sentences: every line in its place, and one clear line for each kind of damage."""
+"""Loading sentences: every line keeps its place, and each kind of damage gets one clear line."""
 
 import os
 
@@ -25,7 +25,7 @@ def test_multi30k_lines(multi30k):
     assert list(loaded.splits) == ["train", "val", *loaded.tests]
     assert loaded.tests == ("test_2016_flickr", "test_2017_flickr", "test_2017_mscoco")
     assert loaded.headline == "test_2016_flickr" and (loaded.src, loaded.tgt) == ("en", "de")
-    # Separators inside a line do not cut it.
+    # Separators inside a line do not split it.
     assert loaded.splits["val"][1][2] == "val de 2: ein\u2028Satz \x85 für uns."
     assert list(loaded.tok_references) == list(loaded.tests)
     assert loaded.tok_references["test_2017_mscoco"][0] == "test_2017_mscoco de 0: ein\u2028satz \x85 für uns."
@@ -42,7 +42,7 @@ def test_pair_must_have_been_fetched(multi30k):
 
 
 def test_corrupt_text_file(multi30k):
-    """Same size and time, other bytes."""
+    """Size and time stay the same, but the bytes differ."""
     path = multi30k / "multi30k/val.de"
     stat = path.stat()
     path.write_bytes(path.read_bytes()[::-1])

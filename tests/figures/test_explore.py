@@ -1,4 +1,4 @@
-"""What is gathered for the page to explore: bytes, a sprite, numbers that are short, and the run they are of."""
+"""Data for the page to explore: bytes, a sprite, short numbers, and the digest of the run's metrics."""
 
 import base64
 import io
@@ -35,7 +35,7 @@ def test_numbers_are_short_and_nan_is_null() -> None:
     assert base64.b64decode(explore.encoded(np.array([[0, 255]]))) == b"\x00\xff"
 
 
-def test_data_names_the_metrics_it_is_of(tmp_path: Path) -> None:
+def test_data_names_its_metrics(tmp_path: Path) -> None:
     run = write_cls_run(tmp_path / "run")
     explore.write(run, tmp_path / "figures", [{"kind": "curves", "text": "ü"}])
     text = (tmp_path / "figures" / "explore.json").read_text(encoding="utf-8")

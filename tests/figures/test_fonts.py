@@ -1,4 +1,4 @@
-"""The face of page and pictures: LaTeX sets what it has and nothing else, from files that a script makes."""
+"""The typeface of page and pictures: LaTeX sets exactly its characters, from files that a script makes."""
 
 import importlib.util
 import shutil

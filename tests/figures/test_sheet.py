@@ -1,4 +1,4 @@
-"""The pictures as files: all there, of the exact size, with their provenance, the same bytes when drawn again."""
+"""The pictures as files: complete, in the exact size, with their provenance, the same bytes when drawn again."""
 
 import hashlib
 import os
@@ -20,7 +20,7 @@ from onepage.files import read_json
 from printed import text_of
 from synthetic_run import write_cls_run, write_mt_run
 
-LAYERS, HEADS, MAPS = 1, 2, 2  # of the pretended networks: few, because each head and each Grad-CAM is a picture
+LAYERS, HEADS, MAPS = 1, 2, 2  # of the made-up networks: few, because each head and each Grad-CAM is a picture
 
 
 def write_cls(folder, **options):
@@ -32,7 +32,7 @@ def write_cls(folder, **options):
 
 
 WRITERS = {"cls": write_cls, "mt": partial(write_mt_run, layers=LAYERS, heads=HEADS)}
-SIZES = {  # mm; None: as the run needs
+SIZES = {  # mm; None: depends on the run
     "cls": {"curves_cls": (93, 43), "confusion_matrix": (45, 45), "preds_grid": (45, 42), "miscls_grid": (45, 42)}
     | {"confusion_counts": (93, None), "reliability_cls": (93, 45), "gradcam_mistakes": (45, 45)}
     | {f"gradcam_{k}": (45, 45) for k in range(MAPS)},
@@ -58,7 +58,7 @@ def drawn(request, tmp_path_factory):
 
 @pytest.fixture(scope="module", params=["cls", "mt"])
 def drawn_generated(request, tmp_path_factory):
-    """The same on generated data, the PNGs empty."""
+    """The same on generated data, with empty PNGs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sheet, "_png", lambda *picture: b"")
         return request.param, *_draw(request.param, tmp_path_factory.mktemp(request.param), generated=True)
@@ -157,7 +157,7 @@ def test_drawing_again_gives_the_same_bytes(drawn, tmp_path):
     task, run, out = drawn
     program = f"from pathlib import Path; from onepage.{task} import draw; import sys; "
     program += "draw.draw(Path(sys.argv[1]), Path(sys.argv[2]))"
-    # Another hash seed: the order of sets of strings must not reach the files; nor must place, language, clock or zone.
+    # The files must not depend on the hash seed (the order of string sets), folder, language, clock or time zone.
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "code"), "PYTHONHASHSEED": "4242"}
     environment |= {"LC_ALL": "C", "TZ": "Asia/Tokyo", "SOURCE_DATE_EPOCH": "86400"}
     again = tmp_path / "again"
@@ -189,7 +189,7 @@ def test_drawing_does_not_import_torch():
 
 
 def test_only_own_earlier_pictures_are_removed(drawn):
-    _, _, out = drawn  # all of these lay there before it was drawn
+    _, _, out = drawn  # these files were all there before drawing
     assert all((out / name).exists() for name in KEPT)
     assert not any((out / name).exists() for name in STALE)
 

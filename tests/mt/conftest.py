@@ -11,7 +11,7 @@ from translate_cases import LINES, write_run
 
 @pytest.fixture(scope="session")
 def translating(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An evaluated run of random weights; not to be changed."""
+    """An evaluated run with random weights; tests must not change it."""
     return write_run(tmp_path_factory.mktemp("translate") / "runs/mt/multi30k-en-de/quick/seed0")
 
 

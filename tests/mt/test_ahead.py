@@ -1,4 +1,4 @@
-"""Sampling the next epoch in another process: the same pairs and batches, whichever of the two processes is killed."""
+"""A second process samples the next epoch: the same pairs and batches, and a clean end if either process is killed."""
 
 import signal
 import subprocess
@@ -45,14 +45,14 @@ def test_the_other_process_ends_with_a_training_that_is_killed() -> None:
         "ahead.epoch(0); ahead.epoch(1); print(ahead.process.is_alive(), flush=True); os.kill(os.getpid(), 9)"
     )
     command = [sys.executable, "-c", program, str(Path(__file__).parent), *sys.path]
-    # it has the same standard output, whose end is waited for
+    # both processes share standard output: run() waits until both have closed it
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.stdout == "True\n" and done.returncode == -signal.SIGKILL, done.stderr
 
 
 @pytest.mark.slow
 def test_sampling_ahead_changes_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a GPU, over several epochs, and stopped in the second: the same weights."""
+    """A run that samples ahead, as on a GPU, and resumes in its second epoch has the same weights."""
     settings = {"bpe_dropout": 0.2, "batch_tokens": 600}
     straight = run("mt", tmp_path / "straight", **settings)
     monkeypatch.setattr(train, "SAMPLED_AHEAD", ("cpu",))

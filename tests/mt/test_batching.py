@@ -1,4 +1,4 @@
-"""Batches of sentence pairs: each pair once per epoch, little padding, BPE-dropout drawn by (seed, epoch)."""
+"""Batches of sentence pairs: each pair once per epoch, little padding, BPE-dropout keyed by (seed, epoch)."""
 
 import itertools
 
@@ -33,7 +33,7 @@ def test_epoch_holds_each_pair_once():
 
 @pytest.mark.parametrize(("tokens", "pool_size"), [(50, 200), (30, 100), (10, 100)])
 def test_batches_are_full_and_of_like_length_within_pools(tokens, pool_size):
-    """Each is cut from a pool of 100 pairs for every 20 positions, sorted by target and then source length."""
+    """Each batch comes from one pool: 100 pairs per 20 positions, sorted by target length, then source length."""
     lengths = [tuple(pair) for pair in torch.randint(2, 30, (450, 2), generator=keyed_generator("lengths")).tolist()]
     order = torch.randperm(450, generator=keyed_generator(3, "batches", 1)).tolist()
     place = {pair: number for number, pair in enumerate(order)}
@@ -49,7 +49,7 @@ def test_batches_are_full_and_of_like_length_within_pools(tokens, pool_size):
         batches.sort(key=lambda batch: (batch[0], batch[-1], -len(batch)))
         joined = list(itertools.chain(*batches))
         assert joined == sorted(joined)
-        for batch, following in itertools.pairwise(batches):  # one pair more would not have fitted
+        for batch, following in itertools.pairwise(batches):  # one more pair would not fit
             assert (len(batch) + 1) * -(-following[0][0] // 4) * 4 > tokens
 
 

@@ -1,4 +1,4 @@
-"""BPE-dropout: without dropping it is sentencepiece; with it a function of (seed, epoch), in any process."""
+"""BPE-dropout: at rate 0 it equals sentencepiece; otherwise it depends only on (seed, epoch), in any process."""
 
 import os
 import subprocess
@@ -24,14 +24,14 @@ def samples(tokenizer, rate, seed=0, epoch=0):
 @pytest.mark.parametrize("lines", [LINES, ODD])
 def test_without_dropping_it_is_the_coder_itself(tokenizer, lines):
     dropout = BpeDropout(tokenizer, 0.0)
-    for line in lines:  # the coder makes one unknown of several that are neighbours
+    for line in lines:  # the coder merges neighbouring unknowns into one
         ids = dropout.sample(dropout.words(line))
         known = [number for number in ids if number != UNKNOWN]
         assert known == [number for number in tokenizer.encode(line) if number != UNKNOWN]
 
 
 def test_of_equal_merges_the_first_is_made():
-    """Of "ooo" the first two letters, as the coder has it."""
+    """In "ooo" the first two letters are merged, as by the coder."""
     coder = train_tokenizer([*LINES, *["oo zoo"] * 60], 120)
     dropout = BpeDropout(coder, 0.0)
     assert coder.pieces(coder.encode("hooo")[-3:-1]) == ["oo", "o"]
@@ -43,7 +43,7 @@ def test_dropping_all_leaves_characters(tokenizer):
     assert dropout.sample(dropout.words("a man")) == [*map(tokenizer.processor.piece_to_id, "▁a▁man"), END]
 
 
-def test_more_dropping_makes_more_pieces_same_text(tokenizer):
+def test_more_dropping_makes_more_pieces_of_the_same_text(tokenizer):
     lengths = []
     for rate in (0.0, 0.1, 0.5):
         found = samples(tokenizer, rate)
@@ -59,7 +59,7 @@ def test_pieces_are_keyed_by_seed_and_epoch(tokenizer):
 
 
 def test_a_merge_is_dropped_at_its_rate(tokenizer):
-    """A word of one merge keeps it with probability 1 - rate, whatever it is drawn with before."""
+    """A word with one merge keeps it with probability 1 - rate, independent of earlier draws."""
     pair = next(piece for piece in tokenizer.pieces(range(4, 120)) if len(piece) == 2 and piece[0] == "▁")
     dropout = BpeDropout(tokenizer, 0.3)
     dropout.start(0, 0)

@@ -1,4 +1,4 @@
-"""``onepage translate``: a line in, a line out, whatever stands in it, and a message for each refusal."""
+"""``onepage translate``: one output line per input line, whatever it contains, and a message for each refusal."""
 
 import io
 import os
@@ -79,7 +79,7 @@ def test_unknown_pieces_of_a_line_are_named(translating):
     result = translate(translating, given="\n".join(texts).encode())
     assert result.exit_code == 0 and result.stdout.count("\n") == 4
     translated = result.stdout.splitlines()
-    assert translated[0] == translated[1] == translated[3]  # as if it were not there
+    assert translated[0] == translated[1] == translated[3]  # as if the unknown pieces were not there
     messages = said(result)
     assert messages[0] == "onepage: line 1: left out, unknown to the model: 🙂" and len(messages) == 3
     assert messages[1] == "onepage: line 2: left out, unknown to the model: 日本語 中文"
@@ -114,19 +114,19 @@ lines_of_bytes = st.binary(max_size=40) | odd.map(str.encode)
 def test_any_bytes_give_as_many_lines(translating, translator, lines, ended, nbest):
     content = b"\n".join(lines) + b"\n" * ended
     assume(not content.startswith(tuple(MARKS)))
-    end = b"\n" if b"\n" in content else b"\r"  # as on old Macs
+    end = b"\n" if b"\n" in content else b"\r"  # as on old Macs, if there is no LF
     count = content.count(end) + (not content.endswith(end) and bool(content))
     translator.nbest = nbest
     result = monkeyed(translator, translating, content, nbest)
     assert result.stdout_bytes.count(b"\n") == nbest * count
-    assert len(result.stdout.splitlines()) == nbest * count  # nor anything else that ends a line somewhere
+    assert len(result.stdout.splitlines()) == nbest * count  # the output has no other line separator either
     refused = [line for line in said(result) if line.endswith("; refused")]
     assert result.exit_code == (1 if refused else 0)
     assert all(line.startswith("onepage: line ") and line.isprintable() for line in said(result))
 
 
 def monkeyed(translator, translating, content, nbest):
-    """The command with a translator that is loaded already."""
+    """Run the command with a translator that is already loaded."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(translation, "Translator", lambda *settings: translator)
         return translate(translating, "--nbest", str(nbest), given=content)
@@ -244,7 +244,7 @@ def test_make_passes_a_sentence_as_it_stands(tmp_path, by_environment):
     assert seen == ["translate", "--out", str(tmp_path), "from standard input"]
 
 
-# --- the run, and what is said of it ---------------------------------------------------------------------------------
+# --- choice of the run, and messages about it ------------------------------------------------------------------------
 
 
 def test_the_run_evaluated_last_is_taken_and_named(tmp_path):

@@ -1,4 +1,4 @@
-"""Pictures of a translator: no text over another or the edge, hostile sentences drawn as themselves."""
+"""Pictures of a translation run: no text overlaps another or the edge, and hostile sentences appear literally."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def test_no_text_meets_another_or_the_edge(case, copy, draw):
 
     def change(metrics):
         test = metrics["tests"][metrics["headline"]]
-        if case == "earlier evaluation":  # without TER, ranks and intervals of lengths
+        if case == "earlier evaluation":  # without TER, ranks and intervals by length
             for part in metrics["tests"].values():
                 del part["ter"], part["exact"]
                 for row in part["bleu_by_length"]:
@@ -32,21 +32,21 @@ def test_no_text_meets_another_or_the_edge(case, copy, draw):
         if case == "few sentences":
             for part in metrics["tests"].values():
                 part["bleu_by_length"] = []
-        if case == "low":  # under the floor, which then stands at the right
+        if case == "low":  # below the floor, whose line is then at the right
             test["bleu"] |= {"score": 9.3, "interval": [8.1, 10.4]}
             test["bleu_lc_norm_tok"] |= {"score": 9.9, "interval": [8.6, 11.0]}
-        if case == "near the floor":  # no room on its right
+        if case == "near the floor":  # no room at the right of the floor
             test["bleu"] |= {"score": 16.3, "interval": [14.1, 18.4]}
         if case == "one set":
             metrics["tests"] = {metrics["headline"]: test}
-        if case == "own data":  # of which no lc.norm.tok is measured
+        if case == "own data":  # they have no lc.norm.tok score
             metrics |= {"set": "own", "tests": {metrics["headline"]: test | {"bleu_lc_norm_tok": None}}}
         if case == "four sets":
             metrics["tests"] |= {"test_2018_flickr_of_a_long_name": metrics["tests"]["test_2017_flickr"]}
             test["bleu_by_length"].append(test["bleu_by_length"][-1])
         if case == "nothing published":
             metrics["tgt"] = "cs"
-        if case == "tiny":  # intervals that pass 0
+        if case == "tiny":  # intervals that extend below 0
             for part in metrics["tests"].values():
                 part["n"] = 3
                 part["bleu"] |= {"score": 2.1, "interval": [-3.0, 12.5]}

@@ -1,4 +1,4 @@
-"""Evaluation without sacremoses, and the sentences that it chooses: for the page, and to explore."""
+"""Evaluation without sacremoses, and its choice of sentences for the page and for exploring."""
 
 import sys
 from dataclasses import replace
@@ -32,7 +32,7 @@ def test_exact_copies_are_shown_as_last_resort():
 
 
 def test_without_sacremoses_one_score_is_missing(tmp_path, monkeypatch):
-    """And one line says so: the package is not on every machine with a GPU."""
+    """One line says so: not every machine with a GPU has the package."""
     run("mt", tmp_path)
     pairs = sentences()
     pairs = replace(pairs, tok_references={"test": pairs.splits["test"][1]})
@@ -53,6 +53,6 @@ def test_explored_are_the_examples_and_more_by_length(n, longest, monkeypatch):
     index, lengths = kept["explored_index"].tolist(), kept["explored_cross"].tolist()
     assert lengths == [len(sources[i]) for i in index] and len(set(index)) == len(index)
     assert all(length <= longest for length in lengths)
-    assert index[:2] == [2, 0][: len(index)] if longest == 40 else 2 not in index  # 2 has 16 pieces
+    assert index[:2] == [2, 0][: len(index)] if longest == 40 else 2 not in index  # sentence 2 has 16 pieces
     if (n, longest) == (100, 40):
         assert len(index) == 2 + evaluate.MORE and min(lengths[2:]) < 8 and max(lengths[2:]) > 32

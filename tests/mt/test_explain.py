@@ -1,4 +1,4 @@
-"""What is shown of the Transformer's inside: the weights of its softmax, and the masks it uses itself."""
+"""The inside of the Transformer: the weights of its softmax, and the masks that it uses."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def test_weights_of_every_layer_and_head_are_distributions():
     assert shapes == {"encoder_self": (2, 4, 5, 5), "decoder_self": (3, 4, 4, 4), "cross": (3, 4, 4, 5)}
     for array in weights.values():
         assert array.dtype == np.float32 and np.abs(array.sum(-1) - 1).max() < 1e-5
-    assert not np.triu(weights["decoder_self"], 1).any()  # nothing of what is later
+    assert not np.triu(weights["decoder_self"], 1).any()  # no weight on later positions
 
 
 def test_weights_are_those_of_the_softmax_before_dropout():
@@ -42,7 +42,7 @@ def test_weights_are_those_of_the_softmax_before_dropout():
     assert torch.allclose(weights.sum(-1), torch.ones(1, 4, 4))
     heads = [layer.split(part) for part in (layer.query(queries), layer.key(memory))]
     assert torch.allclose(weights, torch.softmax(heads[0] @ heads[1].transpose(2, 3) / 2, -1), atol=1e-6)
-    # and what is asked of a model in training is as of one that is not
+    # a model in training mode returns the same weights as one in evaluation mode
     for name, array in explain.attention_weights(dropped, SOURCE, TARGET).items():
         assert np.array_equal(array, explain.attention_weights(plain, SOURCE, TARGET)[name])
 
@@ -73,7 +73,7 @@ def test_masks_are_those_the_model_uses(tokenizer):
     assert (arrays["mask_target_combined"] == both).all()
     assert (arrays["mask_target_tokens"][:, 0] == "<s>").all()
 
-    monkeyed = model(vocabulary=len(tokenizer), causal=False)  # a model without the causal mask shows that it has none
+    monkeyed = model(vocabulary=len(tokenizer), causal=False)  # without the causal mask, it is not shown
     assert (explain.masks(monkeyed, tokenizer, pairs)["mask_target_combined"] != both).any()
 
 
@@ -96,5 +96,5 @@ def test_packed_sentences_are_padded_to_the_longest(tokenizer):
             rows, columns = weights.shape[2:]
             assert packed[name].dtype == np.uint8
             assert np.array_equal(packed[name][k][:, :, :rows, :columns], np.round(255 * weights))
-            assert packed[name][k].sum() == np.round(255 * weights).sum()  # nothing beyond the sentence
+            assert packed[name][k].sum() == np.round(255 * weights).sum()  # zeros beyond the sentence
     assert explain.packed(made, tokenizer, []) == {}

@@ -1,4 +1,4 @@
-"""What can be explored of a translation run: sentences as evaluated, and attention that fits its pieces."""
+"""Data of a translation run to explore: the evaluated sentences, and attention that fits their pieces."""
 
 import base64
 from pathlib import Path
@@ -29,7 +29,7 @@ def test_parts_stand_in_the_order_of_the_page(parts: dict[str, Any]) -> None:
     ]
 
 
-def test_every_sentence_of_the_headline_set(run: Path, parts: dict[str, Any]) -> None:
+def test_every_sentence_of_the_headline_set_is_there(run: Path, parts: dict[str, Any]) -> None:
     arrays, rows = dict(np.load(run / "predictions.npz")), parts["sentences"]["rows"]
     assert len(rows) == len(arrays["test_2016_flickr_source"])
     for k, name in enumerate(("source", "reference", "output")):
@@ -43,7 +43,7 @@ def test_weights_fit_the_pieces_of_each_sentence(run: Path, parts: dict[str, Any
     assert part["shape"] == {kind: [2, 3] for kind in ("encoder_self", "decoder_self", "cross")}
     assert len(part["sentences"]) == 12
     lengths = [len(row["source"]) for row in part["sentences"]]
-    assert lengths == sorted(lengths) and len(set(lengths)) == 2  # the shorter ones first
+    assert lengths == sorted(lengths) and len(set(lengths)) == 2  # shorter sentences first
     for row in part["sentences"]:
         k = explained["explored_index"].tolist().index(row["index"])
         s, t = len(row["source"]), len(row["written"])

@@ -1,4 +1,4 @@
-"""The Transformer's exported file: half of the run's bytes, the same model, and one line for a file that is none."""
+"""The Transformer's exported file: half of the run's bytes, the same model, and one line for an invalid file."""
 
 import hashlib
 import json
@@ -96,7 +96,7 @@ def test_a_picture_names_the_run_of_the_file(translating: Path, model: Path, tmp
 
 
 def written(path: Path, tensors: dict[str, torch.Tensor], text: str) -> None:
-    """A file of these tensors and this text of metrics.json, with the digest that fits."""
+    """Write a file with these tensors, this text of metrics.json, and the right digest."""
     save_file(tensors, path, exported.metadata(text, digest_tensors(tensors)))
 
 
@@ -182,7 +182,7 @@ def test_make_passes_the_model(tmp_path: Path) -> None:
 
 @pytest.mark.claims
 def test_half_precision_translates_as_the_run_was_scored(tmp_path: Path) -> None:
-    """Of the first 200 test sentences at least 190 alike: a sum that is almost a tie may end otherwise."""
+    """At least 95 % of the first 200 test sentences are the same: rounding may decide a near tie differently."""
     for run in map(Path, os.environ.get("CLAIMED_RUNS", "").split()):
         if task_of(run) == "mt":
             model, tokenizer, _, plan = evaluate.load(export(run, tmp_path))

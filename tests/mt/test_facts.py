@@ -1,4 +1,4 @@
-"""The table of every direction of translation: the runs that lie on disk, and only those."""
+"""The table of all directions of translation: every valid run on the disk, and no other."""
 
 import json
 import shutil
@@ -30,7 +30,7 @@ def runs(made: Path, tmp_path: Path) -> Path:
 
 
 def add(runs: Path, place: str, change: Callable[[dict[str, Any]], None] = lambda metrics: None) -> dict[str, Any]:
-    """Another run, as its folder names it unless ``change`` says otherwise; its metrics.json."""
+    """Add a run that matches its folder name unless ``change`` alters it; return its metrics."""
     folder, profile, seed = place.split("/")
     source, target = folder.split("-")[-2:]
     metrics = read(runs)
@@ -55,7 +55,7 @@ def table(runs: Path) -> list[list[str]]:
 def test_one_direction_needs_no_table(runs: Path) -> None:
     assert table(runs) == []
     add(runs, "multi30k-en-de/quick/seed1")
-    assert table(runs) == []  # seeds have a table of their own
+    assert table(runs) == []  # seeds have a separate table
 
 
 def test_every_finished_run_has_its_scores(runs: Path) -> None:

@@ -1,4 +1,4 @@
-"""What is cached in search is what full recomputation gives, whatever becomes of the rows and the sentences."""
+"""Search with a cache returns the same logits as full recomputation, however rows and sentences change."""
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ def net():
     made = Transformer(Sizes(VOCABULARY, d_model=16, d_ff=32, heads=2, encoder_layers=2, decoder_layers=2), PAD)
     initialise(made, keyed_generator(0))
     for number, module in enumerate(made.modules()):
-        if isinstance(module, nn.Linear):  # zero at first: a bias left out would not be seen
+        if isinstance(module, nn.Linear):  # biases start at zero, which would hide a missing one
             nn.init.normal_(module.bias, 0.0, 0.3, generator=keyed_generator("bias", number))
     return made.eval()
 
@@ -36,7 +36,7 @@ def expected(net, sources, cells, prefixes, k):
 @pytest.mark.parametrize("lengths", [(5, 5, 5), (7, 4, 2)])  # without and with padding
 @torch.no_grad()
 def test_steps_equal_full_recomputation(net, lengths):
-    """Rows come from any row of their sentence, end, and sentences leave; the cache is cleared several times."""
+    """Rows continue any row of their sentence or end, a sentence leaves, and the cache is compacted several times."""
     k, generator = 3, keyed_generator("steps", lengths)
 
     def draw(low, high, count):
@@ -51,7 +51,7 @@ def test_steps_equal_full_recomputation(net, lengths):
         parents, new_cells, new_prefixes = [], [], []
         for sentence in range(len(sources)):
             own = [i for i, cell in enumerate(cells) if cell // k == sentence]
-            for number in range(draw(1, k + 1, 1)[0]):  # one to k rows, each from any of those before
+            for number in range(draw(1, k + 1, 1)[0]):  # one to k rows, each continues any earlier row
                 parent = own[draw(0, len(own), 1)[0]]
                 parents.append(cells[parent])
                 new_cells.append(sentence * k + number)
@@ -68,7 +68,7 @@ def test_steps_equal_full_recomputation(net, lengths):
 
 @torch.no_grad()
 def test_entries_that_no_row_comes_from_are_forgotten(net):
-    """All rows from one parent, again and again: one entry a step stays, not k."""
+    """If all rows have one parent at every step, the cache keeps one entry per step, not k."""
     k = 4
     rows = FastDecoder(net).begin(pad([[5, 6, END]]), k)
     cell = torch.tensor([0])

@@ -1,4 +1,4 @@
-"""The training losses against torch's own, and against their definitions written out."""
+"""The training losses equal torch's, and equal their written definitions."""
 
 import pytest
 import torch

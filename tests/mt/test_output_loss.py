@@ -1,4 +1,4 @@
-"""The output layer and its loss in one against torch's, in value and gradients."""
+"""The combined output layer and loss equals torch's two steps, in value and gradients."""
 
 import pytest
 import torch
@@ -26,7 +26,7 @@ def by_torch(inputs, labels, smoothing):
 
 @pytest.fixture(params=[3, 11, 100])
 def rows_at_a_time(request, monkeypatch):
-    """Several parts, the last smaller; one; one that is not full."""
+    """Several parts, the last one smaller; one full part; one part that is not full."""
     monkeypatch.setattr(module, "ROWS", {"cpu": request.param})
 
 

@@ -1,4 +1,4 @@
-"""BLEU recounted from outputs and references: by hand, and what does not fit is named."""
+"""BLEU recounted from outputs and references equals a value worked out by hand; an error names data that do not fit."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def counted(**changes: np.ndarray | None) -> Recount:
 
 
 def test_bleu_by_hand() -> None:
-    """9 of 10 words, 7 of 8 pairs, 5 of 6 and 3 of 4 are right: the full stop is a word, and nothing is short."""
+    """9 of 10 words (one is a full stop), 7 of 8 pairs, 5 of 6 triples and 3 of 4 quadruples are right."""
     found = counted(t_output=np.array(["a b c d e", "g h i j ."]))
     assert found.values == {"tests.t.bleu.score": pytest.approx(100 * (0.9 * 7 / 8 * 5 / 6 * 0.75) ** 0.25)}
     assert (found.data_digest, found.problems) == ("digest", {})

@@ -1,4 +1,4 @@
-"""Attention weights are distributions, and the row that is none is named."""
+"""Attention weights are distributions; an error names the row that is not."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Scores of translations: sacrebleu's own, the published form of the references, and BLEU by source length."""
+"""Scores of translations equal sacrebleu's; references match their published form; BLEU by source length is right."""
 
 import os
 import subprocess
@@ -61,7 +61,7 @@ def test_every_score_of_a_set_is_there():
 
 
 def test_p_value_tells_chance_from_a_difference():
-    """Alike is certain to differ by at least nothing; every sentence worse is the least that 1,000 samples can show."""
+    """Equal outputs have p = 1; if every sentence is worse, p is the smallest value that 1,000 samples allow."""
     assert scores.p_value(OUTPUTS, OUTPUTS, LINES) == 1
     assert scores.p_value(OUTPUTS, LINES, LINES) == pytest.approx(1 / 1001)
     nearly = [*OUTPUTS[:-1], OUTPUTS[-1] + " ja"]
@@ -80,7 +80,7 @@ def test_full_stop_and_last_quotation_mark_change_places():
 
 
 def multi30k():
-    """Every pair of Multi30k in the data folder; the test is skipped where there is none."""
+    """Every pair of Multi30k in the data folder; skips the test if there is none."""
     folder = Path(os.environ.get("CLAIMED_DATA") or REPOSITORY / "data")
     pairs = [path.stem.split("-")[1:] for path in sorted((folder / "multi30k").glob("ready-??-??.json"))]
     if not pairs:
@@ -88,7 +88,7 @@ def multi30k():
     return [load_translation(folder, "multi30k", *pair) for pair in pairs]
 
 
-@pytest.mark.slow  # not for its time: `make test` runs these after it has fetched the data
+@pytest.mark.slow  # not because of its time: `make test` runs slow tests after it has fetched the data
 def test_normaliser_gives_the_published_references():
     for pair in multi30k():
         assert set(pair.tok_references) == set(pair.tests)

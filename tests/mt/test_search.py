@@ -1,4 +1,4 @@
-"""Search: beam 1 is greedy, a full-width beam is exhaustive; stopping early and neighbours change nothing."""
+"""Search: beam size 1 is greedy, a full-width beam is exhaustive; early stopping and neighbours change nothing."""
 
 import itertools
 
@@ -17,7 +17,7 @@ def model(vocabulary=30, seed=0, sharp=6.0):
     sizes = Sizes(vocabulary=vocabulary, d_model=16, d_ff=32, heads=2, encoder_layers=1, decoder_layers=2)
     net = Transformer(sizes, PAD)
     initialise(net, keyed_generator(seed))
-    net.embedding.weight.data.mul_(sharp)  # an untrained net is nearly uniform; this gives it opinions
+    net.embedding.weight.data.mul_(sharp)  # an untrained net is nearly uniform; this sharpens it
     return net.eval()
 
 
@@ -37,7 +37,7 @@ def plain_greedy(net, source):
 
 
 def log_probability(net, source, ids):
-    """Summed log-probability of ids by full recomputation; START and PAD cannot be said."""
+    """Summed log-probability of ids by full recomputation."""
     logits = net(torch.tensor([source]), torch.tensor([[START, *ids[:-1]]]))[0]
     logs = torch.log_softmax(logits, dim=-1)
     return sum(logs[i, token].item() for i, token in enumerate(ids))
@@ -69,7 +69,7 @@ def test_length_penalty_is_that_of_wu(length, alpha, expected):
 
 @pytest.fixture(scope="module")
 def tree():
-    """A net of few words, a source, and every output of at most four of them with its log-probability."""
+    """A net with few words, a source, and every output of at most four pieces with its log-probability."""
     net, source = model(vocabulary=7, seed=3, sharp=2.0), [4, 5, END]
     words = [1, 4, 5, 6]  # all but PAD, START, END
     every = [[*w, END] for n in range(4) for w in itertools.product(words, repeat=n)]
@@ -89,7 +89,7 @@ def test_full_width_beam_finds_the_best(tree, alpha, monkeypatch):
 
 
 def plain_beam(net, source, k, alpha):
-    """One sentence, no cache, no early stopping: every partial output goes on to the limit, or falls out of the k."""
+    """Beam search of one sentence, without cache or early stopping: rows continue to the limit or leave the beam."""
     limit, rows, finished = length_limit(len(source)), [(0.0, [])], []
     for length in range(1, limit + 1):
         candidates = []
@@ -109,7 +109,7 @@ def plain_beam(net, source, k, alpha):
 
 @pytest.mark.parametrize(("alpha", "saves"), [(0.0, True), (0.6, True), (1.0, True), (2.0, False)])
 def test_stopping_early_loses_nothing(monkeypatch, alpha, saves):
-    """What a search to the limit finds, by fewer rows, unless a long output would always be worth more."""
+    """It finds what a search to the limit finds, with fewer rows unless the penalty always favours long outputs."""
     monkeypatch.setattr(search, "length_limit", lambda length: length + 8)
     monkeypatch.setitem(globals(), "length_limit", search.length_limit)
     rows = []
@@ -147,7 +147,7 @@ def test_neighbours_order_and_padding_change_no_output():
 
 
 def test_several_threads_give_what_one_gives(monkeypatch):
-    """Few sentences are shared out too, on one thread they stay together."""
+    """Two threads share even a small batch; one thread keeps it together."""
     net, lines, before = model(), sources(9), torch.get_num_threads()
     searched = []
     search_one = search._search
@@ -173,7 +173,7 @@ def test_several_threads_give_what_one_gives(monkeypatch):
 
 @pytest.mark.parametrize("vocabulary", [7, 30, 31, 96, 800, 4000])
 def test_the_best_candidates_are_those_of_all(vocabulary):
-    """Against one sort of everything; cells without row, and rows with a word left, have none."""
+    """They equal those of one sort over all cells; empty cells and impossible pieces yield no candidates."""
     k, batch, generator = 3, 4, keyed_generator("candidates", vocabulary)
     cell = torch.tensor([0, 1, 2, 3, 6, 8, 9])
     logs = torch.randn(len(cell), vocabulary, generator=generator)
@@ -192,7 +192,7 @@ def test_the_best_candidates_are_those_of_all(vocabulary):
 
 
 def test_groups_of_pieces_by_hand():
-    """The widest of at most 32 that divides the vocabulary into a multiple of 32 groups, else the widest."""
+    """The largest divisor up to 32 that leaves a multiple of 32 groups, or else the largest divisor up to 32."""
     widths = {4000: 25, 96: 3, 32: 1, 1056: 11, 33: 11, 31: 31, 7: 7}
     assert {vocabulary: search.group_width(vocabulary) for vocabulary in widths} == widths
 
@@ -210,7 +210,7 @@ def test_hypotheses_come_best_first_and_none_twice():
 
 def test_length_limit_or_last_position_ends_it():
     net = model()
-    net.output_bias.data[END] = -1e4  # END is never said
+    net.output_bias.data[END] = -1e4  # the net never chooses END
     for source, found in zip(sources(), beam(net, sources(), 2, 1.0), strict=True):
         assert [len(h.ids) for h in found] == [length_limit(len(source))] * 2
         assert all(END not in h.ids for h in found)

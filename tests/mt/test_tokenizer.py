@@ -1,4 +1,4 @@
-"""Subwords: text to ids and back, the same vocabulary each time."""
+"""Subwords: text becomes ids and text again, and training is deterministic."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The training loop of the Transformer: what may not change its numbers."""
+"""The training loop of the Transformer: how often it reads the loss does not change its numbers."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from small_training import run
 
 
 def test_reading_the_loss_less_changes_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a GPU, where each reading waits: the same weights and history; what is shown is of the last reading."""
+    """Rare readings, as on a GPU, keep weights and history the same; the progress line shows the last reading."""
     notes: list[str] = []
     real = Reporter.advance
     monkeypatch.setattr(Reporter, "advance", lambda self, units, note: (notes.append(note), real(self, units, note))[1])

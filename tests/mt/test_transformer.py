@@ -1,4 +1,4 @@
-"""Attention against torch's, and nothing leaks from where it must not."""
+"""Attention and network equal torch's, and no position sees what its mask hides."""
 
 import dataclasses
 import math
@@ -70,7 +70,7 @@ def test_attention_equals_torchs_in_values_and_gradients(masked):
 @pytest.mark.parametrize("causal", [True, False])
 @pytest.mark.filterwarnings("ignore:enable_nested_tensor")
 def test_network_equals_torchs(causal):
-    """The whole of it: embeddings, positions, layers, norms, masks and output, with every weight off its start."""
+    """This covers embeddings, positions, layers, norms, masks and output, with all vectors off their initial values."""
     net, theirs = (
         model(causal=causal).train(),
         nn.Transformer(16, 4, 2, 2, 32, dropout=0.0, batch_first=True, norm_first=True),
@@ -120,7 +120,7 @@ def test_padding_changes_nothing_for_real_positions():
     longer_target = torch.tensor([[2, 8, 9, PAD]])
     expected = net(source, target)
     torch.testing.assert_close(net(longer_source, longer_target)[:, :3], expected, atol=1e-5, rtol=1e-5)
-    # whatever stands in the embedding of PAD: it is never looked at
+    # the embedding of PAD does not matter, because no position attends to it
     net.embedding.weight.data[PAD] = 100.0
     net.output_bias.data[:] = 0.0
     got = net(longer_source, longer_target)[:, :3, PAD + 1 :]
@@ -167,19 +167,19 @@ def test_dropout_drops_its_share_and_keeps_the_mean():
 
 
 def test_dropout_drops_exactly_its_share_of_all_words(monkeypatch):
-    """Of all 65,536 words, each drawn once, as many are dropped as the probability says; the others are enlarged."""
+    """Of all 65,536 random words, each used once, the exact share is dropped; the other values are scaled up."""
     every = torch.arange(-(2**15), 2**15, dtype=torch.int16).view(torch.int64)
     monkeypatch.setattr(torch.Tensor, "random_", lambda self, low, high: self.copy_(every[: len(self)]))
     for probability, dropped in ((0.25, 16384), (0.1, 6554), (2**-16, 1)):
         out = Dropout(probability).train()(torch.ones(256, 256))
         assert int((out == 0).sum()) == dropped
         assert out[out != 0].unique().tolist() == pytest.approx([65536 / (65536 - dropped)])
-    for size in range(1, 9):  # words come by fours
+    for size in range(1, 9):  # random words come in groups of four
         assert Dropout(0.5).train()(torch.ones(size)).shape == (size,)
 
 
 def test_weights_start_as_published():
-    """Glorot & Bengio 2010, equation 16: uniform up to sqrt(6 / (in + out)); embeddings of variance 1 / D."""
+    """Glorot & Bengio 2010, equation 16: uniform up to sqrt(6 / (in + out)); embeddings have variance 1 / D."""
     net = Transformer(Sizes(vocabulary=900, d_model=48, d_ff=96), PAD)
     for parameter in net.parameters():
         parameter.data.fill_(7.0)

@@ -1,4 +1,4 @@
-"""The translator for people: a line in, a line out, as the run was evaluated; what it says besides."""
+"""The translator for people: it translates each line as evaluation does, and reports what it changed."""
 
 import io
 
@@ -34,11 +34,11 @@ def test_beam_and_penalty_are_those_of_evaluation(translating):
 
 
 @pytest.mark.parametrize("count", [2, 3, 5])
-def test_n_best_stand_one_a_line(translating, count):
+def test_n_best_are_one_per_line(translating, count):
     result = translate(translating, "--nbest", str(count), "--scores", given="\n".join(["", *SOURCES]).encode())
     lines = result.stdout.split("\n")[:-1]
     assert lines[:count] == [""] * count and len(lines) == count * (1 + len(SOURCES))
-    found = searched(translating, beam_size=max(3, count))  # the beam is as wide as what is asked of it
+    found = searched(translating, beam_size=max(3, count))  # the beam grows to the number of outputs
     assert lines[count:] == [f"{s:.4f}\t{t}" for hypotheses in found for s, t in hypotheses[:count]]
     for start in range(count, len(lines), count):
         scores = [float(line.partition("\t")[0]) for line in lines[start : start + count]]
@@ -68,7 +68,7 @@ def test_line_breaks_are_those_of_any_system(translating):
     assert (nothing.exit_code, nothing.stdout) == (0, "")
 
 
-def test_what_a_line_stands_beside_changes_nothing(translating):
+def test_neighbouring_lines_change_nothing(translating):
     together = translate(translating, given="\n".join(SOURCES * 60).encode())  # more lines than are translated at once
     assert len(SOURCES) * 60 > translation.LINES_AT_ONCE
     assert together.stdout.splitlines() == [found[0][1] for found in searched(translating)] * 60
@@ -93,7 +93,7 @@ def test_run_not_evaluated_is_searched_by_defaults(tmp_path):
 
 @pytest.mark.fault("a text whose lines end by CR alone, as on old Macs", "each line by itself")
 def test_lines_of_old_macs_are_lines(translating):
-    """Also of more than a line may have bytes, before any LF could come; an empty line stays one."""
+    """This holds even if the text exceeds the limit of one line before any LF; empty lines are kept."""
     expected = translate(translating, given=f"{SOURCES[0]}\n\n{SOURCES[1]}\n".encode()).stdout
     for text in (f"{SOURCES[0]}\r\r{SOURCES[1]}\r", f"\ufeff{SOURCES[0]}\r\r{SOURCES[1]}"):
         result = translate(translating, given=text.encode())
@@ -119,7 +119,7 @@ def test_a_byte_order_mark_tells_the_encoding(translating, encoding, end):
 
 
 def test_a_damaged_utf16_keeps_its_lines(translating):
-    content = "\ufeffa man\n".encode("utf-16-le") + b"\x00\xd8\n\0a\0m"  # half a pair, and half a character
+    content = "\ufeffa man\n".encode("utf-16-le") + b"\x00\xd8\n\0a\0m"  # half a surrogate pair, and half a character
     result = translate(translating, given=content)
     assert result.stdout.count("\n") == 3 and all("line 1" not in line for line in said(result))
 
@@ -131,7 +131,7 @@ MARKED = 'it\'s a "blue" - ’ “ ” — ‑ „ … x'
     "typographic quotes and dashes in a sentence", "`typographic quotes and dashes are read as plain ones, here...`"
 )
 def test_typographic_marks_are_read_as_plain(tmp_path, monkeypatch):
-    """Also by a model whose vocabulary has them: from the other language of its training."""
+    """This holds even if the model's vocabulary contains them, from the other language of its training."""
     monkeypatch.setattr(translate_cases, "LINES", [*translate_cases.LINES, MARKED])
     run = write_run(tmp_path / "run")
     plain = ["a man's shirt", 'a "blue" shirt', "a man - in blue", "a blue-shirt", "a man..."]
@@ -144,7 +144,7 @@ def test_typographic_marks_are_read_as_plain(tmp_path, monkeypatch):
 
 
 def test_plain_marks_are_those_of_moses():
-    """Where sacremoses knows the mark; the rest of what it does to a sentence is left alone."""
+    """Marks that sacremoses knows become the same plain marks; its other changes to a sentence are not applied."""
     normaliser = MosesPunctNormalizer("en", penn=False, norm_quote_commas=False, norm_numbers=False)
     texts = {f"a {chr(code)} b" for code in translation.PLAIN} | {"man’s ‘best’ “dog”", "« Hallo »", "«\xa0Hallo\xa0»"}
     known = {text: made for text in texts if (made := normaliser.normalize(text)) != text}

@@ -1,4 +1,4 @@
-"""Runs to make pages of: on real data, on generated data, and a copy to break."""
+"""Runs for pages: on real data, on generated data, and a copy that a test may damage."""
 
 from pathlib import Path
 
@@ -21,13 +21,13 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Case:
 
 @pytest.fixture
 def fresh(tmp_path: Path, real: Case) -> Case:
-    """A copy to break."""
+    """A copy that a test may damage."""
     return elsewhere(real, tmp_path / "out")
 
 
 @pytest.fixture(scope="session")
 def three(tmp_path_factory: pytest.TempPathFactory) -> Case:
-    """A page of seed 0 with the seeds 0, 1 and 2 of cls; mt has one seed."""
+    """Three seeds of cls and one of mt; the page shows seed 0."""
     case = write_case(tmp_path_factory.mktemp("three"))
     for seed in (1, 2):
         synthetic_run.write_cls_run(case[1].parent / f"seed{seed}", seed=seed, error_rate=0.12 + seed / 100)

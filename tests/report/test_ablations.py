@@ -1,4 +1,4 @@
-"""What make ablate found, on the page: said where it was measured of the page's data, and else that it was not."""
+"""The page states the findings of make ablate if they belong to its data; otherwise it says "not measured"."""
 
 import json
 from typing import Any
@@ -10,7 +10,7 @@ from page_cases import Case, insights, markdown_of, plain_text, values_of
 
 
 def write(case: Case, task: str, change: Any = lambda found: None) -> None:
-    """ablation.json beside the page's run of ``task``, of its data."""
+    """Write ablation.json for the page's run of ``task``, with the same data."""
     run = case[1] if task == "cls" else case[2]
     metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     found = {key: metrics[key] for key in ("task", "set", "generated", "data_digest")}
@@ -37,7 +37,7 @@ def test_what_was_measured_is_said(fresh: Case) -> None:
     text = found["The causal mask is essential."]
     assert next(iter(found)) == "The causal mask is essential."  # the strongest finding first
     assert all(score in text for score in ("31.2", "0.3", "1.23 nats"))
-    assert "Several heads help." not in insights(fresh, most=99)  # 29.88 within the interval of 31.24
+    assert "Several heads help." not in insights(fresh, most=99)  # 29.88 is within the interval of 31.24
     write(fresh, "mt", lambda found: found["variants"][2].update(score=20.0, interval=[18.0, 22.0]))
     assert "20.0" in insights(fresh, most=99)["Several heads help."]
     write(fresh, "cls", lambda found: found["variants"][1].update(score=0.55, interval=[0.5, 0.6]))

@@ -1,4 +1,4 @@
-"""The page's words and its Markdown: this run's figures, and every character as itself."""
+"""The page's text and its Markdown state this run's numbers, and print every character literally."""
 
 import html
 import json
@@ -48,7 +48,7 @@ def test_captions_are_of_this_runs_pictures(real: Case) -> None:
 
 
 def score_by_length(case: Case, scores: Sequence[float], longest: Sequence[int | None], n: int = 40) -> None:
-    """Let the headline's BLEU of each group be this; groups end at ``longest`` source words."""
+    """Set the BLEU of each length group of the headline set to ``scores``; groups end at ``longest`` source words."""
     groups = [
         {"min": before + 1, "max": last, "n": n, "bleu": score, "interval": [score - 2, score + 2]}  # type: ignore[operator]
         for before, last, score in zip((0, *longest), longest, scores, strict=False)
@@ -282,7 +282,7 @@ def test_the_markdown_lists_every_seed(three: Case) -> None:
 
 
 def test_one_seed_is_one_seed(real: Case, tmp_path: Path) -> None:
-    """With a seeds.json of one seed the page is, to the byte, the one without."""
+    """A seeds.json with one seed leaves every byte of the page unchanged."""
     case = elsewhere(real, tmp_path / "out")
     before = markdown_of(case)
     for run in case[1:]:
@@ -307,7 +307,7 @@ def test_seeds_of_other_numbers_are_refused(three: Case, tmp_path: Path) -> None
     ("accuracy", "value", "verdict"),
     [
         (0.8995, "90.0", "10.0 points above the floor of 80 %"),
-        (0.79996, "79.996", "0.004 points below the floor of 80 %"),  # and not 80.0 beside FAIL
+        (0.79996, "79.996", "0.004 points below the floor of 80 %"),  # not 80.0 beside FAIL
         (0.8, "80.0", "0.0 points above the floor of 80 %"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Any text prints as itself in LaTeX, Markdown and typst, and none can act."""
+"""Any text prints literally in LaTeX, Markdown and typst, and none acts as markup or code."""
 
 import re
 import shutil
@@ -34,7 +34,7 @@ def _squeeze(text: str) -> str:
 
 # --- LaTeX -------------------------------------------------------------------------------------------------------
 
-# All that escaping may write: these commands, escaped signs, and braces around a bracket or a star or nothing.
+# Everything that escaping may write: these commands, escaped signs, and braces around a bracket, a star or nothing.
 _LATEX_ALLOWED = re.compile(
     r"\\(?:text[a-z]+|nobreakspace|ensuremath\{\\(?:leq|geq|approx)\}|mbox\{-\})(?:\{\})?|\\[{}$&#%_ ]|\{[][*]?\}"
 )
@@ -67,7 +67,7 @@ def test_latex_of_ascii_is_undone_by_the_reverse_table(text: str) -> None:
 
 
 def _shown(tokens: list[Token]) -> str:
-    """The text a reader sees: text tokens only; anything else would be an answer to markup in the text."""
+    """The text that a reader sees; asserts that no other token comes from markup in the text."""
     inline = [token for token in tokens if token.type == "inline"]
     for token in inline:
         assert {child.type for child in token.children or []} <= {"text", "text_special"}

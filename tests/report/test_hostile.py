@@ -1,4 +1,4 @@
-"""Text aimed at LaTeX, Markdown, HTML and typst in every value a run records: on the page it is text, no more."""
+"""Hostile LaTeX, Markdown, HTML and typst in every recorded text of a run: the page shows it as plain text."""
 
 import json
 import re
@@ -19,12 +19,12 @@ AIMED = (
     '<script>alert("pwned")</script><img src=x onerror=pwned()> ![x](file:///etc/passwd) [y](javascript:pwned()) '
     '#read("/etc/passwd") #eval("pwned") <!-- | ``` </details>'
 )
-# by these the page is put together: other words for them are another page, or none
+# these values control how the page is made: others would change or prevent it
 KEPT = {"task", "set", "src", "tgt", "headline", "kind", "device", "precision", "started", "finished", "commit"}
 
 
 def aimed(value: Any, key: str = "") -> Any:
-    """``value`` with the hostile text at the end of every text in it."""
+    """``value`` with the hostile text at the end of every string in it."""
     if isinstance(value, dict):
         return {name: aimed(inner, name) for name, inner in value.items()}
     if isinstance(value, list):
@@ -34,7 +34,7 @@ def aimed(value: Any, key: str = "") -> Any:
 
 @pytest.fixture
 def hostile(fresh: Case) -> Case:
-    """Two runs whose every recorded text is hostile, with pictures that fit them."""
+    """Two runs with hostile text in every recorded string, and pictures that match them."""
     for task, run in zip(("cls", "mt"), fresh[1:], strict=True):
         for name in ("metrics.json", "provenance.json", "run.json"):
             path = run / name
@@ -98,7 +98,7 @@ def test_recorded_texts_are_no_html(hostile: Case, real: Case) -> None:
 def test_recorded_texts_are_no_typst(hostile: Case) -> None:
     source = source_of(hostile, "typst")
     assert source.count("pwned") > 10
-    outside = re.sub(r'"(?:[^"\\]|\\.)*"', '""', source)  # every string literal emptied
+    outside = re.sub(r'"(?:[^"\\]|\\.)*"', '""', source)  # with every string literal emptied
     assert "pwned" not in outside and "#read" not in outside and "#eval" not in outside
 
 

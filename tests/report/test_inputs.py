@@ -1,4 +1,4 @@
-"""What the page reads: one clear line for a run or picture that is missing, stale, tampered with or of another task."""
+"""The inputs of the page: one clear line for a run or picture that is missing, stale, altered or of another task."""
 
 import json
 

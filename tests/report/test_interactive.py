@@ -1,4 +1,4 @@
-"""report.html as a file: closed by its own policy, small, complete without JavaScript, of the runs shown."""
+"""report.html as a file: it loads nothing else, is small, works without JavaScript, and belongs to the runs shown."""
 
 import base64
 import hashlib
@@ -63,7 +63,7 @@ def test_each_part_has_a_place_and_data(fresh: Case) -> None:
     kinds = {"cls": ("curves", "confusion", "reliability"), "mt": ("curves", "attention", "sentences")}
     assert list(data) == [f"{task}-{kind}" for task, found in kinds.items() for kind in found]
     assert set(data) <= set(attributes(page, "section", "id"))
-    for part in data.values():  # the program knows how to show it
+    for part in data.values():  # the script has a function to show it
         assert re.search(rf"function {part['kind']}\(part, host\)", page.script)
 
 
@@ -94,7 +94,7 @@ def test_pictures_without_room_are_said_in_words(fresh: Case, monkeypatch: pytes
     style, script = ((render.ROOT / "report/templates" / name).read_text() for name in ("report.css", "report.js"))
     monkeypatch.setattr(interactive, "LIMIT", interactive.ROOM + len(style) + len(script) + 2 + sum(sizes) - 1)
     page = read(html_of(fresh))
-    assert len(attributes(page, "img", "src")) == 15  # the last of those beside the page gives way
+    assert len(attributes(page, "img", "src")) == 15  # the last additional picture is left out
     (left,) = re.findall(r"Picture, left out here: (\w+)", page.text)
     assert left in [figure["name"] for figure in values_of(fresh)["more"][-1]["figures"]]
 

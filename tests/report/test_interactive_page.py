@@ -1,6 +1,6 @@
-"""report.html in a real browser: no error, no request, each control does what it says, in light, dark and narrow form.
+"""report.html in a real browser: no error, no request, and controls that work, in light, dark and narrow form.
 
-Headless Chromium, where it is installed; axe-core (npm install --global axe-core) looks for barriers, where it is.
+The tests require Chromium. If axe-core is installed (npm install --global axe-core), it looks for barriers.
 """
 
 import json
@@ -28,7 +28,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(browser.PROGRAM is None, reason="no Chromium here: apt-get install chromium"),
 ]
-# of the image chosen; of a copy, since the browser warns of canvases that are read
+# The pixels of the selected image, read from a copy: the browser warns about canvases that are read often.
 PIXELS = """(() => {
   const copy = new OffscreenCanvas(256, 256).getContext("2d", {willReadFrequently: true});
   copy.drawImage(document.querySelector(".closer canvas"), 0, 0);
@@ -39,7 +39,7 @@ STATES = {"light": {}, "dark": {"dark": True}, "narrow": {"wide": 360, "high": 7
 
 @pytest.fixture(scope="module")
 def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
-    """Three seeds of both tasks with hostile sentences, drawn, and their page."""
+    """Three seeds of both tasks with hostile sentences, their pictures, and their page."""
     found = several(tmp_path_factory.mktemp("page"))
     for draw, task, run in zip((cls, mt), ("cls", "mt"), found[1:], strict=True):
         draw.draw(run, found[0] / "figures" / task)
@@ -57,7 +57,7 @@ def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
 
 @pytest.fixture
 def opened(case: Case, tab: Page) -> Iterator[Page]:
-    """The page, wide and light; whatever a test did on it, it said no error and asked for nothing."""
+    """The page, wide and light; asserts after each test that the page had no error and no further request."""
     path = case[0] / "report/report.html"
     tab.open(path)
     yield tab
@@ -75,7 +75,7 @@ def click(page: Page, selector: str, index: int = 0) -> None:
 
 
 def enter(page: Page, selector: str, value: Any, index: int = 0) -> None:
-    """Give a control a value, as a user does."""
+    """Set the value of a control, as a user does."""
     element = f"document.querySelectorAll({json.dumps(selector)})[{index}]"
     events = "['input', 'change'].forEach((name) => e.dispatchEvent(new Event(name, {bubbles: true})))"
     page.run(f"(e => {{ e.value = {json.dumps(value)}; {events} }})({element})")
@@ -93,7 +93,7 @@ def test_page_opens_quietly_and_fits(state: str, case: Case, tab: Page, tmp_path
     assert tab.console == [] and tab.requests == [path.as_uri()]
     assert tab.run("document.querySelectorAll('.live').length") == 6 == len(texts(tab, ".explorer"))
     wide, shown = tab.run("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
-    assert wide == shown == STATES[state].get("wide", 1280)  # nothing sticks out
+    assert wide == shown == STATES[state].get("wide", 1280)  # nothing overflows
     assert tab.run("[...document.images].every((i) => i.naturalWidth > 0 && i.alt)")
     tab.picture(tmp_path / "page.png")
     with Image.open(tmp_path / "page.png") as image:
@@ -141,7 +141,7 @@ def test_images_are_those_that_were_kept(case: Case, opened: Page) -> None:
     pixels = opened.run(PIXELS)
     shown = np.array(pixels).reshape(256, 256, 4)[4::8, 4::8, :3]
     kept = explained["explored_images"][explained["explored_index"].tolist().index(index)].astype(int)
-    assert np.abs(shown - kept).mean() < 15  # a lossy sprite
+    assert np.abs(shown - kept).mean() < 15  # the sprite is lossy
     others = [np.abs(shown - other.astype(int)).mean() for other in explained["explored_images"]]
     assert min(others) == np.abs(shown - kept).mean()
 
@@ -229,7 +229,7 @@ def test_hovered_piece_tells_its_row(case: Case, opened: Page) -> None:
 def test_words_are_aligned_and_chosen_by_keys(opened: Page) -> None:
     words = "#mt-attention .words"
     links = opened.run(f"document.querySelectorAll('{words} .link').length")
-    assert links >= len(texts(opened, f"{words} .written")) > 5  # at least one of each word
+    assert links >= len(texts(opened, f"{words} .written")) > 5  # at least one link per word
     opened.run(f"document.querySelector('{words} .row').focus()")
     opened.key("ArrowDown", 40)
     label = focused(opened)
@@ -292,7 +292,7 @@ def test_curves_tell_values_under_pointer_and_slider(case: Case, opened: Page) -
     said = texts(opened, f"{part} .told")[0]
     assert said.startswith("epoch 1, 1\u00a0min 08\u00a0s: Loss training ")
     rates = [f"Learning rate {rows[0]['learning_rate']:.3f}", "Image size 16\u00a0px"]
-    assert all(text in said for text in rates) and said.count("\u00b1") >= 2  # of three seeds
+    assert all(text in said for text in rates) and said.count("\u00b1") >= 2  # deviations over three seeds
     assert opened.run(f"document.querySelectorAll('{part} .charts svg').length") == 4
     assert opened.run(f"document.querySelectorAll('{part} path.seed').length") == 4 * 3
     assert texts(opened, f"{part} .legend") == ["Bold: mean of 3 seeds; thin: each seed."]
@@ -320,7 +320,7 @@ def test_printing_shows_the_pictures(dark: bool, case: Case, tab: Page, tmp_path
 
 
 def axe() -> Path | None:
-    """axe.min.js, where npm has it."""
+    """The path of axe.min.js, if npm has it."""
     if not shutil.which("npm"):
         return None
     done = subprocess.run(["npm", "root", "--global"], capture_output=True, text=True, timeout=60)

@@ -1,4 +1,4 @@
-"""PDF engines: which one is taken, what their failures say, and that LaTeX reaches nothing outside its folder."""
+"""PDF engines: the right one is chosen, failures are clear, and LaTeX reaches nothing outside its folder."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The footer, and the command that makes the page again."""
+"""The footer, and the command that reproduces the page."""
 
 import json
 import re
@@ -30,7 +30,7 @@ def test_the_footer_says_that_no_gpu_is_measured_where_none_is(device: str, fres
     assert ("no GPU measured" in said) == (device == "cpu")
 
 
-def test_the_page_says_so_until_a_reference_result_is_of_a_gpu() -> None:
+def test_the_page_says_no_gpu_until_a_reference_result_has_one() -> None:
     report = render.ROOT / "report"
     kept = [read_json(path)["device"] for path in report.glob("reference/*/*/run.json")]
     assert kept and ("no_gpu" in load_page(report / "page.toml")) == (set(kept) == {"cpu"})
@@ -46,8 +46,8 @@ def test_the_footer_and_command_follow_both_runs(fresh: Case) -> None:
     assert values["commit_time"] == 1_767_225_600
 
 
-def test_the_footer_says_why_no_commit(fresh: Case) -> None:
-    """The reason is recorded with the training, and stands where the commit would."""
+def test_the_footer_says_why_there_is_no_commit(fresh: Case) -> None:
+    """The training records the reason, and the footer shows it in place of the commit."""
     change_run(fresh, "mt", lambda metrics: metrics.update(commit=None, dirty=None, commit_time=None))
     path = fresh[2] / "provenance.json"
     values = json.loads(path.read_text())
@@ -73,7 +73,7 @@ def test_the_footer_says_which_seed_is_shown(three: Case) -> None:
     footer = {item["label"]: item["value"] for item in values["footer"]}
     assert footer["Seed"] == "cls 0, of 0, 1, 2 (n = 3); mt 0, one run"
     assert "n = 1" not in values["reproduce"]["note"] and "mean and sd" in values["reproduce"]["note"]
-    assert values["reproduce"]["steps"][0][0] == "make all"  # the tasks have other seeds
+    assert values["reproduce"]["steps"][0][0] == "make all"  # the tasks have different seeds
 
 
 def test_the_command_names_every_seed(tmp_path: Path) -> None:

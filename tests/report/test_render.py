@@ -1,4 +1,4 @@
-"""The page as printed: one sheet of either paper in every state of its runs, legible, vector, embedded, alike."""
+"""The printed page: one legible sheet on either paper for every state of its runs; vector pictures, embedded fonts."""
 
 import functools
 import itertools
@@ -44,7 +44,7 @@ Sheet = Callable[..., tuple[Case, Path]]
 
 @pytest.fixture(scope="module")
 def sheet(tmp_path_factory: pytest.TempPathFactory) -> Sheet:
-    """A function that gives a state of the runs and its page by an engine on a paper, made once; not to be changed."""
+    """A function that returns a state of the runs and its page, made once; tests must not change them."""
     made = functools.cache(lambda state: state(tmp_path_factory.mktemp("state") / "out"))
 
     @functools.cache
@@ -105,9 +105,9 @@ def test_rendering_twice_gives_the_same_bytes(
     fresh, path = sheet(write_case, engine)
     first = path.read_bytes()
     created = pypdf.PdfReader(path).metadata.creation_date  # type: ignore[union-attr]
-    # no clock but the commit's; the typst page carries no date
+    # the only date is the commit's; the typst page has none
     assert (created and created.timestamp()) == (values_of(fresh)["commit_time"] if engine == "latex" else None)
-    # in another place, language and zone, under another clock
+    # another folder, language, time zone and clock
     for name, value in (("LC_ALL", "C"), ("TZ", "Asia/Tokyo"), ("SOURCE_DATE_EPOCH", "86400")):
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
@@ -189,7 +189,7 @@ def test_rendering_imports_neither_torch_nor_numpy(fresh: Case) -> None:
 
 
 def mixed(out: Path) -> Case:
-    """The Transformer's run on generated data, that of ResNet-18 not."""
+    """A Transformer run on generated data, and a ResNet-18 run on real data."""
     case = write_case(out, generated=True)
     synthetic_run.write_cls_run(case[1])
     write_figures(out, "cls", case[1])
@@ -197,7 +197,7 @@ def mixed(out: Path) -> Case:
 
 
 def perfect(out: Path) -> Case:
-    """Nothing misclassified; one layer of two heads; no commit, no energy, no time recorded."""
+    """No image is misclassified, and provenance.json is empty."""
     case = write_case(out)
     synthetic_run.write_cls_run(case[1], error_rate=0)
     write_figures(out, "cls", case[1])
@@ -218,7 +218,7 @@ def test_every_state_of_the_runs_makes_one_sheet(
     assert len(reader.pages) == 1
     assert tuple(round(float(x)) for x in reader.pages[0].mediabox[2:]) == PAPERS[paper]
     printed = Printed(reader.pages[0])
-    assert min(printed.sizes) > 6.495  # points; two decimals are written
+    assert min(printed.sizes) > 6.495  # points; the PDF has two decimals
     text = " ".join(reader.pages[0].extract_text().split())
     for section in values_of(case)["sections"]:
         headline = section["headline"]
@@ -237,14 +237,14 @@ def test_every_state_of_the_runs_makes_one_sheet(
 def test_rows_of_pictures_are_apart(
     state: Callable[[Path], Case], engine: str, paper: str, sheet: Sheet, tmp_path: Path
 ) -> None:
-    """From the lowest ink of a caption to the highest of the titles below it; the pictures here are blank."""
+    """There are at least 4 mm between a caption and the titles below it; the pictures here are blank."""
     _, path = sheet(state, engine, paper)
     subprocess.run(["pdftoppm", "-r", "254", "-gray", "-singlefile", path, tmp_path / "page"], check=True)
-    with Image.open(tmp_path / "page.pgm") as page:  # 10 pixels a millimetre
+    with Image.open(tmp_path / "page.pgm") as page:  # 10 pixels per millimetre
         rows = [page.crop((0, y, page.width, y + 1)).getextrema()[0] < 200 for y in range(page.height)]
     bands = [(ink, len(list(lines)) / 10) for ink, lines in itertools.groupby(rows)]
     blank = [k for k, (ink, height) in enumerate(bands) if not ink and height > 40]
-    assert len(blank) == 3 and all(bands[k - 2][1] >= 4 for k in blank)  # before each lies the line of the titles
+    assert len(blank) == 3 and all(bands[k - 2][1] >= 4 for k in blank)  # k - 1 is the line of titles
 
 
 @pytest.mark.fault("PAPER= neither a4 nor letter", "`PAPER=... is neither a4 nor letter; ...`")
@@ -254,7 +254,7 @@ def test_another_paper_is_refused(real: Case) -> None:
 
 
 def drawn(out: Path) -> Case:
-    """With all their pictures; of attention those of two heads."""
+    """Runs with all their pictures; the Transformer has two heads."""
     from onepage.cls import draw as cls
     from onepage.mt import draw as mt
 
@@ -276,7 +276,7 @@ def test_drawn_pictures_stay_legible_vector_and_small(engine: str, paper: str, s
     reader = pypdf.PdfReader(path)
     printed = Printed(reader.pages[0])
     figures = [f for s in values_of(case)["sections"] for row in s["rows"] for f in row]
-    # each of the ten pictures is there as drawn: a form, not a raster, at its own width
+    # the page has each of the ten pictures as drawn: a form, not a raster, at its own width
     widths = sorted(round(as_printed[0] / MM) for as_printed, _ in printed.forms if as_printed[0] > 40 * MM)
     assert widths == sorted(round(float(figure["width"])) for figure in figures)
     assert all(as_printed == pytest.approx(as_drawn, rel=1e-3) for as_printed, as_drawn in printed.forms)
@@ -301,7 +301,7 @@ def test_pdffonts_finds_every_font_embedded(engine: str, sheet: Sheet) -> None:
 @pytest.mark.skipif(not shutil.which("pdftotext"), reason="no poppler here: make setup-tex")
 @pytest.mark.parametrize("paper", PAPERS)
 def test_both_engines_set_the_same_page(paper: str, real: Case, tmp_path: Path) -> None:
-    """At one size of text, every word that stands once on the page stands within a millimetre in both."""
+    """At one text size, 95 % of the words that occur once are at the same position, within a millimetre."""
     values = values_of(real)
     pictures = {
         f"{f['file']}.pdf": real[0] / "figures" / f"{f['file']}.pdf"
@@ -334,7 +334,7 @@ def test_both_engines_set_the_same_page(paper: str, real: Case, tmp_path: Path) 
 def test_the_picture_of_the_page_names_its_runs(
     poppler: bool, engine: str, fresh: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """page.png is listed with the others, by pdftoppm or typst; an old one goes where neither makes one."""
+    """pdftoppm or typst makes page.png, and report.json lists it; if neither works, an old page.png is removed."""
     Image.new("RGB", (8, 8)).save(tmp_path / "made.png")
     program = tmp_path / "bin" / "pdftoppm"
     program.parent.mkdir()

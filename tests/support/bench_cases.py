@@ -7,7 +7,7 @@ from onepage.cls.resnet import PARAMETERS
 
 
 def curve(images: list[int], errors: list[float], images_a_second: float) -> list[dict[str, Any]]:
-    """Readings as a history holds them."""
+    """Validation rows in the form of a training history."""
     return [
         {"images": n, "seconds": n / images_a_second, "val_accuracy": 1 - error}
         for n, error in zip(images, errors, strict=True)
@@ -20,7 +20,7 @@ def sample(size: int, forward: float, training: float, memory: int) -> dict[str,
 
 
 def cls_result() -> dict[str, Any]:
-    """A result of three turns on a machine that is not there."""
+    """A result of three repeats on an imaginary machine."""
     points = [1000 * 2**k for k in range(5)]
     machine = [
         {"matmul": {"fp32": {"flops": 1e11 * k, "size": 2048.0}, "bf16": {"flops": 4e11, "size": 2048.0}}, "threads": 2}
@@ -55,13 +55,13 @@ def cls_result() -> dict[str, Any]:
 
 
 def spoken(seconds: float, memory: int) -> dict[str, Any]:
-    """A turn of translating 100 sentences."""
+    """One measurement: 100 sentences translated."""
     return {"seconds": seconds, "sentences": 100, "tokens": 1200, "peak_memory_bytes": memory + 10**8,
             "memory_before_bytes": memory, "threads": 2}  # fmt: skip
 
 
 def mt_result() -> dict[str, Any]:
-    """A result of three turns on a machine that is not there, where JoeyNMT was not installed."""
+    """A result of three repeats on an imaginary machine without JoeyNMT."""
     machine = {"matmul": {"fp32": {"flops": 1e11}, "bf16": {"flops": 4e11}}, "threads": 2}
     recipe = {
         "d_model": 128,
@@ -105,7 +105,7 @@ def mt_result() -> dict[str, Any]:
 
 
 def scale_result(device: str = "cpu") -> dict:
-    """Three turns with one and two processes, on a machine that is not there."""
+    """A result of three repeats with one and two processes, on an imaginary machine."""
     one = [{"threads": 2, "exchange_seconds": 0.0, "alone": rate, "together": rate} for rate in (90.0, 100.0, 110.0)]
     two = [{"threads": 1, "exchange_seconds": 0.02, "alone": 100.0, "together": rate} for rate in (70.0, 80.0, 90.0)]
     taken = {
@@ -120,7 +120,7 @@ def scale_result(device: str = "cpu") -> dict:
 
 
 def gpu_result(device: str = "cpu") -> dict[str, Any]:
-    """Three turns of both tasks on a machine that is not there; with a GPU in it, every way to train."""
+    """A result of three repeats of both tasks on an imaginary machine; with a GPU, it has every way to train."""
     keys = ("form", "hardware", "versions", "started", "commit", "dirty", "load_before", "data")
     taken = {key: value for key, value in cls_result().items() if key in keys}
     hows = {"recipe": 100.0, "eager": 80.0, "fastest": 96.0} if device == "cuda" else {"recipe": 2.0}

@@ -1,7 +1,7 @@
 """Headless Chromium, driven through its DevTools protocol over a pipe: no package, no port, no other program.
 
-https://chromedevtools.github.io/devtools-protocol/ lists the methods. A page's console, exceptions, requests and
-violations of its policy are kept as they come.
+https://chromedevtools.github.io/devtools-protocol/ lists the methods. A ``Page`` records console messages, exceptions,
+requests and policy violations in their order.
 """
 
 import base64
@@ -20,14 +20,14 @@ from typing import Any
 
 PROGRAMS = ("chromium", "chromium-browser", "chromium-headless-shell", "google-chrome", "google-chrome-stable")
 PROGRAM = next((found for name in PROGRAMS if (found := shutil.which(name))), None)
-# --no-sandbox: Chromium's own does not work for root, nor in most containers; the page is ours
+# --no-sandbox: Chromium's sandbox fails for root and in most containers; the page is our own, so it is safe
 OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--remote-debugging-pipe")
 OPTIONS += ("--no-first-run", "--disable-extensions", "--disable-background-networking", "--hide-scrollbars")
-SECONDS = 120  # that an answer may take on a busy machine
+SECONDS = 120  # limit for one answer, on a busy machine
 
 
 class Page:
-    """One tab."""
+    """One browser tab."""
 
     def __init__(self, reader: int, writer: int) -> None:
         self.reader, self.writer, self.session = reader, writer, ""
@@ -40,7 +40,7 @@ class Page:
             self.send(f"{domain}.enable")
 
     def send(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """The result of a method; events that come before it are kept."""
+        """Call a DevTools method and return its result; record the events that arrive before it."""
         self.number += 1
         message: dict[str, Any] = {"id": self.number, "method": method, "params": parameters}
         if self.session:
@@ -75,7 +75,7 @@ class Page:
         return message
 
     def open(self, path: Path, *, wide: int = 1280, high: int = 900, dark: bool = False, script: bool = True) -> None:
-        """Open a file in a window of that size and wait until it is loaded and painted."""
+        """Open a file in a window of the given size and wait until it is loaded and painted."""
         self.send("Emulation.setScriptExecutionDisabled", value=not script)
         self.send("Emulation.setEmulatedMedia", features=[
             {"name": "prefers-color-scheme", "value": "dark" if dark else "light"},
@@ -92,13 +92,13 @@ class Page:
             self.settle()
 
     def run(self, expression: str) -> Any:
-        """The value of a JavaScript expression, awaited where it is a promise."""
+        """Return the value of a JavaScript expression; await it if it is a promise."""
         result = self.send("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in result, result["exceptionDetails"]
         return result["result"].get("value")
 
     def settle(self) -> None:
-        """Wait for two frames: observers have been called and what they drew is there."""
+        """Wait for two frames, so that observers have run and their output is drawn."""
         self.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))")
 
     def key(self, key: str, code: int, text: str = "") -> None:
@@ -116,7 +116,7 @@ class Page:
         self.settle()
 
     def picture(self, path: Path, *, whole: bool = False) -> None:
-        """A screenshot of the window, or of the whole page."""
+        """Write a screenshot of the window, or of the whole page."""
         area = {}
         if whole:
             size = self.send("Page.getLayoutMetrics")["cssContentSize"]
@@ -124,17 +124,17 @@ class Page:
         path.write_bytes(base64.b64decode(self.send("Page.captureScreenshot", format="png", **area)["data"]))
 
     def printed(self, path: Path) -> None:
-        """The page as PDF, as printing gives it."""
+        """Write the page to a PDF, as the browser prints it."""
         path.write_bytes(base64.b64decode(self.send("Page.printToPDF", printBackground=True)["data"]))
 
 
 @contextlib.contextmanager
 def page(profile: Path) -> Iterator[Page]:
-    """A tab of a browser of its own, whose profile lies in the folder ``profile``."""
+    """A tab in a separate browser process, with its profile in the folder ``profile``."""
     assert PROGRAM is not None
     given, writer = os.pipe()
     reader, told = os.pipe()
-    # The browser reads from 3 and writes to 4; out of their way first.
+    # The browser reads from descriptor 3 and writes to 4: first move both ends to higher numbers.
     high = [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in (given, told)]
 
     def connect() -> None:

@@ -13,12 +13,12 @@ from onepage.runs.graph import PLANS
 from onepage.runs.settings import SETTINGS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-# what a caller's make or shell would otherwise hand down
+# variables that the caller's make or shell would otherwise pass on
 OURS = (*(setting.name for setting in SETTINGS), "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "GNUMAKEFLAGS")
-# -o: the environment that these tests run in is never made again
+# -o: make never rebuilds the environment that these tests run in
 MAKE = ("make", "-o", f"{sys.prefix}/stamp.json", f"VENV={sys.prefix}", f"PYTHON={sys.executable}")
 MAKE += ("PROFILE=smoke", "DATA=generated", "DEVICE=cpu")
-PATIENCE = 900  # seconds for one command, on a machine that does other things as well
+PATIENCE = 900  # seconds for one command, on a busy machine
 
 # smaller still than the smoke profile
 RECIPES = {
@@ -52,7 +52,7 @@ beam_size = 1
 
 @functools.cache
 def known() -> str:
-    """What graph.py keeps of the program's files: by their content, so that it is of any copy too."""
+    """The fingerprints of the program's files as graph.py stores them, by content: they are valid for any copy."""
     found = Fingerprints()
     for path in PACKAGE.rglob("*.py"):
         found.of(path)
@@ -60,15 +60,15 @@ def known() -> str:
 
 
 def remember(out: Path) -> None:
-    """Have the first make into ``out`` read the program as fast as every later one."""
+    """Store the fingerprints in ``out``, so that the first make is as fast as every later one."""
     (out / PLANS).mkdir(parents=True)
     (out / PLANS / "fingerprints.json").write_text(known(), encoding="utf-8")
 
 
 def copy_to(place: Path, recipes: dict[str, str] | None = None) -> Path:
-    """Copy what make needs, without what was drawn here; ``recipes``: {task: the smoke profile in its place}."""
+    """Copy the files that make needs, without its output; ``recipes``: {task: recipe to replace the smoke profile}."""
     for name in ("code", "env", "figures", "report"):
-        # the templates are report.*.j2
+        # full names: report.* would also match the templates, report.*.j2
         drawn = {
             "figures": ("cls", "mt"),
             "report": ("report.md", "report.html", "report.tex", "report.pdf", "plan"),
@@ -83,9 +83,9 @@ def copy_to(place: Path, recipes: dict[str, str] | None = None) -> Path:
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """The caller's environment without what would decide something here."""
+    """The caller's environment without the variables that would change a result here."""
     inherited = {key: value for key, value in os.environ.items() if key not in OURS}
-    # threads that wait for each other by sleeping: on a busy machine this saves minutes, and changes no number
+    # Threads sleep while they wait for each other: on a busy machine this saves minutes, and it changes no number.
     return inherited | {"OMP_WAIT_POLICY": "PASSIVE"} | changes
 
 
@@ -100,6 +100,6 @@ def make(place: Path, *arguments: str, check: bool = True) -> subprocess.Complet
 
 
 def contents(folder: Path) -> dict[str, bytes | None]:
-    """{path: bytes; None for a folder} of all that lies below a folder, less byte code."""
+    """{path: bytes, or None for a folder} of everything below a folder, without byte code."""
     files = {p.relative_to(folder).as_posix(): p.read_bytes() if p.is_file() else None for p in folder.rglob("*")}
     return {name: content for name, content in files.items() if "__pycache__" not in name}

@@ -1,4 +1,4 @@
-"""A run of ResNet-18 that classifies, made in a moment: random weights, evaluated in name."""
+"""A run of ResNet-18 that can classify, made in a moment: random weights and a made-up evaluation."""
 
 import json
 from pathlib import Path
@@ -33,7 +33,7 @@ def write_run(folder: Path, *, seed: int = 0, generated: bool = False, device: s
     model = ResNet18()
     initialise(model, keyed_generator(seed))
     usual = torch.stack([torch.from_numpy(np.array(photo(16, 16, k)).transpose(2, 0, 1)) for k in range(100, 116)])
-    model.fc.weight.data.mul_(100.0)  # an untrained net says the same of all pictures; this gives it opinions
+    model.fc.weight.data.mul_(100.0)  # an untrained net gives all pictures the same class; this changes that
     model.fc.bias.data.sub_(predict(model, usual, "fp32").mean(0))
     weights = model.state_dict()
     checkpoint.save_model(folder / "model.pt", weights, {})
@@ -46,13 +46,13 @@ def write_run(folder: Path, *, seed: int = 0, generated: bool = False, device: s
 
 
 def saved(image: Image.Image, path: Path, **options: Any) -> Path:
-    """``image``, written to ``path``."""
+    """Write ``image`` to ``path`` and return the path."""
     image.save(path, **options)
     return path
 
 
 def photo(width: int, height: int, seed: int = 0) -> Image.Image:
-    """A picture, RGB, with something in it at every scale and no two corners alike."""
+    """An RGB picture with detail at several scales and four different corners."""
     rng = np.random.default_rng(seed)
     picture = np.zeros((height, width, 3))
     for cells in (2, 4, 8):
@@ -62,12 +62,12 @@ def photo(width: int, height: int, seed: int = 0) -> Image.Image:
 
 
 def classify(run: Path, *arguments: object) -> Result:
-    """The command in this process."""
+    """Run the command in this process."""
     return CliRunner().invoke(main, ["classify", "--model", str(run), *map(str, arguments)])
 
 
 def said(result: Result) -> list[str]:
-    """What it says on standard error after the line that says who classifies."""
+    """The lines on standard error after the first, which names the model."""
     first, *rest = result.stderr.splitlines()
     assert first.startswith("onepage: classified by ") and "the answer is always one of: airplane, " in first
     return rest

@@ -1,8 +1,8 @@
-"""Damage done to files by hypothesis: bytes that mean something where they land, and one check on what is said."""
+"""Damage to files by hypothesis: bytes with a meaning in their formats, and a check of the error message."""
 
 from hypothesis import strategies as st
 
-# bytes that mean something where they land: entry types, sizes octal and binary, magic, ends of text
+# bytes with a meaning in some format: entry types, octal and binary sizes, magic numbers, ends of text
 TELLING = [
     b"L",
     b"K",
@@ -22,7 +22,7 @@ edits = st.lists(st.tuples(st.integers(0, 4095), st.sampled_from(TELLING) | st.b
 
 
 def edited(content: bytes, changes) -> bytes:
-    """``content`` with bytes replaced at places (counted round)."""
+    """``content`` with bytes replaced at the given offsets (modulo its length)."""
     result = bytearray(content)
     for at, new in changes:
         at %= max(1, len(result))

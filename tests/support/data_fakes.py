@@ -1,4 +1,4 @@
-"""What the tests of the data stage share: tiny archives and pickles, a web server's pages, and two checks."""
+"""Helpers for the tests of the data stage: tiny archives and pickles, a web server's pages, and two checks."""
 
 import contextlib
 import gzip
@@ -27,7 +27,7 @@ def sha256(content: bytes) -> str:
 
 
 def python2_batch(images: np.ndarray, labels: list[int]) -> bytes:
-    """A pickle as Python 2 wrote CIFAR-10's: the same opcodes, few images (uint8, (n, 3072))."""
+    """A pickle in the form of CIFAR-10's, by Python 2: the same opcodes, few images (uint8, (n, 3072))."""
     integer = lambda value: b"J" + struct.pack("<i", value)  # noqa: E731
     raw = images.tobytes()
     return b"".join(
@@ -42,7 +42,7 @@ def python2_batch(images: np.ndarray, labels: list[int]) -> bytes:
 
 
 def code_running_pickle(marker: Path, size: int) -> bytes:
-    """A pickle of ``size`` bytes that creates ``marker`` when it is loaded without care."""
+    """A pickle of ``size`` bytes that creates ``marker`` when an unrestricted unpickler loads it."""
     command = f"__import__('pathlib').Path({str(marker)!r}).touch()".encode()
     pickle = b"\x80\x02cbuiltins\nexec\nX" + struct.pack("<I", len(command)) + command + b"\x85R."
     return pickle.ljust(size, b"\0")
@@ -81,15 +81,15 @@ class Site:
 
 @dataclass
 class Reply:
-    """An answer of a server that does as it likes: bytes onto the wire, and waiting. ``body``: what it should send."""
+    """An answer of a misbehaving server: raw bytes and pauses. ``body``: the content that it should send."""
 
     connection: socket.socket
-    number: int  # of the connection, from 0
+    number: int  # index of the connection, from 0
     body: bytes
     over: threading.Event  # set when the test ends
 
     def head(self, *fields: str, status: str = "200 OK", length: int | None = None) -> "Reply":
-        """Send a status line and header fields; by default the true length."""
+        """Send a status line and header fields, by default with the true length."""
         size = len(self.body) if length is None else length
         lines = [f"HTTP/1.1 {status}", f"Content-Length: {size}", "Connection: close", *fields]
         return self.send("\r\n".join([*lines, "", ""]).encode())
@@ -111,7 +111,7 @@ class Reply:
             self.send(content)
 
     def reset(self) -> None:
-        """Close so that the other side sees a reset, not an end."""
+        """Close the connection so that the other side sees a reset, not an end of file."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.connection.close()
 
@@ -141,7 +141,7 @@ ANSWERS: dict[str, Callable[[Reply], object]] = {
 
 
 def refused(name: str, data_dir: Path, **settings: str) -> str:
-    """The message of the UserError that DATA=real ends with."""
+    """Fetch with DATA=real, which must fail; return the message of its UserError."""
     with pytest.raises(UserError) as caught:
         fetch.ensure(name, data_dir, "real", **settings)
     message = str(caught.value)
@@ -150,13 +150,13 @@ def refused(name: str, data_dir: Path, **settings: str) -> str:
 
 
 def nothing_trusted(folder: Path) -> bool:
-    """Whether ``folder`` holds no ready file and nothing temporary."""
+    """Whether ``folder`` holds no ready file and no temporary file."""
     return not list(folder.glob("ready*")) and not list(folder.rglob(".download-*")) and not list(folder.rglob("*.tmp"))
 
 
 @contextlib.contextmanager
 def trusted(folder: Path, name: str, content: bytes) -> Iterator[None]:
-    """Put ``content`` in place of a file, and into the ready file, as if it had been verified; then put it back."""
+    """Replace a file by ``content`` and record it in the ready file, as if verified; restore both at the end."""
     path = next(folder.glob("ready*.json"))
     good, record = (folder / name).read_bytes(), ready.read(path)
     (folder / name).write_bytes(content)

@@ -1,8 +1,8 @@
-"""docs/example-task.md as instructions: the blocks of the document, applied to a copy of the repository.
+"""Applies the code blocks of docs/example-task.md to a copy of the repository.
 
-Three kinds: "`path`, new:" and the file; "`path`, at its end:" and what is appended; "`path`:" and blocks of lines with
-``-`` and ``+``, whose old lines must stand in that file exactly once. The first line of context may be the beginning of
-a longer line. A block under no path belongs to the path before it.
+Three kinds of blocks change files: "`path`, new:" and a whole file; "`path`, at its end:" and the lines to append;
+"`path`:" and lines with ``-`` and ``+``, whose old lines must occur in that file exactly once. The last old line may be
+the beginning of a longer line. A block without a path belongs to the path before it.
 """
 
 import re
@@ -14,7 +14,7 @@ _BLOCK = re.compile(r"(?:^`([^`\n]+)`(, new|, at its end)?:\n\n)?^```(\w+)\n(.*?
 
 @dataclass(frozen=True)
 class Block:
-    """One code block: the file it is about, and "new", "end", "diff" or "sh"."""
+    """One code block: its file, its kind ("new", "end", "diff" or "sh"), and its text."""
 
     path: str
     kind: str
@@ -22,7 +22,7 @@ class Block:
 
 
 def blocks(document: str) -> list[Block]:
-    """The code blocks of a document in order; raises ValueError for one that is of no kind known."""
+    """The code blocks of a document in order; raises ValueError for a block of unknown kind."""
     found, path = [], ""
     for named, how, language, text in _BLOCK.findall(document):
         path = named or path
@@ -36,7 +36,7 @@ def blocks(document: str) -> list[Block]:
 
 
 def apply(block: Block, place: Path) -> None:
-    """Apply one block to the files in ``place``; raises ValueError when it does not fit what is there."""
+    """Apply one block to the files in ``place``; raises ValueError if it does not fit them."""
     file = place / block.path
     if block.kind == "new":
         if file.exists():

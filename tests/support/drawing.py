@@ -1,4 +1,4 @@
-"""Runs to draw and to change, and fixtures that look at what is drawn without writing it."""
+"""Runs to draw and to change, and fixtures that collect the pictures without writing them."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ from synthetic_run import write_cls_run, write_mt_run
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory):
-    """A run of each task, and one on generated data and one without mistakes; to be copied."""
+    """Runs of both tasks, for tests to copy: usual, on generated data, without mistakes, without hostile text."""
     folder = tmp_path_factory.mktemp("made")
     write_cls_run(folder / "cls")
     write_cls_run(folder / "generated", generated=True)
@@ -40,12 +40,12 @@ def copy(made, tmp_path):
 
 @contextlib.contextmanager
 def collected():
-    """What is drawn meanwhile is kept, and not written."""
+    """Collect the pictures that are drawn in the block, instead of writing them."""
     drawn = Drawn()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Book, "add", lambda book, *picture: drawn.add(book, *picture))
         patch.setattr(Book, "close", lambda book: None)
-        for module in (gradcam, attention):  # the dearest pictures have their own tests
+        for module in (gradcam, attention):  # the slowest pictures have their own tests
             patch.setattr(module, "draw_all", lambda book, explain: None)
         yield drawn
 
@@ -67,7 +67,7 @@ def metrics_of(run):
 
 
 def edit(run, change):
-    """Change metrics.json, and return it as changed."""
+    """Change metrics.json and return the changed metrics."""
     metrics = metrics_of(run)
     change(metrics)
     # ASCII: a test may put half a surrogate pair into it
@@ -77,7 +77,7 @@ def edit(run, change):
 
 @contextlib.contextmanager
 def edited(path):
-    """The arrays of an .npz file, written back as they are left."""
+    """The arrays of an .npz file, written back when the block ends."""
     arrays = dict(np.load(path))
     yield arrays
     np.savez(path, **arrays)
@@ -92,12 +92,12 @@ def write_rows(run, rows):
 
 
 def alt_of(out):
-    """{picture: its alternative text} of what was drawn into a folder."""
+    """{picture: its alternative text} of the pictures in a folder."""
     return {entry["name"]: entry["alt"] for entry in read_json(out / "figures.json")["figures"]}
 
 
 def crowd(run):
-    """Make a run of 100 epochs in four stages, one of them short, with a schedule the records lie on."""
+    """Turn a run into one of 100 epochs in four stages, one of them short; its records lie on its schedule."""
     stages = [{"epochs": epochs, "image_size": size} for epochs, size in ((30, 16), (40, 24), (3, 28), (27, 32))]
     recipe = {"stages": stages, "schedule": "cosine", "warmup": 0.1, "learning_rate": 0.12}
     edit(run, lambda metrics: metrics["recipe"].update(recipe))
@@ -112,7 +112,7 @@ def crowd(run):
 
 
 def write_seeds(run, count, change=lambda rows: None):
-    """seeds.json beside the run: itself and others whose losses and accuracies are a little other."""
+    """Write seeds.json beside the run: the run itself, and other seeds with slightly different losses."""
     history = rows_of(run)
     rows = []
     for seed in range(count):

@@ -1,4 +1,4 @@
-"""Files of a run changed in place, as somebody would who edits them by hand."""
+"""Changes the files of a run in place, like somebody who edits them by hand."""
 
 import json
 from collections.abc import Callable
@@ -24,5 +24,5 @@ def edit_arrays(path: Path, change: Callable[[dict[str, np.ndarray]], object]) -
 
 
 def touch(path: Path) -> None:
-    """Other bytes, the same JSON."""
+    """Change the bytes of a JSON file, but not its content."""
     path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")

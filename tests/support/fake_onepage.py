@@ -1,7 +1,7 @@
-"""A program in the place of onepage that only writes what each command would write last, for tests of the make graph.
+"""A stand-in for onepage that writes only the last file of each command, for tests of the make graph.
 
-FAILS, WAITS: runs ("cls/seed1") whose training fails, or waits to be stopped. MEET: so many trainings are to run at
-once. PLANNED: the device of the plans. PLACE: a folder where each call is noted.
+It reads variables of the environment. FAILS, WAITS: runs ("cls/seed1") whose training fails, or waits for a signal.
+MEET: how many trainings must run at once. PLANNED: the device of the plans. PLACE: the folder that records each call.
 """
 
 import itertools
@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-# each command imports what it needs: make starts many
+# each command imports only what it needs, because make starts many
 PLACE = Path(os.environ.get("PLACE", "."))
 
 

@@ -1,12 +1,12 @@
 """Print the table of faults, made from the tests themselves: python tests/support/faults.py
 
-A test that shows what is seen when something goes wrong is marked with both, and each mark is one row:
+A test that shows what the user sees after a fault has a mark with both. Each mark is one row of the table:
 
     @pytest.mark.fault("a server stalls halfway", "`timed out`; the next source serves")
 
 or, for one case of several, ``pytest.param(..., id="stalls", marks=pytest.mark.fault(...))``. Text between backticks is
-a message of the program (``...`` for what is filled in); test_faults.py holds it against the code. Standard library
-only; the tests are read, not imported.
+a message of the program (``...`` for the parts that it fills in); test_faults.py compares it with the code. The script
+uses only the standard library: it reads the tests and does not import them.
 """
 
 import ast
@@ -18,7 +18,7 @@ TESTS = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True)
 class Fault:
-    """One row: the test file (below tests/), the test with its case, the fault, and what is seen."""
+    """One row: the test file (below tests/), the test with its case, the fault, and what the user sees."""
 
     file: str
     test: str
@@ -27,7 +27,7 @@ class Fault:
 
 
 class _Marks(ast.NodeVisitor):
-    """Collects the fault marks below one test's decorators, with the ids of the cases they stand in."""
+    """Collects the fault marks in one test's decorators, with the ids of their cases."""
 
     def __init__(self, file: str, test: str) -> None:
         self.file, self.test, self.cases = file, test, [""]
@@ -65,7 +65,7 @@ def read(folder: Path = TESTS) -> dict[str, tuple[str, list[Fault]]]:
 
 
 def table(faults: dict[str, tuple[str, list[Fault]]]) -> str:
-    """Markdown: a section a file, a row a fault."""
+    """Markdown: one section per file, one row per fault."""
     parts = []
     for file, (about, rows) in faults.items():
         lines = [f"### [{file}]({file})", "", about, "", "| fault | what is seen | test |", "|---|---|---|"]

@@ -1,4 +1,4 @@
-"""Variables that other programs and shells export, all at once, each with a value that would do harm if it counted.
+"""Variables that other programs and shells export, all at once, with values that would do harm if they had an effect.
 
 To run a command under them: python tests/support/hostile.py make check
 """
@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 VARIABLES = {
-    # threads, kernels and precision: another number in every sum
+    # threads, kernels and precision: these change the result of every sum
     "OMP_NUM_THREADS": "1", "OMP_DYNAMIC": "true", "OMP_THREAD_LIMIT": "1", "OMP_SCHEDULE": "dynamic",
     "OMP_MAX_ACTIVE_LEVELS": "0", "OMP_DISPLAY_ENV": "true", "KMP_SETTINGS": "1", "GOMP_DEBUG": "1",
     "MKL_NUM_THREADS": "1", "MKL_DYNAMIC": "true", "MKL_CBWR": "COMPATIBLE", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2",
@@ -37,7 +37,7 @@ VARIABLES = {
 
 
 def variables(folder: Path) -> dict[str, str]:
-    """VARIABLES, and those that name files, which are put into ``folder``."""
+    """VARIABLES, and variables that name files; the files are written into ``folder``."""
     (folder / "a file").write_text("", encoding="utf-8")
     (folder / "matplotlibrc").write_text("backend: no such backend\nfont.size: 40\nno such key\n", encoding="utf-8")
     (folder / "profile").write_text("echo broken; exit 3\n", encoding="utf-8")

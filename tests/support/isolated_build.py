@@ -1,9 +1,9 @@
-"""The steps of a Dockerfile executed where no container engine runs: another root, other users, no network.
+"""Executes the steps of a Dockerfile without a container engine: another root, other users, no network.
 
-The root is a folder that borrows this machine's /usr, read-only, in place of the base image's; everything else in it
-is the build's own. Each RUN happens in mount, process and network namespaces that end with it, under the user that the
-Dockerfile names. ``apt-get`` is a stand-in that writes down how it was called, and the environment's packages are this
-process's own, so that nothing is downloaded. Root's rights are needed to mount and to change users.
+The root is a folder with this machine's /usr, read-only, in place of the base image's; everything else in it belongs to
+the build. Each RUN has separate mount, process and network namespaces, and the user that the Dockerfile names.
+``apt-get`` is a stand-in that records its arguments. The packages come from this process's environment, so nothing is
+downloaded. Mounts and changes of the user require root.
 """
 
 import os
@@ -17,7 +17,7 @@ from pathlib import Path
 from dockerfile_reader import Ignored, Step
 
 PATH = "/standin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-# what programs of this machine's /usr look up elsewhere
+# files outside /usr that its programs read
 BORROWED = ("etc/alternatives", "etc/ld.so.cache", "etc/login.defs", "etc/texmf", "etc/fonts", "var/lib/texmf")
 APT_GET = """#!/bin/sh
 echo "$*" >> /standin/apt-get.log
@@ -26,7 +26,7 @@ mkdir -p /var/lib/apt/lists && touch /var/lib/apt/lists/some_list
 
 
 def can_isolate() -> bool:
-    """Whether this process may make such namespaces here."""
+    """Whether this process may create such namespaces."""
     if sys.platform != "linux" or os.geteuid() != 0 or not all(map(shutil.which, ("unshare", "chroot", "setpriv"))):
         return False
     probe = ["unshare", "--mount", "--net", "--pid", "--fork", "mount", "-t", "tmpfs", "none", "/mnt"]
@@ -34,7 +34,7 @@ def can_isolate() -> bool:
 
 
 class Build:
-    """A build under way: its root folder, and what the steps so far have set."""
+    """A build in progress: its root folder, and the settings of the steps so far."""
 
     def __init__(self, context: Path, root: Path, arguments: dict[str, str]) -> None:
         """``arguments``: those of ``docker build --build-arg``."""
@@ -58,7 +58,7 @@ class Build:
         (root / "standin/apt-get").chmod(0o755)
 
     def step(self, step: Step) -> str:
-        """Execute one step; returns what a RUN printed. Raises AssertionError, with its output, when one fails."""
+        """Execute one step and return the output of a RUN. Raises AssertionError, with the output, if it fails."""
         if step.keyword == "SHELL":
             self.shell = list(step.words)
         elif step.keyword == "USER":
@@ -76,7 +76,7 @@ class Build:
         return ""
 
     def run(self, command: Iterable[str], user: str | None = None) -> str:
-        """Run a command in the root as the build's user, or another (a name, or a number nobody has)."""
+        """Run a command in the root as the build's user, or as another (a name, or an unused number)."""
         uid, gid, home = self.identity(user or self.user)
         variables = {**self.environment, "HOME": home}
         inner = ["env", "--ignore-environment", f"--chdir={self.folder}"]
@@ -101,7 +101,7 @@ class Build:
         return done.stdout
 
     def identity(self, user: str) -> tuple[int, int, str]:
-        """(uid, gid, home) of a user as the root's own passwd has it; a number it has not is that, without a home."""
+        """(uid, gid, home) of a user in the root's passwd; an unknown number is a uid with gid 0 and home "/"."""
         for line in (self.root / "etc/passwd").read_text(encoding="utf-8").splitlines():
             fields = line.split(":")
             if user in (fields[0], fields[2]):
@@ -109,7 +109,7 @@ class Build:
         return int(user), 0, "/"
 
     def inside(self, path: str) -> Path:
-        """Where a path of the build lies on this machine."""
+        """The location on this machine of a path of the build."""
         return self.root / path.lstrip("/")
 
     def _copy(self, step: Step) -> None:
@@ -132,7 +132,7 @@ class Build:
                 os.chown(destination, uid, gid)
 
     def _walk(self, start: Path) -> list[Path]:
-        """The files below ``start`` that the context holds, but for .git, which may change meanwhile."""
+        """The files of the context below ``start``, except .git, which may change during the build."""
         found = []
         for folder, folders, files in os.walk(start):
             here = Path(folder).relative_to(self.context)

@@ -1,9 +1,9 @@
-"""A training that is killed again and again; run by test_kill.py in a process of its own.
+"""A training that is killed again and again; run by test_kill.py in a separate process.
 
-This process imports torch once and forks a child for each session of the training, so that a session costs no start of
-Python. Every other child is killed from outside after a random time, the rest kill themselves at a random step of
-writing a file: with half of a checkpoint written, before it is flushed, before and after it is moved, between
-a checkpoint and its digest, while old ones are removed.
+This process imports torch once and forks a child for each session, so no session waits for Python to start. About half
+of the children are killed from outside after a random time. The rest kill themselves at a random step of writing a
+file: half-way through a checkpoint, before a flush, before or after a rename, between a checkpoint and its digest, or
+while old checkpoints are removed.
 """
 
 import functools
@@ -17,7 +17,7 @@ import traceback
 from pathlib import Path
 
 import torch
-import torch._dynamo  # optimisers import it when they are made, which takes seconds: here once for all children
+import torch._dynamo  # optimisers import it, which takes seconds: once here for all children
 
 from onepage.training import session
 from small_training import run
@@ -28,7 +28,7 @@ SETTINGS = {"updates": UPDATES, "validations": 5}
 
 
 def kill_in_writing(step):
-    """From now on, SIGKILL to this process at this step of writing, counted over all files."""
+    """Make this process send itself SIGKILL at the given step of writing, counted over all files."""
     done = 0
 
     def count():
@@ -51,7 +51,7 @@ def kill_in_writing(step):
     def save(state, file):
         real(state, file)
         whole = file.tell()
-        file.truncate(whole // 2)  # what is on the disk when half is written
+        file.truncate(whole // 2)  # the state of the disk when half is written
         file.flush()
         count()
         file.seek(0)
@@ -64,7 +64,7 @@ def kill_in_writing(step):
 
 
 def train(folder, prepare):
-    """One session in a child of this process; returns its process id."""
+    """Start one session in a child process and return the process id."""
     child = os.fork()
     if child:
         return child
@@ -82,12 +82,12 @@ def train(folder, prepare):
 
 
 def ended(child):
-    """How a child ended: its exit status, or the negative number of the signal."""
+    """Wait for a child; return its exit status, or the negative number of the signal."""
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def killed_after(child, seconds):
-    """How a child ended that gets SIGKILL after so many seconds, unless it has come to its end by then."""
+    """Send a child SIGKILL after ``seconds`` unless it has ended by then; return its status as ``ended`` does."""
     moment = time.monotonic() + seconds
     while time.monotonic() < moment:
         process, status = os.waitpid(child, os.WNOHANG)
@@ -115,8 +115,8 @@ def main(place):
         assert status in (0, -signal.SIGKILL), status
         if status:
             kills[how] += 1
-        else:  # it came to its end before the moment came
-            took = time.monotonic() - began if fresh else took  # a busy machine may be free by now, or the other way
+        else:  # it finished before it was killed
+            took = time.monotonic() - began if fresh else took  # the load of the machine may have changed
             folders.append(place / f"killed{len(folders)}")
     if not (folders[-1] / "model.pt").exists():
         assert ended(train(folders[-1], lambda: None)) == 0

@@ -1,4 +1,4 @@
-"""A drawn task as matplotlib lays it out: every text with its box, and what is wrong with them."""
+"""The pictures of a task as matplotlib lays them out: every text with its box, and the problems of the layout."""
 
 import itertools
 
@@ -10,7 +10,7 @@ MM = DPI / MM_PER_INCH  # pixels
 
 
 class Drawn:
-    """What a task draws, by name, as matplotlib lays it out; nothing is written."""
+    """The pictures of a task, by name, as matplotlib lays them out; nothing is written."""
 
     def __init__(self):
         self.sheets, self.alt = {}, {}
@@ -26,17 +26,17 @@ class Drawn:
 
 
 def texts_of(sheet):
-    """(text, box in mm) of all that is written on a sheet."""
+    """(text, box in mm) of every text on a sheet."""
     return [(text, box) for text, box, _ in laid_out(sheet)]
 
 
 def written(sheet):
-    """All that is written on a sheet."""
+    """Every text on a sheet."""
     return [text for text, _ in texts_of(sheet)]
 
 
 def laid_out(sheet):
-    """(text, box in mm, whether it stands upright) of all that is written on a sheet."""
+    """(text, box in mm, whether it is vertical) of every text on a sheet."""
     sheet.figure.draw_without_rendering()
     shown = [*sheet.figure.texts]
     for axes in [*sheet.figure.axes, *(child for parent in sheet.figure.axes for child in parent.child_axes)]:
@@ -57,7 +57,7 @@ def laid_out(sheet):
 
 
 def problems(sheet, slack=0.7):
-    """Texts over the edge, or over each other by more than ``slack`` mm (a line is higher than its digits)."""
+    """Texts that cross the edge, or overlap by more than ``slack`` mm (a line is higher than its digits)."""
     found = []
     boxes = laid_out(sheet)
     for text, (left, low, right, high), _ in boxes:
@@ -65,7 +65,7 @@ def problems(sheet, slack=0.7):
             found.append(f"{text!r} is over the edge")
     for (one, a, upright), (other, b, upright_too) in itertools.combinations(boxes, 2):
         across, up = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-        if upright and upright_too:  # neighbours then share what is high about a line sidewards
+        if upright and upright_too:  # the height of a vertical line is horizontal, and so is the slack
             across, up = up, across
         if across > 0.1 and up > slack:
             found.append(f"{one!r} over {other!r}")

@@ -1,9 +1,10 @@
 """Mutation tests of the modules that decide a number: python tests/support/mutate.py [--most N] [MODULE ...]
 
-A mutant is a module with one place changed: an operator, a number, a condition, a returned value, or a statement gone.
-Those that the module's own test file does not notice are printed, and more than one in ten are a failure.
-equivalent.toml lists those that change no result, each with its reason. mutmut and cosmic-ray start Python for each
-mutant: seconds for torch alone. Here torch is imported once, and each mutant is a fork that imports the changed module.
+A mutant is a module with one change: an operator, a number, a condition, a returned value, or a statement removed.
+The script prints the mutants that the module's own test file does not notice. It fails if they are more than one in
+ten. equivalent.toml lists mutants that change no result, each with its reason. mutmut and cosmic-ray start Python for
+each mutant, and the import of torch takes seconds. This script imports torch once; each mutant is a fork that imports
+the changed module.
 """
 
 import argparse
@@ -39,7 +40,7 @@ NAMES = {"min": "max", "max": "min", "amin": "amax", "amax": "amin", "any": "all
 
 
 def variants(node: Any) -> Iterator[ast.AST]:
-    """What stands in the place of a node, one after another."""
+    """The replacements for a node, one after another."""
     match node:
         case ast.operator() | ast.boolop() | ast.cmpop():
             pairs = (pair.split(":") for pair in OPERATORS.split())
@@ -59,11 +60,11 @@ def variants(node: Any) -> Iterator[ast.AST]:
 
 
 def places(node: Any, scope: str, statement: ast.AST) -> Iterator[tuple[str, ast.AST, ast.AST]]:
-    """(function, statement, node) of all that decides a result: no types, decorators, messages or assertions."""
+    """(function, statement, node) of everything that decides a result: no types, decorators, messages or assertions."""
     if isinstance(node, ast.JoinedStr | ast.Raise | ast.Assert):
         return
     for field, value in ast.iter_fields(node):
-        if field == "op":  # the parser makes one object for all operators of a kind
+        if field == "op":  # the parser shares one object among all operators of a kind
             node.op = value = type(value)()
         elif field == "ops":
             node.ops = value = [type(operator)() for operator in value]
@@ -77,7 +78,7 @@ def places(node: Any, scope: str, statement: ast.AST) -> Iterator[tuple[str, ast
 
 
 def mutants(path: Path) -> dict[str, tuple[int, CodeType]]:
-    """{"function: line as it is changed": (its number, the changed module)} of a file."""
+    """{"function: changed line": (line number, changed module)} of a file."""
     tree, found = ast.parse(path.read_text(encoding="utf-8")), {}
     for scope, statement, node in list(places(tree, "", tree)):
         for new in list(variants(node)):
@@ -93,7 +94,7 @@ def mutants(path: Path) -> dict[str, tuple[int, CodeType]]:
 
 
 def status(module: str, code: CodeType | None, seconds: int, folder: str) -> tuple[int, float]:
-    """How the tests end, in a fork, with this code for the module, 0 where all pass; and the seconds of CPU."""
+    """Run the tests in a fork with this code for the module; return the status (0: all pass) and CPU seconds."""
     pid = os.fork()
     if pid == 0:
         try:
@@ -113,7 +114,7 @@ def status(module: str, code: CodeType | None, seconds: int, folder: str) -> tup
 
 
 def run(module: str, most: int, equivalent: dict[str, str]) -> float:
-    """The share of a module's mutants that is noticed; prints the others."""
+    """Return the share of a module's mutants that its tests notice; print the others."""
     path = Path(f"code/onepage/{module}.py")
     found, missed = mutants(path), 0
     if unknown := equivalent.keys() - found.keys():
@@ -141,10 +142,10 @@ def main() -> int:
     options = parser.parse_args()
     os.chdir(Path(__file__).resolve().parents[2])
     sys.stdout.reconfigure(line_buffering=True)
-    runpy.run_path("tests/conftest.py")  # its environment, before torch is imported
+    runpy.run_path("tests/conftest.py")  # sets the environment before torch is imported
     for name in WARM.split():
         importlib.import_module(name)
-    gc.freeze()  # a fork then looks through its own objects alone
+    gc.freeze()  # the garbage collector of a fork then visits only the fork's own objects
     equivalent = tomllib.loads(Path("tests/support/equivalent.toml").read_text(encoding="utf-8"))
     return int(min(run(module, options.most, equivalent.get(module, {})) for module in options.modules) < 0.9)
 

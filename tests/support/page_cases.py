@@ -44,7 +44,7 @@ def write_blank(path: Path, width: float, height: float) -> None:
 
 
 def write_figures(out: Path, task: str, run: Path) -> None:
-    """Blank pictures of the sizes the page is laid out for, and their manifest."""
+    """Write blank pictures in the sizes that the page expects, and their manifest."""
     folder = out / "figures" / task
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
@@ -80,7 +80,7 @@ def several(out: Path) -> Case:
 
 
 def elsewhere(case: Case, place: Path) -> Case:
-    """A copy of a case in the folder ``place``."""
+    """Copy a case to the folder ``place``."""
     shutil.copytree(case[0], place)
     return place, place / case[1].relative_to(case[0]), place / case[2].relative_to(case[0])
 
@@ -103,7 +103,7 @@ def rendered(case: Case, engine: str, paper: str = "a4") -> Path:
 
 
 def insights(case: Case, most: int = 0) -> dict[str, str]:
-    """{title: text} of the page's insights; ``most``: as many as that in place of page.toml's number."""
+    """{title: text} of the page's insights; ``most`` replaces the limit in page.toml."""
     with pytest.MonkeyPatch.context() as patched:
         if most:
             load = context.load_page
@@ -132,7 +132,7 @@ def html_of(case: Case) -> str:
 
 
 def explore(case: Case) -> None:
-    """Gather what the page lets a reader explore, as drawing does."""
+    """Write the data that readers explore on the page, as drawing does."""
     for task, run in zip(("cls", "mt"), case[1:], strict=True):
         gather.write(run, case[0] / "figures" / task, tasks.get(task).module("explore").parts(run))
 

@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 
 
 class Reader(HTMLParser):
-    """``elements``: [(name, {attribute: value})]; ``text``: what stands outside of style and scripts."""
+    """``elements``: [(name, {attribute: value})]; ``text``: the text outside of style and scripts."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
@@ -27,7 +27,7 @@ class Reader(HTMLParser):
 
 
 def read(source: str) -> Reader:
-    """The page ``source``, parsed."""
+    """Parse the page ``source``."""
     reader = Reader()
     reader.feed(source)
     reader.close()

@@ -1,7 +1,7 @@
-"""What stands on a printed page: the size of every text, in its pictures too, and how large each picture is set.
+"""The content of a printed page: the size of every text, also in pictures, and the size of every picture.
 
-Reads the content streams as a printer does: the size of a text is that of its font, scaled by the text matrix and by
-all transformations around it, those of the pictures it stands in included.
+The reader follows the content streams as a printer does. It scales the font size of a text by the text matrix and by
+all transformations around it, including those of its picture.
 """
 
 import math
@@ -16,15 +16,15 @@ IDENTITY: Matrix = (1.0, 0.0, 0.0, 1.0, 0.0, 0.0)
 
 
 def product(inner: Matrix, outer: Matrix) -> Matrix:
-    """First ``inner``, then ``outer`` (PDF 32000-1, 8.3.4)."""
+    """The transformation that applies ``inner``, then ``outer`` (PDF 32000-1, 8.3.4)."""
     a, b, c, d, e, f = inner
     p, q, r, s, t, u = outer
     return (a * p + b * r, a * q + b * s, c * p + d * r, c * q + d * s, e * p + f * r + t, e * q + f * s + u)
 
 
 class Printed:
-    """sizes: of every text shown, in points. forms: of every picture, (width, height) in points as printed, and as
-    drawn. images: of every raster image, its width on the page in points and in pixels."""
+    """sizes: the size of every text in points. forms: for every picture, (width, height) in points as printed, and as
+    drawn. images: for every raster image, its width on the page in points, and in pixels."""
 
     def __init__(self, page: pypdf.PageObject) -> None:
         self.sizes: list[float] = []

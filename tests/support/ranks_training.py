@@ -1,7 +1,7 @@
-"""Trainings by several processes, one after another; run by test_distributed.py under torchrun.
+"""A sequence of trainings by several processes; run by test_distributed.py under torchrun.
 
-The arguments are a JSON file with a list of trainings (task, folder, changes of the recipe, and what is to happen in
-them) and "cuda" for GPUs. Each process writes what it saw beside the folder: FOLDER.rank0.json and so on.
+The first argument is a JSON file with a list of trainings (task, folder, changes to the recipe, planned events). The
+second is "cuda" for GPUs. Each process writes its result beside the folder: FOLDER.rank0.json and so on.
 """
 
 import json
@@ -18,7 +18,7 @@ from small_training import run
 
 
 def signal_after(updates, number):
-    """Have this process get a signal when so many updates are done."""
+    """Send this process a signal after the given number of updates."""
     real = Reporter.advance
 
     def advance(self, units, note):

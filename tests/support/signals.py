@@ -1,4 +1,4 @@
-"""How tests start processes that they then interrupt."""
+"""Starts processes that tests then interrupt."""
 
 import os
 import signal
@@ -10,12 +10,12 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def heed_ctrl_c() -> None:
-    """For ``preexec_fn``: a shell's background jobs, and what they start, ignore SIGINT; the new process does not."""
+    """For ``preexec_fn``: the new process reacts to SIGINT, which children of a background job otherwise ignore."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def started(command, run, *arguments, **settings):
-    """``onepage COMMAND --model RUN ...`` as a process of its own, which heeds Ctrl-C."""
+    """Start ``onepage COMMAND --model RUN ...`` in a separate process that reacts to Ctrl-C."""
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "code"), "OMP_WAIT_POLICY": "PASSIVE"}
     settings = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | settings
     words = [sys.executable, "-m", "onepage", command, "--model", str(run), *map(str, arguments)]

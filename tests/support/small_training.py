@@ -1,6 +1,6 @@
-"""Trainings that take a moment, for the tests of what surrounds them: recipes, images, sentences, runs to stop.
+"""Very short trainings, for tests of the code around them: recipes, images, sentences, runs to stop.
 
-On a CPU ResNet-18 has few channels there: its checkpoints are 1 MB, not 100.
+On a CPU these use a ResNet-18 with few channels: its checkpoints are 1 MB, not 100 MB.
 """
 
 import contextlib
@@ -89,7 +89,7 @@ class Narrow(ResNet18):
 
 @contextlib.contextmanager
 def narrow():
-    """What is trained and evaluated meanwhile is ``Narrow``."""
+    """Train and evaluate ``Narrow`` instead of ResNet-18 in the block."""
     with pytest.MonkeyPatch.context() as patch:
         for module in (loop_cls, evaluate_cls):
             patch.setattr(module, "ResNet18", Narrow)
@@ -108,7 +108,7 @@ def run(task, folder, seed=0, precision="fp32", program="", ranks=ALONE, device=
 
 
 def stop_after(monkeypatch, updates):
-    """Send this process SIGTERM when so many updates are done."""
+    """Send this process SIGTERM after the given number of updates; return a function that undoes this."""
     real = Reporter.advance
 
     def advance(self, units, note):
@@ -121,7 +121,7 @@ def stop_after(monkeypatch, updates):
 
 
 def stopped(monkeypatch, folder, updates=3, task="mt", **settings):
-    """A run that was told to stop after so many updates."""
+    """Train a run and stop it after the given number of updates."""
     undo = stop_after(monkeypatch, updates)
     with pytest.raises(session.Interrupted):
         run(task, folder, **settings)
@@ -129,7 +129,7 @@ def stopped(monkeypatch, folder, updates=3, task="mt", **settings):
 
 
 def stopped_once(tmp_path_factory, updates):
-    """A function that gives a task's run, stopped after ``updates(task)``; it is trained once, to be copied."""
+    """A function that returns a task's run, stopped after ``updates(task)``: trained once, for tests to copy."""
 
     @functools.cache
     def trained(task):
@@ -142,7 +142,7 @@ def stopped_once(tmp_path_factory, updates):
 
 
 def whole_checkpoints(folder):
-    """The checkpoints of a run, newest last, each with its digest beside it."""
+    """The checkpoints of a run, newest last; asserts that each has its digest beside it."""
     found = sorted(folder.glob("checkpoint-*.pt"))
     assert [sha256_file(path) for path in found] == [
         json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["sha256"] for path in found

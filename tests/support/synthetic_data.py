@@ -1,4 +1,4 @@
-"""Data sets made up to fit made-up runs: loaders that give the labels and references the runs were scored on."""
+"""Made-up data sets for made-up runs: loaders that return the labels and references of the runs."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from onepage.data import images, translation
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, cls_run: Path, mt_run: Path) -> None:
-    """Let the loaders give the test data that these two runs hold, under the digests that they name."""
+    """Make the loaders return the test data that these two runs hold, under the digests that they name."""
     none = np.zeros((0, 3, 32, 32), np.uint8)
     with np.load(cls_run / "predictions.npz") as arrays:
         labels = arrays["labels"]

@@ -106,7 +106,7 @@ def cls_history(rng: np.random.Generator, sizes: list[int]) -> list[dict[str, An
 
 
 def images(rng: np.random.Generator, labels: np.ndarray) -> np.ndarray:
-    """Soft colour gratings, uint8 (k, 32, 32, 3); the label sets their direction, so that they are not all alike."""
+    """Soft colour gratings, uint8 (k, 32, 32, 3); the label sets their direction, so that classes differ."""
     y, x = np.mgrid[0:32, 0:32] / 32
     pictures = np.zeros((len(labels), 32, 32, 3), np.uint8)
     for picture, label in zip(pictures, labels, strict=True):
@@ -132,7 +132,7 @@ def cams(rng: np.random.Generator, count: int, size: int) -> np.ndarray:
 def explored(
     rng: np.random.Generator, true: np.ndarray, predicted: np.ndarray, order: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """As evaluation keeps them to explore: every mistake and 20 images right of each class; maps of some of them."""
+    """Images to explore, as evaluation stores them: every mistake, 20 correct images per class, and some maps."""
     right = [index for k in range(10) for index in order[(predicted[order] == true[order]) & (true[order] == k)][:20]]
     wrong = order[predicted[order] != true[order]]
     index = np.array([*wrong, *right])

@@ -1,7 +1,7 @@
-"""Two made-up runs with pictures and a page as drawing and rendering leave them, without the seconds these take.
+"""Two made-up runs with pictures and a page, as after drawing and rendering, but without the seconds that these take.
 
-The pictures are the program's own (a ``Book`` with one blank sheet); the page is a blank PDF with the metadata, and a
-short Markdown with pictures, that rendering would give.
+The program draws the pictures (a ``Book`` with one blank sheet). The page is a blank PDF with the metadata that
+rendering writes, and a short Markdown file with pictures.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ Accuracy 87.0 %.
 
 
 def write(out: Path) -> tuple[Path, Path, Path]:
-    """(out, cls run, mt run), complete."""
+    """Write everything and return (out, cls run, mt run)."""
     cls_run = synthetic_run.write_cls_run(out / "runs" / LABELS["cls"])
     mt_run = synthetic_run.write_mt_run(out / "runs" / LABELS["mt"])
     draw(cls_run, out / "figures" / "cls")
@@ -41,7 +41,7 @@ def write(out: Path) -> tuple[Path, Path, Path]:
 
 
 def draw(run: Path, folder: Path) -> None:
-    """One picture and its list."""
+    """Draw one picture and write its manifest."""
     folder.mkdir(parents=True, exist_ok=True)
     with onepage_style():
         book = Book(run, folder)
@@ -50,7 +50,7 @@ def draw(run: Path, folder: Path) -> None:
 
 
 def ablations(*runs: Path) -> None:
-    """What `make ablate` leaves beside runs, without variants."""
+    """Write the file that `make ablate` leaves beside each run, without variants."""
     for run in runs:
         path = lookup.ablation_of(run)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -58,7 +58,7 @@ def ablations(*runs: Path) -> None:
 
 
 def page(out: Path, cls_run: Path, mt_run: Path) -> None:
-    """report.md, report.json and report.pdf."""
+    """Write report.md, report.json and report.pdf."""
     folder = out / "report"
     folder.mkdir(parents=True, exist_ok=True)
     origin = []

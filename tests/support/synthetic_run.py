@@ -1,8 +1,8 @@
-"""Complete run folders made up in a second, for tests of whatever reads a run (figures, report, verify).
+"""Complete made-up run folders, written in a second, for tests of code that reads a run (figures, report, verify).
 
-Every file a trained and evaluated run leaves is written, in the run format, from seeded random numbers: the scores in
-metrics.json are recomputed from the very arrays in predictions.npz, so accuracy and BLEU agree with a recount.
-Only model.pt is a placeholder. No torch.
+A folder holds every file of a trained and evaluated run, in the run format, from seeded random numbers. The scores in
+metrics.json are computed from the arrays in predictions.npz, so accuracy and BLEU agree with a recount. Only model.pt
+is a placeholder. This module does not import torch.
 """
 
 import functools
@@ -27,7 +27,7 @@ _VERSIONS = {"python": "3.11.7", "torch": "2.13.0+cpu", "numpy": "2.4.6", "sacre
 
 
 def made_once(write: Callable[..., Path]) -> Callable[..., Path]:
-    """A run of the same options has the same bytes: they are kept, and written again."""
+    """Cache the bytes of a run by its options, and write them again for the next run with the same options."""
 
     @functools.cache
     def files(**options: Any) -> dict[str, bytes]:
@@ -48,7 +48,7 @@ def made_once(write: Callable[..., Path]) -> Callable[..., Path]:
 def write_cls_run(folder: Path, *, generated: bool = False, seed: int = 0, error_rate: float = 0.13) -> Path:
     """Write a finished image-classification run into ``folder`` and return it.
 
-    Of 2,000 test images 200 are of each class; error_rate: share of wrong predictions; 0 gives none at all.
+    It has 2,000 test images, 200 per class. error_rate: share of wrong predictions; with 0 there are none at all.
     """
     rng = np.random.default_rng([seed, 1])
     true = np.repeat(np.arange(10), 200)

@@ -181,7 +181,7 @@ def mt_explain(rng: np.random.Generator, hostile: bool, layers: int, heads: int)
 
 
 def explored(explained: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """As evaluation keeps it to explore: attention of 12 sentences, here that of one; six lack its last piece."""
+    """Attention to explore, as evaluation stores it: one sentence 12 times, in six of them without its last piece."""
     few = {name: explained[name] for name in ("source_tokens", "target_input_tokens", "target_output_tokens")}
     few |= {
         name: np.round(255 * explained[name]).astype(np.uint8) for name in ("encoder_self", "decoder_self", "cross")

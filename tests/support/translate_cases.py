@@ -1,4 +1,4 @@
-"""A run of the Transformer that translates, made in a moment: random weights with opinions, a vocabulary of its own."""
+"""A run of the Transformer that can translate, made in a moment: scaled random weights and a small vocabulary."""
 
 import io
 from collections.abc import Iterable
@@ -35,8 +35,8 @@ def write_run(folder: Path, *, seed: int = 0, generated: bool = False, device: s
     tokenizer = train_tokenizer(LINES, RECIPE.vocabulary)
     model = Transformer(sizes_of(RECIPE, len(tokenizer)), PAD)
     initialise(model, keyed_generator(seed))
-    model.embedding.weight.data.mul_(3.0)  # an untrained net is nearly uniform; this gives it opinions,
-    for layer in model.decoder_layers():  # and lets what it read and wrote decide
+    model.embedding.weight.data.mul_(3.0)  # an untrained net is nearly uniform; this sharpens it,
+    for layer in model.decoder_layers():  # and makes the output depend on the source and the prefix
         layer.cross_attention.output.weight.data.mul_(40.0)
         layer.self_attention.output.weight.data.mul_(20.0)
     weights = {**model.state_dict(), "tokenizer": as_tensor(tokenizer.model)}
@@ -50,26 +50,26 @@ def write_run(folder: Path, *, seed: int = 0, generated: bool = False, device: s
 
 
 def translate(run: Path, *arguments: str, given: bytes = b"") -> Result:
-    """The command in this process, with ``given`` as standard input."""
+    """Run the command in this process, with ``given`` as standard input."""
     return CliRunner().invoke(main, ["translate", "--model", str(run), *arguments], input=given)
 
 
 def said(result: Result) -> list[str]:
-    """What it says on standard error after the line that says who translates."""
+    """The lines on standard error after the first, which names the model."""
     first, *rest = result.stderr.splitlines()
     assert first.startswith("onepage: English to German by ")
     return rest
 
 
 def searched(run: Path, beam_size: int = 3, alpha: float = 0.5) -> list[list[tuple[float, str]]]:
-    """[(score, text), ...] of each of SOURCES by the search that evaluation uses."""
+    """[(score, text), ...] for each of SOURCES, by the search that evaluation uses."""
     model, tokenizer, _, _ = load(run)
     found = beam(model, [tokenizer.encode(line) for line in SOURCES], beam_size, alpha)
     return [[(h.score, tokenizer.decode(h.ids).strip()) for h in hypotheses] for hypotheses in found]
 
 
 class Pieces(io.BytesIO):
-    """A pipe that gives what it has in pieces of given sizes."""
+    """A pipe that returns its content in pieces of the given sizes."""
 
     def __init__(self, content: bytes, sizes: Iterable[int]):
         super().__init__(content)

@@ -1,4 +1,4 @@
-"""What the tests of the commands for users share: damaged copies of a run, make's arguments, a full disk."""
+"""Helpers for the tests of the commands for users: damaged copies of a run, make's arguments, a full disk."""
 
 import contextlib
 import json
@@ -16,7 +16,7 @@ from tests.test_make import OURS
 
 
 def edit(path: Path, **changes: Any) -> None:
-    """Change keys of a JSON file; None removes one."""
+    """Change keys of a JSON file; None removes the key."""
     values = json.loads(path.read_text(encoding="utf-8")) | changes
     path.write_text(json.dumps({k: v for k, v in values.items() if v is not None}), encoding="utf-8")
 
@@ -29,7 +29,7 @@ def damaged(run: Path, tmp_path: Path, change: Callable[[Path], object]) -> Path
 
 
 def made(tmp_path: Path, target: str, by_environment: bool, given: str = "", **values: str) -> tuple[Any, list[str]]:
-    """``make TARGET`` with a stand-in for the program: (what make did, the stand-in's arguments and standard input)."""
+    """Run ``make TARGET`` with a stand-in for the program: (make's result, the stand-in's arguments and input)."""
     program, seen = tmp_path / "onepage", tmp_path / "seen"
     program.write_text(f'#!/bin/bash\nprintf "%s\\n" "$@" >{seen}\ncat >>{seen}\n', encoding="utf-8")
     program.chmod(0o755)
@@ -45,7 +45,7 @@ def made(tmp_path: Path, target: str, by_environment: bool, given: str = "", **v
 
 
 def redirected(command: str, run: Path, redirection: str, *arguments: object) -> tuple[int, list[str]]:
-    """``onepage COMMAND --model RUN ...`` in a shell: exit status, and standard error after its first line."""
+    """Run ``onepage COMMAND --model RUN ...`` in a shell: (exit status, standard error after its first line)."""
     words = ["bash", "-c", f'"$0" -m onepage {command} --model "$@" {redirection}', sys.executable, str(run)]
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "code")}
     done = subprocess.run(
@@ -55,12 +55,12 @@ def redirected(command: str, run: Path, redirection: str, *arguments: object) ->
 
 
 def assert_ends_quietly(process: subprocess.Popen[bytes], by: str) -> None:
-    """After its first line the reader leaves (``by`` "pipe"), or Ctrl-C comes ("interrupt")."""
+    """Close the pipe after the first line (``by`` "pipe") or send Ctrl-C ("interrupt"): the process ends quietly."""
     assert process.stdout and process.stderr and process.stdout.readline()
     if by == "pipe":
         process.stdout.close()
         if process.stdin and not process.stdin.closed:
-            with contextlib.suppress(BrokenPipeError):  # it may end before it has read all
+            with contextlib.suppress(BrokenPipeError):  # the process may end before it has read everything
                 process.stdin.write(b"a man\n" * 20_000)  # more than a pipe holds
             with contextlib.suppress(BrokenPipeError):
                 process.stdin.close()

@@ -1,4 +1,4 @@
-"""The picture of an answer: Grad-CAM of the class predicted, over the picture given, with nothing over anything."""
+"""The picture of an answer: Grad-CAM of the predicted class over the given picture, without overlaps."""
 
 import numpy as np
 import pytest

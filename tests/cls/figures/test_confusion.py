@@ -1,4 +1,4 @@
-"""Confusion matrices: every share and count, the most confused outlined, vehicles before animals."""
+"""Confusion matrices: every share and count, an outline for the most confused pair, vehicles before animals."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def test_every_cell_holds_its_share_and_count(copy, draw):
 
 
 def test_shares_are_of_the_true_class(copy, draw):
-    """With classes of different size: a share is of its row, and so are the colours."""
+    """With classes of different sizes, shares and colours are relative to the row."""
     run = copy("cls")
     counts = np.diag([10, 20, 40, 50, 80, 100, 200, 300, 500, 700])
     for row in range(10):
@@ -58,7 +58,7 @@ def test_shares_are_of_the_true_class(copy, draw):
 
 
 def off_diagonal():
-    """(row, column) of the cells that are not right, in order."""
+    """(row, column) of the cells off the diagonal, in order."""
     return [(row, column) for row in range(10) for column in range(10) if row != column]
 
 
@@ -93,10 +93,10 @@ def test_the_most_confused_pair_is_outlined(copy, draw):
     edit(run, lambda metrics: metrics["test"].update(confusion=counts.tolist()))
     sheets = draw(run).sheets
     for name in ("confusion_matrix", "confusion_counts"):
-        assert marked(matrix(sheets[name])) == {(cat, dog)}  # of the converse there was none
+        assert marked(matrix(sheets[name])) == {(cat, dog)}  # no dog was taken for a cat
 
 
-def test_no_mistake_is_no_outline(copy, draw):
+def test_without_mistakes_nothing_is_outlined(copy, draw):
     axes = matrix(draw(copy("no mistakes")).sheets["confusion_matrix"])
     assert not marked(axes) and [text.get_text() for text in axes.texts if text.get_text()] == ["all"] * 10
 

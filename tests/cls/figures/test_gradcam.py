@@ -1,4 +1,4 @@
-"""Grad-CAM pictures: colour is evidence, the image shows through, classes and confidences are named."""
+"""Grad-CAM pictures: colour means evidence, the image stays visible, classes and confidences are named."""
 
 import numpy as np
 import pytest
@@ -43,7 +43,7 @@ def test_overlay_is_coloured_only_where_there_is_evidence():
 
 
 def test_mistakes_stand_in_the_columns_of_their_grid(copy, draw):
-    """Image, evidence for the prediction and for the truth, in whole cells, above the first four of the grid."""
+    """Image, evidence for the prediction and for the truth, in whole cells, align with the first four of the grid."""
     run = copy("cls")
     explain, drawn = dict(np.load(run / "explain.npz")), draw(run)
     sheet, grid = drawn.sheets["gradcam_mistakes"], drawn.sheets["miscls_grid"]
@@ -74,7 +74,7 @@ def test_the_image_shows_through_all_evidence():
 def test_maps_are_enlarged_bilinearly():
     enlarged = enlarge(np.array([[0, 1], [0, 1]], np.float32))
     places = (np.arange(PIXELS) + 0.5) / PIXELS
-    expected = np.clip(2 * places - 0.5, 0, 1)  # from the centre of one cell, at a quarter, to the other's
+    expected = np.clip(2 * places - 0.5, 0, 1)  # from the centre of one cell, at a quarter, to the next centre
     assert np.abs(enlarged - expected).max() < 1e-6
 
 
@@ -82,8 +82,8 @@ def test_maps_are_enlarged_bilinearly():
 def test_classes_confidence_sizes_and_upsampling_are_said(tmp_path):
     run = write_cls_run(tmp_path / "run")
     with edited(run / "explain.npz") as arrays:
-        arrays["cam_layer3_predicted"][0] = 0  # nothing speaks for the class
-        arrays["cam_layer4_predicted"][0] = 1  # everything does, equally
+        arrays["cam_layer3_predicted"][0] = 0  # no evidence for the class
+        arrays["cam_layer4_predicted"][0] = 1  # equal evidence everywhere
         arrays["labels"][0], arrays["predicted"][0], arrays["predicted"][1] = 3, 5, arrays["labels"][1]
         arrays["probabilities"][0] = [0.01, 0.01, 0.01, 0.02, 0.05, 0.7, 0.08, 0.06, 0.05, 0.01]
     cls.draw(run, tmp_path / "figures")
@@ -92,7 +92,7 @@ def test_classes_confidence_sizes_and_upsampling_are_said(tmp_path):
         assert all(part in text for part in ("layer3, 8×8", "layer4, 4×4", "bilinear upsampling", "line at half"))
         assert "each map to its own maximum" in text
     assert "predicted: dog 70 %" in wrong and "true: cat 2 %" in wrong
-    assert wrong.count("%") == 2  # each confidence stands once
+    assert wrong.count("%") == 2  # each confidence appears once
     assert wrong.count("no evidence") == 1
     assert "right: " in right and "true: " not in right and right.count("%") == 1
     alt = alt_of(tmp_path / "figures")

@@ -1,4 +1,4 @@
-"""The picture of one sentence: which words were looked at, with labels that readers know, nothing over anything."""
+"""The attention picture of one sentence: mean weights, readable labels, no overlaps, one line for each failure."""
 
 import numpy as np
 import pytest
@@ -97,7 +97,7 @@ def test_failed_picture_leaves_the_translation(translating, tmp_path):
 @pytest.mark.fault("a sentence for --attention with emoji and controls, a long one, one of a letter", "a picture")
 @pytest.mark.parametrize("text", ["a 🙂\0\x1b[31m \u2028 $x$ \\write18{x} <b> % _", LONG, "a"])
 def test_any_sentence_can_be_drawn(translating, tmp_path, text):
-    if "\0" in text:  # no argument of a program holds one
+    if "\0" in text:  # no program argument can contain it
         text = text.replace("\0", "\x01")
     result = translate(translating, "--text", text, "--attention", str(tmp_path / "a.png"))
     assert result.exit_code == 0, result.stderr

@@ -1,4 +1,4 @@
-"""Pictures of attention: whole sentences over their pieces where there is room, no text over another, cuts said."""
+"""Pictures of attention: whole sentences above their pieces if there is room, no overlaps, omissions stated."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from synthetic_run import write_mt_run
 
 
 def explained(source, output):
-    """Arrays as evaluation writes them, of one layer and two heads, for two lists of pieces."""
+    """Arrays in the form that evaluation writes, with one layer and two heads, for two lists of pieces."""
     rng = np.random.default_rng(0)
 
     def weights(rows, columns):
@@ -42,7 +42,7 @@ WORDS = ["▁Wort"] * 11 + ["</s>"]
 
 @pytest.fixture
 def sheets(copy, monkeypatch):
-    """Draw the arrays (None: the run's own) with the run of a name: the sheets and texts by name of picture."""
+    """A function that draws arrays (None: the run's own) with the named run: sheets and alternative texts."""
 
     def drawn(name, arrays=None):
         run, result = copy(name), Drawn()
@@ -141,7 +141,7 @@ def test_attention_that_is_no_distribution_is_not_drawn(name, copy, tmp_path):
 
 
 def test_page_shows_every_head_and_counts_them(tmp_path):
-    """Of six heads two are focused, one rests on the end, the others do neither; the sharpest is enlarged."""
+    """Two of six heads are focused, one rests on the end, three do neither; the page enlarges the sharpest."""
     pieces, written = ["▁A", "▁dog", "▁runs", ".", "</s>"], ["▁Ein", "▁Hund", "▁läuft", ".", "</s>"]
     cross = np.full((2, 3, 5, 5), 0.2, np.float32)
     cross[0, 1] = 0.1 + 0.5 * np.eye(5)
@@ -160,5 +160,5 @@ def test_page_shows_every_head_and_counts_them(tmp_path):
     assert "2 of 6 heads" in alt and "Enlarged: layer 2, head 3" in alt
     images = [image for axes in sheet.figure.axes for image in axes.images]
     maps = [image.get_array().shape[:2] for image in images]
-    assert maps == [(5, 5), (1, 32), *[(5, 5)] * 6]  # the enlarged one, the scale, and all
+    assert maps == [(5, 5), (1, 32), *[(5, 5)] * 6]  # the enlarged head, the scale, and all heads
     assert not problems(sheet)

@@ -1,4 +1,4 @@
-"""BLEU as pictures: scores, intervals and what is published lie where metrics.json has them."""
+"""BLEU as pictures: scores, intervals and published results stand at the values of metrics.json."""
 
 from itertools import pairwise
 
@@ -23,7 +23,7 @@ def lines_of(sheet, kind):
 
 
 def marks_of(sheet, kind, **wanted):
-    """[(x, y)] of the marks of a kind, from the top of the picture down; of those that look as ``wanted``."""
+    """[(x, y)] of the marks of a kind that look as ``wanted``, from the top of the picture down."""
     lines = [line for line in plot(sheet).lines if line.get_marker() == kind]
     chosen = [line for line in lines if all(getattr(line, f"get_{name}")() == look for name, look in wanted.items())]
     return [(float(line.get_xdata()[0]), float(line.get_ydata()[0])) for line in chosen]
@@ -38,7 +38,7 @@ def test_every_set_length_and_precision_is_there(copy, draw):
         shown = {f"{test['bleu']['score']:.1f}", f"{test['bleu_lc_norm_tok']['score']:.1f}"}
         assert shown <= set(words)
     assert words.count("lc.norm.tok") == len(metrics["tests"])
-    assert [words.count(word) for word in ("BLEU", "ours", "published", "n")] == [1, 1, 1, 1]  # the axis, columns
+    assert [words.count(word) for word in ("BLEU", "ours", "published", "n")] == [1, 1, 1, 1]  # axis and columns
     beside = [f"{value:.1f}" for value in bleu.PUBLISHED["en-de"].values()]
     assert set(beside) <= set(words)
     test = metrics["tests"][metrics["headline"]]
@@ -70,7 +70,7 @@ def test_marks_lie_where_metrics_json_has_them(copy, draw):
     assert [list(line.get_xdata()) for line in lines_of(sheet, "floor")] == [[bleu.FLOOR] * 2]
     low, high = plot(sheet).get_xlim()
     assert all(low <= x <= high for x in [*(x for x, _ in marks), *(x for row in rows for x in row["interval"])])
-    assert all(b[1] - a[1] >= bleu.LEAST for a, b in pairwise(marks))  # mm: no mark hangs between two rows
+    assert all(b[1] - a[1] >= bleu.LEAST for a, b in pairwise(marks))  # mm between rows
 
 
 def test_only_lc_norm_tok_has_published_results(copy, draw):
@@ -93,7 +93,7 @@ def test_published_results_are_named_beside_their_pair(copy, draw):
     drawn = draw(run)
     sheet, alt = drawn.sheets["bleu_report"], drawn.alt["bleu_report"]
     assert not marks_of(sheet, "|") and bleu.PUBLISHED_BY not in written(sheet) and "; published" not in alt
-    assert not lines_of(sheet, "floor") and "floor" not in alt  # which is claimed from English to German
+    assert not lines_of(sheet, "floor") and "floor" not in alt  # the claim covers English to German only
 
 
 @pytest.mark.parametrize("other", [{"set": "own"}, {"src": "de", "tgt": "en"}, {"headline": "test_2017_mscoco"}])

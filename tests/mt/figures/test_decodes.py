@@ -1,4 +1,4 @@
-"""Example translations: differences marked, nothing cut where there is room, all scores below."""
+"""Example translations: marked differences, no cuts if there is room, all scores below."""
 
 import numpy as np
 import pytest
@@ -101,7 +101,7 @@ def test_all_scores_stand_below_where_room_is_left(copy, draw):
     marks = [line.get_xdata()[0] * sheet.width for line in sheet.figure.artists if line.get_linewidth() == 0.9]
     start, end = decodes.TEXT, sheet.width - decodes.EDGE
     assert sorted(marks) == pytest.approx([start + (end - start) * share for share in (0.1, 0.6, 1.0)])
-    offsets = np.sort(marks) - sorted(bars)  # each in, or at the edge of, the bar that counts it
+    offsets = np.sort(marks) - sorted(bars)  # each mark is in its bar, or at the edge
     assert (offsets >= -0.2).all() and (offsets <= (end - start) / decodes.BINS + 0.2).all()
     assert {"all", "worst", "median", "best"} <= set(written(sheet)) and not problems(sheet)
     assert "chrF2 of all 14 sentences as bars; its quartiles are 60, 60, 90" in drawn.alt["decodes_table"]

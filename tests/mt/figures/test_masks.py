@@ -1,4 +1,4 @@
-"""Masks: what reads and what is read is named, and a leak is seen."""
+"""Masks: the picture names queries and keys, and shows a leak."""
 
 import numpy as np
 
