@@ -20,7 +20,6 @@ import sys
 for name in sys.argv[3].split():
     sys.modules[name] = None  # an import of it fails as if it were not installed
 from onepage.commands.main import main
-from onepage.runs import lookup
 from pathlib import Path
 place, settings = Path(sys.argv[1]), sys.argv[2].split()
 for task in ("cls", "mt"):

@@ -160,8 +160,9 @@ def test_tables_are_whole_and_links_resolve(document: str) -> None:
             cells = len(re.findall(r"(?<!\\)\|", re.sub(r"`[^`]*`", "", text.splitlines()[token.map[0]]))) - 1
             columns = cells if token.map[0] == table else columns
             assert cells == columns, text.splitlines()[token.map[0]]
-    for line in [line for line in text.splitlines() if line.startswith("|---")]:
-        assert any(token.type == "table_open" for token in tokens), line
+    tables = [token.map[0] for token in tokens if token.type == "table_open" and token.map]
+    rules = [number for number, line in enumerate(text.splitlines()) if line.startswith("|---")]
+    assert [number - 1 for number in rules] == tables
     inline = [child for token in tokens for child in token.children or []]
     for link in (str(token.attrs["href"]) for token in inline if token.type == "link_open"):
         assert re.match(r"https?:|#", link) or ((ROOT / document).parent / link.split("#")[0]).exists(), link

@@ -47,7 +47,7 @@ def test_each_change_is_one_place_of_what_is_computed(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_tests_that_notice_are_told_from_tests_that_do_not(tmp_path: Path) -> None:
+def test_tests_that_notice_are_told_from_tests_that_do_not() -> None:
     command = [sys.executable, mutate.__file__, "--most", "3", "mt/rows"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "mt/rows: 100% of 3 noticed; 19 mutants, 1 equivalent\n"), done.stderr

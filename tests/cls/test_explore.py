@@ -60,7 +60,7 @@ def test_maps_belong_to_the_images_named(run: Path, parts: dict[str, Any]) -> No
             assert base64.b64decode(layer[target]) == kept.tobytes()
 
 
-def test_curves_are_those_of_the_history(parts: dict[str, Any], run: Path) -> None:
+def test_curves_are_those_of_the_history(parts: dict[str, Any]) -> None:
     part = parts["curves"]
     titles = [panel["title"] for panel in part["panels"]]
     assert titles == ["Loss", "Accuracy", "Learning rate", "Image size"] and part["seeds"] == 1

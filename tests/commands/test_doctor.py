@@ -15,7 +15,7 @@ from onepage.errors import UserError
 from onepage.planning import recipes
 from onepage.terminal import environment
 
-RESET = "\x1b["
+ESCAPE = "\x1b["
 
 
 def status(state: str, where: str = "https://host.example/file", name: str = "host.example") -> SimpleNamespace:
@@ -141,7 +141,8 @@ def test_device(
 ) -> None:  # fmt: skip
     fake_torch(monkeypatch, *build)
     row = doctor.torch_row(device)
-    assert row.state == state and found in row.found and remedy in row.remedy
+    assert row.state == state and found in row.found
+    assert remedy in row.remedy and bool(remedy) == bool(row.remedy)
 
 
 def test_unused_gpu_is_noted(machine: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,7 +218,7 @@ def test_narrow_and_without_a_terminal(machine: SimpleNamespace, monkeypatch: py
     monkeypatch.delenv("FORCE_COLOR", raising=False)
     machine.states = ["not reachable"]
     _, text = machine.run()
-    assert RESET not in text
+    assert ESCAPE not in text
     assert max(map(len, text.splitlines())) <= int(columns)
     assert "DATA_MIRROR" in text.replace("\n", "")
 

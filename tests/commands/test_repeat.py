@@ -96,7 +96,7 @@ def test_a_second_run_elsewhere_has_equal_bits(run: Path, ran: Stages) -> None:
     assert {path: path.read_bytes() for path in before} == before
 
 
-def test_a_compared_second_run_is_made_anew(run: Path, ran: Stages) -> None:
+def test_a_compared_second_run_is_made_again(run: Path, ran: Stages) -> None:
     """A second run that was interrupted before the comparison is kept and resumed."""
     again, ran.works = stand_in(run), False
     (again / "of-an-interrupted-one").touch()

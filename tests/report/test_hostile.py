@@ -73,7 +73,7 @@ def test_recorded_texts_are_no_markdown_and_no_html(hostile: Case) -> None:
 
 
 @pytest.mark.fault("HTML and scripts in every recorded text, report.html", "the same elements as without; all is text")
-def test_recorded_texts_are_no_html(hostile: Case, real: Case) -> None:
+def test_recorded_texts_are_no_html(hostile: Case) -> None:
     with np.load(hostile[2] / "predictions.npz") as arrays:
         texts = {
             name: np.char.add(values, AIMED) if values.dtype.kind == "U" else values for name, values in arrays.items()

@@ -221,7 +221,7 @@ def test_an_unknown_commit_has_its_reason(
     assert fields["commit"] == f"unknown ({problem})"
 
 
-def test_a_git_that_hangs_is_left(clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_git_that_hangs_is_left(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program(clone / "git", "exec sleep 60")
     monkeypatch.setenv("PATH", f"{clone}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setattr(provenance, "GIT_SECONDS", 0.2)

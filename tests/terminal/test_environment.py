@@ -103,7 +103,7 @@ def test_torch_and_matplotlib_never_see_them(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault("an encoding without a letter that is printed (PYTHONIOENCODING)", "an escape in its place")
-def test_a_letter_that_cannot_be_shown_stops_nothing(tmp_path: Path) -> None:
+def test_a_letter_that_cannot_be_shown_stops_nothing() -> None:
     program = PROBE.partition("@main.command()")[0] + "main.command('say')(lambda: print('\\u03c0'))\nmain(['say'])"
     environment = os.environ | {"PYTHONPATH": CODE, "PYTHONIOENCODING": "latin-1"}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)

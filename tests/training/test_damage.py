@@ -86,7 +86,7 @@ def test_damaged_checkpoint_falls_back_to_the_one_before(straight, damage, suffi
 
 
 @pytest.mark.fault("every checkpoint damaged", "`none is left, training starts over`")
-def test_with_no_whole_checkpoint_left_training_starts_anew(straight, tmp_path, monkeypatch, capsys):
+def test_with_no_whole_checkpoint_left_training_starts_again(straight, tmp_path, monkeypatch, capsys):
     stopped(monkeypatch, tmp_path / "stopped")
     truncate(whole_checkpoints(tmp_path / "stopped")[0])
     assert run("mt", tmp_path / "stopped") == straight

@@ -27,15 +27,17 @@ def test_gram_matrix_iteration_equals_plain_one():
     torch.testing.assert_close(orthogonalise(matrix, iterations=3), x, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize(("iterations", "error"), [(3, 0.03), (5, 0.03)])
-def test_bf16_orthogonalises_wide_matrices_close_to_float32(iterations, error):
+@pytest.mark.parametrize("iterations", [3, 5])
+def test_bf16_orthogonalises_wide_matrices_close_to_float32(iterations):
     torch.manual_seed(0)
     rows = torch.linalg.qr(torch.randn(64, 64)).Q * torch.logspace(0, -3, 64)
     matrix = rows @ torch.linalg.qr(torch.randn(256, 64)).Q.T
     exact = orthogonalise(matrix, iterations)
     rounded = orthogonalise(matrix, iterations, torch.bfloat16)
-    assert (rounded - exact).norm() < error * exact.norm()
-    assert torch.equal(rounded, exact) == (iterations > 3)  # more than three iterations are computed in float32
+    if iterations > 3:  # computed in float32
+        assert torch.equal(rounded, exact)
+    else:
+        assert 0 < (rounded - exact).norm() < 0.03 * exact.norm()
 
 
 def test_muon_steps_alike_in_either_memory_layout():

@@ -28,7 +28,7 @@ def test_tf32_is_set_by_the_interface_there_is(allowed, monkeypatch):
     assert old.cudnn.conv.fp32_precision == old.cuda.matmul.fp32_precision == ("tf32" if allowed else "ieee")
 
 
-def test_both_interfaces_of_tf32_agree(monkeypatch):
+def test_both_interfaces_of_tf32_agree():
     """torch raises an error if one interface is read after the other was set differently."""
     seeding.allow_tf32(False)
     assert torch.backends.cudnn.allow_tf32 is torch.backends.cuda.matmul.allow_tf32 is False
