@@ -137,6 +137,7 @@ def flat(tensors: list[Tensor]) -> Tensor:
     return torch.cat([tensor.detach().double().cpu().flatten() for tensor in tensors])
 
 
+@pytest.mark.slow
 @each_device
 @pytest.mark.parametrize("update", [image_update, text_update])
 def test_fp32_updates_are_close_to_float64(device: str, update) -> None:

@@ -53,6 +53,7 @@ def test_example_changes_two_files_and_imports_no_task(built: Path) -> None:
         assert not re.search(r"onepage\.(cls|mt)\b", path.read_text(encoding="utf-8")), path.name
 
 
+@pytest.mark.slow
 def test_command_line_and_make_know_the_example(built: Path) -> None:
     """Commands for all tasks also work if one task lacks modules that the others have."""
     environment = os.environ | {"PYTHONPATH": str(built / "code")}

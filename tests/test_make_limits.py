@@ -93,6 +93,7 @@ def test_tracked_files_of_the_future_stop_nothing(place: Place) -> None:
     assert place.make("cls")[:2] == (0, []) and place.set_up() == 0
 
 
+@pytest.mark.slow
 def test_a_result_of_the_future_counts_once(place: Place) -> None:
     """The later stages run again once, as after any newer file. Then nothing runs."""
     place.make("cls")
@@ -148,6 +149,7 @@ def test_make_ends_where_plans_never_settle(place: Place) -> None:
     assert status == 2 and said.count("\n") == 1 and "the plans change each time; remove out/runs/.plan/cls-" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("given", "found"),
     [
@@ -195,6 +197,7 @@ def targets() -> list[str]:
     return [*TASKS, *re.findall(r"^([a-z-]+):[^#\n]*## ", makefile, re.MULTILINE)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("installed", [False, True])
 def test_a_dry_run_of_any_target_changes_nothing(place: Place, installed: bool) -> None:
     """The same holds for -q, with or without environment and plans. env/setup.py is never called."""

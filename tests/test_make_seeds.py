@@ -64,6 +64,7 @@ def stages(task: str, *seeds: int) -> list[str]:
     return [f"{stage} {task} seed{seed}" for seed in seeds for stage in ("train", "evaluate")]
 
 
+@pytest.mark.slow
 def test_every_seed_is_trained_once_and_the_first_is_drawn(make: Make) -> None:
     status, calls, said = make("cls", "SEEDS=3 0 1")
     assert status == 0, said

@@ -17,6 +17,7 @@ from onepage.training.recipe import as_dict, from_values
 from onepage.training.schedules import validation_updates
 
 
+@pytest.mark.slow
 def test_everything_is_measured_in_turns(
     planned: dict, tmp_path: Path, small: None, measured: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

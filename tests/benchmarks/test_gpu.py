@@ -31,6 +31,7 @@ def plans(planned: dict, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     return {"cls": planned, "mt": planned | about | {"recipe": as_dict(MT), "data_dir": str(data_dir)}}
 
 
+@pytest.mark.slow
 def test_both_tasks_are_measured_in_turns(
     plans: dict, tmp_path: Path, small: None, measured: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -78,6 +78,7 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peers.importlib.metadata, "version", version)
 
 
+@pytest.mark.slow
 def test_everything_is_measured_in_turns(
     data_dir: Path,
     trained: Path,
@@ -109,6 +110,7 @@ def test_everything_is_measured_in_turns(
     write_json(tmp_path / "x.json", result)  # fails unless all values are plain
 
 
+@pytest.mark.slow
 def test_other_programs_are_the_same_model(data_dir: Path, trained: Path, small: None) -> None:
     """Greedy outputs depend on no stopping rule. An output cut at a length limit is compared up to that limit."""
     where = {"trained": str(trained), "plan": plan_of(trained, data_dir)}

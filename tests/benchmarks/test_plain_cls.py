@@ -52,6 +52,7 @@ def test_batches_are_augmented_normalised_and_complete(pictures: tuple[np.ndarra
     assert images.min() >= -3 and images.max() <= 3
 
 
+@pytest.mark.slow
 def test_it_learns_and_is_read_when_due(
     pictures: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -71,6 +72,7 @@ def test_it_learns_and_is_read_when_due(
     assert rate == pytest.approx(plain_cls.LEARNING_RATE * (1 + np.cos(np.pi * 2 / plain_cls.EPOCHS)) / 2)
 
 
+@pytest.mark.slow
 def test_it_stops_at_the_target(pictures: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plain_cls, "predict", lambda model, inputs, device: torch.from_numpy(pictures[1][:64]))
     rows: list[dict[str, Any]] = []

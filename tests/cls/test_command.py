@@ -208,12 +208,14 @@ def test_wrong_options_are_refused(classifying, arguments, says):
     assert (result.exit_code, result.stdout) == (2, "") and says in result.stderr
 
 
+@pytest.mark.slow
 @fault("answers of classify into a pipe that closes, Ctrl-C, a full disk", "nothing more, or one line; no traceback")
 @pytest.mark.parametrize("by", ["pipe", "interrupt"])
 def test_closed_pipe_and_interrupt_end_quietly(classifying, good, by):
     assert_ends_quietly(started("classify", classifying, *[good] * 3000, stdin=subprocess.DEVNULL), by)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
 def test_full_disk_gets_one_line(classifying, good):
     says = "onepage: cannot write to standard output (No space left on device); the answers are not complete"

@@ -77,6 +77,7 @@ def test_layers_are_those_of_resnet18() -> None:
     assert layer_shapes(20) == [*maps, (256, 512, 2, 5), (512, 512, 1, 3)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("image_size", [16, 20, 24, 32])
 def test_every_layer_of_resnet18_matches_the_library(image_size: int, dtype: torch.dtype) -> None:

@@ -139,6 +139,7 @@ def test_grids_go_from_the_most_confident_down(copy, draw):
         assert shown[0] == int(100 * sure[arrays[f"{kind}_index"]].max())
 
 
+@pytest.mark.slow
 def test_each_image_stands_over_its_own_classes(copy, draw):
     run = copy("cls")
     names = metrics_of(run)["class_names"]
@@ -164,6 +165,7 @@ def test_each_image_stands_over_its_own_classes(copy, draw):
             assert [word for word in words if word.removeprefix("→ ") in short] == expected
 
 
+@pytest.mark.slow
 @pytest.mark.fault("hostile class names in pictures", "drawn as themselves, no formula")
 @pytest.mark.filterwarnings("error")
 def test_hostile_names_and_no_mistakes_are_drawn(tmp_path):
@@ -180,6 +182,7 @@ def test_hostile_names_and_no_mistakes_are_drawn(tmp_path):
     assert "$x" in text_of(out / "confusion_matrix.pdf")  # literally, not as a formula
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 def test_nothing_explained_and_nothing_right_are_drawn(tmp_path):
     run = write_cls_run(tmp_path / "run")

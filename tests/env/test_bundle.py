@@ -90,6 +90,7 @@ def test_without_an_environment_or_room_nothing_is_done(
     assert not bundler.asked
 
 
+@pytest.mark.slow
 def test_the_real_pip_shows_its_own_message(
     load: Callable[[str], ModuleType], lock_of_nothing: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -32,6 +32,7 @@ def test_several_seeds_are_a_mean_and_a_band(task, copy, draw):
     assert "3 seeds, mean ± sd" in written and f"± {half:.2f}" in written
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [

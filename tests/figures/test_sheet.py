@@ -70,6 +70,7 @@ def _draw(task, folder, **options):
     return run, folder / "figures"
 
 
+@pytest.mark.slow
 def test_every_picture_has_its_exact_size(drawn):
     task, _, out = drawn
     entries = {entry["name"]: entry for entry in read_json(out / "figures.json")["figures"]}
@@ -153,6 +154,7 @@ def test_no_text_is_small_and_fonts_are_embedded(drawn):
             assert "/FontFile2" in inner["/FontDescriptor"].get_object(), path.name
 
 
+@pytest.mark.slow
 def test_drawing_again_gives_the_same_bytes(drawn, tmp_path):
     task, run, out = drawn
     program = f"from pathlib import Path; from onepage.{task} import draw; import sys; "
@@ -169,6 +171,7 @@ def test_drawing_again_gives_the_same_bytes(drawn, tmp_path):
         assert path.read_bytes() == (out / path.name).read_bytes(), path.name
 
 
+@pytest.mark.slow
 def test_generated_data_is_said_on_every_picture(drawn_generated):
     _, _, out = drawn_generated
     for entry in read_json(out / "figures.json")["figures"]:

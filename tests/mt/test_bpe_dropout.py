@@ -74,6 +74,7 @@ def test_splits_of_a_word_are_limited_per_epoch(tokenizer):
     assert 1 < len({tuple(dropout.sample([word])) for _ in range(500)}) <= WAYS
 
 
+@pytest.mark.slow
 def test_another_process_draws_the_same(tokenizer):
     program = (
         "import sys; sys.path[:0] = sys.argv[1:]; import test_bpe_dropout as t; "

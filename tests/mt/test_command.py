@@ -108,6 +108,7 @@ odd = st.text(st.characters(codec="utf-8"), max_size=40) | st.sampled_from([*ODD
 lines_of_bytes = st.binary(max_size=40) | odd.map(str.encode)
 
 
+@pytest.mark.slow
 @fault("any bytes for sentences (fuzzed)", "as many lines as the input has; a message for each refused")
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(lines_of_bytes, max_size=5), st.booleans(), st.integers(1, 3))
@@ -199,6 +200,7 @@ def test_wrong_options_are_refused(translating, arguments, status, says):
     assert (result.exit_code, result.stdout) == (status, "") and says in result.stderr
 
 
+@pytest.mark.slow
 @fault("translations into a pipe that closes (`| head -1`), Ctrl-C", "nothing more; exit status 141, 130")
 @pytest.mark.parametrize("by", ["pipe", "interrupt"])
 def test_closed_pipe_and_interrupt_end_quietly(translating, by):
@@ -208,6 +210,7 @@ def test_closed_pipe_and_interrupt_end_quietly(translating, by):
     assert_ends_quietly(process, by)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("redirection", "says"),
     [
@@ -271,6 +274,7 @@ def test_a_model_of_generated_data_says_so(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_each_line_is_answered_at_once(translating):
     process = started("translate", translating)
     expected = [found[0][1] for found in searched(translating)]

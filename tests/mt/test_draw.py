@@ -61,6 +61,7 @@ def test_no_text_meets_another_or_the_edge(case, copy, draw):
         assert not problems(sheets[name]), name
 
 
+@pytest.mark.slow
 @pytest.mark.fault("hostile sentences in pictures", "drawn as themselves, or with a sign for what no font has")
 @pytest.mark.filterwarnings("error")
 def test_one_validation_and_hostile_sentences_are_drawn(tmp_path):

@@ -52,6 +52,7 @@ def variants(task: str) -> dict[str, Any]:
     return tasks.get(task).module("ablation").VARIANTS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["cls", "mt"])
 def test_variants_differ_in_their_part_alone(task: str, tmp_path: Path) -> None:
     """They are scored on the validation split."""

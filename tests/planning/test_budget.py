@@ -69,6 +69,7 @@ def test_the_transformer_gets_updates_left_after_validation() -> None:
     assert 575 < seconds <= 600 and dataclasses.replace(fitted, updates=translation.updates) == translation
 
 
+@pytest.mark.slow
 def test_the_training_loop_measures_rates_at_each_size(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     images = ImageSet(

@@ -76,6 +76,7 @@ def test_the_footer_says_which_seed_is_shown(three: Case) -> None:
     assert values["reproduce"]["steps"][0][0] == "make all"  # the tasks have different seeds
 
 
+@pytest.mark.slow
 def test_the_command_names_every_seed(tmp_path: Path) -> None:
     case = several(tmp_path)
     assert values_of(case)["reproduce"]["steps"][0][0] == "make all PROFILE=quick SEEDS=0,1,2 DATA=real"

@@ -85,6 +85,7 @@ def test_every_row_of_the_table_counts() -> None:
             assert fnmatchcase(example, name) and environment.rule_of(example) is rule, name
 
 
+@pytest.mark.slow
 @pytest.mark.fault(
     "exported variables that change bits (ATEN_CPU_CAPABILITY, OMP_*, MKL_*, ...), or stop drawing (MPLBACKEND)",
     "they do not count; make doctor lists them",

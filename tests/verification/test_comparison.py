@@ -257,5 +257,5 @@ def test_metrics_without_a_recipe_fail_their_claim(pair: Pair, monkeypatch: pyte
 
 
 def test_missing_reference_is_one_error(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UserError, match="which claim cls-accuracy names; restore it with git"):
+    with pytest.raises(UserError, match=r"claim cls-accuracy names \S+, which is missing; restore it with git"):
         check(pair, monkeypatch, result="nowhere")

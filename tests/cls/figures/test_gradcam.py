@@ -78,6 +78,7 @@ def test_maps_are_enlarged_bilinearly():
     assert np.abs(enlarged - expected).max() < 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 def test_classes_confidence_sizes_and_upsampling_are_said(tmp_path):
     run = write_cls_run(tmp_path / "run")

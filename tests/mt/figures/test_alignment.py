@@ -94,6 +94,7 @@ def test_failed_picture_leaves_the_translation(translating, tmp_path):
     assert result.exit_code == 1 and not (tmp_path / "a.png").exists() and len(said(result)) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.fault("a sentence for --attention with emoji and controls, a long one, one of a letter", "a picture")
 @pytest.mark.parametrize("text", ["a 🙂\0\x1b[31m \u2028 $x$ \\write18{x} <b> % _", LONG, "a"])
 def test_any_sentence_can_be_drawn(translating, tmp_path, text):

@@ -129,6 +129,7 @@ def test_pieces_are_shown_as_words():
     assert readable(pieces) == shown.split()
 
 
+@pytest.mark.slow
 @pytest.mark.fault("attention rows that do not sum to one", "explain.npz and the row are named; nothing is drawn")
 @pytest.mark.parametrize("name", ["encoder_self", "decoder_self", "cross"])
 def test_attention_that_is_no_distribution_is_not_drawn(name, copy, tmp_path):
