@@ -40,6 +40,11 @@ def test_durations(seconds: float, text: str) -> None:
     ("host", "device", "slug"),
     [
         ({"cpu": "AMD EPYC", "cores": 2, "gpu": None}, "cpu", "2-cores-amd-epyc"),
+        (
+            {"cpu": "AMD EPYC", "cpu_id": "vendor_id AuthenticAMD, cpu family 26", "cores": 2, "gpu": None},
+            "cpu",
+            "2-cores-amd-epyc-zen-5",
+        ),
         ({"cpu": "x", "cores": 8, "gpu": "NVIDIA H200"}, "cuda", "nvidia-h200"),
         ({"cpu": "Intel(R) Xeon(R) CPU @ 2.20GHz", "cores": 4, "gpu": "x"}, "cpu", "4-cores-intel-xeon-cpu-2-20ghz"),
     ],

@@ -43,9 +43,25 @@ def busy(result: Mapping[str, Any]) -> bool:
     return (result["load_before"] or 0) > BUSY
 
 
-def hardware_slug(host: dict[str, Any], device: str) -> str:
-    """A short name for files, from ``provenance.host()``: "2-cores-amd-epyc", "nvidia-h200"."""
-    name = host["gpu"] if device == "cuda" else f"{host['cores']} cores {host['cpu']}"
+def cpu(host: Mapping[str, Any]) -> str:
+    """The processor of ``provenance.host()``: "AMD EPYC (Zen 5)".
+
+    AMD's names do not distinguish generations. Family 26 is Zen 5; of family 25, Zen 4 has bf16 and Zen 3 does not.
+    """
+    identifier = str(host.get("cpu_id"))
+    family = re.search(r"AuthenticAMD, cpu family (25|26)\b", identifier)
+    old = "Zen 4" if "avx512_bf16" in identifier else "Zen 3"
+    return f"{host['cpu']} ({'Zen 5' if family[1] == '26' else old})" if family else str(host["cpu"])
+
+
+def cores(host: Mapping[str, Any]) -> str:
+    """Number and kind of the cores: "2 cores of AMD EPYC (Zen 5)"."""
+    return f"{host['cores']} core{'s' if host['cores'] > 1 else ''} of {cpu(host)}"
+
+
+def hardware_slug(host: Mapping[str, Any], device: str) -> str:
+    """A short name for files, from ``provenance.host()``: "2-cores-amd-epyc-zen-5", "nvidia-h200"."""
+    name = host["gpu"] if device == "cuda" else f"{host['cores']} cores {cpu(host)}"
     return re.sub(r"[^a-z0-9]+", "-", re.sub(r"\((r|tm)\)", "", str(name).lower())).strip("-")[:60]
 
 
@@ -99,18 +115,6 @@ def duration(seconds: float) -> str:
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"
     hours, minutes = divmod(round(seconds / 60), 60)
     return f"{hours:,} h {minutes} min" if minutes else f"{hours:,} h"
-
-
-def cores(host: Mapping[str, Any]) -> str:
-    """Number and kind of the cores, from ``provenance.host()``: "2 cores of AMD EPYC (Zen 5)".
-
-    AMD's names do not distinguish generations. Family 26 is Zen 5; of family 25, Zen 4 has bf16 and Zen 3 does not.
-    """
-    identifier = str(host.get("cpu_id"))
-    family = re.search(r"AuthenticAMD, cpu family (25|26)\b", identifier)
-    old = "Zen 4" if "avx512_bf16" in identifier else "Zen 3"
-    generation = f" ({'Zen 5' if family[1] == '26' else old})" if family else ""
-    return f"{host['cores']} core{'s' if host['cores'] > 1 else ''} of {host['cpu']}{generation}"
 
 
 def hardware(result: Mapping[str, Any]) -> str:
