@@ -55,9 +55,7 @@ class Setting(NamedTuple):
 
 # The Makefile reads the names from these lines: each begins with Setting(" at the fourth column.
 SETTINGS = (
-    Setting(
-        "PROFILE", "quick", PROFILE_NAME, START, "quick (minutes), full (an hour or more), smoke, long (cls alone)"
-    ),
+    Setting("PROFILE", "quick", PROFILE_NAME, START, "quick (minutes), full (an hour or more), smoke; cls: long"),
     Setting("SEED", "0", WHOLE, START, "seed of weights, order and augmentation; each seed is a separate run"),
     Setting("SEEDS", "", SEEDS, START, "several seeds, such as 0,1,2; the first is shown, with mean, sd, n over all"),
     Setting("BUDGET_MIN", "0", MINUTES, START, "minutes of training per task: 60, or 60,90; 0: as in the recipe"),
