@@ -1,9 +1,8 @@
 """``make bench-cls``: ResNet-18 trained by a plain loop (plain_cls.py) and by ours, on the same machine and images.
 
 The contenders are the machine, the plain loop, and ours at each image size; at the smallest also ours with other
-numbers of threads, and beside a busy process. Then each loop trains towards one
-validation accuracy: ours with its recipe (or from the history of a finished run), the plain loop for some minutes. Its
-curve is then projected.
+numbers of threads, and beside a busy process. Then each loop trains towards one validation accuracy: ours with its
+recipe (or from the history of a finished run), the plain loop for some minutes. Its curve is then projected.
 """
 
 import contextlib

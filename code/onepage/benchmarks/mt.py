@@ -270,9 +270,9 @@ def summarise(result: Mapping[str, Any]) -> dict[str, Any]:
                 "added": max(sample["peak_memory_bytes"] - sample["memory_before_bytes"] for sample in taken),
             }
     flops = samples["our-training"][0]["forward_flops_a_token"] * machine.TRAINING_PASSES
-    mine = [name for name in samples if name in ("our-training", "busy") or name.startswith("threads-")]
-    for name in ("plain-training", *mine):
-        taken = samples[name]
+    for name, taken in samples.items():
+        if "tokens_per_second" not in taken[0]:
+            continue
         precision = "fp32" if name == "plain-training" else result["ours"]["precision"]
         rates = [sample["tokens_per_second"] for sample in taken]
         found["training"][name.removesuffix("-training")] = {

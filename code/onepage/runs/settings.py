@@ -55,7 +55,7 @@ class Setting(NamedTuple):
 
 # The Makefile reads the names from these lines: each begins with Setting(" at the fourth column.
 SETTINGS = (
-    Setting("PROFILE", "quick", PROFILE_NAME, START, "quick (minutes), full (an hour or more), smoke; cls: long"),
+    Setting("PROFILE", "quick", PROFILE_NAME, START, "quick (minutes), full (an hour or more), smoke, long (cls)"),
     Setting("SEED", "0", WHOLE, START, "seed of weights, order and augmentation; each seed is a separate run"),
     Setting("SEEDS", "", SEEDS, START, "several seeds, such as 0,1,2; the first is shown, with mean, sd, n over all"),
     Setting("BUDGET_MIN", "0", MINUTES, START, "minutes of training per task: 60, or 60,90; 0: as in the recipe"),
@@ -79,7 +79,7 @@ SETTINGS = (
     Setting("PAPER", "a4", one_of("a4", "letter"), OUTPUT, "paper size of the page: a4 or letter"),
     Setting("PDF_ENGINE", "auto", one_of("auto", "latex", "typst"), OUTPUT, "auto: LaTeX if installed, else typst"),
     Setting("NAME", "", ANYTHING, OUTPUT, "name of the reference result that make reference keeps"),
-    Setting("REF", "", ANYTHING, OUTPUT, "reference result to compare the runs with, in make verify: its folder"),
+    Setting("REF", "", ANYTHING, OUTPUT, "folder of a reference result, for make verify to compare with"),
     Setting("LOG", "", ("(tensorboard)?", "must be tensorboard"), OUTPUT, "tensorboard: write event files in each run"),
     Setting("STRICT", "0", one_of("0", "1"), OUTPUT, "1: make verify fails if a claim is NOT CHECKED"),
     Setting("PYTHON", "python3", WORD, OUTPUT, "Python, 3.11 or newer, for the environment"),
