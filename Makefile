@@ -132,7 +132,7 @@ translate: $(READY) ## translate TEXT, or standard input, one sentence per line
 	@$(ONEPAGE) translate --out $(OUT) $(MODEL:%=--model %) $(if $(value TEXT),--text "$$SENTENCE")
 classify: $(READY) ## classify the image FILE
 	@$(ONEPAGE) classify --out $(OUT) $(MODEL:%=--model %) -- "$${IMAGE:?FILE is not given; make classify FILE=photo.jpg}"
-export: $(READY) ## write the weights and a card of each run evaluated last to OUT/export
+export: $(READY) ## export the last evaluated model of each task, with a card, to OUT/export
 	@$(ONEPAGE) export --out $(OUT)
 setup: ## install the pinned and hashed packages of env/ in a virtual environment
 	@$(PYTHON) env/setup.py --venv $(VENV) --torch $(TORCH)

@@ -24,7 +24,7 @@ def download(venv, folder, asked, locks=ENV):
     """Bring ``folder`` to what the lock files say; does nothing where it is that already."""
     stamp = read_stamp(venv)
     if stamp is None:
-        raise Problem(f"{venv} is no finished environment; run make setup")
+        raise Problem(f"{venv} is not a complete environment; run make setup")
     flavour = stamp["torch"] if asked == "auto" else asked
     about = {
         "torch": flavour,
@@ -91,7 +91,7 @@ def main(arguments=None):
         print(f"bundle: {error}; free space or set OUT, then run again", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("bundle: interrupted; run it again", file=sys.stderr)
+        print("bundle: interrupted; run the command again", file=sys.stderr)
         return 130
     return 0
 

@@ -23,7 +23,7 @@ MODULES = "cv2 scipy.ndimage sklearn.decomposition ttach ctranslate2 yaml"  # th
 def install(venv, locks=ENV):
     """Bring ``venv``/compare to what compare.txt in ``locks`` says; does nothing where it is that already."""
     if read_stamp(venv) is None:
-        raise Problem(f"{venv} is no finished environment; run make setup")
+        raise Problem(f"{venv} is not a complete environment; run make setup")
     lock, folder = locks / "compare.txt", venv / "compare"
     if not lock.is_file():
         raise Problem(f"{lock} is missing; restore it with: git checkout -- env")
@@ -52,7 +52,7 @@ def prove(venv, folder):
     code = "import sys; sys.path.append(sys.argv[1]); import {}".format(", ".join(MODULES.split()))
     command = [str(venv / "bin" / "python"), "-c", code, str(folder)]
     if subprocess.run(command, env=clean_environment()).returncode:
-        raise Problem(f"the packages in {folder} cannot be imported (the message is above); run it again")
+        raise Problem(f"the packages in {folder} cannot be imported (the message is above); run the command again")
 
 
 def main(arguments=None):
@@ -69,7 +69,7 @@ def main(arguments=None):
         print(f"setup-compare: {error}; free space, then run again", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("setup-compare: interrupted; run it again to go on", file=sys.stderr)
+        print("setup-compare: interrupted; the same command continues", file=sys.stderr)
         return 130
     return 0
 

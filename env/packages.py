@@ -27,7 +27,7 @@ CAUSES = [
     ("No space left|quota exceeded", "a disk is full: free space in {venv} and {temporary}, or set VENV and TMPDIR"),
     (
         "DO NOT MATCH THE HASHES",
-        "a source sent a file that env/ does not name: run it with PIP_NO_CACHE_DIR=1, or set PIP_INDEX_URL to another",
+        "a source sent a file whose hash is not in env/: set PIP_NO_CACHE_DIR=1, or PIP_INDEX_URL to another source",
     ),
     ("dependencies for SOCKS", "pip cannot use a SOCKS proxy: unset ALL_PROXY, or set HTTPS_PROXY to an http proxy"),
     (r"\b407 [A-Z]", "the proxy asks for a name and password: set HTTPS_PROXY=http://name:password@host:port"),
@@ -43,7 +43,7 @@ CAUSES = [
     ("Permission denied|Read-only file", "a folder cannot be written: set VENV, TMPDIR or PIP_CACHE_DIR to another"),
     (
         r"Retrying \(|[Tt]imed out|Connection (refused|reset|aborted|broken)|IncompleteRead|\b5\d\d ([Ee]rror|Server)",
-        "a source cannot be reached: run it again; with no network, put the wheels into a folder and run it with "
+        "a source cannot be reached: run the command again; with no network, put the wheels into a folder and use "
         "PIP_NO_INDEX=1 PIP_FIND_LINKS=<folder>",
     ),
     (
@@ -51,7 +51,7 @@ CAUSES = [
         "no source offers a wheel for CPython {python} on {system}: set PIP_INDEX_URL to another, or "
         "PIP_NO_INDEX=1 PIP_FIND_LINKS=<folder> to a folder of wheels",
     ),
-    ("", "run it again; PIP_VERBOSE=2 shows more"),
+    ("", "run the command again; PIP_VERBOSE=2 shows more"),
 ]
 
 

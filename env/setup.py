@@ -213,13 +213,13 @@ def prove(venv):
     python = str(venv / "bin" / "python")
     check = [python, "-m", "pip", "--disable-pip-version-check", "check"]
     if subprocess.run(check, env=clean_environment()).returncode:
-        raise Problem("the installed packages do not fit together (pip's message is above); run it again")
+        raise Problem("the installed packages do not fit together (pip's message is above); run the command again")
     modules = "torch numpy matplotlib.pyplot seaborn sacrebleu sacremoses sentencepiece PIL typst lxml.etree"
     modules += " click rich.table rich.progress jinja2 pooch pytest hypothesis markdown_it pypdf"
     code = "import {}; print(torch.__version__)".format(", ".join(modules.split()))
     done = subprocess.run([python, "-c", code], env=clean_environment(), stdout=subprocess.PIPE, text=True)
     if done.returncode:
-        raise Problem("the installed packages cannot be imported (the message is above); run it again")
+        raise Problem("the installed packages cannot be imported (the message is above); run the command again")
     return done.stdout.strip()
 
 
@@ -351,7 +351,7 @@ def main(arguments=None):
         print(f"setup: {error}; free space or set VENV to another folder, then run again", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("setup: interrupted; run it again to go on", file=sys.stderr)
+        print("setup: interrupted; the same command continues", file=sys.stderr)
         return 130
     return 0
 

@@ -182,7 +182,7 @@ def test_a_disk_that_fills_in_training(plain, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     (line,) = done.stderr.splitlines()
     assert f"cannot write {disk}/run/checkpoint-00000003.pt: No space left on device" in line
-    assert line.endswith("the checkpoint before stays, and the same command goes on from it")
+    assert line.endswith("the previous checkpoint remains; the same command resumes from it")
     assert {f"checkpoint-0000000{k}.{kind}" for k in (1, 2) for kind in ("pt", "json")} < set(done.stdout.splitlines())
     assert "resuming at update 2 of 60" in done.stdout
     straight = (place / RUN / "train.log").read_text(encoding="utf-8").rsplit("; weights ", 1)[1]

@@ -67,7 +67,7 @@ def test_a_busy_process_runs_beside_a_measurement_and_ends_with_it(child: Any) -
 def test_a_failing_child_gets_one_line(child: Any) -> None:
     with pytest.raises(UserError, match=r"^measuring \(refuse\) failed: no; do this$"):
         Measurement(child.refuse, {}).measure(child.folder / "s")
-    with pytest.raises(UserError, match="when memory runs out"):
+    with pytest.raises(UserError, match="because memory ran out"):
         Measurement(child.die, {}).measure(child.folder / "s")
 
 

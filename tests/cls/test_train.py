@@ -80,7 +80,7 @@ def test_a_cpu_trains_without_graphs(images: ImageSet, tmp_path: Path, monkeypat
 def test_loss_not_finite_ends_training(images: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(state, "READ_EVERY", {"cpu": 4})
     wild = dataclasses.replace(SMOKE, optimiser="sgd", sgd_learning_rate=99.0, warmup=0.0)
-    with pytest.raises(UserError, match="not finite by update"):
+    with pytest.raises(UserError, match="infinite or undefined at or before update"):
         trained(dataclasses.replace(wild, stages=(Stage(30.0, 8),)), images, tmp_path / "wild")
     assert not (tmp_path / "wild" / "model.pt").exists()
 

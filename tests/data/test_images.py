@@ -262,5 +262,5 @@ def test_split_indices():
     assert split_indices(20, 5, 0)[1].tolist() == [2, 3, 11, 13, 15]
     assert [len(part) for part in split_indices(2, 1, 0)] == [1, 1]
     for size in (0, 20, -1):
-        with pytest.raises(UserError, match="val_size"):
+        with pytest.raises(UserError, match=r"validation_size -?\d+ is not between 1 and 19 \(training images: 20\)"):
             split_indices(20, size, 0)

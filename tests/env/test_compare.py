@@ -67,12 +67,12 @@ def test_interrupted_installation_of_peers_is_made_again(comparer: SimpleNamespa
     assert len(comparer.calls) == 1 and not (comparer.venv / "compare" / "half-unpacked").exists()
 
 
-@pytest.mark.fault("make setup-compare without an environment", "`... is no finished environment; run make setup`")
+@pytest.mark.fault("make setup-compare without an environment", "`... is not a complete environment; run make setup`")
 def test_peers_need_an_environment(comparer: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
     (comparer.venv / "stamp.json").unlink()
     assert comparer.module.main(["--venv", str(comparer.venv)]) == 1
     error = capsys.readouterr().err
-    assert error.count("\n") == 1 and "is no finished environment; run make setup" in error
+    assert error.count("\n") == 1 and "is not a complete environment; run make setup" in error
     assert not comparer.calls
 
 

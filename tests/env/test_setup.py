@@ -231,7 +231,7 @@ def test_programs_find_each_other_on_safe_path(words: list[str], tmp_path: Path)
     command = [sys.executable, str(ENV / words[0]), *words[1:], "--venv", str(tmp_path)]
     strange = {**os.environ, "PYTHONSAFEPATH": "1", "PYTHONWARNINGS": "error"}
     done = subprocess.run(command, env=strange, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    assert done.returncode == 1 and "is no finished environment; run make setup" in done.stderr
+    assert done.returncode == 1 and "is not a complete environment; run make setup" in done.stderr
 
 
 @pytest.mark.fault("make setup-tex without root or apt", "`... needs root: ...`, `there is no apt-get here; ...`")

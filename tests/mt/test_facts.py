@@ -52,6 +52,19 @@ def table(runs: Path) -> list[list[str]]:
     return facts._directions(runs / "multi30k-en-de/quick/seed0", read(runs), PAGE)
 
 
+@pytest.mark.parametrize(
+    ("score", "said"), [(34.7, {"below": "6.3"}), (41.449, {"above": "0.4"}), (41.02, {}), (40.97, {})]
+)
+def test_the_published_gap_is_that_of_printed_scores(runs: Path, score: float, said: dict[str, str]) -> None:
+    """Of 41.02, printed as 41.0."""
+    metrics = read(runs)
+    metrics["tests"]["test_2016_flickr"]["bleu_lc_norm_tok"]["score"] = score
+    found = facts.facts(metrics, PAGE)
+    assert {name: found[name] for name in ("above", "below") if name in found} == said
+    metrics["tgt"] = "fr"
+    assert not {"above", "below"} & set(facts.facts(metrics, PAGE))
+
+
 def test_one_direction_needs_no_table(runs: Path) -> None:
     assert table(runs) == []
     add(runs, "multi30k-en-de/quick/seed1")

@@ -16,7 +16,7 @@ from onepage.training import locking, session
 from small_training import run, whole_checkpoints
 
 fault = pytest.mark.fault
-GOES_ON = "the checkpoint before stays, and the same command goes on from it"
+GOES_ON = "the previous checkpoint remains; the same command resumes from it"
 
 
 @contextlib.contextmanager
@@ -45,7 +45,7 @@ def at_update(monkeypatch, number, act):
 
 @fault(
     "the disk fills while a checkpoint is written",
-    "`cannot write ...`, `...; the checkpoint before stays, and the same command goes on from it`",
+    "`cannot write ...`, `...; the previous checkpoint remains; the same command resumes from it`",
 )
 def test_disk_full_while_a_checkpoint_is_written(straight, tmp_path, monkeypatch):
     """torch writes the file in pieces, and the error occurs in the middle of one."""
@@ -60,7 +60,7 @@ def test_disk_full_while_a_checkpoint_is_written(straight, tmp_path, monkeypatch
 
 @fault(
     "the disk is full at the end of a write",
-    "`cannot write ...`, `...; the checkpoint before stays, and the same command goes on from it`",
+    "`cannot write ...`, `...; the previous checkpoint remains; the same command resumes from it`",
 )
 def test_disk_full_when_a_checkpoint_is_flushed(straight, tmp_path, monkeypatch):
 

@@ -183,7 +183,7 @@ def test_finished_runs_start_none_and_refusals_are_short(tmp_path: Path) -> None
 @pytest.mark.fault("options that torchrun does not know", "`TORCHRUN=...: ...; see: torchrun --help`")
 @pytest.mark.parametrize(
     ("options", "says"),
-    [("--nodes 2", "--nodes"), ("x.py", "x.py is no option of torchrun"), ("--rdzv-id '1", "No closing quotation")],
+    [("--nodes 2", "--nodes"), ("x.py", "x.py is not an option of torchrun"), ("--rdzv-id '1", "No closing quotation")],
 )
 def test_options_that_torchrun_refuses_get_one_line(options: str, says: str, capsys) -> None:
     with pytest.raises(UserError, match=says) as caught:
@@ -263,7 +263,7 @@ def failure(exitcode: int, timestamp: int, message: str = "<NONE>") -> SimpleNam
 def test_the_process_that_failed_first_gives_the_reason(tmp_path: Path) -> None:
     failures = {0: failure(1, 12, "another process of this training has ended"), 3: failure(1, 11, "disk full")}
     assert launch.reason(failures, tmp_path) == "disk full"
-    assert launch.reason({2: failure(1, 5)}, tmp_path).startswith("process 2 of the training failed (its error stands")
+    assert launch.reason({2: failure(1, 5)}, tmp_path).startswith("process 2 of the training failed (its error is")
     (tmp_path / "checkpoint-00000120.json").touch()
     killed = launch.reason(failures | {1: failure(-9, 10)}, tmp_path)
     assert killed.startswith("process 1 of the training was killed (SIGKILL); saved after update 120; ")

@@ -129,7 +129,7 @@ class Measurement:
         lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
         why = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
         if child.returncode == -signal.SIGKILL:
-            why = "it was killed, as the system does when memory runs out"
+            why = "it was killed, probably because memory ran out"
         raise UserError(f"measuring ({name.replace('_', ' ')}) failed: {why.removeprefix('onepage: ')}")
 
 

@@ -60,7 +60,7 @@ def _time(found: Result) -> str:
     if found["how"] == "reached":
         return duration(found["high"])
     if found["how"] == "projected":
-        until = "no end in sight" if found["high"] is None else duration(found["high"])
+        until = "unbounded" if found["high"] is None else duration(found["high"])
         return f"projected {duration(found['seconds'])} ({duration(found['low'])} to {until})"
     return f"not reached in {duration(found['low'])}"
 
@@ -82,8 +82,8 @@ def cls_notes(result: Result) -> str:
         text.append(f"The plain loop trained for {duration(trained)};")
     if how == "projected":
         text.append(
-            f"later times are projected from its {readings} validations, by a power law of the error in images seen. "
-            "The range in brackets covers a logarithmic curve, which falls faster, and the bootstrap of both curves."
+            f"later times are projected from its {readings} validations: the error follows a power law of the images "
+            "seen. The range in brackets covers a logarithmic curve, which falls faster, and the bootstrap of both."
         )
     elif how == "unknown":
         text.append(f"its {readings} validations are too few for a projection, or their error does not fall enough.")
@@ -160,8 +160,8 @@ def mt_notes(result: Result) -> str:
             text.append(f"{NAMES[name]}: {found['missing']}.")
         elif found["same_model"]:
             text.append(
-                f"With our weights {NAMES[name]} gives each of {found['compared']} references our log-probability "
-                f"(within {found['largest_difference']:.0e} nats); its outputs differ because of its own search."
+                f"With our weights {NAMES[name]} gives each of {found['compared']} references the same log-probability "
+                f"as here (within {found['largest_difference']:.0e} nats); outputs differ because of its search."
             )
         else:
             text.append(

@@ -100,7 +100,7 @@ def _rgb(image: Image.Image) -> Image.Image:
     if image.mode == "F" or image.mode.startswith("I"):
         values = np.asarray(image)
         if image.mode == "F" or values.min() < 0 or values.max() > 65535:
-            raise UserError("has 32 bits per pixel and no defined white level; save it with 8 or 16")
+            raise UserError("has 32 bits per pixel and no defined white level; save it with 8 or 16 bits")
         values = np.where(values == image.info.get("transparency"), 65535, values)
         return Image.fromarray(np.round(values / 257).astype(np.uint8)).convert("RGB")  # 65535 / 255
     if image.has_transparency_data:

@@ -79,7 +79,7 @@ def train(
     if session.finished():
         return
     if recipe.batch_size < 2 * ranks.world:
-        raise UserError(f"batch_size {recipe.batch_size} is under two images for each of {ranks.world} processes")
+        raise UserError(f"batch_size {recipe.batch_size} gives each of {ranks.world} processes under two images")
 
     batches, validation = split(recipe, images, plan["seed"], device)
     times = timetable(recipe, len(batches.labels))

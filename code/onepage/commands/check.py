@@ -124,7 +124,7 @@ def reference(name: str, runs: tuple[Path, ...], out: Path, data_dir: Path, clai
     verification.print_table([*results, *checks])
     folder, remarks = references.write(name, out, runs, results, checks)
     lines = [f"  {r.claim.id}: {references.toml(r.claim, folder)}" for r in results if r.state == PASS]
-    named = "; report/claims.toml may name it:" if lines else ""
+    named = "; for report/claims.toml:" if lines else ""
     click.echo("\n".join([*remarks, f"reference result in {folder}/{named}", *lines]))
 
 

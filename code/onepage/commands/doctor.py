@@ -133,7 +133,7 @@ def torch_row(device: str) -> Row:
 def cores_row() -> Row:
     """Physical cores that this process may use: the threads of a training, unless THREADS says otherwise."""
     count = provenance.physical_cores()
-    found = f"{count}; a training uses as many threads, which decide its last digits (THREADS=2: the references' bits)"
+    found = f"{count}; a training uses this many threads; the last digits depend on it (references: THREADS=2)"
     if count < 2:
         return Row("cores", "note", found, "the times in docs/results.md are for two cores: allow twice as long")
     return Row("cores", "ok", found)
@@ -152,7 +152,7 @@ def arithmetic_rows() -> list[Row]:
     elif kind == "bf16-half":
         why = "faster than fp32, but with units of half the width"
     if kind != "bf16":
-        why += f"; PROFILE=quick uses shorter recipes ([on.{kind}] in quick.toml), BUDGET_MIN longer ones"
+        why += f"; PROFILE=quick uses shorter recipes ([on.{kind}] in quick.toml), BUDGET_MIN makes longer ones"
     return [Row("arithmetic", "ok", f"{precision} on the CPU: {why}")]
 
 

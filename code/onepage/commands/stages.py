@@ -13,7 +13,9 @@ from onepage.terminal.options import begins, out_option, own_gpu_option, run_arg
 def same_data(here: str, expected: str, role: str, remedy: str) -> None:
     """Raise UserError if the data on disk is not that of the run's plan or training."""
     if here != expected:
-        raise UserError(f"the data (digest {here[:12]}) is not what was {role} (digest {expected[:12]}); {remedy}")
+        raise UserError(
+            f"the data (digest {here[:12]}) differs from the data {role} (digest {expected[:12]}); {remedy}"
+        )
 
 
 def load(plan: dict[str, Any]) -> Any:
@@ -53,7 +55,7 @@ def plan(task: str, words: tuple[str, ...], again: bool) -> None:
     show_default=True,
     envvar="ONEPAGE_SAVE_EVERY",
     show_envvar=True,
-    help="Seconds between checkpoints; the ends of epochs are saved besides.",
+    help="Seconds between checkpoints; each epoch's end is saved too.",
 )
 @own_gpu_option
 def train(run: Path, save_every: float, own_gpu: bool) -> None:

@@ -53,16 +53,16 @@ def load_images(data_dir: Path, name: str) -> ImageSet:
     return _load_generated(folder, record) if found.generator else _load_cifar10(folder, record)
 
 
-def split_indices(n: int, val_size: int, split_seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def split_indices(n: int, validation_size: int, split_seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Split range(n) at random into training and validation indices: int64, sorted, disjoint, together all indices.
 
     Drawn from the raw 64-bit stream of PCG64, which NumPy keeps the same in every version.
-    Raises UserError unless 0 < val_size < n.
+    Raises UserError unless 0 < validation_size < n.
     """
-    if not 0 < val_size < n:
-        raise UserError(f"a validation split of {val_size} does not fit {n} training images; change val_size")
+    if not 0 < validation_size < n:
+        raise UserError(f"validation_size {validation_size} is not between 1 and {n - 1} (training images: {n})")
     order = np.argsort(np.random.PCG64(split_seed).random_raw(n), kind="stable").astype(np.int64)
-    return np.sort(order[val_size:]), np.sort(order[:val_size])
+    return np.sort(order[validation_size:]), np.sort(order[:validation_size])
 
 
 def _load_cifar10(folder: Path, record: ready.Ready) -> ImageSet:

@@ -16,6 +16,9 @@ ROWS = (("curves_mt", "bleu_report"), ("attention_heads", "masks_demo"), ("decod
 ABLATED = ("whole", "no-causal-mask", "one-head")
 SIGNIFICANT = 0.05  # p-value below which a difference is reported as a finding
 ENOUGH = 100  # sentences that the longest group needs for a finding about long sentences
+# Text only, BLEU of lc.norm.tok text ("Good for Misconceived Reasons").
+PUBLISHED = {"en-de": {"test_2016_flickr": 41.02, "test_2017_flickr": 33.36, "test_2017_mscoco": 29.88}}
+PUBLISHED_BY = "Transformer-Tiny, Wu et al. 2021"
 
 
 def facts(metrics: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, str]:
@@ -30,7 +33,6 @@ def facts(metrics: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, str]
         "tgt": metrics["tgt"],
         "src_name": languages.get(metrics["src"], metrics["src"]),
         "tgt_name": ("toy " if metrics["generated"] else "") + languages.get(metrics["tgt"], metrics["tgt"]),
-        "layers": f"{model['encoder_layers']} + {model['decoder_layers']}",
         "layer": number(model["decoder_layers"]),
         "heads": number(model["heads"]),
         "updates": number(train["updates"]),
@@ -57,7 +59,18 @@ def facts(metrics: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, str]
         found["brevity_cost"] = signed(bleu["score"] - bleu["score"] / bleu["brevity_penalty"])
     if test.get("bleu_lc_norm_tok"):
         found["lc_norm_tok"] = number(test["bleu_lc_norm_tok"]["score"], 1)
+        if (theirs := published(metrics, headline)) is not None:
+            gap = _change(theirs, test["bleu_lc_norm_tok"]["score"])
+            if not gap.startswith("±"):
+                found["above" if gap.startswith("+") else "below"] = gap[1:]
     return found | _other_tests(metrics["tests"], headline, page) | _lengths(test["bleu_by_length"])
+
+
+def published(metrics: Mapping[str, Any], test: str) -> float | None:
+    """The published result to compare with this test set's lc.norm.tok BLEU, or None."""
+    if metrics["set"] != "multi30k" or not metrics["tests"][test].get("bleu_lc_norm_tok"):
+        return None
+    return PUBLISHED.get(f"{metrics['src']}-{metrics['tgt']}", {}).get(test)
 
 
 def _change(before: float, after: float) -> str:

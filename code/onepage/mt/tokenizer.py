@@ -67,5 +67,5 @@ def train_tokenizer(sentences: Iterable[str], vocabulary: int) -> Tokenizer:
         )
     except RuntimeError as error:
         reason = str(error).splitlines()[-1][:120]
-        raise UserError(f"no vocabulary of {vocabulary} pieces from this text ({reason}); lower `vocabulary`") from None
+        raise UserError(f"this text does not yield {vocabulary} pieces ({reason}); lower `vocabulary`") from None
     return Tokenizer(model.getvalue())

@@ -53,7 +53,7 @@ class Dropout(nn.Module):
         words = (x.numel() + 3) // 4
         bits = torch.empty(words, dtype=torch.int64, device=x.device).random_(-(2**63), None)
         keep = bits.view(torch.int16)[: x.numel()].view(x.shape) >= self.threshold - 32768
-        return x * keep * (65536 / (65536 - self.threshold))
+        return x * (keep * (65536 / (65536 - self.threshold)))  # one product each way
 
 
 class Attention(nn.Module):

@@ -27,7 +27,7 @@ PAGE = {"all", "report", "reference"}  # goals that make the page
 UNTOUCHED = ("TEXT", "FILE")  # any text: commands read them from the environment
 PLANS = Path("runs/.plan")  # below OUT: the plan of each task, setting by setting
 # flags of make, also in MAKEFLAGS, that could falsify results
-REFUSED = {"i": "continues after a failed stage", "t": "marks stages that have not run as done"}
+REFUSED = {"i": "continues after a failed stage", "t": "marks unfinished stages as done"}
 REFUSED |= {"e": "lets variables of the environment replace the Makefile's"}
 LINE = "@;@"  # between the lines printed: make's $(shell) turns line breaks into spaces
 

@@ -72,7 +72,7 @@ SETTINGS = (
     Setting("DEVICE", "auto", one_of("auto", "cpu", "cuda"), HARDWARE, "auto: cuda if there is a GPU, otherwise cpu"),
     Setting("THREADS", "0", WHOLE, HARDWARE, "CPU threads of a training; 0: the physical cores, at most 16"),
     Setting("NPROC", "1", COUNT, HARDWARE, "processes of one training on this machine, started by torchrun"),
-    Setting("TORCHRUN", "", ANYTHING, HARDWARE, "options of torchrun, for several machines"),
+    Setting("TORCHRUN", "", ANYTHING, HARDWARE, "options of torchrun, such as --max-restarts 3"),
     Setting("JOBS", "1", COUNT, HARDWARE, "seeds to train at once, each on its own GPU"),
     Setting("TORCH", "auto", one_of("auto", "cpu", "cuda"), HARDWARE, "build of torch that make setup installs"),
     Setting("OUT", ".", PATH, OUTPUT, "folder in which runs/, figures/ and report/ are written"),

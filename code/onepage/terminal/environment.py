@@ -45,7 +45,7 @@ RULES = (
     # Fixed
     # waiting threads sleep within 0.1 ms: if another program competes, their partner then gets the core
     Rule("GOMP_SPINCOUNT", "waiting threads leave the core", value="3000", kept=ANY, unless="OMP_WAIT_POLICY"),
-    Rule("CUBLAS_WORKSPACE_CONFIG", "cuBLAS repeats its bits with this one", value=":4096:8"),
+    Rule("CUBLAS_WORKSPACE_CONFIG", "only this makes cuBLAS reproducible", value=":4096:8"),
     Rule("MPLBACKEND", "pictures are drawn into files", value="agg"),
     # Removed: they change bits, and are not part of a run's identity
     Rule("OMP_* GOMP_* KMP_* MKL_* OPENBLAS_* GOTO_* BLIS_* VECLIB_*", "it can change how threads share a sum"),
@@ -57,7 +57,7 @@ RULES = (
     Rule("SACREBLEU_SEED", "it would move every interval of a score"),
     # Removed: they stop the program, or make it print messages of others
     Rule("MATPLOTLIBRC", "figures/onepage.mplstyle decides how pictures look"),
-    Rule("PYTHONWARNINGS", "a warning of a library is no error here"),
+    Rule("PYTHONWARNINGS", "library warnings are not errors here"),
 )
 
 

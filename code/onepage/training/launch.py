@@ -67,7 +67,7 @@ def parse(processes: int, options: str, command: Sequence[str] = ()) -> Any:
             words = [*given, *shlex.split(options), "-m", "onepage"]
             arguments = torchrun.get_args_parser().parse_args(words)
         if arguments.training_script != "onepage":
-            raise ValueError(f"{arguments.training_script} is no option of torchrun")
+            raise ValueError(f"{arguments.training_script} is not an option of torchrun")
         # not through the parser, which would read --run as --run-path
         arguments.training_script_args = list(command)
         return _by_loopback(arguments) if str(arguments.nnodes) in ("1", "1:1") else arguments
@@ -94,7 +94,7 @@ def world(processes: int, options: str) -> int:
     try:
         return processes * int(nodes)
     except ValueError:
-        raise UserError(f"TORCHRUN={options!r}: --nnodes must be a number, or two with a colon") from None
+        raise UserError(f"TORCHRUN={options!r}: --nnodes must be a number or a range such as 1:4") from None
 
 
 def launch(run: Path, processes: int, options: str, threads: int, command: Sequence[str]) -> None:
@@ -142,7 +142,7 @@ def reason(failures: dict[int, Any], run: Path) -> str:
         return f"process {rank} of the training was killed ({name}); {where(run)}"
     if first.error_file_data["message"] != "<NONE>":  # the line that it left with ``told``
         return str(first.message)
-    return f"process {rank} of the training failed (its error stands above); {where(run)}"
+    return f"process {rank} of the training failed (its error is above); {where(run)}"
 
 
 def where(run: Path) -> str:

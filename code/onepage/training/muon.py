@@ -27,7 +27,7 @@ def orthogonalise(matrices: Tensor, iterations: int, dtype: torch.dtype = torch.
     in float32 (in the norm of the difference), five one 100 % off, so that more than three are computed in float32.
     """
     through_gram = max(matrices.shape[-2:]) > 2 * min(matrices.shape[-2:])
-    x = matrices.to(torch.float32 if through_gram and iterations > 3 else dtype)
+    x = matrices.reshape(-1, *matrices.shape[-2:]).to(torch.float32 if through_gram and iterations > 3 else dtype)
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     tall = x.shape[-2] > x.shape[-1]
     if tall:
@@ -36,16 +36,20 @@ def orthogonalise(matrices: Tensor, iterations: int, dtype: torch.dtype = torch.
         x = _through_gram(x, iterations)
     else:
         for _ in range(iterations):
-            gram = x @ x.mT
-            x = _A * x + (_B * gram + _C * (gram @ gram)) @ x
-    return (x.mT if tall else x).to(matrices.dtype)
+            x = torch.baddbmm(x, _polynomial(x @ x.mT), x, beta=_A)
+    return (x.mT if tall else x).to(matrices.dtype).view(matrices.shape)
+
+
+def _polynomial(gram: Tensor) -> Tensor:
+    """b G + c G^2, in one pass over the result: on a CPU separate sums cost half as much time as the product."""
+    return torch.baddbmm(gram, gram, gram, beta=_B, alpha=_C)
 
 
 def _through_gram(x: Tensor, iterations: int) -> Tensor:
     gram = x @ x.mT
     product: Tensor | None = None
     for number in range(iterations):
-        polynomial = _B * gram + _C * (gram @ gram)
+        polynomial = _polynomial(gram)
         polynomial.diagonal(dim1=-2, dim2=-1).add_(_A)
         product = polynomial if product is None else polynomial @ product
         if number + 1 < iterations:

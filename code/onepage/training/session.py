@@ -267,7 +267,7 @@ class Session:
             try:
                 checkpoint.save(self.run, update, {"loop": loop, **parts, **self._totals()}, self.identity)
             except UserError as error:  # a full disk
-                why = f"{error}; the checkpoint before stays, and the same command goes on from it"
+                why = f"{error}; the previous checkpoint remains; the same command resumes from it"
                 raise UserError(why) from error
             self._saved = time.monotonic()
             self._save_cost = self._saved - begun

@@ -115,8 +115,8 @@ class TrainingState(Generic[M, B]):
         session.stop_if(stops)
         if not math.isfinite(totals[0]):
             raise UserError(
-                f"the loss is not finite by update {self.update}; "
-                f"lower the learning rates, delete {session.run}, try again"
+                f"the loss became infinite or undefined at or before update {self.update}; "
+                f"lower the learning rates, delete {session.run} and try again"
             )
         return [total / number for total in totals]
 

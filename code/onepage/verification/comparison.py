@@ -138,8 +138,8 @@ def beside_reference(claim: Claim, reference: Reference, value: float, run: Path
         return PASS, f"not compared with {where}: {why}"
     if exact:
         if abs(value - reference.value) <= NOISE:
-            return PASS, f"as {where}, exactly"
-        return FAIL, f"not {where}, though machine, software and settings are the same"
+            return PASS, f"exactly equal to {where}"
+        return FAIL, f"differs from {where}, though machine, software and settings are the same"
     low, high = reference.band
     shown = f"band {claim.show(low)} to {claim.show(high)} of {where}"
     if value < low:

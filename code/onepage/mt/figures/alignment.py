@@ -33,7 +33,7 @@ def draw(run: Path, path: Path, weights: np.ndarray, written: list[str], read: l
         left, below = EDGE + texts.widest(rows) + 1.2, texts.widest(columns) + 1.4
         map_width, map_height = CELL * len(columns), CELL * len(rows)
         width = max(NARROWEST, left + map_width + EDGE)
-        note = "Down: written; across: read. A row sums to one: the mean over all layers and heads of cross-attention."
+        note = "Rows: output; columns: source. Cross-attention, mean of all layers and heads; each row sums to one."
         note += remarks(rows, columns, len(written), len(read))
         lines = texts.wrap(note, (width - 2 * EDGE) * PT_PER_MM)
         top = HEADER + 0.6
@@ -49,6 +49,6 @@ def draw(run: Path, path: Path, weights: np.ndarray, written: list[str], read: l
         links = ", ".join(f"{rows[k]} to {columns[place]}" for k, place in enumerate(shown.argmax(1)))
         alt = (
             f"Cross-attention, {languages}, mean over layers and heads: for each of the {len(written)} pieces written, "
-            f"where in the {len(read)} pieces read it looks. The most: {links}."
+            f"where in the {len(read)} pieces read it looks. Strongest links: {links}."
         )
         book.write(path, sheet, alt)

@@ -11,12 +11,10 @@ from typing import Any
 from onepage.figures import text as texts
 from onepage.figures.sheet import HALF, HEADER, SHEET, Book, Sheet
 from onepage.figures.style import INK, MUTED, PT_PER_MM, TEAL
+from onepage.mt.facts import PUBLISHED_BY, published
 from onepage.mt.figures.forest import BAND, GAP, STEP, TICK, TICKS, Forest, Row, common_scale, draw_key
 
 FLOOR = 15.0  # the claim drawn beside the scores; the claim itself is in report/claims.toml
-# Text-only Transformer-Tiny of Wu et al. 2021 ("Good for Misconceived Reasons"), BLEU of lc.norm.tok text.
-PUBLISHED = {"en-de": {"test_2016_flickr": 41.02, "test_2017_flickr": 33.36, "test_2017_mscoco": 29.88}}
-PUBLISHED_BY = "Transformer-Tiny, Wu et al. 2021"
 HEIGHT = 43.0  # mm of the small picture
 EDGE = 0.6  # mm of margin at left and right
 TITLE = 0.5  # mm from the top to the line of the title
@@ -41,13 +39,6 @@ def readable_name(test: str) -> str:
         return " ".join(words)
     year, *source = words[1:]
     return f"test {year}" if source in ([], ["flickr"]) else " ".join([*source, year]).replace("mscoco", "MSCOCO")
-
-
-def published(metrics: Mapping[str, Any], test: str) -> float | None:
-    """The published result to compare with this test set's lc.norm.tok BLEU, or None."""
-    if metrics["set"] != "multi30k" or not metrics["tests"][test].get("bleu_lc_norm_tok"):
-        return None
-    return PUBLISHED.get(f"{metrics['src']}-{metrics['tgt']}", {}).get(test)
 
 
 # --- half a column -----------------------------------------------------------------------------------------------
@@ -190,7 +181,7 @@ def _sets(book: Book) -> None:
     height = tops[2] + (STEP + most_bins * PITCH + TICKS if most_bins else 0) + STEP + 2.4
     wide = 2 * EDGE + len(names) * width + (len(names) - 1) * gutter
     sheet = book.sheet(round(wide, 1), round(height, 1), "Every score of every test set, with bootstrap 95 % intervals")
-    blocks = (("scores; of TER less is better", tops[0], scores), ("BLEU by words in the source, n", tops[2], lengths))
+    blocks = (("scores; TER: lower is better", tops[0], scores), ("BLEU by words in the source, n", tops[2], lengths))
     for number, name in enumerate(names):
         x, test = EDGE + number * (width + gutter), tests[name]
         title = f"{readable_name(name)}, {test['n']:,} sentences"
@@ -209,7 +200,7 @@ def _sets(book: Book) -> None:
         note += " Only lc.norm.tok compares with published results"
         known = [f"{value:.2f}" for name in names if (value := published(book.metrics, name)) is not None]
         note += f" (tick: {PUBLISHED_BY}: {', '.join(known)})." if known else "."
-    note += " Lengths of few sentences are left out."
+    note += " Groups of few sentences are left out."
     sheet.text(EDGE, height - STEP - 0.4, texts.fit(note, (wide - 2 * EDGE) * PT_PER_MM), colour=MUTED)
     book.add("bleu_sets", sheet, _sets_alt(book))
 
