@@ -42,7 +42,9 @@ def test_no_shell_of_the_caller_runs(make: Make, tmp_path: Path, given: dict[str
 
 
 @pytest.mark.fault("make -i, -t or -e, also in MAKEFLAGS", "`make -... ...; leave it out, also in MAKEFLAGS`")
-@pytest.mark.parametrize(("flag", "says"), [("i", "continues after"), ("t", "marks unfinished stages"), ("e", "lets variables")])
+@pytest.mark.parametrize(
+    ("flag", "says"), [("i", "continues after"), ("t", "marks unfinished stages"), ("e", "lets variables")]
+)
 def test_flags_that_spoil_results_are_refused(make: Make, flag: str, says: str) -> None:
     for arguments, settings in (([f"-k{flag}"], {}), ([], {"MAKEFLAGS": f"s{flag} -j8"})):
         status, calls, said = make("all", *arguments, **settings)

@@ -219,29 +219,17 @@ def test_markdown_has_calibration_and_views(fresh: Case) -> None:
     after = test["calibrated"]
     found = {
         name: next(row for row in rows if row[0].startswith(f"| {name}"))
-        for name in ("single image", "at temperature", test["tta"]["method"], test["tta_shifts"]["method"])
+        for name in ("single image", "at temperature", test["tta"]["method"])
     }
     for name, part in (("single image", test), ("at temperature", after)):
         assert found[name][3:] == [f"{part['nll']:.3f}", f"{part['brier']:.3f}", f"{100 * part['ece']:.1f} % |"]
-    for part in (test["tta"], test["tta_shifts"]):
-        low, high = part["accuracy_interval"]
-        shown = [f"{100 * part['accuracy']:.1f} %", f"{100 * low:.1f} % to {100 * high:.1f} %", "–", "–", "– |"]
-        assert found[part["method"]][1:] == shown
+    low, high = test["tta"]["accuracy_interval"]
+    shown = [f"{100 * test['tta']['accuracy']:.1f} %", f"{100 * low:.1f} % to {100 * high:.1f} %", "–", "–", "– |"]
+    assert found[test["tta"]["method"]][1:] == shown
     pair = test["top_confusions"][0]
     assert f"Most frequent mistakes: {pair['true']} → {pair['predicted']} {pair['count']} (" in plain_text(
         markdown_of(fresh)
     )
-
-
-def test_an_older_run_has_no_shifts(fresh: Case) -> None:
-    def older(metrics: dict[str, Any]) -> None:
-        del metrics["test"]["tta_shifts"], metrics["test"]["reliability"], metrics["test"]["calibrated"]["reliability"]
-
-    labels = [fact["label"] for fact in values_of(fresh)["sections"][0]["facts"]]
-    change_run(fresh, "cls", older)
-    without = [fact["label"] for fact in values_of(fresh)["sections"][0]["facts"]]
-    assert [label for label in labels if label not in without] == ["test, six views averaged"]
-    assert "six views" not in markdown_of(fresh)
 
 
 def test_markdown_has_what_bleu_is_made_of(real: Case) -> None:
@@ -274,7 +262,7 @@ def test_the_markdown_lists_every_seed(three: Case) -> None:
     values = accuracies(three)
     (table,) = values_of(three)["seeds"]
     assert table["columns"] == ["", "seed 0", "seed 1", "seed 2", "mean", "sd (n − 1)"]
-    names = ["test accuracy", "test accuracy with mirror image", "test accuracy with mirror image and shifts"]
+    names = ["test accuracy", "test accuracy with mirror image"]
     assert [row[0] for row in table["rows"]] == [*(f"{name}, %" for name in names), "weights"]
     assert table["rows"][0][1:] == [f"{v:.2f}" for v in (*values, statistics.fmean(values), statistics.stdev(values))]
     assert all(cell in text for row in table["rows"] for cell in row)

@@ -36,7 +36,7 @@ def cls_metrics(
     confusion = np.zeros((10, 10), dtype=np.int64)
     np.add.at(confusion, (true, logits.argmax(1)), 1)
     totals, predicted = np.maximum(1, confusion.sum(1)), np.maximum(1, confusion.sum(0))
-    views = (("tta", "mean logits of the image and its mirror", 200), ("tta_shifts", "mean logits of six views", 150))
+    views = (("tta", "mean logits of the image and its mirror", 200),)
     more = {name: {"method": method} | _accuracy(min(n, correct + n // part), n) for name, method, part in views}
     pairs = [
         {"true": names[i], "predicted": names[j], "count": int(count), "share": float(count / totals[i])}

@@ -76,7 +76,7 @@ def evaluate(images: ImageSet, run: Path, settings: Mapping[str, Any], say: Any 
     logits = predict(model, test, plan["precision"])
     test_scores = scores.summary(logits.numpy(), images.test_labels, images.class_names)
     views = functools.partial(predict, model, precision=plan["precision"])
-    test_scores |= tta.score(views, test, logits, images.test_labels)
+    test_scores["tta"] = tta.score(views, test, logits, images.test_labels)
     val_logits, val_labels = on_validation(model, images, recipe, plan["precision"], device)
     val_scores = scores.summary(val_logits, val_labels, images.class_names)
     temperature = scores.fit_temperature(val_logits, val_labels)

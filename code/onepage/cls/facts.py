@@ -37,6 +37,7 @@ def facts(metrics: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, str]
         "calibrated_ece": percent(test["calibrated"]["ece"]),
         "best_class": shorten(classes[-1]["name"]),
         "best_recall": percent(classes[-1]["recall"], 0),
+        "mirror_accuracy": percent(test["tta"]["accuracy"]),
         "worst_class": shorten(classes[0]["name"]),
         "worst_recall": percent(classes[0]["recall"], 0),
     }
@@ -47,8 +48,6 @@ def facts(metrics: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, str]
     low, high = test["accuracy_interval"]
     if low <= val["accuracy"] <= high:
         found["gap_inside"] = found["gap"]
-    if "tta_shifts" in test:
-        found["tta_shifts_accuracy"] = percent(test["tta_shifts"]["accuracy"])
     return found | _confusions(test)
 
 
@@ -91,13 +90,13 @@ def tables(run: Path, metrics: Mapping[str, Any], page: Mapping[str, Any]) -> di
 
 
 def _scores(test: Mapping[str, Any]) -> list[list[str]]:
-    """Accuracy and calibration of the test images: as trained, at the fitted temperature, over several views."""
+    """Accuracy and calibration of the test images: as trained, at the fitted temperature, with the mirror image."""
     after = test["calibrated"]
     rows = []
     for name, part in (
         ("single image", test),
         (f"at temperature {number(after['temperature'], 2)}, fitted on validation", test | after),
-        *((test[key]["method"], test[key]) for key in ("tta", "tta_shifts") if key in test),
+        (test["tta"]["method"], test["tta"]),
     ):
         measured = [number(part[key], 3) if key in part else NONE for key in ("nll", "brier")]
         ece = percent(part["ece"]) if "ece" in part else NONE

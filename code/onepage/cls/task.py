@@ -7,11 +7,9 @@ from onepage.tasks import Measure, Task
 
 
 def measures(metrics: Mapping[str, Any]) -> dict[str, Measure]:
-    """Test accuracy of the single image, and of the mean over several views of it."""
+    """Test accuracy of the single image, and of the mean over it and its mirror image."""
     test = metrics["test"]
     parts = {"test accuracy": ("test", test), "test accuracy with mirror image": ("test.tta", test["tta"])}
-    if "tta_shifts" in test:  # results of an earlier version lack it
-        parts["test accuracy with mirror image and shifts"] = ("test.tta_shifts", test["tta_shifts"])
     return {
         name: Measure(part["accuracy"], tuple(part["accuracy_interval"]), True, f"{path}.accuracy")
         for name, (path, part) in parts.items()
