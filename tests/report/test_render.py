@@ -164,6 +164,20 @@ def test_typst_carries_alternative_texts_and_own_fonts(sheet: Sheet) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(bool(pdf._latex_lacks()), reason="no LaTeX here: make setup-tex")
+def test_latex_gets_alternative_texts(sheet: Sheet) -> None:
+    """LaTeX from 2024 on writes them, with the package tagpdf; each one is in the source in any case."""
+    fresh, path = sheet(write_case, "latex")
+    source = (fresh[0] / "report" / "report.tex").read_text(encoding="utf-8")
+    shown = {f["alt"] for s in values_of(fresh)["sections"] for row in s["rows"] for f in row}
+    assert len(shown) == 10 and all(f"{{{escape.latex(alt)}}}" in source for alt in shown)
+    reader = pypdf.PdfReader(path)
+    objects = [reader.get_object(number) for number in range(1, int(str(reader.trailer["/Size"])))]
+    alternatives = {str(item["/Alt"]) for item in objects if isinstance(item, dict) and "/Alt" in item}
+    assert alternatives == (shown if "/StructTreeRoot" in reader.root_object else set())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(pdf._latex_lacks()), reason="no LaTeX here: make setup-tex")
 def test_the_latex_source_also_compiles_where_it_stands(sheet: Sheet, tmp_path: Path) -> None:
     fresh = elsewhere(sheet(write_case, "latex")[0], tmp_path / "out")
     folder = fresh[0] / "report"
