@@ -1,4 +1,4 @@
-"""The inputs of a stage: its code, found through imports, and the neighbouring runs."""
+"""The inputs of a stage: its code, found through imports, and files beside its runs."""
 
 import os
 import shutil
@@ -107,27 +107,21 @@ def test_progress_and_records_train_nothing(copy: Path) -> None:
     assert changed(before) == []
 
 
-def test_page_reads_other_runs_and_ablations(tmp_path: Path, known: Fingerprints) -> None:
+def test_page_reads_ablations_beside_its_runs(tmp_path: Path, known: Fingerprints) -> None:
     run = tmp_path / "runs/mt/multi30k-en-de/quick/seed0"
+    ablation = tmp_path / "runs/mt/multi30k-en-de/ablation/ablation.json"
 
-    def read() -> dict[str, object]:
-        page = stamps.of_page([run], "latex", "a4", known)
-        return {name: page[name] for name in ("others", "ablations")}
+    def read() -> dict[str, str]:
+        found: dict[str, str] = stamps.of_page([run], "latex", "a4", known)["ablations"]
+        return found
 
-    def write(place: str, content: str = "{}") -> None:
-        (tmp_path / "runs" / "mt" / place).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "runs" / "mt" / place).write_text(content, encoding="utf-8")
-
-    for place in ("multi30k-en-de/quick/seed0", "multi30k-en-de/quick/seed1", "multi30k-de-en/full/seed0"):
-        write(f"{place}/metrics.json")  # the page's own direction, and another profile
-    assert read() == {"others": {}, "ablations": {}}
-    write("multi30k-de-en/quick/seed0/metrics.json")
-    first = read()["others"]
-    assert list(first) == ["multi30k-de-en/quick/seed0"]  # type: ignore[call-overload]
-    write("multi30k-de-en/quick/seed0/metrics.json", '{"a": 1}')
-    assert read()["others"] != first
-    write("multi30k-en-de/ablation/ablation.json")
-    assert list(read()["ablations"]) == [str(run)]  # type: ignore[call-overload]
+    assert read() == {}
+    ablation.parent.mkdir(parents=True)
+    ablation.write_text("{}", encoding="utf-8")
+    first = read()
+    assert list(first) == [str(run)]
+    ablation.write_text('{"a": 1}', encoding="utf-8")
+    assert read() != first
 
 
 def test_seeds_are_gathered_again_with_another(tmp_path: Path, known: Fingerprints) -> None:

@@ -4,7 +4,6 @@ If a run lacks the figure of a name, the name is left out, and so is each senten
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from onepage.runs.words import NONE, interval, number, percent, shorten, signed, training
@@ -73,7 +72,7 @@ def _confusions(test: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def tables(run: Path, metrics: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, Any]:
+def tables(metrics: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, Any]:
     """For the Markdown: ``scores``, ``classes`` and ``confusions``."""
     test = metrics["test"]
     return {

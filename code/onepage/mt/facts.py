@@ -4,12 +4,8 @@ If a run lacks the figure of a name, the name is left out, and so is each senten
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from onepage.errors import UserError
-from onepage.files import read_json
-from onepage.runs import provenance
 from onepage.runs.words import NONE, interval, number, percent, signed, training
 
 ROWS = (("curves_mt", "bleu_report"), ("attention_heads", "masks_demo"), ("decodes_table",))
@@ -114,11 +110,10 @@ def _lengths(groups: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return found
 
 
-def tables(run: Path, metrics: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, Any]:
-    """For the Markdown: ``directions``, ``tests``, ``precisions``, ``signature`` and ``examples``."""
+def tables(metrics: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, Any]:
+    """For the Markdown: ``tests``, ``precisions``, ``signature`` and ``examples``."""
     tests = [(test_name(name, page), test) for name, test in metrics["tests"].items()]
     return {
-        "directions": _directions(run, metrics, page),
         "tests": [
             [
                 name,
@@ -145,49 +140,6 @@ def tables(run: Path, metrics: Mapping[str, Any], page: Mapping[str, Any]) -> di
             for row in metrics["examples"]
         ],
     }
-
-
-def _directions(run: Path, metrics: Mapping[str, Any], page: Mapping[str, Any]) -> list[list[str]]:
-    """A row for each test set of each direction and seed: the page's direction first, then by name; seeds ascending.
-
-    Rows come from the metrics.json files beside the page's own ``run``. [] if no other direction has been evaluated, or
-    the page's own data is generated.
-    """
-    own = (metrics["src"], metrics["tgt"])
-    found = _evaluated(run, metrics, page)
-    if metrics["generated"] or all((other["src"], other["tgt"]) == own for other in found):
-        return []
-    found.sort(key=lambda other: ((other["src"], other["tgt"]) != own, other["src"], other["tgt"], other["seed"]))
-    return [_direction(other, name, test, page) for other in found for name, test in other["tests"].items()]
-
-
-def _evaluated(run: Path, metrics: Mapping[str, Any], page: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """metrics.json of ``run`` and of all runs on the same real set and profile: runs/mt/<set>-<src>-<tgt>/<profile>/.
-
-    Files that cannot be read, lack a score, or are in the folder of another run, are ignored.
-    """
-    found: list[Mapping[str, Any]] = [metrics]
-    for path in sorted(run.resolve().parents[2].glob(f"*/{metrics['profile']}/seed*/metrics.json")):
-        if path.parent == run.resolve():
-            continue
-        try:
-            other = read_json(path)
-            place = "/".join(("mt", *path.parent.parts[-3:]))
-            if other["generated"] or other["set"] != metrics["set"] or provenance.label(other) != place:
-                continue
-            for name, test in other["tests"].items():
-                _direction(other, name, test, page)
-        except (UserError, KeyError, TypeError, ValueError, AttributeError, IndexError):
-            continue
-        found.append(other)
-    return found
-
-
-def _direction(metrics: Mapping[str, Any], name: str, test: Mapping[str, Any], page: Mapping[str, Any]) -> list[str]:
-    """Direction, seed, test set, n, BLEU, its 95 % interval, chrF2, TER, lc.norm.tok."""
-    direction = " → ".join(page["languages"].get(metrics[side], metrics[side]) for side in ("src", "tgt"))
-    scores = [*_bleu(test), number(test["chrf2"]["score"], 1), *_others(test)]
-    return [direction, str(metrics["seed"]), test_name(name, page), *scores]
 
 
 def _bleu(test: Mapping[str, Any]) -> list[str]:

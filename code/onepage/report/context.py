@@ -86,9 +86,7 @@ def _assemble(page: Prose, claims: Sequence[held.Claim], shown: Sequence[Shown])
         "footer": provenance.footer(shown, page.get("no_gpu", "")),
         "more": [{"task": run.name, "figures": _rest(run, names[run.name])} for run in shown],
         "tables": {
-            name: table
-            for run in shown
-            for name, table in run.task.module("facts").tables(run.run, run.metrics, page).items()
+            name: table for run in shown for name, table in run.task.module("facts").tables(run.metrics, page).items()
         },
         "seeds": [_seed_table(page, run) for run in shown if len(run.seeds) > 1],
         "ablations": [ablations.table(ablated[run.name], run.task, page) for run in shown if run.name in ablated],

@@ -111,21 +111,9 @@ def of_drawing(run: Path, task: Task, fingerprints: Fingerprints) -> dict[str, A
 
 def of_page(runs: Sequence[Path], engine: str, paper: str, fingerprints: Fingerprints) -> dict[str, Any]:
     """What rendering the page of ``runs`` reads besides their metrics and pictures."""
-    beside: dict[str, dict[str, str]] = {"ablations": {}, "others": {}}
-    for run in runs:
-        ablation = run.parents[1] / ABLATION
-        if ablation.is_file():
-            beside["ablations"][str(run)] = _sha256(ablation)
-        beside["others"] |= others(run)
+    ablations = {str(run): _sha256(path) for run in runs if (path := run.parents[1] / ABLATION).is_file()}
     page = {"program": program("render", "", fingerprints), "runs": [str(run) for run in runs]}
-    return page | {"engine": engine, "paper": paper} | beside
-
-
-def others(run: Path) -> dict[str, str]:
-    """Runs of the same task and profile on other data, which the page may list: {path: SHA-256 of metrics.json}."""
-    profile, data = run.parent.name, run.parents[1]
-    paths = sorted(data.parent.glob(f"{data.name.partition('-')[0]}-*/{profile}/seed*/metrics.json"))
-    return {"/".join(path.parts[-4:-1]): _sha256(path) for path in paths if path.parents[2] != data}
+    return page | {"engine": engine, "paper": paper, "ablations": ablations}
 
 
 def _sha256(path: Path) -> str:
