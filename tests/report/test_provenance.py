@@ -46,17 +46,6 @@ def test_the_footer_and_command_follow_both_runs(fresh: Case) -> None:
     assert values["commit_time"] == 1_767_225_600
 
 
-def test_the_footer_says_why_there_is_no_commit(fresh: Case) -> None:
-    """The training records the reason, and the footer shows it in place of the commit."""
-    change_run(fresh, "mt", lambda metrics: metrics.update(commit=None, dirty=None, commit_time=None))
-    path = fresh[2] / "provenance.json"
-    values = json.loads(path.read_text())
-    values["train"]["commit_problem"] = "no .git here"
-    path.write_text(json.dumps(values))
-    footer = {item["label"]: item["value"] for item in values_of(fresh)["footer"]}
-    assert "mt unknown (no .git here)" in footer["Commit"]
-
-
 @pytest.mark.parametrize(
     ("cls", "mt", "said"), [(60, 90, " BUDGET_MIN=60,90"), (5, 5, " BUDGET_MIN=5"), (0, 90, " BUDGET_MIN=0,90")]
 )

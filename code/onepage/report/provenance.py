@@ -5,7 +5,7 @@ from typing import Any
 
 from onepage.report.inputs import Shown, distinct, each
 from onepage.runs import words
-from onepage.runs.provenance import processor, short_form, unknown_commit
+from onepage.runs.provenance import processor, short_form
 from onepage.runs.settings import SETTINGS
 
 _VERSIONS = ("python", "torch", "numpy", "sentencepiece", "sacrebleu")  # on the page; the pictures carry all
@@ -62,9 +62,7 @@ def footer(runs: Sequence[Shown], no_gpu: str = "") -> list[dict[str, Any]]:
     columns = (
         {
             "Profile": " and ".join(distinct(runs, lambda run: str(run.metrics["profile"]))),
-            "Commit": "; ".join(
-                distinct(runs, lambda run: words.commit(run.metrics, unknown_commit(run.provenance, "none recorded")))
-            ),
+            "Commit": "; ".join(distinct(runs, lambda run: words.commit(run.metrics, "none recorded"))),
             "Seed": "; ".join(distinct(runs, _seeds)),
             "Energy": _energy(training),
         },

@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import Any
 
 from onepage import tasks
-from onepage.errors import UserError
 from onepage.files import read_json, write_json
 from onepage.runs import stamps
 
@@ -53,50 +52,31 @@ def repository() -> Path:
 
 def commit() -> dict[str, Any]:
     """Commit, its time (seconds since 1970) and whether tracked files differ from it; all None where unknown."""
-    return _commit()[0]
-
-
-def commit_problem() -> str | None:
-    """Why the commit is unknown, in a few words; None where it is known."""
-    return _commit()[1]
-
-
-def _commit() -> tuple[dict[str, Any], str | None]:
     try:  # plumbing: no setting of git changes what it prints
         head = _git("rev-list", "--max-count=1", "--timestamp", "HEAD", "--")
-        found = re.fullmatch(r"(\d+) ([0-9a-f]{40,64})\n", head)
-        if not found:
-            raise UserError("git: no commit is named")
         status = _git("status", "--porcelain", "--untracked-files=no", "--ignore-submodules")
-    except UserError as error:
-        return {"commit": None, "commit_time": None, "dirty": None}, str(error)
-    return {"commit": found[2], "commit_time": int(found[1]), "dirty": bool(status)}, None
+    except (OSError, subprocess.SubprocessError):
+        head = status = ""
+    found = re.fullmatch(r"(\d+) ([0-9a-f]{40,64})\n", head)
+    if not found:
+        return {"commit": None, "commit_time": None, "dirty": None}
+    return {"commit": found[2], "commit_time": int(found[1]), "dirty": bool(status)}
 
 
 def _git(*arguments: str) -> str:
-    """The output of git for this repository; raises UserError, with git's own message, if it fails.
+    """The output of git for this repository; raises OSError or SubprocessError if it fails.
 
     git gets the folder instead of searching for it, because a repository around an unpacked archive is not this one.
     A repository of another user is read too, as its Makefile was.
     """
     here = repository()
-    if not (here / ".git").exists():
-        raise UserError("no .git here")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    environment |= {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+    environment["GIT_OPTIONAL_LOCKS"] = "0"
     command = ["git", f"--git-dir={here / '.git'}", f"--work-tree={here}", "-c", "core.fsmonitor=", *arguments]
-    try:
-        done = subprocess.run(
-            command, cwd=here, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=GIT_SECONDS
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise UserError("git cannot be run" if isinstance(error, OSError) else "git does not answer") from None
-    if done.returncode:
-        fatal = re.search("^fatal: (.*)", done.stderr.decode(errors="replace"), re.MULTILINE)
-        said = fatal[1] if fatal else f"exit status {done.returncode}"
-        said = " ".join("..." if "/" in word else word for word in said.split())  # a result names nobody's folders
-        raise UserError(f"git: {said:.60}")
-    return done.stdout.decode(errors="replace")
+    return subprocess.run(
+        command, cwd=here, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=GIT_SECONDS,
+        check=True, encoding="utf-8", errors="replace",
+    ).stdout  # fmt: skip
 
 
 def _torch() -> Any:
@@ -278,9 +258,7 @@ def record(run: Path, stage: str, values: dict[str, Any]) -> None:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         content = {}
-    here, problem = host(), commit_problem() if stage == "train" else None
-    if problem:
-        values = values | {"commit_problem": problem}
+    here = host()
     if stage == "train" or "host" not in content:
         content["host"] = here
     elif content["host"] != here:
@@ -304,22 +282,15 @@ def processor(metrics: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:
     return str(name or NOT_RECORDED)
 
 
-def unknown_commit(provenance: Mapping[str, Any], otherwise: str = "unknown") -> str:
-    """``unknown (no .git here)``: the text in place of a commit; ``otherwise`` if no reason is recorded."""
-    problem = (provenance.get("train") or {}).get("commit_problem")
-    return f"unknown ({problem})".replace(";", ",") if problem else otherwise
-
-
 def short_form(metrics: Mapping[str, Any], digest: str, provenance: Mapping[str, Any]) -> str:
     """One line of fields ``name value`` with "; " between them.
 
     ``digest``, the SHA-256 of metrics.json, is printed in full; recipe and data with their first twelve digits.
     """
     versions = ", ".join(f"{name} {version}" for name, version in sorted(metrics["versions"].items()))
-    commit = metrics["commit"] or unknown_commit(provenance)
     fields = [
         f"run {label(metrics)}",
-        f"commit {commit}{' (with local changes)' if metrics['dirty'] else ''}",
+        f"commit {metrics['commit'] or 'unknown'}{' (with local changes)' if metrics['dirty'] else ''}",
         f"recipe {metrics['recipe_hash'][:12]}",
         f"data {metrics['data_digest'][:12]}",
         f"seed {metrics['seed']}",

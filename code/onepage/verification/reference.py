@@ -109,8 +109,7 @@ def _copy_run(task: str, run: Path, folder: Path) -> list[str]:
     metrics = read_json(run / "metrics.json")
     remarks = [f"{task}: {len(rows)} seed{'s' if len(rows) > 1 else ''} (n = {len(rows)})"]
     if metrics["commit"] is None or metrics["dirty"]:
-        why = f"commit {provenance.unknown_commit(read_json(run / 'provenance.json'))}"
-        remarks.append(f"{task}: {why if metrics['commit'] is None else 'trained with local changes'}")
+        remarks.append(f"{task}: {'commit unknown' if metrics['commit'] is None else 'trained with local changes'}")
     return remarks
 
 
