@@ -176,7 +176,7 @@ def test_lengths_go_with_the_image_size():
 @pytest.mark.parametrize("profile", ["quick", "full", "long"])
 def test_everything_stays_on_its_device(profile: str) -> None:
     """Tensors on "meta" have no values; like tensors on a GPU, they cannot be combined with tensors on the CPU."""
-    recipe, device = resolve(tasks.get("cls"), profile, hardware="cuda", generated=False).recipe, torch.device("meta")
+    recipe, device = resolve(tasks.get("cls"), profile, hardware="cuda", generated=False)[0], torch.device("meta")
     pixels, labels = torch.empty(64, 3, 32, 32, dtype=torch.uint8, device=device), torch.empty(64, device=device).long()
     draws, index = keyed_generator(0), torch.arange(16)
     images, coins = augment.resize(pixels, recipe.stages[0].image_size), augment.flip_coins(64, 0)

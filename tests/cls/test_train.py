@@ -19,7 +19,7 @@ from onepage.training.weights import digest_tensors
 from small_training import narrow
 
 SMOKE = dataclasses.replace(
-    resolve(tasks.get("cls"), "smoke", hardware="fp32", generated=True).recipe,
+    resolve(tasks.get("cls"), "smoke", hardware="fp32", generated=True)[0],
     batch_size=16, validation_size=20, train_images=0, threads=1, stages=(Stage(1.0, 8), Stage(0.6, 12)),
 )  # fmt: skip
 
@@ -86,7 +86,7 @@ def test_loss_not_finite_ends_training(images: ImageSet, tmp_path: Path, monkeyp
 
 
 def test_a_timetable_covers_its_updates() -> None:
-    recipe = resolve(tasks.get("cls"), "quick", hardware="bf16", generated=False).recipe
+    recipe = resolve(tasks.get("cls"), "quick", hardware="bf16", generated=False)[0]
     times = loop.timetable(recipe, 45_000)
     assert times.updates_per_epoch == 45_000 // recipe.batch_size
     assert times.size_at(0) == recipe.stages[0].image_size

@@ -96,7 +96,7 @@ def test_other_data_than_planned_is_refused(tmp_path: Path, monkeypatch: pytest.
 @pytest.mark.parametrize("generated", [False, True])
 @pytest.mark.parametrize("task", ["cls", "mt"])
 def test_built_in_recipes_take_every_change(task: str, generated: bool) -> None:
-    whole = recipes.resolve(tasks.get(task), "ablation", hardware="fp32", generated=generated).recipe
+    whole = recipes.resolve(tasks.get(task), "ablation", hardware="fp32", generated=generated)[0]
     for name, changes in variants(task).items():
         changed = from_values(type(whole), {**as_dict(whole), **changes}, name)
         assert (changed == whole) == (not changes)

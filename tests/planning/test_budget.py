@@ -16,19 +16,20 @@ from onepage.cls.train import timetable
 from onepage.data.images import ImageSet
 from onepage.mt import budget as mt_budget
 from onepage.mt.recipe import Recipe as MtRecipe
-from onepage.planning import budget
+from onepage.planning import decide
 from onepage.planning.recipes import resolve
 from onepage.runs import history
+from onepage.training.recipe import as_dict
 
 CLS, MT = tasks.every()
 RATES = {"16": 700.0, "24": 350.0, "32": 190.0}
 CIFAR = SimpleNamespace(train_images=range(50_000))
-FULL = resolve(CLS, "full", hardware="bf16", generated=False).recipe
+FULL = resolve(CLS, "full", hardware="bf16", generated=False)[0]
 
 
 @pytest.fixture(autouse=True)
 def no_wait_for_another_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(budget, "cpu_training_lock", lambda device, say: contextlib.nullcontext())
+    monkeypatch.setattr(decide, "cpu_training_lock", lambda device, say: contextlib.nullcontext())
 
 
 def minutes_of(recipe: ClsRecipe) -> float:
@@ -58,12 +59,12 @@ def test_a_short_budget_leaves_out_the_largest_size() -> None:
 def test_no_budget_is_too_short_for_an_update() -> None:
     fitted = cls_budget.fit(FULL, CIFAR, RATES, 0.001)
     assert timetable(fitted, 49_000).updates == 1
-    translation = resolve(MT, "quick", hardware="bf16", generated=False).recipe
+    translation = resolve(MT, "quick", hardware="bf16", generated=False)[0]
     assert mt_budget.fit(translation, None, {"update": 0.3, "validation": 1.0}, 0.001).updates == 10
 
 
 def test_the_transformer_gets_updates_left_after_validation() -> None:
-    translation = resolve(MT, "quick", hardware="bf16", generated=False).recipe
+    translation = resolve(MT, "quick", hardware="bf16", generated=False)[0]
     fitted = mt_budget.fit(translation, None, {"update": 0.25, "validation": 2.0}, 10)
     seconds = fitted.updates * 0.25 + translation.validations * 2.0
     assert 575 < seconds <= 600 and dataclasses.replace(fitted, updates=translation.updates) == translation
@@ -77,16 +78,17 @@ def test_the_training_loop_measures_rates_at_each_size(monkeypatch: pytest.Monke
         train_images=rng.integers(0, 256, (200, 3, 32, 32), dtype=np.uint8), train_labels=np.arange(200) % 10,
         test_images=np.zeros((0, 3, 32, 32), np.uint8), test_labels=np.zeros(0, np.int64),
     )  # fmt: skip
-    smoke = resolve(CLS, "smoke", hardware="bf16", generated=True).recipe
+    smoke = resolve(CLS, "smoke", hardware="bf16", generated=True)[0]
     smoke = dataclasses.replace(
         smoke, batch_size=16, validation_size=20, train_images=0, threads=1, stages=(Stage(1.0, 8), Stage(1.0, 12))
     )
-    plan_of_run = {"task": "cls", "seed": 0, "device": "cpu", "precision": "fp32", "threads": 1}
+    run = {"task": "cls", "profile": "smoke", "device": "cpu", "precision": "fp32", "threads": 1}
     monkeypatch.setattr(cls_budget, "UPDATES", {"cpu": 5})
     lines: list[str] = []
-    fitted, rates = budget.scale(CLS, smoke, images, plan_of_run, 0.5, lines.append)
+    made = decide._scale(CLS, run, images, smoke, 0.5, {}, lines.append)
+    rates = made["rates"]
     assert sorted(rates) == ["12", "8"] and all(rate > 0 for rate in rates.values())
-    assert fitted == cls_budget.fit(smoke, images, rates, 0.5)
+    assert run["recipe"] == made["recipe"] == as_dict(cls_budget.fit(smoke, images, rates, 0.5))
     assert len(lines) >= 2 and "plan for 0.5 minutes" in lines[-1]  # without output of the short trainings
 
 
@@ -106,6 +108,6 @@ def test_updates_and_validations_are_told_apart_by_work(
         history.write(run / "history.jsonl", [{"step": n, "epoch": n / an_epoch, "seconds": s} for n, s in rows])
 
     monkeypatch.setattr(mt_budget, "train", train)
-    recipe = dataclasses.replace(resolve(MT, "smoke", hardware="bf16", generated=True).recipe, r_drop=r_drop)
+    recipe = dataclasses.replace(resolve(MT, "smoke", hardware="bf16", generated=True)[0], r_drop=r_drop)
     rates = mt_budget.measure(recipe, data, {"device": "cpu"})  # type: ignore[arg-type]
     assert rates == pytest.approx({"update": update, "validation": validation})

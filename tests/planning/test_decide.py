@@ -12,8 +12,8 @@ from onepage import tasks
 from onepage.cls import budget as cls_budget
 from onepage.errors import UserError
 from onepage.mt import budget as mt_budget
-from onepage.planning import budget, recipes
 from onepage.planning import decide as planner
+from onepage.planning import recipes
 from onepage.runs import provenance, settings
 
 OwnRecipe = Callable[..., Path]
@@ -60,7 +60,7 @@ def decide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Decisions:
     by_size = made.measuring(lambda recipe: {str(s.image_size): 100.0 * len(made.measured) for s in recipe.stages})
     monkeypatch.setattr(cls_budget, "measure", by_size)
     monkeypatch.setattr(mt_budget, "measure", made.measuring(lambda recipe: {"update": 0.1, "validation": 1.0}))
-    monkeypatch.setattr(budget, "cpu_training_lock", budget.own_gpu)  # no wait for another training
+    monkeypatch.setattr(planner, "cpu_training_lock", planner.own_gpu)  # no wait for another training
     monkeypatch.setattr(planner.fetch, "ensure", made.ensure)
     monkeypatch.setattr(planner.data, "load", made.load)
     return made

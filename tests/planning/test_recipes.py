@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from onepage.training.recipe import as_dict, recipe_hash
 
 fault = pytest.mark.fault
 OwnRecipe = Callable[..., Path]
+Resolved = tuple[Any, dict[str, dict[str, Any]]]
 KINDS = (*HARDWARE, recipes.GENERATED)
 
 # {profile on hardware, or on generated data: values of the recipe}, in this order:
@@ -54,14 +56,14 @@ EFFECTIVE = {"cls": CLS, "mt": MT}
 NAMED = {"cpu": HARDWARE[:3], "real": HARDWARE, "all": KINDS}
 
 
-def resolved(task: str, profile: str, kind: str) -> recipes.Resolved:
+def resolved(task: str, profile: str, kind: str) -> Resolved:
     return resolve(tasks.get(task), profile, hardware=kind, generated=kind == recipes.GENERATED)
 
 
-def summary(found: recipes.Resolved) -> tuple:
+def summary(found: Resolved) -> tuple:
     """The values of a resolved recipe in the order of the tables above."""
-    r = found.recipe
-    if not found.evaluation:
+    r, evaluation = found
+    if not evaluation:
         stages = " ".join(f"{stage.epochs:g}x{stage.image_size}" for stage in r.stages)
         return (
             stages, r.batch_size, r.optimiser, r.peak_learning_rate, r.schedule, r.warmup, r.average_decay,
@@ -70,7 +72,7 @@ def summary(found: recipes.Resolved) -> tuple:
     return (
         r.updates, r.batch_tokens, r.optimiser, r.adamw_learning_rate, r.vocabulary,
         f"{r.d_model}/{r.d_ff}/{r.heads}", f"{r.encoder_layers}+{r.decoder_layers}", r.dropout, r.bpe_dropout, r.r_drop,
-        r.warmup, r.average_decay, r.validations, *found.evaluation["decoding"].values(),
+        r.warmup, r.average_decay, r.validations, *evaluation["decoding"].values(),
     )  # fmt: skip
 
 
@@ -89,7 +91,7 @@ def test_effective_values_of_every_recipe(task: str) -> None:
 @pytest.mark.parametrize("profile", recipes.profiles(tasks.get("cls")))
 def test_settings_that_all_image_recipes_share(profile: str) -> None:
     for kind in KINDS:
-        r = resolved("cls", profile, kind).recipe
+        r = resolved("cls", profile, kind)[0]
         shared = (r.muon_momentum, r.sgd_momentum, r.bias_factor, r.whiten, r.weight_decay, r.sgd_learning_rate)
         whitened = (4.0, True, 1e-4) if profile != "smoke" else (1.0, False, 5e-4)
         assert shared == (0.75, 0.9, *whitened, 0.05)
@@ -108,15 +110,14 @@ def test_tables_are_overridden_key_by_key() -> None:
     assert recipes.overridden(values, "fp32") == {"a": 1, "t": {"x": 1, "y": 2}}
 
 
-def of_file(task: str, path: Path, threads: int = 0) -> recipes.Resolved:
+def of_file(task: str, path: Path, threads: int = 0) -> Resolved:
     return resolve(tasks.get(task), "mine", hardware="fp32", generated=False, file=path, threads=threads)
 
 
 def test_own_file_is_read_as_it_stands(own_recipe: OwnRecipe) -> None:
     """Hardware does not change a user's recipe; THREADS does."""
-    found = of_file("cls", own_recipe("cls"), threads=3)
-    assert found.recipe == dataclasses.replace(resolved("cls", "quick", "bf16").recipe, threads=3)
-    assert found.path.name == "mine.toml" and found.evaluation == {}
+    quick, _ = resolved("cls", "quick", "bf16")
+    assert of_file("cls", own_recipe("cls"), threads=3) == (dataclasses.replace(quick, threads=3), {})
 
 
 @fault("overrides in a recipe of the user's", "`...: only built-in recipes have tables ...`")
@@ -154,8 +155,8 @@ def test_wrong_decoding_is_refused_with_the_recipe(own_recipe: OwnRecipe, text: 
 def test_the_hash_leaves_out_how_it_decodes(own_recipe: OwnRecipe) -> None:
     searches = ["", "[decoding]\nbeam_size = 9\nlength_penalty = 0\n"]
     found = [of_file("mt", own_recipe("mt", search)) for search in searches]
-    assert recipe_hash(found[0].recipe) == recipe_hash(found[1].recipe)
-    assert [one.evaluation["decoding"] for one in found] == [as_dict(Decoding()), as_dict(Decoding(9, 0.0))]
+    assert recipe_hash(found[0][0]) == recipe_hash(found[1][0])
+    assert [evaluation["decoding"] for _, evaluation in found] == [as_dict(Decoding()), as_dict(Decoding(9, 0.0))]
 
 
 @fault("decoding settings in a recipe of ResNet-18", "`...: unknown key ...`")

@@ -59,7 +59,7 @@ def test_the_hash_follows_values_not_formatting(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text("# another comment\n" + GOOD, encoding="utf-8")
     recipe = from_values(ClsRecipe, read(path), "mine")
-    assert recipe == resolve(tasks.get("cls"), "quick", hardware="bf16", generated=False).recipe
+    assert recipe == resolve(tasks.get("cls"), "quick", hardware="bf16", generated=False)[0]
     assert recipe_hash(recipe) != recipe_hash(replace(recipe, threads=3))
     assert recipe_hash(recipe, seed=0) != recipe_hash(recipe, seed=1)
 
@@ -161,7 +161,7 @@ def good(task):
     """(dataclass, plain values) of a valid recipe, or of its decoding table."""
     if task == "decoding":
         return Decoding, as_dict(Decoding())
-    recipe = resolve(tasks.get(task), "quick", hardware="bf16", generated=False).recipe
+    recipe = resolve(tasks.get(task), "quick", hardware="bf16", generated=False)[0]
     return type(recipe), as_dict(recipe)
 
 

@@ -6,6 +6,8 @@ settings, the plan is not decided again. ``asked`` lists the sources that did no
 back to generated data is made again when there is another source.
 """
 
+import contextlib
+import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,10 +18,11 @@ from onepage import data, tasks
 from onepage.data import fetch
 from onepage.errors import UserError
 from onepage.files import read_json, write_json, write_text
-from onepage.planning import budget, recipes
+from onepage.planning import recipes
 from onepage.runs import graph, provenance, settings
 from onepage.runs.fingerprint import Fingerprints
 from onepage.tasks import Task
+from onepage.training.locking import cpu_training_lock, own_gpu
 from onepage.training.recipe import as_dict, from_values
 
 LIBRARIES = ("torch", "numpy", "sentencepiece")  # whose versions decide numbers
@@ -62,7 +65,7 @@ def decide(
     if earlier and not graph.may_be_real(earlier, task, dict(values)):
         mode = "generated" if earlier["run"]["generated"] else "real"
 
-    def resolve(generated: bool) -> recipes.Resolved:
+    def resolve(generated: bool) -> tuple[Any, dict[str, dict[str, Any]]]:
         where, threads = recipes.hardware(device), int(values["THREADS"])
         return recipes.resolve(task, profile, hardware=where, generated=generated, file=own, threads=threads)
 
@@ -74,7 +77,7 @@ def decide(
         say(f"{problem}; the CPU is used: see make doctor")
     found = fetch.ensure(task.real_set, Path(values["DATA_DIR"]), mode, values["DATA_MIRROR"] or None, src, tgt)
     loaded = data.load(Path(values["DATA_DIR"]), found, src, tgt)
-    resolved = resolve(loaded.generated)
+    recipe, evaluation = resolve(loaded.generated)
     run = {
         "task": task.name,
         "set": found,
@@ -83,17 +86,15 @@ def decide(
         "data_digest": loaded.digest,
         "device": device,
         "libraries": {key: value for key, value in provenance.versions().items() if key in LIBRARIES},
-        "recipe": as_dict(resolved.recipe),
-        "evaluation": resolved.evaluation,
-        "threads": resolved.recipe.threads,
-        "precision": recipes.auto_precision(device)
-        if resolved.recipe.precision == "auto"
-        else resolved.recipe.precision,
+        "recipe": as_dict(recipe),
+        "evaluation": evaluation,
+        "threads": recipe.threads,
+        "precision": recipes.auto_precision(device) if recipe.precision == "auto" else recipe.precision,
     }
     run |= {option: getattr(loaded, option) for option in task.options}  # the generated set has its own
     plan: dict[str, Any] = {"inputs": graph.inputs(task, dict(values), Fingerprints()), "run": run}
     if minutes:
-        plan["budget"] = _scale(task, run, loaded, resolved.recipe, minutes, earlier.get("budget", {}), say)
+        plan["budget"] = _scale(task, run, loaded, recipe, minutes, earlier.get("budget", {}), say)
     plan["place"] = f"{task.folder(run)}/{run['profile']}"
     if values["DATA"] == "auto" and loaded.generated:
         plan["asked"] = graph.sources(task, dict(values)) if mode == "auto" else earlier.get("asked", [])
@@ -114,6 +115,11 @@ def _scale(
     if earlier.get("made_for") == made_for:
         scaled, rates = from_values(type(recipe), earlier["recipe"], "plan"), earlier["rates"]
     else:
-        scaled, rates = budget.scale(task, recipe, loaded, run | {"seed": 0}, minutes, say)
+        module, device = task.module("budget"), run["device"]
+        say(f"{task.name:<4} measuring how fast this machine trains, about a minute ...")
+        with cpu_training_lock(device, say), own_gpu(device, say), contextlib.redirect_stdout(io.StringIO()):
+            rates = module.measure(recipe, loaded, run | {"seed": 0})
+        scaled = module.fit(recipe, loaded, rates, minutes)
+        say(f"{task.name:<4} plan for {minutes:g} minutes of training: {module.summary(scaled)}")
     run |= {"recipe": as_dict(scaled), "budget_minutes": minutes, "profile": f"{run['profile']}-budget{minutes:g}"}
     return {"made_for": made_for, "recipe": run["recipe"], "rates": rates}

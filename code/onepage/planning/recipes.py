@@ -9,7 +9,7 @@ import hashlib
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -25,23 +25,12 @@ HARDWARE = ("bf16", "bf16-half", "fp32", "cuda")
 GENERATED = "generated"
 
 
-@dataclass(frozen=True)
-class Resolved:
-    """All that a recipe says, for one hardware and one kind of data."""
-
-    recipe: Any
-    """The task's ``Recipe``."""
-    evaluation: dict[str, dict[str, Any]]
-    """What evaluation alone reads, with defaults filled in: {"decoding": {...}}."""
-    path: Path
-    """The file it comes from."""
-
-
 def resolve(
     task: Task, profile: str, *, hardware: str, generated: bool, file: str | Path | None = None, threads: int = 0
-) -> Resolved:
-    """The recipe of ``task`` and ``profile``, or of the user's ``file``.
+) -> tuple[Any, dict[str, dict[str, Any]]]:
+    """(the recipe of ``task`` and ``profile``, or of the user's ``file``; what evaluation alone reads of it).
 
+    The latter has defaults filled in, {"decoding": {...}}.
     ``threads``: THREADS; 0 for the recipe's own or, if it has none, the physical cores.
     Raises UserError with the file, the key and the expected value. Keys of evaluation are checked too, because an error
     after hours of training would be late.
@@ -63,7 +52,7 @@ def resolve(
     for name, kind in module.EVALUATION.items():
         where = f"{path}: {name}"
         evaluation[name] = recipes.as_dict(recipes.from_values(kind, recipes.table(tables[name], where), where))
-    return Resolved(recipe, evaluation, path)
+    return recipe, evaluation
 
 
 def profiles(task: Task) -> list[str]:
