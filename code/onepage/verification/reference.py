@@ -1,7 +1,7 @@
 """Reference results: verified runs, one of each task, and their page, in ``report/reference/<name>``, small, for git.
 
 A result is written completely beside its place, then moved there, and never edited by hand: manifest.json lists the
-digest of every file, and ``problems`` finds what does not agree with it, with the metrics, or with report/claims.toml.
+digest of every file, and ``problems`` finds what does not agree with it or with the metrics.
 It holds predictions, so that claims can be recomputed without training, but no weights. Pictures are those of the
 Markdown page, at screen resolution.
 """
@@ -19,7 +19,7 @@ from onepage.errors import UserError
 from onepage.files import read_json, sha256_file, write_json, write_text
 from onepage.runs import lookup, provenance, seeds
 from onepage.verification import comparison, pictures
-from onepage.verification.claims import FAIL, PASS, Check, Claim, Result, at, is_number
+from onepage.verification.claims import FAIL, PASS, Check, Claim, Result
 from onepage.verification.provenance import PAGE_IMAGE, mismatches, read
 
 FORM = 1  # version of the folder's format
@@ -72,7 +72,7 @@ def write(
         write_text(folder / "report.md", _headed(text, name, image.is_file()))
         write_json(folder / "claims.json", [_claim_row(result) for result in results])
         _write_manifest(name, folder, list(runs), read_json(page / "report.json").get("engine"))
-        wrong = problems(folder, [])
+        wrong = problems(folder)
         if wrong:
             raise UserError(f"{name}: {wrong[0]}; nothing was written")
         _swap(folder, target, aside / "old")
@@ -160,11 +160,11 @@ def _swap(new: Path, target: Path, old: Path) -> None:
 # --- checking a result that is there ---------------------------------------------------------------------------------
 
 
-def load(folder: Path, claims: Sequence[Claim] = ()) -> Path:
+def load(folder: Path) -> Path:
     """``folder`` if it holds a valid reference result; otherwise raises UserError with the first problem."""
     if not (folder / "manifest.json").is_file():
         raise UserError(f"{folder} holds no reference result (manifest.json is missing); see report/reference")
-    wrong = problems(folder, claims)
+    wrong = problems(folder)
     if wrong:
         raise UserError(f"{folder}: {wrong[0]}; restore it with git")
     return folder
@@ -187,11 +187,8 @@ def traced(folder: Path) -> Check:
     return Check("reference", text, PASS, f"{len(_files(folder))} files, by metadata and digest")
 
 
-def problems(folder: Path, claims: Sequence[Claim]) -> list[str]:
-    """What is wrong with a reference result; [] if it is complete, small, and agrees with every claim.
-
-    claims: those that must be PASS in it; [] to check the result alone.
-    """
+def problems(folder: Path) -> list[str]:
+    """What is wrong with a reference result; [] if it is complete, small, and its files agree."""
     try:
         manifest = read_json(folder / "manifest.json")
         listed = dict(manifest["files"])
@@ -211,9 +208,7 @@ def problems(folder: Path, claims: Sequence[Claim]) -> list[str]:
         others = {name.partition("/")[0] for name in listed} & tasks.TASKS.keys() - set(held)
         wrong += [f"{task} is not in its manifest" for task in sorted(others)] if held else ["it holds no run"]
         wrong += [f"{name} is not part of it" for name in sorted(needed - listed.keys())]
-        if wrong:
-            return wrong
-        return [*_inconsistent(folder, manifest), *_unclaimed(folder, [c for c in claims if c.task in held])]
+        return wrong or _inconsistent(folder, manifest)
     except (UserError, KeyError, TypeError, ValueError, AttributeError, OSError) as error:
         return [f"it is not a reference result of this program ({error})"]
 
@@ -260,28 +255,6 @@ def _inconsistent(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
 
 def _resolves(folder: Path, link: str) -> bool:
     return re.match(r"https?:|#", link) is not None or (folder / link).is_file()
-
-
-def _unclaimed(folder: Path, claims: Sequence[Claim]) -> list[str]:
-    """Contradictions between a result and the claims, or their tables ``reference``."""
-    wrong = []
-    rows = {row["id"]: row for row in read_json(folder / "claims.json")}
-    for claim in claims:
-        row, metrics = rows.get(claim.id), read_json(folder / claim.task / "metrics.json")
-        value = at(metrics, claim.metric)
-        if row is None or row["state"] != PASS:
-            wrong.append(f"claim {claim.id} is not PASS in claims.json")
-        elif not is_number(value) or not abs(value - row["measured"]) <= comparison.NOISE:
-            wrong.append(f"claims.json and metrics.json differ in {claim.id}")
-        elif not value >= claim.minimum:
-            wrong.append(f"{claim.id} is below what is claimed: {claim.show(value)}")
-        elif row["minimum"] != claim.minimum or row["text"] != claim.text:
-            wrong.append(f"claims.json has an older form of {claim.id}; write the result again: make reference")
-        if claim.reference is not None and claim.reference.result == folder.name:
-            expected = comparison.claimed(claim, metrics, read_json(folder / claim.task / "seeds.json"))
-            if (claim.reference.value, claim.reference.band) != expected:
-                wrong.append(f"claim {claim.id} has another reference than this: {toml(claim, folder)}")
-    return wrong
 
 
 def toml(claim: Claim, folder: Path) -> str:
