@@ -6,7 +6,7 @@ If a run lacks the figure of a name, the name is left out, and so is each senten
 from collections.abc import Mapping
 from typing import Any
 
-from onepage.runs.words import NONE, interval, number, percent, shorten, signed, training
+from onepage.runs.words import NONE, interval, number, percent, shorten, signed
 
 ROWS = (("curves_cls",), ("confusion_matrix", "gradcam_mistakes"), ("preds_grid", "miscls_grid"))
 ABLATED = ("whole", "no-shortcuts")
@@ -21,8 +21,6 @@ def facts(metrics: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, str]
         "classes": number(len(metrics["class_names"])),
         "image_size": number(train["image_sizes"][-1]),
         "epochs": f"{round(train['epochs'], 1):g}",
-        "recipe": training(metrics["recipe"], metrics["recipe"]["batch_size"], "images"),
-        "train_accuracy": percent(train["accuracy"]),
         "val_accuracy": percent(val["accuracy"]),
         "test_n": number(test["n"]),
         "correct_n": number(test["correct"]),

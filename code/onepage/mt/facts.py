@@ -6,7 +6,7 @@ If a run lacks the figure of a name, the name is left out, and so is each senten
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from onepage.runs.words import NONE, interval, number, percent, signed, training
+from onepage.runs.words import NONE, interval, number, percent, signed
 
 ROWS = (("curves_mt", "bleu_report"), ("attention_heads", "masks_demo"), ("decodes_table",))
 ABLATED = ("whole", "no-causal-mask", "one-head")
@@ -19,8 +19,7 @@ PUBLISHED_BY = "Transformer-Tiny, Wu et al. 2021"
 
 def facts(metrics: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, str]:
     """{name: text} for the prose about a run."""
-    train, val, model = metrics["train"], metrics["val"], metrics["model"]
-    headline = metrics["headline"]
+    val, headline = metrics["val"], metrics["headline"]
     test = metrics["tests"][headline]
     bleu = test["bleu"]
     languages = page["languages"]
@@ -29,10 +28,6 @@ def facts(metrics: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, str]
         "tgt": metrics["tgt"],
         "src_name": languages.get(metrics["src"], metrics["src"]),
         "tgt_name": ("toy " if metrics["generated"] else "") + languages.get(metrics["tgt"], metrics["tgt"]),
-        "layer": number(model["decoder_layers"]),
-        "heads": number(model["heads"]),
-        "updates": number(train["updates"]),
-        "recipe": training(metrics["recipe"], metrics["recipe"]["batch_tokens"], "tokens"),
         "val_loss": number(val["loss"], 2),
         "val_perplexity": number(val["perplexity"], 2),
         "test": test_name(headline, page),
@@ -51,7 +46,6 @@ def facts(metrics: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, str]
     if not found["gain"].startswith("+"):
         found["no_gain"] = found["gain"]
     if 0 < bleu["brevity_penalty"] < 0.995:
-        found["brevity"] = number(bleu["brevity_penalty"], 3)
         found["brevity_cost"] = signed(bleu["score"] - bleu["score"] / bleu["brevity_penalty"])
     if test.get("bleu_lc_norm_tok"):
         found["lc_norm_tok"] = number(test["bleu_lc_norm_tok"]["score"], 1)
@@ -59,7 +53,7 @@ def facts(metrics: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, str]
             gap = _change(theirs, test["bleu_lc_norm_tok"]["score"])
             if not gap.startswith("±"):
                 found["above" if gap.startswith("+") else "below"] = gap[1:]
-    return found | _other_tests(metrics["tests"], headline, page) | _lengths(test["bleu_by_length"])
+    return found | _lowest(metrics["tests"], headline, page) | _lengths(test["bleu_by_length"])
 
 
 def published(metrics: Mapping[str, Any], test: str) -> float | None:
@@ -74,16 +68,14 @@ def _change(before: float, after: float) -> str:
     return signed(round(after, 1) - round(before, 1))
 
 
-def _other_tests(tests: Mapping[str, Any], headline: str, page: Mapping[str, Any]) -> dict[str, str]:
-    """BLEU of the other tests, and more on the lowest of them if its interval lies below that of the headline."""
+def _lowest(tests: Mapping[str, Any], headline: str, page: Mapping[str, Any]) -> dict[str, str]:
+    """The lowest BLEU of the other tests, if its interval lies below that of the headline; otherwise {}."""
     scores = {name: test["bleu"]["score"] for name, test in tests.items() if name != headline}
-    found = {f"bleu_{name}": number(score, 1) for name, score in scores.items()}
-    far = min(scores, key=lambda name: scores[name], default=None)
-    if far is not None:
-        gap = _change(scores[far], tests[headline]["bleu"]["score"]).removeprefix("+")
-        if tests[far]["bleu"]["interval"][1] < tests[headline]["bleu"]["interval"][0]:
-            found |= {"far_test": test_name(far, page), "far_gap": gap}
-    return found
+    far = min(scores, key=lambda name: scores[name], default=headline)
+    if tests[far]["bleu"]["interval"][1] >= tests[headline]["bleu"]["interval"][0]:
+        return {}
+    gap = _change(scores[far], tests[headline]["bleu"]["score"]).removeprefix("+")
+    return {"far_test": test_name(far, page), "far_gap": gap}
 
 
 def _lengths(groups: Sequence[Mapping[str, Any]]) -> dict[str, str]:

@@ -29,7 +29,7 @@ def load(run: Shown) -> Mapping[str, Any]:
 
 
 def facts(found: Mapping[str, Any], task: Task) -> dict[str, str]:
-    """{name: text} for the prose: score and validation loss of each variant, length of training, n of the scores.
+    """{name: text} for the prose: score and validation loss of each variant, and the length of training.
 
     ``NAME_differs`` exists only if the interval of the variant does not overlap that of the whole model.
     """
@@ -44,8 +44,7 @@ def facts(found: Mapping[str, Any], task: Task) -> dict[str, str]:
         scores |= {f"{key}_differs": scores[key]} if apart else {}
     whole = rows["whole"]
     length = {"epochs": f"{whole['epochs']:g}", "updates": words.number(whole["updates"])}
-    said = scores | length | {"n": words.number(whole["n"])}
-    return {f"ablation_{name}": text for name, text in said.items()}
+    return {f"ablation_{name}": text for name, text in (scores | length).items()}
 
 
 def table(found: Mapping[str, Any], task: Task, page: Mapping[str, Any]) -> dict[str, Any]:

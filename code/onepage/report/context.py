@@ -104,7 +104,6 @@ def _names(page: Prose, run: Shown, ablated: Mapping[str, Any]) -> dict[str, str
         "model": metrics["model"]["name"],
         "parameters": words.number(metrics["model"]["parameters"]),
         "train_n": words.number(metrics["train"]["n"]),
-        "val_n": words.number(metrics["val"]["n"]),
         "time": provenance.training_time(run),
         **run.task.module("facts").facts(metrics, page),
         **ablations.facts(ablated, run.task),
@@ -148,7 +147,6 @@ def _section(page: Prose, run: Shown, names: Names, results: Sequence[held.Resul
     objective = prose["objective_generated" if run.generated and "objective_generated" in prose else "objective"]
     return {
         "task": key,
-        "generated": int(run.generated),
         "heading": prose["heading"],
         "model": fill(prose["model"], names, f"{key}.model"),
         "objective": fill(objective, names, f"{key}.objective"),

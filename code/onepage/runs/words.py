@@ -8,7 +8,6 @@ MINUS = "\u2212"
 NONE = "–"  # in the cell of a table: not measured
 LONGEST_NAME = 24  # characters of a class's name; longer names are cut to keep the layout of the page
 COUNTS = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight", 9: "nine"}
-_OPTIMISERS = {"sgd": "SGD", "muon": "Muon", "adamw": "AdamW"}
 
 
 def number(value: float, digits: int = 0) -> str:
@@ -61,11 +60,3 @@ def commit(about: Mapping[str, Any], unknown: str) -> str:
     if not about.get("commit"):
         return unknown
     return str(about["commit"])[:10] + (" with local changes" if about.get("dirty") else "")
-
-
-def training(recipe: Mapping[str, Any], batch: int, unit: str) -> str:
-    """``Muon, rate 0.02, 1,536 tokens a batch``: a recipe's optimiser, its peak learning rate, and the batch size."""
-    name = str(recipe["optimiser"])
-    # the rate of the optimiser named, not of the one that trains the remaining parameters
-    rate = recipe[f"{name}_learning_rate" if f"{name}_learning_rate" in recipe else "learning_rate"]
-    return f"{_OPTIMISERS.get(name, name)}, rate {rate:g}, {batch:,} {unit} a batch"
