@@ -132,7 +132,6 @@ def test_no_pdf_engine(machine: SimpleNamespace) -> None:
         ("cpu", ("13.0", True), "ok", "device cpu", ""),
         ("cuda", (None, False), "missing", "without CUDA", "TORCH=cuda"),
         ("cuda", ("13.0", False), "missing", "no GPU", "DEVICE=cpu"),
-        ("tpu", (None, False), "missing", "DEVICE=tpu", "choose"),
     ],
 )
 def test_device(
@@ -200,16 +199,13 @@ def test_arithmetic_is_that_which_trains_here(monkeypatch: pytest.MonkeyPatch) -
         precision = kind.partition("-")[0]
         monkeypatch.setattr(recipes, "auto_precision", lambda device, precision=precision: precision)
         monkeypatch.setattr(recipes, "hardware", lambda device, kind=kind: kind)
-        (row,) = doctor.arithmetic_rows()
+        row = doctor.arithmetic_row()
         assert row.state == "ok" and row.found.startswith(precision) and said in row.found
         assert (f"shorter recipes ([on.{kind}] in quick.toml)" in row.found) == (kind != "bf16")
-    monkeypatch.setitem(sys.modules, "onepage.planning.recipes", None)  # as if torch could not be imported
-    assert doctor.arithmetic_rows() == []
 
 
 def test_total_memory_is_that_of_this_machine() -> None:
-    total = doctor.total_memory()
-    assert total is not None and 10**8 < total <= os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert 10**8 < doctor.total_memory() <= os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 @pytest.mark.parametrize("columns", ["36", "80"])

@@ -2,7 +2,7 @@
 
 Each row is "ok", a "note" (``make all`` works, with the limit that the row names) or "missing" (``make all`` would
 stop); notes and missing rows have a remedy. Unreachable real data is a note, because DATA=auto then uses generated
-sets. The rows import torch and other packages inside, so that a missing package gives a row and not a traceback.
+sets. torch is imported by its own row, where a missing or broken one gives a row and not a traceback.
 """
 
 import os
@@ -29,7 +29,6 @@ from onepage.terminal.options import settings_argument
 if TYPE_CHECKING:
     from onepage.data.fetch import SourceStatus
 
-OLDEST_PYTHON = (3, 11)
 MEMORY_GB = 6.0  # upper limit for a training run of the quick profile
 DISK_GB = 1.5  # both real sets with their archives, the runs and the pictures of one seed
 PROBE_SECONDS = 10.0  # for all sources of one set together
@@ -65,7 +64,7 @@ COMMANDS = (doctor,)
 def run(data_dir: Path, out: Path, mirror: str | None, device: str, pdf_engine: str, src: str, tgt: str) -> int:
     """Print the table; returns 0 if everything that ``make all`` needs is there, otherwise 1."""
     console = Console()
-    rows = [python_row(), torch_row(device), cores_row(), *arithmetic_rows(), memory_row()]
+    rows = [python_row(), torch_row(device), cores_row(), arithmetic_row(), memory_row()]
     rows += [*disk_rows(data_dir, out), pdf_row(pdf_engine)]
     rows += [Row("variable", "ok", str(variable)) for variable in environment.overridden]
     with console.status("Asking the data sources"):  # silent where there is no terminal
@@ -96,10 +95,7 @@ def table(rows: list[Row]) -> Table:
 
 def python_row() -> Row:
     """The running Python."""
-    found = f"{platform.python_version()}, {sys.executable}"
-    if sys.version_info[:2] < OLDEST_PYTHON:
-        return Row("Python", "missing", found, "make PYTHON=python3.11 setup")
-    return Row("Python", "ok", found)
+    return Row("Python", "ok", f"{platform.python_version()}, {sys.executable}")
 
 
 def torch_row(device: str) -> Row:
@@ -110,8 +106,6 @@ def torch_row(device: str) -> Row:
         return Row("torch", "missing", f"not installed ({error})", "make setup")
     except (OSError, ValueError) as error:  # a shared library does not load; the type depends on the torch version
         return Row("torch", "missing", f"cannot be loaded ({error})", "remove .venv, then make setup")
-    if device not in ("auto", "cpu", "cuda"):
-        return Row("torch", "missing", f"DEVICE={device} is not auto, cpu or cuda", "choose one of these")
     problem = provenance.gpu_problem()
     if problem is None:
         used = "cpu" if device == "cpu" else f"cuda ({torch.cuda.get_device_name(0)})"
@@ -139,12 +133,10 @@ def cores_row() -> Row:
     return Row("cores", "ok", found)
 
 
-def arithmetic_rows() -> list[Row]:
-    """Precision of training on this CPU, which selects the recipe; no rows without torch."""
-    try:
-        from onepage.planning.recipes import auto_precision, hardware
-    except (ImportError, OSError, ValueError):  # torch's own row says so
-        return []
+def arithmetic_row() -> Row:
+    """Precision of training on this CPU, which selects the recipe."""
+    from onepage.planning.recipes import auto_precision, hardware
+
     precision, kind = auto_precision("cpu"), hardware("cpu")
     why = "faster than fp32 here"
     if precision == "fp32":
@@ -153,26 +145,21 @@ def arithmetic_rows() -> list[Row]:
         why = "faster than fp32, but with units of half the width"
     if kind != "bf16":
         why += f"; PROFILE=quick uses shorter recipes ([on.{kind}] in quick.toml), BUDGET_MIN makes longer ones"
-    return [Row("arithmetic", "ok", f"{precision} on the CPU: {why}")]
+    return Row("arithmetic", "ok", f"{precision} on the CPU: {why}")
 
 
 def memory_row() -> Row:
     """Memory of the machine, or the limit of the container if it is lower."""
     total = total_memory()
-    if total is None:
-        return Row("memory", "note", "unknown on this system", f"{MEMORY_GB:.0f} GB must be free")
     found = f"{total / 1e9:.1f} GB; a run takes at most {MEMORY_GB:.0f} GB"
     if total < MEMORY_GB * 1e9:
         return Row("memory", "note", found, "close other programs, and run without -j")
     return Row("memory", "ok", found)
 
 
-def total_memory() -> int | None:
-    """Bytes of memory that this process can use; None if the system does not say."""
-    try:
-        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError):
-        return None
+def total_memory() -> int:
+    """Bytes of memory that this process can use."""
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     try:  # the limit of a container; "max" where there is none
         limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
     except OSError:
@@ -199,14 +186,14 @@ def disk_rows(data_dir: Path, out: Path) -> list[Row]:
 
 def pdf_row(pdf_engine: str) -> Row:
     """The program that sets the page."""
-    try:
-        from onepage.report.pdf import resolve_engine
+    from onepage.report.pdf import resolve_engine
 
+    try:
         engine = resolve_engine(pdf_engine)
-    except (UserError, ImportError) as error:
+    except UserError as error:
         return Row("PDF", "missing", str(error), "make setup (typst), or make setup-tex (LaTeX, as root)")
     names = {"latex": "LaTeX (pdflatex, latexmk)", "typst": "typst (the wheel)"}
-    found = f"PDF_ENGINE={pdf_engine} uses {names.get(engine, engine)}"
+    found = f"PDF_ENGINE={pdf_engine} uses {names[engine]}"
     if engine == "typst" and pdf_engine == "auto":
         found += "; LaTeX is missing or incomplete (make setup-tex installs it, as root)"
     return Row("PDF", "ok", found)
@@ -214,14 +201,12 @@ def pdf_row(pdf_engine: str) -> Row:
 
 def data_row(name: str, data_dir: Path, mirror: str | None, src: str, tgt: str) -> Row:
     """A real set: all its possible sources, and the remedy if none answers."""
+    from onepage.data.fetch import source_status
+
     found = sources.get(name)
     what = f"{found.label} {src}-{tgt}" if found.options else found.label
     try:
-        from onepage.data.fetch import source_status
-
         states = source_status(name, data_dir, mirror, src, tgt, PROBE_SECONDS)
-    except ImportError as error:
-        return Row(what, "missing", f"not checked ({error})", "make setup")
     except UserError as error:
         return Row(what, "missing", str(error), "correct SRC, TGT or DATA_MIRROR (make help)")
     lines = "\n".join(map(_source_line, states))
