@@ -1,8 +1,10 @@
 """PDF engines: the right one is chosen, failures are clear, and LaTeX reaches nothing outside its folder."""
 
+import io
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from onepage.errors import UserError
 from onepage.report import pdf
@@ -64,3 +66,19 @@ def test_auto_takes_latex_then_typst(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_latex_is_lacking_without_its_programs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert "pdflatex" in pdf._latex_lacks() and "latexmk" in pdf._latex_lacks()
+
+
+def test_pdftoppm_makes_the_picture_of_latex(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "made.png")
+    program = tmp_path / "bin" / "pdftoppm"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexpr "$*" : ".*-r 150 page.pdf page" && cp {tmp_path}/made.png page.png\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+    content = pdf.image(b"%PDF", tmp_path / "report.tex", "run 1; é")
+    assert content is not None
+    with Image.open(io.BytesIO(content)) as picture:
+        picture.load()
+        assert picture.size == (8, 8) and picture.text == {"Source": "run 1; é"}  # type: ignore[attr-defined]
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert pdf.image(b"%PDF", tmp_path / "report.tex", "run 1") is None

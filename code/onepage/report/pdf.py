@@ -134,11 +134,11 @@ def compile_typst(source: str, pictures: Mapping[str, Path], commit_time: int) -
 
 
 def image(content: bytes, source: Path, about: str) -> bytes | None:
-    """The page as PNG at DPI dots per inch, with ``about`` in its metadata; None if no program can make it.
+    """The page as PNG at DPI dots per inch, with ``about`` in its metadata; None if pdftoppm cannot make it.
 
-    Made by pdftoppm from the PDF ``content``, or by typst from its ``source`` if that is beside ../figures/.
+    Made by typst from its ``source``, which is beside ../figures/, or by pdftoppm from the PDF ``content`` of LaTeX.
     """
-    found = _by_pdftoppm(content) or (_by_typst(source) if source.suffix == ".typ" else None)
+    found = _by_typst(source) if source.suffix == ".typ" else _by_pdftoppm(content)
     if found is None:
         return None
     chunk = b"iTXtSource\0\0\0\0\0" + about.encode()  # PNG, 11.3.3.4; behind the header, which takes 33 bytes
@@ -157,16 +157,9 @@ def _by_pdftoppm(content: bytes) -> bytes | None:
     return None
 
 
-def _by_typst(source: Path) -> bytes | None:
-    if _typst_lacks():
-        return None
-    import typst
-
-    try:
-        content = _typst_compiler(source).compile(format="png", ppi=DPI)
-    except typst.TypstError:
-        return None
-    return content if isinstance(content, bytes) else None
+def _by_typst(source: Path) -> bytes:
+    content: bytes = _typst_compiler(source).compile(format="png", ppi=DPI)
+    return content
 
 
 def _typst_compiler(source: Path) -> Any:

@@ -98,7 +98,6 @@ def sheet(engine: str, paper: str) -> dict[str, Any]:
     return {
         "paper": {"name": paper} | {name: f"{length:g}" for name, length in lengths.items()},
         "set_by": set_by(engine, paper),
-        "keywords": f"engine {engine}, paper {paper}",
     }
 
 

@@ -7,7 +7,6 @@ or malformed chunks and objects.
 
 import contextlib
 import logging
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -56,17 +55,12 @@ def _png(path: Path) -> str:
 
 
 def _pdf(path: Path) -> str:
-    about = _about(path)
-    texts = [str(about.get(key) or "") for key in ("/Keywords", "/Subject")]  # pictures, the page
-    return next((text for text in texts if provenance.parse(text)), "")
-
-
-def _about(path: Path) -> Mapping[str, Any]:
-    """The metadata of a PDF."""
     import pypdf
 
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # the user needs no messages about its repairs
-    return pypdf.PdfReader(path).metadata or {}
+    about = pypdf.PdfReader(path).metadata or {}
+    texts = [str(about.get(key) or "") for key in ("/Keywords", "/Subject")]  # pictures, the page
+    return next((text for text in texts if provenance.parse(text)), "")
 
 
 def mismatches(path: Path, forms: Sequence[Mapping[str, str]], out: Path, runs: Sequence[Path] = ()) -> list[str]:
@@ -121,7 +115,7 @@ def explain(path: Path, out: Path) -> list[str]:
     forms = read(path)
     if not forms:
         raise UserError(f"{path} does not say where it comes from: it is not a picture or page of this program")
-    lines = [str(path), *_set_by(path)]
+    lines = [str(path)]
     for fields in forms:
         lines += [f"  {name:<10} {value}" for name, value in fields.items()]
     wrong = mismatches(path, forms, out)
@@ -129,14 +123,6 @@ def explain(path: Path, out: Path) -> list[str]:
         print("\n".join(lines))
         raise UserError(f"{path} does not match the run on disk: {'; '.join(wrong)}")
     return [*lines, f"matches {' and '.join(fields['run'] for fields in forms)} on disk"]
-
-
-def _set_by(path: Path) -> list[str]:
-    """Engine and paper of a page, from its metadata: ["  page       engine typst, paper a4"]; [] for a picture."""
-    if path.suffix.lower() != ".pdf":
-        return []
-    keywords = str(_about(path).get("/Keywords") or "")
-    return [f"  {'page':<10} {keywords}"] if re.fullmatch(r"engine \w+, paper \w+", keywords) else []
 
 
 def check_files(out: Path, runs: Sequence[Path]) -> list[Check]:

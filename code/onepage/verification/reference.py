@@ -67,7 +67,7 @@ def write(
         if image.is_file():
             shutil.copyfile(image, folder / PAGE_IMAGE)
         else:
-            remarks.append(f"{PAGE_IMAGE} is left out: neither pdftoppm nor typst gave a picture of the page")
+            remarks.append(f"{PAGE_IMAGE} is left out: pdftoppm gave no picture of the page")
         text = pictures.keep((page / "report.md").read_text(encoding="utf-8"), page, folder)
         write_text(folder / "report.md", _headed(text, name, image.is_file()))
         write_json(folder / "claims.json", [_claim_row(result) for result in results])
