@@ -198,7 +198,7 @@ def seed_rows(metrics: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> 
     """[score, mean, sd, n] of each score over the seeds kept; [] for one seed."""
     if len(rows) < 2:
         return []
-    shown = seeds.measures(metrics)
+    shown = tasks.of(metrics).measures(metrics)
     return [
         [name, shown[name].show(part["mean"], 2), shown[name].show(part["sd"], 2), str(part["n"])]
         for name, part in seeds.summary(rows).items()

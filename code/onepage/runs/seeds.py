@@ -16,7 +16,6 @@ from onepage import tasks
 from onepage.errors import UserError
 from onepage.files import read_json, sha256_file, write_json
 from onepage.runs import history
-from onepage.tasks import Measure
 
 NAME = "seeds.json"
 _FOLDER = re.compile(r"seed\d+")
@@ -35,16 +34,6 @@ _SAME = {
     "versions": "library versions",
     "program": "training code",
 }
-
-
-def measures(metrics: Mapping[str, Any]) -> dict[str, Measure]:
-    """The scores that are compared and averaged, by name, the headline first; each has an interval in metrics.json."""
-    return tasks.of(metrics).measures(metrics)
-
-
-def headline(metrics: Mapping[str, Any]) -> str:
-    """The name, among ``measures``, of the score that the page shows large."""
-    return tasks.of(metrics).headline(metrics)
 
 
 def beside(run: Path) -> tuple[list[dict[str, Any]], list[str]]:
@@ -83,7 +72,7 @@ def _row(run: Path, metrics: Mapping[str, Any]) -> dict[str, Any]:
             "seed": metrics["seed"],
             "metrics_sha256": sha256_file(run / "metrics.json"),
             "weights_digest": metrics["weights_digest"],
-            "measures": {name: measure.value for name, measure in measures(metrics).items()},
+            "measures": {name: measure.value for name, measure in tasks.of(metrics).measures(metrics).items()},
         }
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{run / 'metrics.json'} lacks a score ({error!r}); delete it and run make again") from error
@@ -177,33 +166,31 @@ def load(run: Path, metrics_sha256: str) -> dict[str, Any]:
 
 
 def problem(run: Path) -> str:
-    """What is wrong with seeds.json beside ``run``, or "": rows must match their runs, mean and sd their rows.
+    """What is wrong with seeds.json beside ``run``, or "": rows must be what ``gather`` finds, mean and sd theirs.
 
     A seed that was trained later, and is not listed yet, is no problem.
     """
     path = run.parent / NAME
     try:
         content = read_json(path)
+        first = run.parent / f"seed{int(content['rows'][0]['seed'])}"
+        found = {row["seed"]: row for row in gather(first)[0]["rows"]}
         for row in content["rows"]:
-            folder = run.parent / f"seed{int(row['seed'])}"
-            told = {key: value for key, value in row.items() if key != "history"}
-            if told != _row(folder, read_json(folder / "metrics.json")):
-                return f"{path}: seed {row['seed']} is not what its metrics.json says"
-            if row["history"] != history.read(folder / "history.jsonl"):
-                return f"{path}: the history of seed {row['seed']} is not its history.jsonl"
+            if row != found.get(row["seed"]):
+                return f"{path}: seed {row['seed']} is not what its run says"
         if content["seeds"] != [row["seed"] for row in content["rows"]]:
             return f"{path} lists other seeds than it holds"
         return "" if content["summary"] == summary(content["rows"]) else f"{path}: mean or sd is not that of its rows"
     except UserError as error:
         return f"{path}: {error}"
-    except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OSError) as error:
         return f"{path} is not from this program ({error!r})"
 
 
 def words(content: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
     """A line on two or more seeds for the console: the seeds, and the mean, sd and n of the headline."""
-    name = headline(metrics)
-    part = content["summary"][name]
-    show = measures(metrics)[name].show
+    task = tasks.of(metrics)
+    name = task.headline(metrics)
+    part, show = content["summary"][name], task.measures(metrics)[name].show
     seeds = ", ".join(str(seed) for seed in content["seeds"])
     return f"seeds {seeds}: {name}, mean {show(part['mean'], 2)}, sd {show(part['sd'], 2)}, n = {part['n']}"

@@ -18,7 +18,6 @@ from typing import Any
 from onepage import tasks
 from onepage.errors import UserError
 from onepage.files import read_json
-from onepage.runs.seeds import measures
 from onepage.tasks import Measure
 from onepage.training.recipe import difference
 from onepage.verification.claims import FAIL, NOT_CHECKED, PASS, Claim, Reference, is_number
@@ -168,9 +167,9 @@ def _not_compared(task: str, why: str) -> list[Row]:
 
 
 def _exact(task: str, mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[Row]:
-    found = measures(mine)
+    found = tasks.of(mine).measures(mine)
     rows = []
-    for name, measure in measures(theirs).items():
+    for name, measure in tasks.of(theirs).measures(theirs).items():
         value = found[name].value if name in found else math.nan
         rows.append((name, repr(measure.value), repr(value), value == measure.value))
     kept = [{key: value for key, value in metrics.items() if key not in COMMIT} for metrics in (theirs, mine)]
@@ -191,8 +190,8 @@ def _within(
     task: str, mine: Mapping[str, Any], theirs: Mapping[str, Any], seeds: Sequence[Mapping[str, Any]]
 ) -> list[Row]:
     rows = []
-    found = measures(mine)
-    for name, expected in measures(theirs).items():
+    found = tasks.of(mine).measures(mine)
+    for name, expected in tasks.of(theirs).measures(theirs).items():
         low, high, basis = band(name, expected, seeds)
         value = found[name].value if name in found else None
         here = "-"
@@ -208,7 +207,7 @@ def _within(
 
 def claimed(claim: Claim, metrics: Mapping[str, Any], seeds: Sequence[Mapping[str, Any]]) -> tuple[float, list[float]]:
     """(value, [low, high]) for a claim's table ``reference``, from a reference result with these metrics."""
-    for name, measure in measures(metrics).items():
+    for name, measure in tasks.of(metrics).measures(metrics).items():
         if measure.path == claim.metric:
             low, high, _ = band(name, measure, seeds)
             return float(measure.value), [low, high]

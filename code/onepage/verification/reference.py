@@ -233,7 +233,7 @@ def _inconsistent(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
         if differing:
             wrong.append(f"{task}/run.json and {task}/metrics.json differ in {', '.join(differing)}")
         own = [row for row in rows if row["metrics_sha256"] == digest]
-        values = {name: measure.value for name, measure in seeds.measures(metrics).items()}
+        values = {name: measure.value for name, measure in tasks.of(metrics).measures(metrics).items()}
         if len(own) != 1 or not values.items() <= own[0]["measures"].items():  # an earlier version measured more
             wrong.append(f"{task}/seeds.json does not hold {task}/metrics.json")
         if manifest["tasks"][task]["run"] != label:
