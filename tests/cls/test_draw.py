@@ -13,7 +13,7 @@ from onepage.cls import draw as cls
 from onepage.cls.facts import SHORT
 from onepage.figures import text as texts
 from onepage.figures.style import PT_PER_MM, onepage_style
-from onepage.report.render import ROOT
+from onepage.files import HOME
 from onepage.verification.claims import load_claims
 from printed import text_of
 from synthetic_run import CIFAR_CLASSES, HOSTILE, write_cls_run
@@ -195,5 +195,5 @@ def test_nothing_explained_and_nothing_right_are_drawn(tmp_path):
 
 
 def test_the_floor_drawn_is_the_one_claimed():
-    (claim,) = [claim for claim in load_claims(ROOT / "report" / "claims.toml") if claim.task == "cls"]
+    (claim,) = [claim for claim in load_claims(HOME / "report" / "claims.toml") if claim.task == "cls"]
     assert (100 * claim.minimum, claim.set) == (cls.FLOOR, "cifar10")  # the set of the drawn floor

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from fontTools.ttLib import TTFont
 
+from onepage.files import HOME
 from onepage.report import escape
-from onepage.report.render import ROOT
 
-FONTS = ROOT / "figures" / "fonts"
+FONTS = HOME / "figures" / "fonts"
 
 
 def tex_maker() -> Any:

@@ -15,8 +15,7 @@ from drawing import alt_of, edited, metrics_of
 from onepage import tasks
 from onepage.errors import UserError
 from onepage.figures import sheet
-from onepage.figures.style import REPOSITORY
-from onepage.files import read_json
+from onepage.files import HOME, read_json
 from printed import text_of
 from synthetic_run import write_cls_run, write_mt_run
 
@@ -160,7 +159,7 @@ def test_drawing_again_gives_the_same_bytes(drawn, tmp_path):
     program = f"from pathlib import Path; from onepage.{task} import draw; import sys; "
     program += "draw.draw(Path(sys.argv[1]), Path(sys.argv[2]))"
     # The files must not depend on the hash seed (the order of string sets), folder, language, clock or time zone.
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "code"), "PYTHONHASHSEED": "4242"}
+    environment = os.environ | {"PYTHONPATH": str(HOME / "code"), "PYTHONHASHSEED": "4242"}
     environment |= {"LC_ALL": "C", "TZ": "Asia/Tokyo", "SOURCE_DATE_EPOCH": "86400"}
     again = tmp_path / "again"
     command = [sys.executable, "-W", "error", "-c", program, str(run), str(again)]
@@ -187,7 +186,7 @@ def test_real_data_is_not_called_generated(drawn):
 
 def test_drawing_does_not_import_torch():
     program = "import sys, onepage.cls.draw, onepage.mt.draw; assert 'torch' not in sys.modules"
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "code")}
+    environment = os.environ | {"PYTHONPATH": str(HOME / "code")}
     subprocess.run([sys.executable, "-c", program], env=environment, check=True)
 
 

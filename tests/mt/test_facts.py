@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from onepage.files import HOME
 from onepage.mt import facts
-from onepage.report import inputs, render
+from onepage.report import inputs
 from synthetic_run import write_mt_run
 
-PAGE = inputs.load_page(render.ROOT / "report" / "page.toml")
+PAGE = inputs.load_page(HOME / "report" / "page.toml")
 
 
 @pytest.fixture

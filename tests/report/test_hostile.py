@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from onepage.report import escape, interactive, render
+from onepage.files import HOME
+from onepage.report import escape, interactive
 from page_cases import Case, explore, html_of, markdown_of, source_of, write_figures
 from page_reader import read
 
@@ -49,7 +50,7 @@ def test_recorded_texts_are_no_latex(hostile: Case) -> None:
     assert source.count("pwned") > 10  # it is there, as text
     for command in (r"\write18", r"\immediate\write", r"\input{/etc", "^^5c", r"\catcode`\%=12"):
         assert command not in source
-    template = (render.ROOT / "report/templates/report.tex.j2").read_text()
+    template = (HOME / "report/templates/report.tex.j2").read_text()
     known = set(re.findall(r"\\[A-Za-z]+", template)) | set(re.findall(r"\\[A-Za-z]+", "".join(escape._LATEX.values())))
     commands = set(re.findall(r"\\[A-Za-z]+", source))
     assert commands <= known | set(re.findall(r"\\[A-Za-z]+", r"\textbackslash \mbox \leq \geq \approx"))
@@ -82,7 +83,7 @@ def test_recorded_texts_are_no_html(hostile: Case) -> None:
     explore(hostile)
     page = read(html_of(hostile))
     assert page.text.count("pwned") > 10 and len(re.findall("pwned", page.data)) > 100
-    template = (render.ROOT / "report/templates/report.html.j2").read_text()
+    template = (HOME / "report/templates/report.html.j2").read_text()
     assert {name for name, _ in page.elements} <= set(re.findall(r"<([a-z0-9]+)", template))
     for name, attributes in page.elements:
         assert not [key for key in attributes if key.startswith("on") or key == "style"], (name, attributes)

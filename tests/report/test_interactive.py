@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from onepage.errors import UserError
-from onepage.report import interactive, render
+from onepage.files import HOME
+from onepage.report import interactive
 from page_cases import Case, explore, html_of, values_of
 from page_reader import Reader, read
 
@@ -86,12 +87,12 @@ def test_damaged_picture_is_named(fresh: Case) -> None:
     values = values_of(fresh)
     (fresh[0] / "figures/cls/preds_grid.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"x" * 40)
     with pytest.raises(UserError, match=r"preds_grid.png is damaged .*; draw it again: make cls"):
-        interactive.values(values, fresh[0], render.ROOT / "report/templates")
+        interactive.values(values, fresh[0], HOME / "report/templates")
 
 
 def test_pictures_without_room_are_said_in_words(fresh: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = [len(link) for link in attributes(read(html_of(fresh)), "img", "src")]
-    style, script = ((render.ROOT / "report/templates" / name).read_text() for name in ("report.css", "report.js"))
+    style, script = ((HOME / "report/templates" / name).read_text() for name in ("report.css", "report.js"))
     monkeypatch.setattr(interactive, "LIMIT", interactive.ROOM + len(style) + len(script) + 2 + sum(sizes) - 1)
     page = read(html_of(fresh))
     assert len(attributes(page, "img", "src")) == 15  # the last additional picture is left out

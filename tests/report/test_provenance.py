@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from onepage.files import read_json
-from onepage.report import render
+from onepage.files import HOME, read_json
 from onepage.report.inputs import load_page
 from onepage.runs.words import NBSP
 from page_cases import Case, change_run, several, values_of
@@ -31,7 +30,7 @@ def test_the_footer_says_that_no_gpu_is_measured_where_none_is(device: str, fres
 
 
 def test_the_page_says_no_gpu_until_a_reference_result_has_one() -> None:
-    report = render.ROOT / "report"
+    report = HOME / "report"
     kept = [read_json(path)["device"] for path in report.glob("reference/*/*/run.json")]
     assert kept and ("no_gpu" in load_page(report / "page.toml")) == (set(kept) == {"cpu"})
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 import synthetic_run
 from onepage.errors import UserError
-from onepage.files import read_json, sha256_file
+from onepage.files import HOME, read_json, sha256_file
 from onepage.report import context, escape, inputs, pdf, render
 from onepage.runs.words import NBSP
 from onepage.verification import provenance
@@ -140,7 +140,7 @@ def test_long_and_odd_names_still_make_one_page(engine: str, fresh: Case) -> Non
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_page_that_cannot_fit_writes_nothing(engine: str, fresh: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = inputs.load_page(render.ROOT / "report" / "page.toml")
+    page = inputs.load_page(HOME / "report" / "page.toml")
     page["cls"]["objective"] = "More words than a page has room for. " * 150
     monkeypatch.setattr(context, "load_page", lambda path: page)
     with pytest.raises(UserError, match=r"does not fit at 6\.5 pt"):
@@ -181,7 +181,7 @@ def test_latex_gets_alternative_texts(sheet: Sheet) -> None:
 def test_the_latex_source_also_compiles_where_it_stands(sheet: Sheet, tmp_path: Path) -> None:
     fresh = elsewhere(sheet(write_case, "latex")[0], tmp_path / "out")
     folder = fresh[0] / "report"
-    (fresh[0] / "figures/fonts").symlink_to(render.ROOT / "figures/fonts")  # as in the repository
+    (fresh[0] / "figures/fonts").symlink_to(HOME / "figures/fonts")  # as in the repository
     command = ["pdflatex", "-no-shell-escape", "-halt-on-error", "-interaction=nonstopmode", "report.tex"]
     ran = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout[-2000:]
@@ -197,7 +197,7 @@ def test_rendering_imports_neither_torch_nor_numpy(fresh: Case) -> None:
     )
     ran = subprocess.run(
         [sys.executable, "-c", code, *map(str, fresh)],
-        env={"PYTHONPATH": str(render.ROOT / "code"), "PATH": "/usr/bin:/bin"}, capture_output=True, text=True,
+        env={"PYTHONPATH": str(HOME / "code"), "PATH": "/usr/bin:/bin"}, capture_output=True, text=True,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
 

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import synthetic_run
+from onepage.files import HOME
 from onepage.runs import provenance
 
 DIGEST = "0123456789abcdef" * 4
@@ -58,7 +59,7 @@ def test_commit_and_local_changes_are_found(tmp_path: Path, monkeypatch: pytest.
     repository = tmp_path / "un dépôt à part"
     (repository / "inner").mkdir(parents=True)
     nothing = {"commit": None, "commit_time": None, "dirty": None}
-    monkeypatch.setattr(provenance, "repository", lambda: repository)
+    monkeypatch.setattr(provenance, "HOME", repository)
     assert provenance.commit() == nothing
     git(repository, "init", "-q")
     assert provenance.commit() == nothing  # a repository without a commit
@@ -72,7 +73,7 @@ def test_commit_and_local_changes_are_found(tmp_path: Path, monkeypatch: pytest.
     assert provenance.commit() == found
     (repository / "file").write_text("2")
     assert provenance.commit() == found | {"dirty": True}
-    monkeypatch.setattr(provenance, "repository", lambda: repository / "inner")
+    monkeypatch.setattr(provenance, "HOME", repository / "inner")
     assert provenance.commit() == nothing  # a copy inside somebody else's repository
     monkeypatch.setenv("PATH", str(tmp_path))
     assert provenance.commit() == nothing  # no git
@@ -106,7 +107,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "file").write_text("1")
     git(folder, "add", "file")
     git(folder, "commit", "-q", "-m", "first")
-    monkeypatch.setattr(provenance, "repository", lambda: folder)
+    monkeypatch.setattr(provenance, "HOME", folder)
     return folder
 
 
@@ -174,7 +175,7 @@ def test_the_commit_of_any_clone_is_found(
         git(tmp_path, "init", "-q", str(outer))
         git(outer, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(clone), "inner")
         place = outer / "inner"
-    monkeypatch.setattr(provenance, "repository", lambda: place)
+    monkeypatch.setattr(provenance, "HOME", place)
     assert provenance.commit() == found
     (place / "file").write_text("2")
     assert provenance.commit() == found | {"dirty": True}
@@ -222,7 +223,7 @@ def test_a_git_that_hangs_is_left(clone: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_command_is_recorded_without_personal_folders(monkeypatch: pytest.MonkeyPatch) -> None:
-    inside = str(provenance.repository() / "runs" / "cls")
+    inside = str(HOME / "runs" / "cls")
     arguments = ["/opt/venv/onepage/__main__.py", "train", "cls", "--run", inside, "--data-dir", "/home/ann/my data"]
     monkeypatch.setattr(sys, "argv", arguments)
     assert provenance.command() == "python -m onepage train cls --run runs/cls --data-dir '.../my data'"
@@ -243,7 +244,7 @@ def test_nothing_of_torch_is_imported_for_it() -> None:
     code = "import sys; from onepage.runs import provenance, seeds, lookup; import onepage.tasks as t; t.every(); "
     code += "print(provenance.versions()['torch'], provenance.host()['gpu'], provenance.gpu_uuid(), "
     code += "[name for name in ('torch', 'numpy') if name in sys.modules])"
-    env = {**os.environ, "PYTHONPATH": str(provenance.repository() / "code")}
+    env = {**os.environ, "PYTHONPATH": str(HOME / "code")}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True, env=env)
     assert done.stdout.split(" ", 1)[1] == "None None []\n"
     import torch

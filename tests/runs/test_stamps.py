@@ -61,7 +61,7 @@ def test_every_pattern_matches_something() -> None:
     for stage, found in stamps.STAGES.items():
         for task in tasks.TASKS:
             assert all((stamps.PACKAGE / entry.format(task=task)).is_file() for entry in found.entries), stage
-            assert all(any(stamps.REPOSITORY.glob(pattern.format(task=task))) for pattern in found.files), stage
+            assert all(any(stamps.HOME.glob(pattern.format(task=task))) for pattern in found.files), stage
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(stamps.PACKAGE, place, ignore=shutil.ignore_patterns("__pycache__"))
     for module in (fingerprint, stamps):
         monkeypatch.setattr(module, "PACKAGE", place)
-        monkeypatch.setattr(module, "REPOSITORY", tmp_path)
+        monkeypatch.setattr(module, "HOME", tmp_path)
     return place
 
 

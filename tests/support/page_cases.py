@@ -15,7 +15,7 @@ from PIL import Image
 import synthetic_run
 from onepage import tasks
 from onepage.figures import explore as gather
-from onepage.files import read_json, sha256_file
+from onepage.files import HOME, read_json, sha256_file
 from onepage.report import context, escape, interactive, pdf, render
 from onepage.runs import seeds
 
@@ -95,7 +95,7 @@ def change_run(case: Case, task: str, change: Any) -> None:
 
 
 def values_of(case: Case) -> dict[str, Any]:
-    return context.build(case[0], case[1:], render.ROOT / "report")
+    return context.build(case[0], case[1:], HOME / "report")
 
 
 def rendered(case: Case, engine: str, paper: str = "a4") -> Path:
@@ -127,7 +127,7 @@ def markdown_of(case: Case) -> str:
 
 def html_of(case: Case) -> str:
     values = values_of(case)
-    more = interactive.values(values, case[0], render.ROOT / "report" / "templates")
+    more = interactive.values(values, case[0], HOME / "report" / "templates")
     return render._fill("report.html.j2", escape.html, values | more)
 
 

@@ -14,7 +14,7 @@ import synthetic_run
 from onepage.figures.sheet import Book
 from onepage.figures.style import onepage_style
 from onepage.files import read_json, sha256_file
-from onepage.runs import lookup
+from onepage.runs import stamps
 from onepage.runs.provenance import short_form
 
 LABELS = {"cls": "cls/cifar10/quick/seed0", "mt": "mt/multi30k-en-de/quick/seed0"}
@@ -52,7 +52,7 @@ def draw(run: Path, folder: Path) -> None:
 def ablations(*runs: Path) -> None:
     """Write the file that `make ablate` leaves beside each run, without variants."""
     for run in runs:
-        path = lookup.ablation_of(run)
+        path = stamps.ablation_of(run)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text('{"variants": []}', encoding="utf-8")
 

@@ -21,7 +21,7 @@ from edits import edit, touch
 from onepage.commands.main import main
 from onepage.data import fetch
 from onepage.errors import UserError
-from onepage.runs import lookup
+from onepage.runs import stamps
 from onepage.verification import comparison, pictures, reference
 from onepage.verification.claims import Claim, load_claims
 
@@ -200,7 +200,7 @@ def page_of_other_runs(case: Case) -> None:
         (lambda case: (case[0] / "figures/cls/one.png").unlink(), "cls-figures failed"),
         (page_of_other_runs, "is not the page of these runs; run: make report"),
         (lambda case: (case[1] / "history.jsonl").unlink(), r"history\.jsonl is missing; run: make cls"),
-        (lambda case: lookup.ablation_of(case[2]).unlink(), r"ablation\.json is missing; run: make ablate"),
+        (lambda case: stamps.ablation_of(case[2]).unlink(), r"ablation\.json is missing; run: make ablate"),
         (lambda case: (case[1] / "history.jsonl").write_text("{}\n" * 1_100_000), "more than 3,000,000"),
     ],
 )

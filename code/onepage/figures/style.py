@@ -16,9 +16,8 @@ from matplotlib.colors import LinearSegmentedColormap
 from onepage.errors import UserError
 from onepage.files import HOME
 
-REPOSITORY = HOME
-STYLE_SHEET = REPOSITORY / "figures" / "onepage.mplstyle"
-FONTS = REPOSITORY / "figures" / "fonts"
+STYLE_SHEET = HOME / "figures" / "onepage.mplstyle"
+FONTS = HOME / "figures" / "fonts"
 FONT_FILES = {"normal": FONTS / "OnepageSans-Regular.ttf", "bold": FONTS / "OnepageSans-Bold.ttf"}
 
 MM_PER_INCH = 25.4

@@ -10,13 +10,13 @@ from onepage.errors import UserError
 from onepage.files import read_json
 from onepage.report.inputs import Shown
 from onepage.runs import words
-from onepage.runs.stamps import ABLATION
+from onepage.runs.stamps import ablation_of
 from onepage.tasks import Task
 
 
 def load(run: Shown) -> Mapping[str, Any]:
     """The results for the page's run (its task, set and data); {} if there are none, or they cannot be read."""
-    path = run.run.resolve().parents[1] / ABLATION
+    path = ablation_of(run.run)
     try:
         found = read_json(path) if path.is_file() else {}
         same = all(found[key] == run.metrics[key] for key in ("task", "set", "generated", "data_digest"))

@@ -18,7 +18,6 @@ from onepage.errors import UserError
 from onepage.files import HOME, write_bytes, write_json
 from onepage.report import context, escape, interactive, pdf
 
-ROOT = HOME  # the repository: its report/ holds templates, prose and claims
 # Settings of the text, from large to small: its size in points, and the distance of baselines in sizes.
 SETTINGS = (*((size, 1.22) for size in (8.0, 7.8, 7.6, 7.4, 7.2, 7.0, 6.75, 6.5)), (6.5, 1.12), (6.5, 1.04))
 
@@ -51,7 +50,7 @@ def render(out: Path, runs: Sequence[Path], engine: str, paper: str = "a4") -> P
     if paper not in PAPERS:
         raise UserError(f"PAPER={paper} is neither a4 nor letter; choose one")
     out = Path(out)
-    values = context.build(out, runs, ROOT / "report") | sheet(engine, paper)
+    values = context.build(out, runs, HOME / "report") | sheet(engine, paper)
     target = out / "report"
     pictures = {
         f"{figure['file']}.pdf": out / "figures" / f"{figure['file']}.pdf"
@@ -68,7 +67,7 @@ def render(out: Path, runs: Sequence[Path], engine: str, paper: str = "a4") -> P
         name, escaper = "report.typ", _typst
         make = lambda source: pdf.compile_typst(source, pictures, clock)  # noqa: E731
     markdown = _fill("report.md.j2", escape.markdown, values)
-    html = _fill("report.html.j2", escape.html, values | interactive.values(values, out, ROOT / "report" / "templates"))
+    html = _fill("report.html.j2", escape.html, values | interactive.values(values, out, HOME / "report" / "templates"))
     source, content = _largest_that_fits(f"{name}.j2", escaper, values, make)
     files = {"report.md": markdown.encode(), "report.html": html.encode(), name: source.encode()}
     for file, data in files.items():
@@ -129,7 +128,7 @@ def _largest_that_fits(
 
 
 def _fill(template: str, escaper: Callable[[str], escape.Safe], values: Mapping[str, Any]) -> str:
-    environment = escape.environment(ROOT / "report" / "templates", escaper)
+    environment = escape.environment(HOME / "report" / "templates", escaper)
     environment.filters["string"] = lambda text: escape.typst_string(str(text), pdf.typst_settable())
     environment.filters["path"] = _path
     environment.filters["plain"] = _plain

@@ -16,7 +16,6 @@ from typing import Any
 from onepage.files import HOME, move
 
 PACKAGE = Path(__file__).resolve().parents[1]
-REPOSITORY = HOME
 _LAYOUT = ("COMMENT", "NL", "ENCODING", "ENDMARKER")
 _OPEN, _CLOSE = "([{", ")]}"
 
@@ -130,7 +129,7 @@ class Fingerprints:
         """SHA-256 over the names and fingerprints of files."""
         total = hashlib.sha256()
         for path in sorted(paths):
-            name = path.relative_to(REPOSITORY).as_posix() if path.is_relative_to(REPOSITORY) else path.name
+            name = path.relative_to(HOME).as_posix() if path.is_relative_to(HOME) else path.name
             total.update(f"{name} {self.of(path)[0]}\n".encode())
         return total.hexdigest()
 

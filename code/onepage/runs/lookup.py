@@ -11,7 +11,6 @@ from onepage.errors import UserError
 from onepage.files import read_json
 from onepage.runs import exported
 from onepage.runs.plan import path_of
-from onepage.runs.stamps import ABLATION
 
 NEEDED = ("device", "generated", "precision", "recipe", "seed")  # of run.json, besides the options of its task
 
@@ -95,8 +94,3 @@ def identity(model: Path, task: str) -> dict[str, Any]:
     if lacking:
         raise UserError(f"{model / 'run.json'} lacks {min(lacking)!r}; train it again (make {task})")
     return values
-
-
-def ablation_of(run: Path) -> Path:
-    """The ablation of a run's task and data set, if there is one."""
-    return run.resolve().parents[1] / ABLATION

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from onepage import tasks
-from onepage.files import read_json, write_json
+from onepage.files import HOME, read_json, write_json
 from onepage.runs import stamps
 
 NOT_RECORDED = "not recorded"
@@ -43,11 +43,6 @@ _RUN = re.compile(rf"(?:{'|'.join(map(re.escape, tasks.TASKS))})/(?!\.)[^/\0]+/(
 
 
 # --- the program and this machine ------------------------------------------------------------------------------------
-
-
-def repository() -> Path:
-    """The folder that holds code/, Makefile and report/."""
-    return Path(__file__).resolve().parents[3]
 
 
 def commit() -> dict[str, Any]:
@@ -69,12 +64,11 @@ def _git(*arguments: str) -> str:
     git gets the folder instead of searching for it, because a repository around an unpacked archive is not this one.
     A repository of another user is read too, as its Makefile was.
     """
-    here = repository()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     environment["GIT_OPTIONAL_LOCKS"] = "0"
-    command = ["git", f"--git-dir={here / '.git'}", f"--work-tree={here}", "-c", "core.fsmonitor=", *arguments]
+    command = ["git", f"--git-dir={HOME / '.git'}", f"--work-tree={HOME}", "-c", "core.fsmonitor=", *arguments]
     return subprocess.run(
-        command, cwd=here, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=GIT_SECONDS,
+        command, cwd=HOME, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=GIT_SECONDS,
         check=True, encoding="utf-8", errors="replace",
     ).stdout  # fmt: skip
 
@@ -220,7 +214,7 @@ def _shortened(argument: str) -> str:
     path = Path(argument)
     if not path.is_absolute():
         return argument
-    return str(path.relative_to(repository())) if path.is_relative_to(repository()) else f".../{path.name}"
+    return str(path.relative_to(HOME)) if path.is_relative_to(HOME) else f".../{path.name}"
 
 
 # --- provenance.json -------------------------------------------------------------------------------------------------

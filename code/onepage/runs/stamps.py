@@ -6,7 +6,6 @@ modules that a stage starts with and all that they import, without those that ca
 """
 
 import contextlib
-import hashlib
 import os
 import re
 import time
@@ -14,8 +13,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from onepage.files import HOME, sha256_file
 from onepage.runs import plan as run_plan
-from onepage.runs.fingerprint import PACKAGE, REPOSITORY, Fingerprints
+from onepage.runs.fingerprint import PACKAGE, Fingerprints
 from onepage.tasks import TASKS, Task
 
 # Imported by training or evaluation without deciding any number: messages, records, checkpoints.
@@ -76,7 +76,7 @@ def files_of(stage: str, task: str, fingerprints: Fingerprints) -> set[Path]:
     code = fingerprints.closure([entry for entry in entries if entry.is_file()], found.without)
     if stage == "evaluate":
         code -= files_of("train", task, fingerprints)
-    more = [path for pattern in found.files for path in REPOSITORY.glob(pattern.format(task=task))]
+    more = [path for pattern in found.files for path in HOME.glob(pattern.format(task=task))]
     return code | {path for path in more if path.is_file()}
 
 
@@ -111,13 +111,14 @@ def of_drawing(run: Path, task: Task, fingerprints: Fingerprints) -> dict[str, A
 
 def of_page(runs: Sequence[Path], engine: str, paper: str, fingerprints: Fingerprints) -> dict[str, Any]:
     """What rendering the page of ``runs`` reads besides their metrics and pictures."""
-    ablations = {str(run): _sha256(path) for run in runs if (path := run.parents[1] / ABLATION).is_file()}
+    ablations = {str(run): sha256_file(path) for run in runs if (path := ablation_of(run)).is_file()}
     page = {"program": program("render", "", fingerprints), "runs": [str(run) for run in runs]}
     return page | {"engine": engine, "paper": paper, "ablations": ablations}
 
 
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def ablation_of(run: Path) -> Path:
+    """The ablation of a run's task and data set, if there is one."""
+    return run.resolve().parents[1] / ABLATION
 
 
 def date_back(paths: Iterable[Path]) -> list[Path]:

@@ -17,7 +17,7 @@ from typing import Any
 from onepage import tasks
 from onepage.errors import UserError
 from onepage.files import read_json, sha256_file, write_json, write_text
-from onepage.runs import lookup, provenance, seeds
+from onepage.runs import lookup, provenance, seeds, stamps
 from onepage.verification import comparison, pictures
 from onepage.verification.claims import FAIL, PASS, Check, Claim, Result
 from onepage.verification.provenance import PAGE_IMAGE, mismatches, read
@@ -102,7 +102,7 @@ def _copy_run(task: str, run: Path, folder: Path) -> list[str]:
     rows, _ = seeds.beside(run)
     write_json(folder / "seeds.json", rows)
     if tasks.get(task).has("ablation"):
-        ablated = lookup.ablation_of(run)
+        ablated = stamps.ablation_of(run)
         if not ablated.is_file():  # a page without it says "not measured"
             raise UserError(f"{ablated} is missing; run: make ablate")
         shutil.copyfile(ablated, folder / ablated.name)

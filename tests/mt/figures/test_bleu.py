@@ -7,10 +7,10 @@ import pytest
 from drawing import edit, metrics_of
 from layout import written
 from onepage.figures.style import TEAL
+from onepage.files import HOME
 from onepage.mt import facts
 from onepage.mt.figures import bleu
 from onepage.mt.figures.bleu import readable_name
-from onepage.report.render import ROOT
 from onepage.verification.claims import load_claims
 
 
@@ -152,5 +152,5 @@ def test_test_set_names_are_made_readable():
 
 
 def test_the_floor_drawn_is_the_one_claimed():
-    claims = load_claims(ROOT / "report" / "claims.toml")
+    claims = load_claims(HOME / "report" / "claims.toml")
     assert [claim.minimum for claim in claims if claim.task == "mt"] == [bleu.FLOOR]
