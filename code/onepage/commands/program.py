@@ -6,16 +6,11 @@ from typing import Any
 
 import click
 
-from onepage.errors import UserError
+from onepage.errors import UserError, one_line
 from onepage.terminal import environment
 from onepage.training import launch
 
 OF_TORCH = ("OutOfMemoryError", "AcceleratorError")  # RuntimeErrors that the machine causes, not this program
-
-
-def one_line(error: BaseException) -> str:
-    """The text of an error as one line, because names from files may hold line breaks or terminal controls."""
-    return "".join(character if character.isprintable() else " " for character in str(error))
 
 
 class Program(click.Group):
@@ -49,7 +44,7 @@ class Program(click.Group):
 
 def say_error(error: BaseException, more: str = "") -> None:
     """Print one line on stderr. One of several processes leaves the line to its launcher, or adds its rank."""
-    line = one_line(error) + more
+    line = one_line(str(error)) + more
     if not launch.told(line):
         rank = os.environ.get("RANK", "0") if os.environ.get("WORLD_SIZE", "1") != "1" else "0"
         click.echo(f"onepage: {f'process {rank}: ' if rank != '0' else ''}{line}", err=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from onepage import tasks
-from onepage.errors import UserError
+from onepage.errors import UserError, one_line
 from onepage.runs import installed, settings, stamps
 from onepage.runs import plan as run_plan
 from onepage.runs.fingerprint import Fingerprints, sha256_of
@@ -301,6 +301,6 @@ def main(arguments: Sequence[str]) -> None:
     except (UserError, OSError) as error:
         named = ", ".join(name for name in inherited if f"{name}=" in str(error))
         origin = f" ({named}: from the environment)" if named else ""
-        text = "".join(character if character.isprintable() else " " for character in str(error) + origin)
+        text = one_line(str(error) + origin)
         lines = [f"PROBLEM := {_escaped(text)}", "$(error $(PROBLEM))"]  # a bracket in the text must not end the call
     sys.stdout.buffer.write(os.fsencode(LINE.join(lines) + "\n"))  # the bytes of make's own values, unchanged

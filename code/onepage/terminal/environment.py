@@ -14,6 +14,8 @@ from collections.abc import MutableMapping
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
+from onepage.errors import one_line
+
 ANY = r"(?s).*"
 QUIET = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)  # as Python itself starts
 
@@ -69,9 +71,8 @@ class Overridden(NamedTuple):
     rule: Rule
 
     def __str__(self) -> str:
-        shown = "".join(letter if letter.isprintable() else " " for letter in self.value)
         fate = "removed" if self.rule.value is None else f"now {self.rule.value}"
-        return f"{self.name}={shown:.60} {fate}: {self.rule.reason}"
+        return f"{self.name}={one_line(self.value):.60} {fate}: {self.rule.reason}"
 
 
 overridden: list[Overridden] = []  # of this process's environment, since it started
