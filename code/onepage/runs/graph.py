@@ -84,21 +84,16 @@ class Graph:
         """The lines for make. Raises UserError for settings that cannot be used, and for missing runs."""
         plans = {task: self.out / PLANS / f"{key_of(task, self.values)}.mk" for task in self.needed}
         engine = self.out / PLANS / f"engine-{self.values['PDF_ENGINE']}.mk"
-        runs: dict[Task, list[Path]] = {}
-        missing, stale, made = [], [], {task: self._plan(task, path) for task, path in plans.items()}
+        made = {task: self._plan(task, path) for task, path in plans.items()}
+        missing, stale = [path for task, path in plans.items() if made[task] is None], []
+        runs = {task: self._runs(task, plan["place"]) for task, plan in made.items() if plan is not None}
+        self._date_back(runs, [*plans.values(), engine])
         for task, plan in made.items():
             if plan is not None:
-                runs[task] = [self.out / "runs" / task.name / plan["place"] / f"seed{seed}" for seed in self.seeds]
-        self._date_back(runs, [*plans.values(), engine])
-        for task, path in plans.items():
-            plan = made[task]
-            if plan is not None:
                 stale += self._refresh_runs(task, plan, runs[task])
-            else:
-                missing.append(path)
-                if self.dry_run:  # the folders of its runs are not known yet
-                    runs[task] = [self.out / "runs" / task.name / "..." / f"seed{seed}" for seed in self.seeds]
-                    stale += [run_plan.path_of(run, stage) for run in runs[task] for stage in ("train", "evaluate")]
+            elif self.dry_run:  # the folders of its runs are not known yet
+                runs[task] = self._runs(task, "...")
+                stale += [run_plan.path_of(run, stage) for run in runs[task] for stage in ("train", "evaluate")]
         if self._verifies_reference_alone(runs, missing):
             plans, runs, missing, stale = {}, {}, [], []
         elif not self.trains and set(self.goals) & set(LOOKING):
@@ -134,9 +129,9 @@ class Graph:
             "TRAINS": "yes" if self.trains else "",
             "SEVERAL": "yes" if len(self.seeds) > 1 else "",
             "RENEWS": "" if current else "yes",
+            "VPATH": "",  # of the caller's environment: make would look for files there
         }
         variables |= {f"RUN_{task.name}": str(run) for task, run in shown.items()}
-        variables["VPATH"] = ""  # of the caller's environment: make would look for files there
         settled = {name: value for name, value in self.values.items() if name not in UNTOUCHED}
         return [
             *(f"override {name} := {_escaped(value)}" for name, value in settled.items()),
@@ -146,6 +141,10 @@ class Graph:
             *([] if current and not installed.is_moved(venv) else [f".PHONY: {venv / installed.STAMP}"]),
             *self._of_the_bundle(),
         ]
+
+    def _runs(self, task: Task, place: str) -> list[Path]:
+        """A task's run of each seed, in a folder below runs/<task>/."""
+        return [self.out / "runs" / task.name / place / f"seed{seed}" for seed in self.seeds]
 
     def _of_the_bundle(self) -> list[str]:
         """Settings of pip for packages from a folder that make bundle made."""
@@ -165,13 +164,11 @@ class Graph:
 
     def _plan(self, task: Task, path: Path) -> dict[str, Any] | None:
         """The plan of a task for these settings; None if it must be made, or made again."""
-        try:
-            plan: Any = json.loads(path.with_suffix(".json").read_text(encoding="utf-8")) if path.is_file() else None
-            same = plan is not None and plan["inputs"] == inputs(task, self.values, self.fingerprints)
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            plan: dict[str, Any] = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+            same = path.is_file() and plan["inputs"] == inputs(task, self.values, self.fingerprints)
             if same and not may_be_real(plan, task, self.values):
-                return dict(plan)
-        except (OSError, ValueError, KeyError, TypeError):
-            pass
+                return plan
         if not self.dry_run and path.is_file():
             path.unlink()  # make makes it again, since it is missing
         return None
