@@ -1,9 +1,9 @@
 """Reference results: verified runs, one of each task, and their page, in ``report/reference/<name>``, small, for git.
 
 A result is written completely beside its place, then moved there, and never edited by hand: manifest.json lists the
-digest of every file, and ``problems`` finds what does not agree with it or with the metrics.
-It holds predictions, so that claims can be recomputed without training, but no weights. Pictures are those of the
-Markdown page, at screen resolution.
+digest of every file, and ``problems`` finds what does not agree with it or with the metrics. It holds predictions, so
+that claims can be recomputed without training, but no weights. Pictures are those of the Markdown page, at screen
+resolution.
 """
 
 import json
