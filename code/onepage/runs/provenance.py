@@ -8,6 +8,7 @@ who has only the file.
 Standard library only. If torch is loaded, it is asked for the GPU and its exact version.
 """
 
+import contextlib
 import datetime
 import json
 import math
@@ -82,12 +83,9 @@ def versions() -> dict[str, str]:
     """Versions of Python and of the libraries that decide numbers."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
-        try:
+        with contextlib.suppress(metadata.PackageNotFoundError):
             found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    torch = _torch()
-    if torch is not None:
+    if (torch := _torch()) is not None:
         found["torch"] = str(torch.__version__)
     return found
 
@@ -142,14 +140,13 @@ def physical_cores(most: int = 16, system: Path = Path("/sys")) -> int:
 
 def host() -> dict[str, Any]:
     """CPU (its name, and what identifies its kind), cores, memory, GPU and system of this machine."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     torch = _torch()
     gpu = torch.cuda.get_device_name() if torch is not None and torch.cuda.is_available() else None
     return {
         "cpu": cpu_model(),
         "cpu_id": cpu_id(),
         "cores": cores(),
-        "memory_bytes": memory,
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "gpu": gpu,
         "system": f"{platform.system()} {platform.machine()}",
     }
