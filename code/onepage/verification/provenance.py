@@ -58,7 +58,7 @@ def _pdf(path: Path) -> str:
     import pypdf
 
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # the user needs no messages about its repairs
-    about = pypdf.PdfReader(path).metadata or {}
+    about: Mapping[str, Any] = pypdf.PdfReader(path).metadata or {}
     texts = [str(about.get(key) or "") for key in ("/Keywords", "/Subject")]  # pictures, the page
     return next((text for text in texts if provenance.parse(text)), "")
 
