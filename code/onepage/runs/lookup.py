@@ -16,11 +16,11 @@ NEEDED = ("device", "generated", "precision", "recipe", "seed")  # of run.json, 
 
 
 def task_of(run: Path) -> str:
-    """The task of a run, from metrics.json, the plan or the path ``runs/<task>/...``, in this order.
+    """The task of a run, from metrics.json, run.json, the plan or the path ``runs/<task>/...``, in this order.
 
     Raises UserError for a folder that is not a run's.
     """
-    for path in (run / "metrics.json", path_of(run, "train")):
+    for path in (run / "metrics.json", run / "run.json", path_of(run, "train")):
         with contextlib.suppress(UserError):  # missing or damaged: what reads it for its content says so
             content = read_json(path)
             task = content.get("task") if isinstance(content, dict) else None
