@@ -1,4 +1,5 @@
-"""Writes the documents of docs/ that quote results or settings, and the table of results in the README.
+"""Writes the documents of docs/ that quote results or settings, and the tables of results in the README,
+docs/benchmarks.md and docs/several-processes.md.
 
     PYTHONPATH=code .venv/bin/python docs/write.py
 
@@ -17,7 +18,7 @@ from typing import Any
 from PIL import Image
 
 from onepage import tasks
-from onepage.benchmarks import results
+from onepage.benchmarks import results, tables
 from onepage.cls.scores import wilson_interval
 from onepage.commands import doctor
 from onepage.data import sources
@@ -37,7 +38,7 @@ REFERENCES = ROOT / "report" / "reference"
 DOCUMENTS = ("artifact.md", "model-card-cls.md", "model-card-mt.md", "results.md", "settings.md")
 SHOWN = ("two-cores-epyc-quick", "two-cores-xeon-full")  # the reference results in the README's table
 PAGE, STRIP = "two-cores-epyc-fp32-quick", 0.36  # the page in the README's picture: its top, by share of the height
-BEGIN, END = "<!-- results:begin -->\n", "<!-- results:end -->\n"  # around the README's table
+MEASURED = {"benchmarks.md": ("cls", "mt", "gpu"), "several-processes.md": ("scale",)}  # kinds of benchmarks
 
 
 def render() -> dict[str, str]:
@@ -152,7 +153,7 @@ def score_rows(metrics: Mapping[str, Any]) -> dict[str, tuple[str, str, str]]:
     return rows
 
 
-def readme(text: str) -> str:
+def readme() -> str:
     """The README with its table of results."""
     heads = ("model", "command", "training time", "test set", "n", "score (95 % interval)", "processor")
     rows = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
@@ -166,8 +167,28 @@ def readme(text: str) -> str:
             processor = run["machine"].split(" of ", 1)[1].split(",")[0]
             command = f"`{command_of(task, run['profile'])}`"
             rows.append(f"| {' | '.join((run['name'], command, run['train_time'], real, n, score, processor))} |")
-    before, rest = text.split(BEGIN)
-    return before + BEGIN + plain("\n".join(rows)) + "\n" + END + rest.split(END)[1]
+    return put((ROOT / "README.md").read_text(encoding="utf-8"), "results", plain("\n".join(rows)))
+
+
+def benchmarks() -> dict[str, str]:
+    """{document: text} of the documents that show the results kept in report/bench/."""
+    found = {}
+    for name, kinds in MEASURED.items():
+        text = (ROOT / "docs" / name).read_text(encoding="utf-8")
+        for kind in kinds:
+            shown = [tables.MARKDOWN[kind](result) for result in results.read_all(ROOT, kind)]
+            shown = shown or [f"Not measured yet: `make bench-{kind}` measures it."]
+            text = put(text, f"bench-{kind}", "\n\n".join(shown))
+        found[name] = text
+    return found
+
+
+def put(text: str, name: str, content: str) -> str:
+    """``text`` with ``content`` between the marks of ``name``; raises ValueError unless each mark is there once."""
+    begin, end = (f"<!-- {name}:{place} -->\n" for place in ("begin", "end"))
+    before, rest = text.split(begin)
+    _, after = rest.split(end)
+    return f"{before}{begin}{content}\n{end}{after}"
 
 
 def command_of(task: str, profile: str) -> str:
@@ -331,13 +352,12 @@ def sizes() -> dict[str, str]:
 
 
 def main() -> None:
-    """Write every document, and the README's table and picture."""
-    for name, text in render().items():
+    """Write every document, and the README's picture."""
+    for name, text in (render() | benchmarks()).items():
         write_text(ROOT / "docs" / name, text)
         print(f"docs/{name}")
-    path = ROOT / "README.md"
     strip().save(ROOT / "docs" / "page-strip.png", optimize=True)
-    write_text(path, readme(path.read_text(encoding="utf-8")))
+    write_text(ROOT / "README.md", readme())
 
 
 if __name__ == "__main__":

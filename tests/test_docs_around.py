@@ -44,10 +44,13 @@ def writer() -> ModuleType:
 
 
 def test_documents_are_what_is_written_now(writer: ModuleType) -> None:
-    for name, text in writer.render().items():
+    for name, text in (writer.render() | writer.benchmarks()).items():
         assert text == text_of(f"docs/{name}"), f"docs/{name} is stale: PYTHONPATH=code .venv/bin/python docs/write.py"
     assert {f"docs/{name}" for name in writer.DOCUMENTS} == set(WRITTEN)
-    assert writer.readme(text_of("README.md")) == text_of("README.md"), "the README's table is stale: docs/write.py"
+    assert writer.readme() == text_of("README.md"), "the README's table is stale: docs/write.py"
+    for marks in ("<!-- x:end -->\n<!-- x:begin -->\n", "<!-- x:begin -->\n"):
+        with pytest.raises(ValueError, match="unpack"):
+            writer.put(marks, "x", "content")
     assert (
         ImageChops.difference(
             writer.strip().convert("RGB"), Image.open(ROOT / "docs/page-strip.png").convert("RGB")

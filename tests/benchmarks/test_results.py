@@ -1,4 +1,4 @@
-"""Numbers in words, the kept files, and the place of the tables in a document."""
+"""Numbers in words, and the kept files."""
 
 from pathlib import Path
 
@@ -6,11 +6,8 @@ import pytest
 
 from bench_cases import cls_result
 from onepage.benchmarks import results
-from onepage.benchmarks.tables import MARKDOWN
 from onepage.errors import UserError
 from onepage.files import read_json
-
-SHOW = MARKDOWN["cls"]
 
 
 @pytest.mark.parametrize(
@@ -67,28 +64,11 @@ def test_generations_of_amd_s_cores_are_named(cpu: str, identifier: str | None, 
     assert results.cores({"cpu": cpu, "cpu_id": identifier, "cores": 2}) == text
 
 
-def test_a_section_is_replaced_between_its_marks(tmp_path: Path) -> None:
-    readme = tmp_path / "README.md"
-    readme.write_text("# a\n<!-- bench-cls:begin -->\nold\n<!-- bench-cls:end -->\nz\n", encoding="utf-8")
+def test_a_result_is_kept_under_its_hardware(tmp_path: Path) -> None:
     result = cls_result()
     path = results.write(tmp_path, results.name_of("cls", result), result)
-    assert path == tmp_path / "report/bench/cls-2-cores-imagined-cpu.json" and read_json(path) == result
-    kept = results.read_all(tmp_path, "cls")
-    results.put_section(readme, "cls", results.section(kept, SHOW, "cls"))
-    text = readme.read_text(encoding="utf-8")
-    assert text.startswith("# a\n<!-- bench-cls:begin -->\n|") and text.endswith(".\n<!-- bench-cls:end -->\nz\n")
-    assert results.section_of(readme, "cls") == SHOW(result) + "\n"
-
-
-@pytest.mark.fault(
-    "a document without the lines that the benchmark's table stands between", "`the document has no place ...`"
-)
-def test_a_readme_without_marks_gets_one_line(tmp_path: Path) -> None:
-    readme = tmp_path / "README.md"
-    readme.write_text("# a\n<!-- bench-cls:end -->\n<!-- bench-cls:begin -->\n", encoding="utf-8")
-    with pytest.raises(UserError, match="restore the lines"):
-        results.put_section(readme, "cls", "x")
-    assert readme.read_text(encoding="utf-8").startswith("# a")
+    assert path == tmp_path / "report/bench/cls-2-cores-imagined-cpu.json"
+    assert results.read_all(tmp_path, "cls") == [read_json(path)] == [result]
 
 
 def test_results_of_generated_data_are_kept_apart(tmp_path: Path) -> None:
@@ -96,7 +76,6 @@ def test_results_of_generated_data_are_kept_apart(tmp_path: Path) -> None:
     result["data"]["generated"] = True
     results.write(tmp_path, results.name_of("cls", result), result)
     assert results.read_all(tmp_path, "cls") == []
-    assert results.section([], SHOW, "cls").startswith("Not measured yet")
 
 
 def test_a_result_of_another_version_is_refused(tmp_path: Path) -> None:

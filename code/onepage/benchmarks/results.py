@@ -1,4 +1,4 @@
-"""Results of benchmarks: their JSON files, numbers as text, and the tables' place in documents.
+"""Results of benchmarks: their JSON files, and numbers as text.
 
 The files hold every measured repeat. Medians, ratios and texts are made from them for display, so that tests can
 compare the tables in documents with the files.
@@ -7,12 +7,12 @@ compare the tables in documents with the files.
 import os
 import re
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from onepage.errors import UserError
-from onepage.files import read_json, write_json, write_text
+from onepage.files import read_json, write_json
 from onepage.runs import provenance
 
 FORM = 1  # version of the JSON's format
@@ -139,35 +139,3 @@ def markdown(heads: Cells, rows: Sequence[Cells]) -> str:
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
     return re.sub(r" {2,}", " ", "\n".join(lines))
-
-
-# the tables' place in documents
-
-
-def section(results: Sequence[Mapping[str, Any]], show: Callable[[Mapping[str, Any]], str], kind: str) -> str:
-    """The text between a benchmark's marks: each result, or that there is none."""
-    if not results:
-        return f"Not measured yet: `make bench-{kind}` measures it, and writes its table here.\n"
-    return "\n\n".join(show(result) for result in results) + "\n"
-
-
-def _split(text: str, kind: str) -> tuple[str, str, str]:
-    begin, end = (f"<!-- bench-{kind}:{place} -->\n" for place in ("begin", "end"))
-    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
-        raise UserError(
-            f"the document has no place for this table; restore the lines {begin.strip()} and {end.strip()}"
-        )
-    before, rest = text.split(begin)
-    content, after = rest.split(end)
-    return before + begin, content, end + after
-
-
-def section_of(document: Path, kind: str) -> str:
-    """The text between a benchmark's marks; raises UserError if there are none."""
-    return _split(document.read_text(encoding="utf-8"), kind)[1]
-
-
-def put_section(document: Path, kind: str, content: str) -> None:
-    """Replace the text between a benchmark's marks in one move."""
-    before, _, after = _split(document.read_text(encoding="utf-8"), kind)
-    write_text(document, before + content + after)

@@ -1,6 +1,6 @@
 """The stored results of the benchmarks as text: Markdown tables, with notes on the measurement.
 
-They are shown on the terminal, in docs/benchmarks.md and in docs/several-processes.md.
+They are shown on the terminal, and docs/write.py puts them into the documents.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,8 +12,6 @@ from onepage.benchmarks.results import Cells, digits, duration, rate
 
 NAMES = {"ours": "ours", "uncached": "ours without cache", "joeynmt": "JoeyNMT", "ctranslate2": "CTranslate2 fp32"}
 LOOPS = ("", "plain loop", "ours", "ratio")
-DOCUMENTS = dict.fromkeys(("cls", "mt", "gpu"), "docs/benchmarks.md") | {"scale": "docs/several-processes.md"}
-"""{kind: the document with its table, from the root of the repository}"""
 Result = Mapping[str, Any]
 
 

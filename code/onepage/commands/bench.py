@@ -14,25 +14,18 @@ def bench() -> None:
     """Compare this program with others on this machine.
 
     RUN is a planned run folder. Leave the machine idle meanwhile: other programs lower the rates and make the ratios
-    unreliable. Each command writes OUT/report/bench/KIND-HARDWARE.json, with every repeat, and its table in the
-    documents in OUT, if they exist. If it is stopped, it writes nothing.
+    unreliable. Each command prints its table and writes OUT/report/bench/KIND-HARDWARE.json, with every repeat. If it
+    is stopped, it writes nothing.
     """
 
 
 def keep(kind: str, measure: Callable[[], dict[str, Any]], out: Path) -> None:
-    """Measure, write the JSON and, from all results of its kind, the table in its document."""
+    """Measure, print the table, and write the JSON."""
     from onepage.benchmarks import results, tables
 
-    document, show = out / tables.DOCUMENTS[kind], tables.MARKDOWN[kind]
-    shown = document.is_file()
-    if shown:
-        results.section_of(document, kind)
     result = measure()
-    click.echo(show(result).replace("**", ""))
-    path = results.write(out, results.name_of(kind, result), result)
-    if shown:
-        results.put_section(document, kind, results.section(results.read_all(out, kind), show, kind))
-    click.echo(f"result in {path}" + (f", table in {document}" if shown else ""))
+    click.echo(tables.MARKDOWN[kind](result).replace("**", ""))
+    click.echo(f"result in {results.write(out, results.name_of(kind, result), result)}")
 
 
 @bench.command("cls")
