@@ -18,47 +18,38 @@ def mirror(tmp_path: Path, cifar_archive: bytes, multi30k_files: dict[str, bytes
     return fill(tmp_path / "mirror", {sources.CIFAR10_ARCHIVE: cifar_archive, **multi30k_files})
 
 
-def packed(tmp_path: Path, *arguments: object) -> Path:
-    """Run the command with a new folder, and return that folder."""
+def packed(tmp_path: Path, *arguments: object) -> tuple[Path, str]:
+    """Run the command with a new folder; returns that folder, and what was printed."""
     folder = tmp_path / "bundle"
     words = ["--to", folder, f"DATA_DIR={tmp_path / 'data'}", *arguments]
     result = CliRunner().invoke(bundle.pack, list(map(str, words)), catch_exceptions=False)
     assert result.exit_code == 0, result.output
-    return folder
+    return folder, result.output
 
 
 def test_what_is_packed_serves_as_a_mirror(tmp_path: Path, mirror: Path) -> None:
-    folder = packed(tmp_path, f"DATA_MIRROR={mirror}", "SRC=de", "TGT=fr")
+    folder, said = packed(tmp_path, f"DATA_MIRROR={mirror}", "SRC=de", "TGT=fr")
     for name in ("cifar10", "multi30k"):
         assert fetch.ensure(name, tmp_path / "there", "real", str(folder), "de", "fr") == name
         for member in sources.get(name, "de", "fr").members:
             there, here = (tmp_path / where / name / member.name for where in ("there", "data"))
             assert there.read_bytes() == here.read_bytes()
-    said = (folder / pack.README).read_text(encoding="utf-8")
-    assert "make all BUNDLE=" in said and "cifar10" in said and "non-commercial" in said
+    assert "make all BUNDLE=" in said and "non-commercial" in said
 
 
 def test_packing_again_gives_the_same_bytes(tmp_path: Path, mirror: Path) -> None:
     def contents() -> dict[str, bytes]:
-        folder = packed(tmp_path, f"DATA_MIRROR={mirror}")
+        folder, _ = packed(tmp_path, f"DATA_MIRROR={mirror}")
         return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
     first = contents()
-    assert len(first) == 1 + 10 + 3 + 1  # CIFAR-10, five splits in two languages, three references, the README
+    assert len(first) == 1 + 10 + 3  # CIFAR-10, five splits in two languages, three references
     assert contents() == first
 
 
 def test_generated_data_need_no_packing(tmp_path: Path) -> None:
-    folder = packed(tmp_path, "DATA=generated")
-    assert [path.name for path in folder.iterdir()] == [pack.README]
-
-
-def test_the_readme_says_what_the_wheels_are_for(tmp_path: Path) -> None:
-    about = tmp_path / pack.ABOUT
-    about.parent.mkdir()
-    about.write_text('{"torch": "cpu", "python": "3.11", "system": "Linux", "machine": "x86_64"}', encoding="utf-8")
-    pack.write_readme(tmp_path, [])
-    assert "CPython 3.11 on Linux x86_64, torch for cpu" in (tmp_path / pack.README).read_text(encoding="utf-8")
+    folder, said = packed(tmp_path, "DATA=generated")
+    assert not folder.exists() and "non-commercial" not in said
 
 
 @pytest.mark.fault("a data file damaged since it was fetched, in make bundle", "`... is corrupt ...`; it is not packed")

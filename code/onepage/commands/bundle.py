@@ -14,7 +14,7 @@ def pack(folder: Path, words: tuple[str, ...]) -> None:
     """Fetch and verify the real data sets of all tasks, and pack them into a folder that serves as DATA_MIRROR.
 
     SETTING is NAME=value, as for make (see make help). With DATA=generated nothing is packed: stand-ins are generated
-    where they are needed. README.txt, written last, says how to use the folder.
+    where they are needed.
     """
     from onepage import tasks
     from onepage.data import fetch, sources
@@ -31,7 +31,8 @@ def pack(folder: Path, words: tuple[str, ...]) -> None:
     for found in packed:
         fetch.ensure(found.name, data_dir, "real", mirror, src, tgt)
         packing.pack(found, data_dir, folder, click.echo)
-    packing.write_readme(folder, packed)
+    if any(found.name == "multi30k" for found in packed):
+        click.echo("Multi30k is for non-commercial research and education: keep it to your own machines")
     click.echo(f"bundle {folder}: on the other machine, in a clone: make all BUNDLE={folder}")
 
 

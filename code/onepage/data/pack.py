@@ -18,9 +18,6 @@ from onepage.data.download import megabytes
 from onepage.data.folder import check_space
 from onepage.data.sources import DataSet, Download
 
-ABOUT = Path("wheels/wheels.json")  # env/bundle.py writes it beside the data
-README = "README.txt"
-
 
 def pack(packed: DataSet, data_dir: Path, folder: Path, say: Callable[[str], object]) -> None:
     """Write every download of a complete real set below ``folder``, in the layout of a mirror.
@@ -50,20 +47,3 @@ def _write(file: BinaryIO, item: Download, where: Path) -> None:
                 info = tarfile.TarInfo(f"{item.folder}/{name}")
                 info.size = len(content)
                 tar.addfile(info, io.BytesIO(content))
-
-
-def write_readme(folder: Path, packed: list[DataSet]) -> None:
-    """Write README.txt in ``folder``, with its content and use."""
-    lines = [
-        "All that onepage takes from the network, for a machine without one. In a clone of its repository there:",
-        "",
-    ]
-    lines += ["    make all BUNDLE=/path/to/this/folder", ""]
-    if (folder / ABOUT).is_file():
-        what = "packages for CPython {python} on {system} {machine}, torch for {torch}"
-        lines.append(f"{'wheels':<25} {what.format(**files.read_json(folder / ABOUT))}")
-    for found in packed:
-        lines.append(f"{found.downloads[0].path.split('/')[0]:<25} {found.name}, {megabytes(found.size)} unpacked")
-    lines += ["", "Every file is checked by its SHA-256 before it is used."]
-    lines += [found.licence for found in packed if found.licence]
-    files.write_text(folder / README, "\n".join(lines) + "\n")

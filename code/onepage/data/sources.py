@@ -106,8 +106,7 @@ class DataSet:
 
     A real set consists of ``downloads`` and has a generated ``stand_in``. A generated set has a ``generator``: a module
     of this folder with VERSION, DISK_BYTES (about) and ``write(folder)``, which returns {file name: SHA-256}.
-    ``loader`` ("module.function") is called with the data folder, the set's name and its ``options``. ``licence`` is a
-    sentence for those who copy the set.
+    ``loader`` ("module.function") is called with the data folder, the set's name and its ``options``.
     """
 
     name: str
@@ -116,7 +115,6 @@ class DataSet:
     downloads: tuple[Download, ...] = ()
     stand_in: str = ""
     generator: str = ""
-    licence: str = ""
     options: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -146,7 +144,6 @@ SETS: dict[str, Callable[[str, str], DataSet]] = {
     "cifar10": lambda src, tgt: DataSet("cifar10", "CIFAR-10", IMAGES, _cifar10(), "toy-images"),
     "multi30k": lambda src, tgt: DataSet(
         *("multi30k", "Multi30k", SENTENCES, _multi30k(src, tgt), "toy-translation"),
-        licence="Multi30k is for non-commercial research and education: keep it to your own machines.",
         options={"src": src, "tgt": tgt},
     ),
     "toy-images": lambda src, tgt: DataSet("toy-images", "Generated images", IMAGES, generator="toy_images"),
