@@ -77,10 +77,11 @@ def test_a_signal_ends_the_child_and_leaves_nothing(child: Any, number: int) -> 
     program = (
         "import sys; import bench_child\n"
         "from onepage.benchmarks import process\n"
+        "from onepage.errors import Interrupted\n"
         "try:\n"
         "    with process.scratch() as scratch:\n"
         "        process.Measurement(bench_child.wait_long, {'path': sys.argv[1]}).measure(scratch)\n"
-        "except process.Stopped as error:\n"
+        "except Interrupted as error:\n"
         "    print(error, error.number, scratch.exists(), flush=True)\n"
     )
     mark = child.folder / "mark"

@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from onepage.commands.main import main
+from onepage.errors import Interrupted
 from onepage.training import session
-from onepage.training.session import Interrupted
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -92,8 +92,8 @@ def test_help_does_not_wait_for_torch():
 @pytest.mark.parametrize(
     ("error", "status", "says"),
     [
-        (Interrupted(signal.SIGINT, 7), 130, "SIGINT: stopped after update 7, saved; run the same command to go on"),
-        (Interrupted(signal.SIGTERM, 7), 143, "SIGTERM: stopped after update 7, saved; run the same command to go on"),
+        (Interrupted(signal.SIGINT, "stopped; go on"), 130, "SIGINT: stopped; go on"),
+        (Interrupted(signal.SIGTERM, "stopped; go on"), 143, "SIGTERM: stopped; go on"),
         (KeyboardInterrupt(), 130, "interrupted; run the same command to go on"),  # with nothing to save yet
     ],
 )

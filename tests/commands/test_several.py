@@ -10,8 +10,8 @@ from click.testing import CliRunner
 
 from onepage.commands import several
 from onepage.commands.main import main
-from onepage.commands.several import Queue, Stopped, next_stage, work_through
-from onepage.errors import UserError
+from onepage.commands.several import Queue, next_stage, work_through
+from onepage.errors import Interrupted, UserError
 from onepage.runs import plan
 
 # replaces onepage; files in the run's folder tell it what to do
@@ -125,7 +125,7 @@ def test_a_signal_stops_all(place: Place, number: signal.Signals) -> None:
     Path(place.program[0]).write_text(text, encoding="utf-8")
     place.tell("waits", 0, 1)
     place.tell("signals", 1)
-    with pytest.raises(Stopped, match=f"{number.name}: stopped; run the same command to resume") as caught:
+    with pytest.raises(Interrupted, match=f"{number.name}: stopped; run the same command to resume") as caught:
         Queue(place.runs, 2, place.program).work()
     assert caught.value.number == number
     assert all((run / "stopped").exists() for run in place.runs[:2])

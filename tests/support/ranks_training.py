@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from onepage.cls.recipe import Stage
-from onepage.errors import UserError
+from onepage.errors import Interrupted, UserError
 from onepage.terminal.progress import Reporter
 from onepage.training import distributed, session
 from small_training import run
@@ -42,7 +42,7 @@ def main(order, device="cpu"):
                 changes["stages"] = tuple(Stage(*stage) for stage in changes["stages"])
             try:
                 said["digest"] = run(job["task"], folder, ranks=ranks, device=device, **changes)
-            except session.Interrupted as error:
+            except Interrupted as error:
                 said["stopped"] = str(error)
             except UserError as error:
                 said["error"] = str(error)

@@ -21,11 +21,12 @@ from onepage.cls.recipe import Stage
 from onepage.cls.resnet import ResNet18
 from onepage.data.images import ImageSet
 from onepage.data.translation import TranslationSet
+from onepage.errors import Interrupted
 from onepage.files import sha256_file
 from onepage.mt.recipe import Recipe as MtRecipe
 from onepage.mt.train import train as train_mt
 from onepage.terminal.progress import Reporter
-from onepage.training import checkpoint, session
+from onepage.training import checkpoint
 from onepage.training.distributed import ALONE
 from onepage.training.weights import digest_tensors
 
@@ -123,7 +124,7 @@ def stop_after(monkeypatch, updates):
 def stopped(monkeypatch, folder, updates=3, task="mt", **settings):
     """Train a run and stop it after the given number of updates."""
     undo = stop_after(monkeypatch, updates)
-    with pytest.raises(session.Interrupted):
+    with pytest.raises(Interrupted):
         run(task, folder, **settings)
     undo()
 

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from onepage.cls.recipe import Stage
-from onepage.errors import UserError
+from onepage.errors import Interrupted, UserError
 from onepage.files import read_json
 from onepage.runs import history
 from onepage.training import checkpoint, distributed, session
@@ -67,7 +67,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("two")
     with pytest.MonkeyPatch.context() as patch:
         stop_after(patch, 4)
-        with pytest.raises(session.Interrupted):
+        with pytest.raises(Interrupted):
             run("mt", place / "grown", **PLAIN)
     jobs = [job(place, name, *what) for name, what in JOBS.items()]
     for name, changes in (("stopped", STEPS), ("shrunk", PLAIN)):  # only the second process gets the signal

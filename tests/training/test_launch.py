@@ -138,7 +138,7 @@ def test_a_killed_process_ends_or_restarts_the_job(tmp_path: Path) -> None:
 @needs_proc
 @pytest.mark.fault(
     "SIGTERM or Ctrl-C to a training of several processes",
-    "`...: stopped, ...`: saved after which update; the same command goes on",
+    "`stopped, ...`: saved after which update; the same command goes on",
 )
 def test_a_signalled_or_killed_launcher_leaves_no_process(tmp_path: Path) -> None:
     training = Training(tmp_path)

@@ -24,14 +24,13 @@ from onepage.cls.recipe import Recipe, Stage
 from onepage.cls.resnet import ResNet18, initialise
 from onepage.cls.train import predict, train
 from onepage.data.images import ImageSet, split_indices
-from onepage.errors import UserError
+from onepage.errors import Interrupted, UserError
 from onepage.files import read_json
 from onepage.runs import history, provenance
 from onepage.runs.plan import identity
 from onepage.terminal.progress import clock
 from onepage.training import seeding
 from onepage.training.recipe import from_values
-from onepage.training.session import Interrupted
 
 IMAGES = {"cpu": 2048, "cuda": 40_960}  # per measurement of a rate
 SAME_SIZE = 32  # pixels at which both are measured

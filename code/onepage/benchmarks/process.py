@@ -20,7 +20,7 @@ from types import FrameType
 from typing import Any
 
 from onepage.benchmarks import results
-from onepage.errors import UserError
+from onepage.errors import Interrupted, UserError
 from onepage.files import read_json, write_json
 from onepage.runs import provenance
 from onepage.terminal.progress import Reporter, clock
@@ -39,20 +39,12 @@ RATES = {  # {rate of a sample: its text}
 Say = Callable[[str], None]
 
 
-class Stopped(UserError):
-    """SIGINT or SIGTERM (``number``) ended a benchmark; an incomplete result is not kept."""
-
-    def __init__(self, number: int):
-        self.number = number
-        super().__init__(f"{signal.Signals(number).name}: stopped, nothing is written; run the same command again")
-
-
 @contextlib.contextmanager
 def scratch() -> Iterator[Path]:
-    """A temporary folder, removed at the end; SIGINT and SIGTERM raise ``Stopped`` in the block."""
+    """A temporary folder, removed at the end; SIGINT and SIGTERM raise ``Interrupted`` in the block."""
 
     def stop(number: int, frame: FrameType | None) -> None:
-        raise Stopped(number)
+        raise Interrupted(number, "stopped, nothing is written; run the same command again")
 
     handlers = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

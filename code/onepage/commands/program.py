@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from onepage.errors import UserError, one_line
+from onepage.errors import Interrupted, UserError, one_line
 from onepage.terminal import environment
 from onepage.training import launch
 
@@ -26,8 +26,7 @@ class Program(click.Group):
             if context.params.get("debug"):
                 raise
             say_error(error)
-            number = getattr(error, "number", None)  # of the signal, if training was interrupted
-            sys.exit(1 if number is None else 128 + number)
+            sys.exit(128 + error.number if isinstance(error, Interrupted) else 1)
         except KeyboardInterrupt:
             click.echo("onepage: interrupted; run the same command to go on", err=True)
             sys.exit(130)

@@ -10,19 +10,11 @@ from types import FrameType
 
 import click
 
-from onepage.errors import UserError
+from onepage.errors import Interrupted, UserError
 from onepage.terminal.options import run_argument
 
 POLL_SECONDS = 0.05
 PROGRAM = (sys.executable, "-m", "onepage")
-
-
-class Stopped(UserError):
-    """A signal (``number``) ended the running trainings."""
-
-    def __init__(self, number: int):
-        self.number = number
-        super().__init__(f"{signal.Signals(number).name}: stopped; run the same command to resume")
 
 
 class Queue:
@@ -34,7 +26,7 @@ class Queue:
         self.signal: int | None = None
 
     def work(self) -> None:
-        """Train and evaluate all runs; if one fails, the others continue. Raises Stopped after a signal."""
+        """Train and evaluate all runs; if one fails, the others continue. Raises Interrupted after a signal."""
         before = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             while self.active or (self.waiting and self.signal is None):
@@ -51,7 +43,7 @@ class Queue:
             for number, handler in before.items():
                 signal.signal(number, handler)
         if self.signal is not None:
-            raise Stopped(self.signal)
+            raise Interrupted(self.signal, "stopped; run the same command to resume")
 
     def _start(self, run: Path, stage: str) -> None:
         if not stage or self.signal is not None:

@@ -18,19 +18,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from onepage.errors import UserError
+from onepage.errors import Interrupted, UserError
 
 LAUNCHED = "ONEPAGE_LAUNCHED"  # set in processes that this module starts
 SHUTDOWN_SECONDS = "60"  # for the processes to finish an update and save, before SIGKILL
 LOOPBACK = "127.0.0.1"
-
-
-class Ended(UserError):
-    """A signal (``number``) reached the launcher, and it ended the training."""
-
-    def __init__(self, number: int, where: str):
-        self.number = number
-        super().__init__(f"{signal.Signals(number).name}: stopped, {where}")
 
 
 def told(line: str) -> bool:
@@ -100,7 +92,7 @@ def world(processes: int, options: str) -> int:
 def launch(run: Path, processes: int, options: str, threads: int, command: Sequence[str]) -> None:
     """Run ``onepage COMMAND`` in ``processes`` processes on this machine, with torchrun's ``options``.
 
-    If one fails, raises UserError with the cause and the last saved update; after a signal, raises Ended.
+    If one fails, raises UserError with the cause and the last saved update; after a signal, raises Interrupted.
     """
     from torch.distributed import run as torchrun
     from torch.distributed.elastic.multiprocessing import SignalException
@@ -119,7 +111,7 @@ def launch(run: Path, processes: int, options: str, threads: int, command: Seque
     try:
         torchrun.run(arguments)
     except SignalException as error:
-        raise Ended(int(error.sigval), where(run)) from None
+        raise Interrupted(int(error.sigval), f"stopped, {where(run)}") from None
     except ChildFailedError as error:
         raise UserError(reason(error.failures, run)) from None
     except (RuntimeError, OSError, ValueError, AssertionError) as error:  # from the rendezvous

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import torch
 
-from onepage.errors import UserError
+from onepage.errors import Interrupted, UserError
 from onepage.files import read_json, write_json
 from onepage.runs import history, lookup, provenance
 from onepage.terminal.progress import Reporter
@@ -29,15 +29,6 @@ SAVE_EVERY_SECONDS = 60.0  # `train --save-every` sets it; the tests' training i
 EPOCH_SECONDS = 5.0  # an epoch's end is saved if the last checkpoint is this old: short epochs would mostly save
 SAVE_SHARE = 0.02  # of the time that such saves may take: on a GPU an epoch is not much longer than a save
 RESULTS = ("model.pt", "metrics.json", "predictions.npz", "explain.npz", "provenance.json")
-
-
-class Interrupted(UserError):
-    """SIGINT or SIGTERM (``number``) arrived; a checkpoint was saved, from which the same command resumes."""
-
-    def __init__(self, number: int, update: int):
-        self.number = number
-        name = signal.Signals(number).name
-        super().__init__(f"{name}: stopped after update {update}, saved; run the same command to go on")
 
 
 class Resumable(Protocol):
@@ -272,7 +263,7 @@ class Session:
             self._saved = time.monotonic()
             self._save_cost = self._saved - begun
         if self._stop is not None:
-            raise Interrupted(self._stop, update)
+            raise Interrupted(self._stop, f"stopped after update {update}, saved; run the same command to go on")
 
     def finish(self, weights: dict[str, torch.Tensor]) -> str:
         """Write provenance and the final weights (last), remove the checkpoints; returns the weights' digest.
