@@ -83,9 +83,7 @@ def repeated(tmp_path_factory):
     return make, said, (process.returncode, end)
 
 
-@pytest.mark.fault(
-    "make interrupted in training", "`stopped after update ..., saved; run the same command to go on`"
-)
+@pytest.mark.fault("make interrupted in training", "`stopped after update ..., saved; run the same command to go on`")
 @pytest.mark.slow
 def test_interrupted_the_same_command_goes_on(repeated):
     make, said, _ = repeated

@@ -1,7 +1,8 @@
-"""Writing files so that no reader ever sees half of one, and digests of files.
+"""Reading files, writing them so that no reader ever sees half of one, and digests of files.
 
 Every artifact is written to a temporary file beside its target and moved into place when complete: an interrupted
-stage leaves the old file or none. Standard library only: the stamp program runs before any package is installed.
+stage leaves the old file or none. Standard library only, except to read arrays: the stamp program runs before any
+package is installed.
 """
 
 import contextlib
@@ -108,6 +109,19 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError:
         raise UserError(f"{path} is missing; run the stage that writes it (see: make help)") from None
     except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} cannot be read ({error}); delete it and run make again") from None
+
+
+def read_arrays(path: Path) -> dict[str, Any]:
+    """Every array of an .npz, {name: numpy array}, nothing pickled; raises UserError if it is missing or damaged."""
+    import numpy as np  # stages without arrays do not wait for it
+
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; evaluate the run first (see: make help)") from None
+    except Exception as error:  # zipfile, zlib and numpy each raise their own on a damaged file
         raise UserError(f"{path} cannot be read ({error}); delete it and run make again") from None
 
 

@@ -201,7 +201,8 @@ def followed(
     rows: list[dict[str, Any]] = []
 
     def watch() -> bool:
-        new = history.read(path)[len(rows) :] if path.is_file() else []  # it is moved into place whole
+        there = path.is_file() and path.stat().st_size  # rewritten as a whole, at first empty
+        new = history.read(path)[len(rows) :] if there else []
         rows.extend(new)
         for row in new:
             left = f"  {clock(max(0.0, seconds - row['seconds']))} left" if seconds else ""

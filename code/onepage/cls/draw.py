@@ -16,10 +16,11 @@ from onepage.cls.figures import confusion, gradcam, reliability
 from onepage.cls.figures.gradcam import image_side
 from onepage.figures import curves
 from onepage.figures import text as texts
-from onepage.figures.curves import read_arrays, read_history
 from onepage.figures.sheet import FULL, HALF, Book, Sheet
 from onepage.figures.style import BLUE, FAINT, INK, MUTED, PT_PER_MM, RED, STEP, onepage_style
 from onepage.figures.text import percent
+from onepage.files import read_arrays
+from onepage.runs import history
 from onepage.training.schedules import SCHEDULES
 
 CURVES = 43.0  # mm, the height of the learning curves
@@ -36,9 +37,9 @@ def draw(run: Path, out: Path) -> None:
     """
     book = Book(run, out)
     predictions, explain = read_arrays(book.run / "predictions.npz"), read_arrays(book.run / "explain.npz")
-    history = read_history(book.run / "history.jsonl")
+    records = history.read(book.run / "history.jsonl")
     with onepage_style():
-        _curves(book, history)
+        _curves(book, records)
         confusion.draw_all(book)
         _grids(book, predictions)
         reliability.draw(book)
@@ -47,13 +48,13 @@ def draw(run: Path, out: Path) -> None:
         book.close()
 
 
-def _curves(book: Book, history: list[dict[str, Any]]) -> None:
-    histories = curves.read_seeds(book.run, history, book.digest)
+def _curves(book: Book, records: list[dict[str, Any]]) -> None:
+    histories = curves.read_seeds(book.run, records, book.digest)
     sheet = book.sheet(FULL, CURVES, f"Loss (nats){curves.of_seeds(histories)}")
-    epochs, last = [row["epoch"] for row in history], history[-1]
+    epochs, last = [row["epoch"] for row in records], records[-1]
     seconds = curves.values(histories, "seconds").mean(axis=0)
     top, height, panel, foot = 4.2, 25.5, 27.5, 7.2
-    under, stretches, rates = top + height + 2.1, stages(book.metrics), learning_rates(book.metrics, history)
+    under, stretches, rates = top + height + 2.1, stages(book.metrics), learning_rates(book.metrics, records)
     floor = book.metrics["set"] == "cifar10"
     told = []
     for left, key, factor, digits, unit in ((7.0, "loss", 1, 2, ""), (54.0, "accuracy", 100, 1, " %")):
@@ -85,7 +86,7 @@ def _curves(book: Book, history: list[dict[str, Any]]) -> None:
             _image_sizes(sheet, beneath, stretches, left, panel, under)
             sheet.lines(right, under + 0.4, ["image", "size, px"])
     sheet.text(47.6, 0.5, "Accuracy (%)", weight="bold")
-    sizes = ", then ".join(f"{size} px" for size in dict.fromkeys(row["image_size"] for row in history))
+    sizes = ", then ".join(f"{size} px" for size in dict.fromkeys(row["image_size"] for row in records))
     alt = (
         f"Two line charts over {last['epoch']:.3g} epoch{'' if last['epoch'] == 1 else 's'} (images of {sizes}) and "
         f"{seconds[-1] / 60:.3g} minutes of training. Loss ends at {told[0]:.2f} nats in training (augmented "
@@ -98,19 +99,19 @@ def _curves(book: Book, history: list[dict[str, Any]]) -> None:
     book.add("curves_cls", sheet, alt)
 
 
-def learning_rates(metrics: dict[str, Any], history: list[dict[str, Any]]) -> tuple[list[float], list[float]]:
+def learning_rates(metrics: dict[str, Any], records: list[dict[str, Any]]) -> tuple[list[float], list[float]]:
     """Epochs and learning rates: the recipe's schedule if the recorded rates lie on it, otherwise the recorded rates.
 
     Rates are recorded at validations, and there may be none during the warm-up.
     """
-    recorded = [row["epoch"] for row in history], [row["learning_rate"] for row in history]
-    recipe, last = metrics["recipe"], history[-1]
+    recorded = [row["epoch"] for row in records], [row["learning_rate"] for row in records]
+    recipe, last = metrics["recipe"], records[-1]
     if recipe.get("schedule") not in SCHEDULES:
         return recorded
     # results of an earlier version have the key without the optimiser's name
     peak = recipe.get("learning_rate") or recipe[f"{recipe['optimiser']}_learning_rate"]
     shape = SCHEDULES[recipe["schedule"]]
-    said = [peak * shape(row["step"] / last["step"], recipe["warmup"]) for row in history]
+    said = [peak * shape(row["step"] / last["step"], recipe["warmup"]) for row in records]
     if not np.allclose(said, recorded[1], atol=0.01 * peak):
         return recorded
     progress = sorted({*np.linspace(0, 1, 101).tolist(), recipe["warmup"]})

@@ -8,7 +8,8 @@ import numpy as np
 from onepage.cls import draw, scores
 from onepage.cls.figures.confusion import order_of
 from onepage.figures import curves, explore
-from onepage.files import read_json, sha256_file
+from onepage.files import read_arrays, read_json, sha256_file
+from onepage.runs import history
 
 COLUMNS = 40  # images in a row of the sprite
 LINES = (("training", "train"), ("validation", "val"))
@@ -17,22 +18,22 @@ LINES = (("training", "train"), ("validation", "val"))
 def parts(run: Path) -> list[explore.Part]:
     """The parts of report.html, in its order, without those that an older evaluation lacks."""
     metrics = read_json(run / "metrics.json")
-    predictions, explained = (curves.read_arrays(run / f"{name}.npz") for name in ("predictions", "explain"))
+    predictions, explained = (read_arrays(run / f"{name}.npz") for name in ("predictions", "explain"))
     found = [_curves(run, metrics), _confusion(metrics, predictions, explained), _reliability(metrics["test"])]
     return [part for part in found if part]
 
 
 def _curves(run: Path, metrics: dict[str, Any]) -> explore.Part:
-    history = curves.read_history(run / "history.jsonl")
-    histories = curves.read_seeds(run, history, sha256_file(run / "metrics.json"))
-    epochs = [row["epoch"] for row in history]
+    records = history.read(run / "history.jsonl")
+    histories = curves.read_seeds(run, records, sha256_file(run / "metrics.json"))
+    epochs = [row["epoch"] for row in records]
     panels = []
     for title, unit, what, factor in (("Loss", "nats", "loss", 1), ("Accuracy", "%", "accuracy", 100)):
         lines = [(name, epochs, curves.values(histories, f"{key}_{what}", factor)) for name, key in LINES]
         panels.append(explore.panel(title, unit, lines))
     steps = [(x, size) for size, *span in draw.stages(metrics) for x in span]
     places, sizes = zip(*steps, strict=True)
-    rates = draw.learning_rates(metrics, history)
+    rates = draw.learning_rates(metrics, records)
     panels.append(explore.panel("Learning rate", "", [("learning rate", rates[0], np.array(rates[1]))], small=True))
     panels.append(explore.panel("Image size", "px", [("image size", places, np.array(sizes))], small=True))
     return explore.learning("curves_cls", "epoch", histories, panels)

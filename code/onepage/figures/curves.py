@@ -1,10 +1,9 @@
-"""Drawing code of both tasks: reading a run's records and arrays, and a panel of two directly labelled curves.
+"""Drawing code of both tasks: the records of all seeds, and a panel of two directly labelled curves.
 
 One seed is a line. Several seeds of the same recipe are the line of their mean, with a band of one sample standard
 deviation on each side.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,28 +22,6 @@ VALIDATION: dict[str, Any] = {"ls": "-", "marker": "s", "clip_on": False}
 MANY_POINTS = 12  # from this number on, markers would hide the line
 End = tuple[float, str, list[str]]  # of a line: its last value, its colour, the lines of its label
 Histories = list[list[dict[str, Any]]]  # the records of each seed
-
-
-def read_history(path: Path) -> list[dict[str, Any]]:
-    """The records of history.jsonl, oldest first. Raises UserError if it is missing or cannot be read."""
-    try:
-        rows = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({error}); delete {path.parent} and run: make all") from None
-    if not rows:
-        raise UserError(f"{path} is empty; delete {path.parent} and run: make all")
-    return rows
-
-
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of an .npz file (nothing pickled). Raises UserError if it is missing or cannot be read."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing; evaluate the run first (see: make help)") from None
-    except Exception as error:  # zipfile, zlib and numpy each raise their own on a damaged file
-        raise UserError(f"{path} cannot be read ({error}); delete it and run make again") from None
 
 
 def read_seeds(run: Path, history: list[dict[str, Any]], digest: str) -> Histories:

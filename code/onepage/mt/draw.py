@@ -9,10 +9,11 @@ from typing import Any
 from matplotlib.ticker import MaxNLocator
 
 from onepage.figures import curves
-from onepage.figures.curves import read_arrays, read_history
 from onepage.figures.sheet import HALF, HEADER, Book
 from onepage.figures.style import MUTED, TEAL, onepage_style
+from onepage.files import read_arrays
 from onepage.mt.figures import attention, bleu, decodes, masks
+from onepage.runs import history
 
 CURVES = 43.0  # mm, the height of the learning curves
 
@@ -24,10 +25,10 @@ def draw(run: Path, out: Path) -> None:
     """
     book = Book(run, out)
     explain = read_arrays(book.run / "explain.npz")
-    history = read_history(book.run / "history.jsonl")
+    records = history.read(book.run / "history.jsonl")
     chrf = read_arrays(book.run / "predictions.npz")[f"{book.metrics['headline']}_chrf"]
     with onepage_style():
-        _curves(book, history)
+        _curves(book, records)
         bleu.draw(book)
         decodes.draw(book, chrf)
         attention.draw_all(book, explain)
@@ -35,13 +36,13 @@ def draw(run: Path, out: Path) -> None:
         book.close()
 
 
-def _curves(book: Book, history: list[dict[str, Any]]) -> None:
-    histories = curves.read_seeds(book.run, history, book.digest)
+def _curves(book: Book, records: list[dict[str, Any]]) -> None:
+    histories = curves.read_seeds(book.run, records, book.digest)
     train, validation, perplexity = (
         curves.values(histories, key) for key in ("train_loss", "val_loss", "val_perplexity")
     )
     sheet = book.sheet(HALF, CURVES, f"Loss (nats per token){curves.of_seeds(histories)}")
-    steps = [row["step"] for row in history]
+    steps = [row["step"] for row in records]
     left, top, panel, height = 6.6, HEADER + 0.8, 25.4, 31.6
     axes = sheet.axes(left, top, panel, height)
     ends = curves.draw_pair(axes, steps, train, validation, TEAL, 2)
@@ -51,7 +52,7 @@ def _curves(book: Book, history: list[dict[str, Any]]) -> None:
     # no lower than the axis: a number of updates at its end may be wide
     curves.label_ends(sheet, axes, left + panel + 1.6, ends, below=0.3)
     sheet.text(left + panel / 2, top + height + 4.0, "updates", colour=MUTED, ha="center")
-    last = history[-1]
+    last = records[-1]
     alt = (
         f"Line chart of loss in nats per token over {last['step']} updates ({last['epoch']:.1f} epochs). Training loss "
         f"(dropout, smoothed labels) ends at {train[:, -1].mean():.2f}; validation loss falls from "

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from onepage.figures import curves, explore
-from onepage.files import read_json, sha256_file
+from onepage.files import read_arrays, read_json, sha256_file
+from onepage.runs import history
 
 KINDS = ("encoder_self", "decoder_self", "cross")
 SIDES = {"source": "source_tokens", "read": "target_input_tokens", "written": "target_output_tokens"}
@@ -15,15 +16,15 @@ SIDES = {"source": "source_tokens", "read": "target_input_tokens", "written": "t
 def parts(run: Path) -> list[explore.Part]:
     """The parts of report.html, in its order, without those that an older evaluation lacks."""
     metrics = read_json(run / "metrics.json")
-    predictions, explained = (curves.read_arrays(run / f"{name}.npz") for name in ("predictions", "explain"))
+    predictions, explained = (read_arrays(run / f"{name}.npz") for name in ("predictions", "explain"))
     found = [_curves(run), _attention(metrics, predictions, explained), _sentences(metrics, predictions)]
     return [part for part in found if part]
 
 
 def _curves(run: Path) -> explore.Part:
-    history = curves.read_history(run / "history.jsonl")
-    histories = curves.read_seeds(run, history, sha256_file(run / "metrics.json"))
-    steps = [row["step"] for row in history]
+    records = history.read(run / "history.jsonl")
+    histories = curves.read_seeds(run, records, sha256_file(run / "metrics.json"))
+    steps = [row["step"] for row in records]
 
     def line(name: str, key: str) -> explore.Line:
         return name, steps, curves.values(histories, key)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from onepage.errors import UserError
 from onepage.files import write_text
 
 
@@ -13,5 +14,11 @@ def write(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """All rows of a history file."""
-    return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+    """All rows of a history file, oldest first; raises UserError if there are none, or they cannot be read."""
+    try:
+        rows = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read ({error}); delete {path.parent} and run: make all") from None
+    if not rows:
+        raise UserError(f"{path} is empty; delete {path.parent} and run: make all")
+    return rows

@@ -119,9 +119,9 @@ def gather(run: Path) -> tuple[dict[str, Any], list[str]]:
     for folder, row in found:
         try:
             rows.append(row | {"history": history.read(folder / "history.jsonl")})
-        except (OSError, ValueError) as error:
+        except UserError:
             if folder == run:
-                raise UserError(f"{folder / 'history.jsonl'} cannot be read ({error}); train that run again") from error
+                raise
             left_out.append(f"{folder.name} (history.jsonl cannot be read)")
     task = read_json(run / "metrics.json")["task"]
     return {"task": task, "seeds": [row["seed"] for row in rows], "rows": rows, "summary": summary(rows)}, left_out

@@ -14,13 +14,12 @@ import numpy as np
 from torch import Tensor
 
 from onepage.errors import UserError
-from onepage.files import read_json
+from onepage.files import read_arrays, read_json
 from onepage.runs import history
 from onepage.tasks import TASKS
 from onepage.training import checkpoint
 from onepage.training.weights import digest_tensors
 from onepage.verification.comparison import COMMIT
-from onepage.verification.verify import read_arrays
 
 SHOWN = 4  # differences named for each part
 
@@ -42,9 +41,9 @@ def results(run: Path) -> dict[str, dict[str, Any]]:
             "explanations": read_arrays(run / "explain.npz"),
             "metrics": _flat({key: value for key, value in metrics.items() if key not in COMMIT}),
         }
-    except (OSError, ValueError, EOFError, AttributeError) as error:
+    except AttributeError as error:
         again = f"make {' '.join(TASKS)}"
-        raise UserError(f"{run} is incomplete ({error}); train and evaluate it again: {again}") from None
+        raise UserError(f"{run} is not from this program ({error}); train and evaluate it again: {again}") from None
 
 
 def digests(found: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:

@@ -6,7 +6,6 @@ The task's module ``recount`` computes it without the evaluation's code. ``prove
 their runs, ``comparison`` compares a run with a reference result. Large packages are imported only when needed.
 """
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 from onepage import tasks
 from onepage.errors import UserError
-from onepage.files import HOME, read_json
+from onepage.files import HOME, read_arrays, read_json
 from onepage.runs import lookup, seeds
 from onepage.verification import comparison
 from onepage.verification.claims import (
@@ -36,17 +35,6 @@ COLUMNS = ("id", "claim", "bound", "measured", "result", "reason")
 _MALFORMED = (KeyError, TypeError, AttributeError)  # raised by a metrics.json of another program
 
 
-def read_arrays(path: Path) -> dict[str, Any]:
-    """Every array of an .npz, {name: numpy array}, without pickle; raises ValueError if one cannot be read."""
-    import numpy as np
-
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        raise ValueError(str(error)) from error
-
-
 class Evidence:
     """The content of a run folder, read and recomputed once; ``run`` None: there is no run of the task."""
 
@@ -65,7 +53,11 @@ class Evidence:
         if not path.is_file():
             return FAIL, f"{self.where} is missing; delete metrics.json there and run: make {self.task.name}"
         try:
-            found: tasks.Recount = self.task.module("recount").recount(self.metrics, self.data_dir, read_arrays(path))
+            arrays = read_arrays(path)
+        except UserError as error:
+            return FAIL, str(error)
+        try:
+            found: tasks.Recount = self.task.module("recount").recount(self.metrics, self.data_dir, arrays)
         except UserError as error:  # without data there is no check, and no PASS
             return NOT_CHECKED, f"cannot recompute: {error}"
         except ValueError as error:

@@ -6,9 +6,9 @@ import pytest
 from drawing import edited
 from layout import Drawn, problems, written
 from onepage.errors import UserError
-from onepage.figures.curves import read_arrays
 from onepage.figures.sheet import HALF, Book
 from onepage.figures.style import onepage_style
+from onepage.files import read_arrays
 from onepage.mt import draw as mt
 from onepage.mt.figures import attention
 from onepage.mt.figures.attention import readable
