@@ -171,20 +171,19 @@ def test_files_that_cannot_be_dated_stop_nothing(tmp_path: Path, monkeypatch: py
     assert stamps.date_back(paths) == paths
 
 
-def test_runs_are_unfinished_by_the_rule_of_make(tmp_path: Path) -> None:
+def test_next_stage_is_the_first_stale_one(tmp_path: Path) -> None:
+    """By the rule of make."""
     run = tmp_path / "seed0"
     for stage in ("train", "evaluate"):
         plan.write(run, stage, {"task": "cls"})
-    assert stamps.unfinished([run]) == [run]
-    for name, when in (("model.pt", 10), ("metrics.json", 20)):
+    found = [stamps.next_stage(run)]
+    begun = plan.path_of(run, "evaluate").stat().st_mtime
+    for number, name in enumerate(("model.pt", "metrics.json", "plan/evaluate.json", "plan/train.json"), 1):
         (run / name).touch()
-        later = plan.path_of(run, "evaluate").stat().st_mtime + when
-        os.utime(run / name, (later, later))
-    assert stamps.unfinished([run]) == []
-    newer = (run / "metrics.json").stat().st_mtime + 10
-    for path in (plan.path_of(run, "evaluate"), run / "model.pt"):
-        before = path.stat().st_mtime
-        os.utime(path, (newer, newer))
-        assert stamps.unfinished([run]) == [run]
-        os.utime(path, (before, before))
-    assert stamps.unfinished([run]) == []
+        os.utime(run / name, (begun + 10 * number, begun + 10 * number))
+        found.append(stamps.next_stage(run))
+        assert stamps.unfinished([run]) == [run] * bool(found[-1])
+    assert found == ["train", "evaluate", "", "evaluate", "train"]
+    os.utime(run / "metrics.json", (begun + 50, begun + 50))
+    os.utime(run / "model.pt", (begun + 60, begun + 60))
+    assert stamps.next_stage(run) == "evaluate"

@@ -4,7 +4,6 @@ It reads variables of the environment. FAILS, WAITS: runs ("cls/seed1") whose tr
 MEET: how many trainings must run at once. PLANNED: the device of the plans. PLACE: the folder that records each call.
 """
 
-import itertools
 import json
 import os
 import signal
@@ -85,16 +84,12 @@ def main(command: str, *words: str) -> None:
 
 
 def train_all(words: list[str]) -> None:
-    from onepage.commands.several import work_through
+    from onepage.commands import several
     from onepage.errors import UserError
 
-    pairs = list(itertools.pairwise(["", *words]))
-    shown = [Path(word) for before, word in pairs if before == "--shown"]
-    runs = [Path(word) for before, word in pairs if "/seed" in word and before != "--shown"]
-    check = "--check" in words
-    jobs = 1 if check else int(words[words.index("--jobs") + 1])
+    several.PROGRAM = (sys.executable, __file__)
     try:
-        work_through(runs, shown, jobs, check, [sys.executable, __file__])
+        several.train_all.main(words, standalone_mode=False)
     except UserError as error:
         sys.exit(f"onepage: {error}")
 

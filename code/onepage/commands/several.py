@@ -11,6 +11,7 @@ from types import FrameType
 import click
 
 from onepage.errors import Interrupted, UserError
+from onepage.runs import plan, stamps
 from onepage.terminal.options import run_argument
 
 POLL_SECONDS = 0.05
@@ -20,8 +21,8 @@ PROGRAM = (sys.executable, "-m", "onepage")
 class Queue:
     """Runs to train and evaluate, ``jobs`` at once, each stage in its own process."""
 
-    def __init__(self, runs: Sequence[Path], jobs: int, program: Sequence[str] = PROGRAM):
-        self.waiting, self.jobs, self.program = list(runs), jobs, program
+    def __init__(self, runs: Sequence[Path], jobs: int):
+        self.waiting, self.jobs = list(runs), jobs
         self.active: dict[Path, tuple[str, subprocess.Popen[bytes]]] = {}
         self.signal: int | None = None
 
@@ -32,7 +33,7 @@ class Queue:
             while self.active or (self.waiting and self.signal is None):
                 while self.waiting and len(self.active) < self.jobs and self.signal is None:
                     run = self.waiting.pop(0)
-                    self._start(run, next_stage(run))
+                    self._start(run, stamps.next_stage(run))
                 for run, (stage, process) in list(self.active.items()):
                     if process.poll() is not None:
                         del self.active[run]
@@ -49,7 +50,7 @@ class Queue:
         if not stage or self.signal is not None:
             return
         own = ["--own-gpu"] if self.jobs > 1 else []
-        process = subprocess.Popen([*self.program, stage, str(run), *own])
+        process = subprocess.Popen([*PROGRAM, stage, str(run), *own])
         self.active[run] = stage, process
         if self.signal is not None:  # it came while the process was started
             process.send_signal(signal.SIGTERM)
@@ -58,16 +59,6 @@ class Queue:
         self.signal = number
         for _, process in self.active.values():
             process.send_signal(signal.SIGTERM)
-
-
-def next_stage(run: Path) -> str:
-    """The stage that a run needs next: "train", "evaluate", or "" if it is finished."""
-    from onepage.runs import plan, stamps
-
-    model, planned = run / "model.pt", plan.path_of(run, "train")
-    if not model.exists() or (planned.exists() and planned.stat().st_mtime_ns > model.stat().st_mtime_ns):
-        return "train"
-    return "evaluate" if stamps.unfinished([run]) else ""
 
 
 @click.command("train-all")
@@ -80,18 +71,9 @@ def train_all(runs: tuple[Path, ...], jobs: int, shown: tuple[Path, ...], check:
 
     On a CPU they run in turn, because two trainings on the same cores slow each other down.
     """
-    work_through(runs, shown, jobs, check)
-
-
-def work_through(
-    runs: Sequence[Path], shown: Sequence[Path], jobs: int, check: bool, program: Sequence[str] = PROGRAM
-) -> None:
-    """As the command; raises UserError with the unfinished runs if one of ``shown`` (with check, any) is unfinished."""
-    from onepage.runs import plan, stamps
-
     if not check:
         on_gpu = any(plan.read(run).get("device") == "cuda" for run in runs)
-        Queue(stamps.unfinished(runs), jobs if on_gpu else 1, program).work()
+        Queue(stamps.unfinished(runs), jobs if on_gpu else 1).work()
     if stamps.unfinished(runs if check else shown):
         names = " ".join("/".join(run.parts[-4:]) for run in stamps.unfinished(runs))
         raise UserError(f"not done: {names}; see above for why. The same command tries them again")

@@ -142,17 +142,19 @@ def date_back(paths: Iterable[Path]) -> list[Path]:
     return list(late)
 
 
-def unfinished(runs: Iterable[Path]) -> list[Path]:
-    """Runs that are not evaluated, or whose results are older than their prerequisites (make's own rule)."""
+def next_stage(run: Path) -> str:
+    """The stage that a run needs next, by make's own rule: "train", "evaluate", or "" if it is finished."""
 
     def older(path: Path, *sources: Path) -> bool:
         if not path.exists():
             return True
         return any(not source.exists() or source.stat().st_mtime_ns > path.stat().st_mtime_ns for source in sources)
 
-    return [
-        run
-        for run in runs
-        if older(run / "model.pt", run_plan.path_of(run, "train"))
-        or older(run / "metrics.json", run / "model.pt", run_plan.path_of(run, "evaluate"))
-    ]
+    if older(run / "model.pt", run_plan.path_of(run, "train")):
+        return "train"
+    return "evaluate" if older(run / "metrics.json", run / "model.pt", run_plan.path_of(run, "evaluate")) else ""
+
+
+def unfinished(runs: Iterable[Path]) -> list[Path]:
+    """Runs that are not evaluated, or whose results are older than their prerequisites."""
+    return [run for run in runs if next_stage(run)]
