@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from onepage.data.archive import SourceError
 from onepage.data.sources import Download
 from onepage.errors import UserError
+from onepage.terminal.progress import console
 
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 30.0
@@ -35,7 +35,7 @@ def megabytes(size: float) -> str:
     return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{max(size / 1e3, 1):.0f} kB"
 
 
-def fetch_url(url: str, folder: Path, item: Download, console: Console) -> Path:
+def fetch_url(url: str, folder: Path, item: Download) -> Path:
     """Download ``item`` from ``url`` into ``folder`` (the caller removes it) and return the file.
 
     Its published size serves the progress bar and the limit (a download of twice that size is refused).
@@ -47,7 +47,7 @@ def fetch_url(url: str, folder: Path, item: Download, console: Console) -> Path:
     pooch.get_logger().setLevel("ERROR")
     name = "download"
     registry = pooch.create(path=folder, base_url="", registry={name: None}, urls={name: url}, retry_if_failed=RETRIES)
-    meter = _Meter(item.size, console)
+    meter = _Meter(item.size)
     outcome: list[Path | Exception] = []
 
     def transfer(address: str, output: str, pup: Any) -> None:
@@ -97,14 +97,9 @@ def probe(urls: Mapping[str, str], timeout: float) -> dict[str, str]:
     Returns, for each name, "" if it serves the file, otherwise a short reason.
     """
     answers = dict.fromkeys(urls, "no answer")
-    lock = threading.Lock()
-    closed = False
 
     def ask(name: str, url: str) -> None:
-        answer = _ask(url, timeout)
-        with lock:
-            if not closed:
-                answers[name] = answer
+        answers[name] = _ask(url, timeout)
 
     # Daemon threads: a name lookup has no time limit, and must not keep the program from ending.
     threads = [threading.Thread(target=ask, args=item, daemon=True) for item in urls.items()]
@@ -113,9 +108,7 @@ def probe(urls: Mapping[str, str], timeout: float) -> dict[str, str]:
         thread.start()
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
-    with lock:
-        closed = True
-    return answers
+    return dict(answers)  # a late thread may still write
 
 
 def _ask(url: str, timeout: float) -> str:
@@ -175,13 +168,12 @@ def _short(error: Exception) -> str:
 class _Meter:
     """Watches a download in another thread: shows its progress, and checks its size and speed."""
 
-    def __init__(self, size: int, console: Console) -> None:
+    def __init__(self, size: int) -> None:
         self._published = size
         self._done = 0
         self._started: float | None = None  # None before the first attempt and between two
         self._ended = False
         self._said = time.monotonic()
-        self._console = console
         self._bar: Progress | None = None
         if size > SHOW_ABOVE and console.is_terminal:
             columns = (TextColumn("  {task.fields[what]}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
@@ -226,4 +218,4 @@ class _Meter:
         elif now - self._said > PLAIN_EVERY:
             self._said = now
             rate = megabytes(self._done / (now - started))
-            self._console.print(f"  {megabytes(self._done)} of {megabytes(self._published)}, {rate}/s", markup=False)
+            console.print(f"  {megabytes(self._done)} of {megabytes(self._published)}, {rate}/s", markup=False)

@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
-from rich.console import Console
-
 from onepage.data import archive, download, ready, sources
 from onepage.data.archive import SourceError
 from onepage.data.download import megabytes
 from onepage.data.folder import TEMPORARY, check_space, locked
 from onepage.data.sources import DataSet, Download
 from onepage.errors import UserError
+from onepage.terminal.progress import console
 
 PROBE_SECONDS = 20.0  # for all probes of one set together
 
@@ -87,16 +86,15 @@ def ensure(
     check_settings(name, mode, src, tgt)
     data_dir = Path(data_dir)
     wanted = sources.get(name, src, tgt)
-    console = Console(highlight=False, soft_wrap=True)
     if mode == "generated" and wanted.stand_in:
         wanted = sources.get(wanted.stand_in)
     if wanted.generator:
-        return _generate(wanted, data_dir, console)
+        return _generate(wanted, data_dir)
     if ready.is_complete(data_dir / name / wanted.ready, wanted.digests):
-        _say(console, f"{_key(wanted)}: complete in {data_dir / name}")
+        _say(f"{_key(wanted)}: complete in {data_dir / name}")
         return name
-    with locked(data_dir, name, lambda text: _say(console, text)) as folder:
-        fetch = _Fetch(wanted, folder, console)
+    with locked(data_dir, name, _say) as folder:
+        fetch = _Fetch(wanted, folder)
         fetch.run(mirror)
     if not fetch.missing:
         return name
@@ -107,9 +105,9 @@ def ensure(
             f"no source serves {_key(wanted)} (tried {tried}; set DATA_MIRROR to a folder or URL that holds "
             f"{wanted.downloads[0].path}, or DATA=generated for the stand-in"
         )
-    _say(console, f"{_key(wanted)}: no source serves it (tried {tried}", "yellow")
-    _say(console, f"*** GENERATED STAND-IN: {wanted.stand_in} replaces {name} ***", "bold yellow")
-    return _generate(sources.get(wanted.stand_in), data_dir, console)
+    _say(f"{_key(wanted)}: no source serves it (tried {tried}", "yellow")
+    _say(f"*** GENERATED STAND-IN: {wanted.stand_in} replaces {name} ***", "bold yellow")
+    return _generate(sources.get(wanted.stand_in), data_dir)
 
 
 def source_status(
@@ -164,13 +162,12 @@ class _Fetch:
 
     wanted: DataSet
     folder: Path
-    console: Console
     missing: list[str] = field(default_factory=list)
     served: list[str] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
 
     def say(self, text: str, style: str | None = None) -> None:
-        _say(self.console, f"{_key(self.wanted)}: {text}", style)
+        _say(f"{_key(self.wanted)}: {text}", style)
 
     def run(self, mirror: str | None) -> None:
         """Fetch missing members from the first sources that serve them; once complete, write the ready file."""
@@ -248,25 +245,25 @@ class _Fetch:
             return
         # The archive is removed with this folder, whatever happens; only its verified members stay.
         with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=self.folder) as temporary:
-            path = download.fetch_url(source.url(item), Path(temporary), item, self.console)
+            path = download.fetch_url(source.url(item), Path(temporary), item)
             with open(path, "rb") as file:
                 yield file
 
 
-def _generate(wanted: DataSet, data_dir: Path, console: Console) -> str:
+def _generate(wanted: DataSet, data_dir: Path) -> str:
     """Complete a generated set; generate it again if its generator's version or its digests differ."""
     generator, name = importlib.import_module(f"onepage.data.{wanted.generator}"), wanted.name
     path, version = data_dir / name / wanted.ready, generator.VERSION
     if ready.is_complete(path, version=version):
-        _say(console, f"{name}: complete in {path.parent} (generated)")
+        _say(f"{name}: complete in {path.parent} (generated)")
         return name
-    with locked(data_dir, name, lambda text: _say(console, text)) as folder:
+    with locked(data_dir, name, _say) as folder:
         if not ready.is_complete(path, version=version):
             started, size = time.monotonic(), generator.DISK_BYTES
             check_space(folder, size)
             ready.write(path, name, f"generated, version {version}", generator.write(folder), version)
             seconds = time.monotonic() - started
-            _say(console, f"{name}: generated in {seconds:.1f} s ({megabytes(size)}); in {folder}")
+            _say(f"{name}: generated in {seconds:.1f} s ({megabytes(size)}); in {folder}")
     return name
 
 
@@ -275,5 +272,5 @@ def _key(wanted: DataSet) -> str:
     return "-".join((wanted.name, *wanted.options.values()))
 
 
-def _say(console: Console, text: str, style: str | None = None) -> None:
+def _say(text: str, style: str | None = None) -> None:
     console.print(text, style=style, markup=False)
