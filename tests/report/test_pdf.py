@@ -59,8 +59,6 @@ def test_auto_takes_latex_then_typst(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pdf, "_typst_lacks", lambda: "the Python package typst")
     with pytest.raises(UserError, match="make setup-tex"):
         pdf.resolve_engine("auto")
-    with pytest.raises(UserError, match="PDF_ENGINE=word"):
-        pdf.resolve_engine("word")
 
 
 def test_latex_is_lacking_without_its_programs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

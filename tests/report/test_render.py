@@ -260,12 +260,6 @@ def test_rows_of_pictures_are_apart(
     assert len(blank) == 3 and all(bands[k - 2][1] >= 4 for k in blank)  # k - 1 is the line of titles
 
 
-@pytest.mark.fault("PAPER= neither a4 nor letter", "`PAPER=... is neither a4 nor letter; ...`")
-def test_another_paper_is_refused(real: Case) -> None:
-    with pytest.raises(UserError, match="PAPER=a5 is neither a4 nor letter"):
-        rendered(real, "latex", "a5")
-
-
 def drawn(out: Path) -> Case:
     """Runs with all their pictures; the Transformer has two heads."""
     from onepage.cls import draw as cls

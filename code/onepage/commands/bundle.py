@@ -24,14 +24,13 @@ def pack(folder: Path, words: tuple[str, ...]) -> None:
     values = settings.resolve(settings.parse(words))
     data_dir, mirror, src, tgt = Path(values["DATA_DIR"]), values["DATA_MIRROR"] or None, values["SRC"], values["TGT"]
     names = dict.fromkeys(task.real_set for task in tasks.every())  # two tasks may share a set
-    for name in names:
-        fetch.check_settings(name, values["DATA"], src, tgt)
+    found = [sources.get(name, src, tgt) for name in names]
     begins("Bundle")
-    packed = [] if values["DATA"] == "generated" else [sources.get(name, src, tgt) for name in names]
-    for found in packed:
-        fetch.ensure(found.name, data_dir, "real", mirror, src, tgt)
-        packing.pack(found, data_dir, folder, click.echo)
-    if any(found.name == "multi30k" for found in packed):
+    packed = [] if values["DATA"] == "generated" else found
+    for real in packed:
+        fetch.ensure(real.name, data_dir, "real", mirror, src, tgt)
+        packing.pack(real, data_dir, folder, click.echo)
+    if any(real.name == "multi30k" for real in packed):
         click.echo("Multi30k is for non-commercial research and education: keep it to your own machines")
     click.echo(f"bundle {folder}: on the other machine, in a clone: make all BUNDLE={folder}")
 

@@ -9,6 +9,8 @@ import click
 from onepage.errors import UserError
 from onepage.terminal.options import begins, out_option, own_gpu_option, run_argument, settings_argument
 
+ENGINES = click.Choice(["auto", "latex", "typst"])
+
 
 def same_data(here: str, expected: str, role: str, remedy: str) -> None:
     """Raise UserError if the data on disk is not that of the run's plan or training."""
@@ -144,8 +146,8 @@ def draw(run: Path, figures: Path) -> None:
 @click.command()
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @out_option
-@click.option("--engine", default="auto", show_default=True, help="latex, typst; auto: LaTeX if installed, else typst.")
-@click.option("--paper", default="a4", show_default=True, help="a4 or letter.")
+@click.option("--engine", type=ENGINES, default="auto", show_default=True, help="auto: LaTeX if installed, else typst.")
+@click.option("--paper", type=click.Choice(["a4", "letter"]), default="a4", show_default=True)
 def render(runs: tuple[Path, ...], out: Path, engine: str, paper: str) -> None:
     """Write the page of evaluated, drawn runs, one of each task: report.md, report.html and report.pdf."""
     from onepage.files import remove_temporaries
@@ -161,7 +163,7 @@ def render(runs: tuple[Path, ...], out: Path, engine: str, paper: str) -> None:
 
 
 @click.command()
-@click.option("--wanted", default="auto", show_default=True, help="auto, latex or typst.")
+@click.option("--wanted", type=ENGINES, default="auto", show_default=True)
 @click.option("--write", "target", type=click.Path(path_type=Path), required=True, help="Makefile fragment to write.")
 def engine(wanted: str, target: Path) -> None:
     """Choose the PDF engine, LaTeX or typst, and print it; fails if neither is installed."""

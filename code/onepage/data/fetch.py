@@ -68,22 +68,14 @@ class SourceStatus:
     detail: str
 
 
-def check_settings(name: str, mode: str, src: str, tgt: str) -> None:
-    """Raise UserError for settings that ``ensure`` cannot use."""
-    if mode not in ("auto", "real", "generated"):
-        raise UserError(f"DATA={mode} is not known; choose auto, real or generated")
-    sources.get(name, src, tgt)
-
-
 def ensure(
     name: str, data_dir: Path, mode: str = "auto", mirror: str | None = None, src: str = "en", tgt: str = "de"
 ) -> str:
     """Complete the set ``name``, or its stand-in, below ``data_dir``; returns the name of the one that is there.
 
     ``mode``: "auto", "real" or "generated"; ``mirror``: a folder or a URL prefix. Prints what it does.
-    Raises UserError on a bad setting, a full disk and, with mode "real", if no source serves the set.
+    Raises UserError on an unknown set or language, a full disk and, with mode "real", if no source serves the set.
     """
-    check_settings(name, mode, src, tgt)
     data_dir = Path(data_dir)
     wanted = sources.get(name, src, tgt)
     if mode == "generated" and wanted.stand_in:

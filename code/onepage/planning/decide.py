@@ -15,7 +15,7 @@ from typing import Any
 import torch  # noqa: F401  (where it is loaded, provenance asks it for its version)
 
 from onepage import data, tasks
-from onepage.data import fetch
+from onepage.data import fetch, sources
 from onepage.errors import UserError
 from onepage.files import read_json, write_json, write_text
 from onepage.planning import recipes
@@ -30,12 +30,12 @@ LIBRARIES = ("torch", "numpy", "sentencepiece")  # whose versions decide numbers
 
 def resolve_device(wanted: str) -> str:
     """ "cpu" or "cuda" from auto, cpu or cuda; raises UserError if CUDA is requested and absent."""
-    if wanted not in ("auto", "cpu", "cuda"):
-        raise UserError(f"DEVICE={wanted} is not known; choose auto, cpu or cuda")
-    problem = None if wanted == "cpu" else provenance.gpu_problem()
+    if wanted == "cpu":
+        return "cpu"
+    problem = provenance.gpu_problem()
     if wanted == "cuda" and problem:
         raise UserError(f"DEVICE=cuda, but {problem}; use DEVICE=cpu, or see: make doctor")
-    return ("cpu" if problem else "cuda") if wanted == "auto" else wanted
+    return "cpu" if problem else "cuda"
 
 
 def decide(
@@ -71,7 +71,7 @@ def decide(
 
     resolve(mode == "generated")  # a bad recipe is refused before anything is downloaded
     src, tgt = values["SRC"], values["TGT"]
-    fetch.check_settings(task.real_set, mode, src, tgt)
+    sources.get(task.real_set, src, tgt)  # languages that it lacks are refused too
     begins()
     if device == "cpu" and values["DEVICE"] == "auto" and (problem := provenance.gpu_problem()) != provenance.NO_GPU:
         say(f"{problem}; the CPU is used: see make doctor")

@@ -27,7 +27,6 @@ from onepage.files import HOME, write_bytes
 PACKAGES = ("geometry.sty", "graphicx.sty", "xcolor.sty", "hyperref.sty", "glyphtounicode.tex")
 TIMEOUT = 180  # seconds for one compilation; it takes about two
 DPI = 150  # of the page's picture
-ENGINES = ("auto", "latex", "typst")
 # Fonts of page and pictures: those of the repository and, in typst for other scripts, one of matplotlib's wheel.
 _FONTS = HOME / "figures" / "fonts"
 
@@ -38,8 +37,6 @@ class DoesNotFit(Exception):
 
 def resolve_engine(wanted: str) -> str:
     """The engine, "latex" or "typst", for a setting ("auto" or either); raises UserError, with a remedy, for none."""
-    if wanted not in ENGINES:
-        raise UserError(f"PDF_ENGINE={wanted} is none of {', '.join(ENGINES)}; choose one of these")
     no_latex, no_typst = _latex_lacks(), _typst_lacks()
     if wanted != "typst" and not no_latex:
         return "latex"
