@@ -1,4 +1,4 @@
-"""The plan and data of a benchmark, and rates read from a history."""
+"""The plan of a benchmark, and rates read from a history."""
 
 from pathlib import Path
 
@@ -14,12 +14,6 @@ def test_the_plan_must_be_for_the_task(planned: dict, tmp_path: Path) -> None:
     assert ours.plan(tmp_path, "cls") == planned | {"data_dir": str(Path("data").resolve())}
     with pytest.raises(UserError, match="is not a run of the Transformer; give one of make mt"):
         ours.plan(tmp_path, "mt")
-
-
-def test_other_data_than_planned_get_one_line(planned: dict) -> None:
-    assert len(ours.data(planned).train_images) == 80
-    with pytest.raises(UserError, match="not what was planned"):
-        ours.data(planned | {"data_digest": "another"})
 
 
 def test_a_rate_leaves_out_the_warm_up(tmp_path: Path) -> None:

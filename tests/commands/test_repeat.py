@@ -10,7 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 import small_training
-from onepage.commands import repeat, stages
+from onepage import data
+from onepage.commands import repeat
 from onepage.commands.main import main
 from onepage.errors import UserError
 from onepage.files import read_json
@@ -58,7 +59,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def surround(patch: pytest.MonkeyPatch) -> None:
     """Use made-up sentences and no training lock."""
-    patch.setattr(stages, "load", lambda planned: small_training.sentences())
+    patch.setattr(data, "load", lambda *named: small_training.sentences())
     patch.setattr(locking, "cpu_training_lock", lambda device, say: contextlib.nullcontext())
 
 

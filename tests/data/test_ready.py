@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from damage import one_line
 from data_fakes import sha256
 from onepage import files
-from onepage.data import load, ready, sources, toy_images
+from onepage.data import load, of_plan, ready, sources, toy_images
 from onepage.data.images import load_images
 from onepage.errors import UserError
 
@@ -62,6 +62,15 @@ def test_changed_byte_is_noticed(generated, name, file, at, change):
     finally:
         path.write_bytes(good)
     load(generated, name)
+
+
+def test_other_data_than_planned_get_one_line(cifar):
+    plan = {"data_dir": str(cifar), "set": "cifar10", "data_digest": load_images(cifar, "cifar10").digest}
+    assert len(of_plan(plan).test_labels) == 20
+    with pytest.raises(UserError, match=r"differs from the data planned .*or run: make data"):
+        of_plan(plan | {"data_digest": "another"})
+    with pytest.raises(UserError, match=r"differs from the data trained on .*; move it away"):
+        of_plan(plan | {"data_digest": "another"}, "trained on", "move it away")
 
 
 texts = st.text(max_size=12)

@@ -9,8 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 import small_training
-from onepage import tasks
-from onepage.commands import stages
+from onepage import data, tasks
 from onepage.commands.main import main
 from onepage.files import read_json
 from onepage.mt.decoding import Decoding
@@ -85,7 +84,7 @@ def test_finished_variants_are_not_trained_again(tmp_path: Path) -> None:
 
 @pytest.mark.fault("make ablate with data other than planned", "one line; nothing is trained")
 def test_other_data_than_planned_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stages, "load", lambda planned: without_tests("cls"))
+    monkeypatch.setattr(data, "load", lambda *named: without_tests("cls"))
     run = tmp_path / "seed0"
     run_plan.write(run, "train", plan_of("cls") | {"data_digest": "e" * 64, "data_dir": "data"})
     done = CliRunner().invoke(main, ["ablate", str(run), "--out", str(tmp_path / "out")])

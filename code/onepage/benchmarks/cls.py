@@ -23,6 +23,7 @@ from onepage.cls import augment
 from onepage.cls.recipe import Recipe, Stage
 from onepage.cls.resnet import ResNet18, initialise
 from onepage.cls.train import predict, train
+from onepage.data import of_plan
 from onepage.data.images import ImageSet, split_indices
 from onepage.errors import Interrupted, UserError
 from onepage.files import read_json
@@ -84,7 +85,7 @@ def _plain(plan: dict[str, Any], workers: int) -> tuple[int, plain_cls.Loop, Ima
     """Threads, the loop, the images, and the indices for training and validation: those of our recipe."""
     threads = machine.use_all_cores()
     torch.manual_seed(plan["seed"])
-    found, recipe = ours.data(plan), recipe_of(plan)
+    found, recipe = of_plan(plan), recipe_of(plan)
     train_index, val_index = split_indices(len(found.train_images), recipe.validation_size, recipe.split_seed)
     parts = found.train_images[train_index], found.train_labels[train_index]
     loop = plain_cls.Loop(*parts, len(found.class_names), torch.device(plan["device"]), workers)
@@ -96,7 +97,7 @@ def our_loop(plan: dict[str, Any], size: int, images: int, run: str, threads: in
 
     ``threads``: if not 0, instead of the recipe's.
     """
-    recipe, found = recipe_of(plan), ours.data(plan)
+    recipe, found = recipe_of(plan), of_plan(plan)
     recipe = dataclasses.replace(recipe, threads=threads or recipe.threads)
     device = seeding.prepare(plan["seed"], recipe.threads, plan["device"])
     model = ResNet18(len(found.class_names))
@@ -128,7 +129,7 @@ def our_curve(plan: dict[str, Any], readings: int, run: str) -> dict[str, Any]:
     recipe = recipe_of(plan)
     more = dataclasses.replace(recipe, validations=max(readings, recipe.validations))
     with contextlib.suppress(Interrupted):
-        train(more, ours.data(plan), Path(run), identity(plan))
+        train(more, of_plan(plan), Path(run), identity(plan))
     return {}
 
 
@@ -140,7 +141,7 @@ def run(plan: dict[str, Any], out: Path, minutes: float, from_run: Path | None =
 
     ``minutes``: training of the plain loop. ``from_run``: a run of this machine, whose history has our time.
     """
-    recipe, found = recipe_of(plan), ours.data(plan)
+    recipe, found = recipe_of(plan), of_plan(plan)
     train_index, val_index = split_indices(len(found.train_images), recipe.validation_size, recipe.split_seed)
     curve = run_of_this_machine(from_run, found.digest) if from_run else None
     device, precision, images = plan["device"], plan["precision"], IMAGES[plan["device"]]

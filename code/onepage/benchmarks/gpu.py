@@ -20,6 +20,7 @@ from onepage.benchmarks.process import Measurement
 from onepage.benchmarks.projection import time_to
 from onepage.cls.resnet import ResNet18
 from onepage.cls.train import train as train_cls
+from onepage.data import of_plan
 from onepage.mt.recipe import Recipe as MtRecipe
 from onepage.mt.train import sizes_of
 from onepage.mt.train import train as train_mt
@@ -71,7 +72,7 @@ def shortened(plan: dict[str, Any], size: int, how: str, updates: int) -> Callab
 
     ``how``: "recipe", as it says; "eager", without CUDA graphs; "fastest", without determinism either.
     """
-    data = ours.data(plan)
+    data = of_plan(plan)
     if plan["task"] == "cls":
         images = cls.recipe_of(plan)
         images = dataclasses.replace(images, cuda_graph=images.cuda_graph and how == "recipe")
@@ -137,7 +138,7 @@ def forward_flops(plan: dict[str, Any], size: int) -> float:
     if plan["task"] == "cls":
         return machine.forward_flops(ResNet18(), size)
     recipe = mt_recipe(plan)
-    vocabulary, pairs = mt.training_pairs(ours.data(plan), recipe.vocabulary)
+    vocabulary, pairs = mt.training_pairs(of_plan(plan), recipe.vocabulary)
     tokens = [sum(len(pair[side]) for pair in pairs) for side in (0, 1)]
     passes = 2 if recipe.r_drop else 1
     return passes * mt.forward_flops(sizes_of(recipe, vocabulary), *tokens) / tokens[1]
@@ -148,7 +149,7 @@ def run(plans: Mapping[str, dict[str, Any]], out: Path) -> dict[str, Any]:
     first = next(iter(plans.values()))
     device = first["device"]
     measured = contenders(plans, device)
-    result = results.about(device, ours.data(first)) | {
+    result = results.about(device, of_plan(first)) | {
         "settings": SETTINGS | {"updates": UPDATES[device], "seed": first["seed"]},
         "precision": first["precision"],
         "recipes": {name: {"profile": plan["profile"]} | plan["recipe"] for name, plan in plans.items()},

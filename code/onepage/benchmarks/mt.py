@@ -17,6 +17,7 @@ import torch
 
 from onepage.benchmarks import machine, ours, peers, plain_mt, process, results
 from onepage.benchmarks.process import Measurement
+from onepage.data import of_plan
 from onepage.data.translation import TranslationSet
 from onepage.errors import UserError
 from onepage.files import read_json
@@ -67,7 +68,7 @@ Translate = Callable[[Ids, int, float, int], Ids]
 def read_pairs(trained: str, plan: dict[str, Any], sentences: int) -> tuple[Transformer, list[Pair]]:
     """The trained model on the CPU, and the first validation pairs (all of them where ``sentences`` is 0)."""
     model, tokenizer, _, _ = load(Path(trained))
-    return model.cpu(), encode_pairs(tokenizer, ours.data(plan).splits["val"])[: sentences or None]
+    return model.cpu(), encode_pairs(tokenizer, of_plan(plan).splits["val"])[: sentences or None]
 
 
 def translation(contender: str, trained: str, plan: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
@@ -144,7 +145,7 @@ def training_pairs(data: TranslationSet, vocabulary: int) -> tuple[int, list[Pai
 def plain_training(plan: dict[str, Any], recipe: dict[str, Any]) -> dict[str, Any]:
     """Target tokens per second of the plain loop, with the sizes of a recipe."""
     threads, settings = machine.use_all_cores(), Recipe(**recipe)
-    vocabulary, pairs = training_pairs(ours.data(plan), settings.vocabulary)
+    vocabulary, pairs = training_pairs(of_plan(plan), settings.vocabulary)
     kept = [pair for pair in pairs if max(map(len, pair)) <= settings.max_length]
     sizes = sizes_of(settings, vocabulary)
     loop = plain_mt.Loop(kept, sizes, settings.batch_tokens, settings.label_smoothing, plan["seed"])
@@ -160,7 +161,7 @@ def our_training(
 
     ``threads``: 0 for one on each core.
     """
-    data = ours.data(plan)
+    data = of_plan(plan)
     few = {**data.splits, "val": (data.splits["val"][0][:2], data.splits["val"][1][:2])}
     ours.save_no_checkpoints()
     length = {"updates": ours.PARTS * max(1, round(recipe["updates"] / (ours.PARTS - 1))), "validations": ours.PARTS}
@@ -204,7 +205,7 @@ def run(plan: dict[str, Any], trained: Path, out: Path) -> dict[str, Any]:
         raise UserError(f"{trained} is not a run of the Transformer; give one of make mt")
     if any(about_model.get(key) != plan[key] for key in ("set", "src", "tgt", "data_digest")):
         raise UserError(f"the planned data is not what {trained} was trained on; plan with the same data and languages")
-    data, precision = ours.data(plan), auto_precision("cpu")
+    data, precision = of_plan(plan), auto_precision("cpu")
     result = results.about("cpu", data) | {
         "settings": SETTINGS | {"seed": plan["seed"]},
         "model": {key: about_model.get(key) for key in ("profile", "seed", "commit", "recipe_hash", "recipe")},

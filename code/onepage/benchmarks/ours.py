@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from onepage import tasks
-from onepage.data import load
 from onepage.errors import UserError
 from onepage.runs import history, provenance
 from onepage.runs import plan as run_plan
@@ -24,14 +23,6 @@ def plan(run: Path, task: str) -> dict[str, Any]:
     if found["task"] != task:
         raise UserError(f"{run} is not a run of {tasks.get(task).model}; give one of make {task}")
     return found | {"data_dir": str(Path(found["data_dir"]).resolve())}
-
-
-def data(plan: dict[str, Any]) -> Any:
-    """The planned ImageSet or TranslationSet; raises UserError when it is missing or another."""
-    found = load(Path(plan["data_dir"]), plan["set"], **{key: plan[key] for key in ("src", "tgt") if key in plan})
-    if found.digest != plan["data_digest"]:
-        raise UserError(f"the data in {plan['data_dir']} is not what was planned; restore it, or run: make data")
-    return found
 
 
 def save_no_checkpoints() -> None:

@@ -19,6 +19,7 @@ from onepage.benchmarks.cls import recipe_of, shortened
 from onepage.benchmarks.process import Measurement
 from onepage.cls.resnet import PARAMETERS
 from onepage.cls.train import train
+from onepage.data import of_plan
 from onepage.runs import provenance
 from onepage.runs.plan import identity
 from onepage.training import distributed
@@ -41,7 +42,7 @@ class Unexchanged(distributed.Ranks):
 
 def training(plan: dict[str, Any], threads: int, updates: int, run: str) -> dict[str, Any]:
     """Images/s of all processes with and without the exchange; seconds of an exchange alone (0 for one process)."""
-    found_images = ours.data(plan)
+    found_images = of_plan(plan)
     recipe = dataclasses.replace(recipe_of(plan), threads=threads)
     recipe = shortened(recipe, len(found_images.train_images), SIZE, updates * recipe.batch_size)
     ours.save_no_checkpoints()
@@ -66,7 +67,7 @@ def exchange_seconds(device: str, ranks: distributed.Ranks) -> float:
 
 def run(plan: dict[str, Any], out: Path) -> dict[str, Any]:
     """Measure each number of processes; returns the result to keep. Raises UserError on failure."""
-    device, images = plan["device"], ours.data(plan)
+    device, images = plan["device"], of_plan(plan)
     cores, updates = provenance.cores(), UPDATES[device]
     recipe = recipe_of(plan)
     result = results.about(device, images) | {

@@ -2,29 +2,12 @@
 
 import contextlib
 from pathlib import Path
-from typing import Any
 
 import click
 
-from onepage.errors import UserError
 from onepage.terminal.options import begins, out_option, own_gpu_option, run_argument, settings_argument
 
 ENGINES = click.Choice(["auto", "latex", "typst"])
-
-
-def same_data(here: str, expected: str, role: str, remedy: str) -> None:
-    """Raise UserError if the data on disk is not that of the run's plan or training."""
-    if here != expected:
-        raise UserError(
-            f"the data (digest {here[:12]}) differs from the data {role} (digest {expected[:12]}); {remedy}"
-        )
-
-
-def load(plan: dict[str, Any]) -> Any:
-    """The data set that a plan names."""
-    from onepage import data
-
-    return data.load(Path(plan["data_dir"]), plan["set"], plan.get("src", "en"), plan.get("tgt", "de"))
 
 
 @click.command()
@@ -66,7 +49,7 @@ def train(run: Path, save_every: float, own_gpu: bool) -> None:
     After Ctrl-C or SIGTERM it saves and stops; the same command resumes, to the same result. If the plan says so,
     several processes share each batch, as with `torchrun ... -m onepage train RUN`.
     """
-    from onepage import tasks
+    from onepage import data, tasks
     from onepage.runs import plan as run_plan
     from onepage.training import distributed, launch, locking, session
     from onepage.training.recipe import from_values
@@ -94,9 +77,7 @@ def train(run: Path, save_every: float, own_gpu: bool) -> None:
     if own_gpu:
         lock = locking.own_gpu(device, click.echo)
     with lock, distributed.join(device) as ranks:
-        loaded = load(planned)
-        same_data(loaded.digest, planned["data_digest"], "planned", "put that data back, or run: make data")
-        task.module("train").train(recipe, loaded, run, identity, program, ranks)
+        task.module("train").train(recipe, data.of_plan(planned), run, identity, program, ranks)
 
 
 @click.command()
@@ -104,7 +85,7 @@ def train(run: Path, save_every: float, own_gpu: bool) -> None:
 @own_gpu_option
 def evaluate(run: Path, own_gpu: bool) -> None:
     """Score RUN/model.pt on the test data: metrics.json, predictions.npz, explain.npz."""
-    from onepage import tasks
+    from onepage import data, tasks
     from onepage.files import read_json
     from onepage.runs import plan as run_plan
     from onepage.training import checkpoint, locking
@@ -117,8 +98,8 @@ def evaluate(run: Path, own_gpu: bool) -> None:
     begins("Evaluation", task.name)
     if (run / "model.pt").exists():  # written last: training has finished, and its other files can go
         checkpoint.remove_all(run)
-    loaded = load(trained | {"data_dir": planned["data_dir"]})
-    same_data(loaded.digest, trained["data_digest"], "trained on", "put that data back, or move the run away")
+    trained |= {"data_dir": planned["data_dir"]}
+    loaded = data.of_plan(trained, "trained on", "put that data back, or move the run away")
     task.module("evaluate").evaluate(loaded, run, planned, click.echo)
 
 
@@ -180,16 +161,14 @@ def engine(wanted: str, target: Path) -> None:
 @out_option
 def ablate(run: Path, out: Path) -> None:
     """Train the task of RUN unchanged, and with one part changed at a time; score each on the validation split."""
-    from onepage import tasks
+    from onepage import data, tasks
     from onepage.planning import ablation
     from onepage.runs import plan as run_plan
 
     planned = run_plan.read(run)
     task = tasks.get(planned["task"])
     begins("Ablation", task.name)
-    loaded = load(planned)
-    same_data(loaded.digest, planned["data_digest"], "planned", "put that data back, or run: make data")
-    settings = run_plan.read(run, "evaluate")
+    loaded, settings = data.of_plan(planned), run_plan.read(run, "evaluate")
     click.echo(f"{task.name:<4} {ablation.measure(planned, loaded, out, settings, click.echo)}")
 
 

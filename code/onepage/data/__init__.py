@@ -5,8 +5,11 @@ loaders). toy_images and toy_translation generate the stand-ins.
 """
 
 import importlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from onepage.errors import UserError
 
 
 def load(data_dir: Path, name: str, src: str = "en", tgt: str = "de") -> Any:
@@ -19,3 +22,19 @@ def load(data_dir: Path, name: str, src: str = "en", tgt: str = "de") -> Any:
     found = sources.get(name, src, tgt)
     module, function = found.loader.split(".")
     return getattr(importlib.import_module(f"onepage.data.{module}"), function)(data_dir, name, **found.options)
+
+
+def of_plan(
+    plan: Mapping[str, Any], role: str = "planned", remedy: str = "put that data back, or run: make data"
+) -> Any:
+    """Load the set that a plan or run.json names.
+
+    Raises UserError, which names the ``role`` of the expected data and the ``remedy``, if it is another one.
+    """
+    found = load(Path(plan["data_dir"]), plan["set"], plan.get("src", "en"), plan.get("tgt", "de"))
+    here, expected = found.digest, plan["data_digest"]
+    if here != expected:
+        raise UserError(
+            f"the data (digest {here[:12]}) differs from the data {role} (digest {expected[:12]}); {remedy}"
+        )
+    return found
