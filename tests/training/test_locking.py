@@ -14,8 +14,6 @@ import torch
 
 from onepage.training import locking
 
-pytestmark = pytest.mark.skipif(locking.fcntl is None, reason="no POSIX locks here")
-
 
 @pytest.fixture
 def chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[int]:

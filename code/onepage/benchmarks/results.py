@@ -23,7 +23,6 @@ Cells = tuple[str, ...]
 
 def about(device: str, data: Any) -> dict[str, Any]:
     """The circumstances of a result: data set, hardware, versions, commit, command, time, and load before the start."""
-    load = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
     return {
         "form": FORM,
         "device": device,
@@ -32,15 +31,15 @@ def about(device: str, data: Any) -> dict[str, Any]:
         "hardware": provenance.host(),
         "versions": provenance.versions(),
         "started": provenance.now(),
-        "load_before": load,
+        "load_before": round(os.getloadavg()[0], 2),
         "command": provenance.command(),
         **provenance.commit(),
     }
 
 
 def busy(result: Mapping[str, Any]) -> bool:
-    """Whether other programs ran when the benchmark began; False if the system does not say."""
-    return (result["load_before"] or 0) > BUSY
+    """Whether other programs ran when the benchmark began."""
+    return bool(result["load_before"] > BUSY)
 
 
 def cpu(host: Mapping[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """The folder of a data set while it is written: free space on the disk, and one process at a time."""
 
 import contextlib
+import fcntl
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -49,15 +50,13 @@ def locked(data_dir: Path, name: str, say: Callable[[str], None]) -> Iterator[Pa
 
 
 def _lock(descriptor: int, waiting: Callable[[], None]) -> bool:
-    """Lock an open file until it is closed; False where that cannot be done (Windows, some network disks)."""
+    """Lock an open file until it is closed; False where that cannot be done (some network disks)."""
     try:
-        import fcntl
-
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             waiting()
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-    except (ImportError, OSError):
+    except OSError:
         return False
     return True

@@ -190,7 +190,7 @@ def typst_settable() -> Callable[[str], bool]:
 
 def _environment(folder: Path, commit_time: int) -> dict[str, str]:
     """The environment of TeX: the PATH, a fixed clock, no user configuration, no files but its own."""
-    kept = {key: os.environ[key] for key in ("PATH", "HOME", "SYSTEMROOT", "TMPDIR") if key in os.environ}
+    kept = {key: os.environ[key] for key in ("PATH", "HOME", "TMPDIR") if key in os.environ}
     return kept | {
         "SOURCE_DATE_EPOCH": str(commit_time),
         "FORCE_SOURCE_DATE": "1",

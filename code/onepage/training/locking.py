@@ -4,17 +4,12 @@ The locks are the kernel's, on files in the folder for temporary files: a killed
 """
 
 import contextlib
+import fcntl
 import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-
-try:
-    import fcntl
-except ImportError:  # a system without POSIX locks: nothing to wait on
-    fcntl = None  # type: ignore[assignment]
-
 
 POLL_SECONDS = 1.0  # between looks for a free GPU
 
@@ -22,7 +17,7 @@ POLL_SECONDS = 1.0  # between looks for a free GPU
 @contextlib.contextmanager
 def cpu_training_lock(device: str, say: Callable[[str], None]) -> Iterator[None]:
     """Within: no other training of this user runs on the CPU; waits for it first. Does nothing for a GPU."""
-    if device != "cpu" or fcntl is None:
+    if device != "cpu":
         yield
         return
     descriptor = _opened("cpu-training", say)
@@ -45,7 +40,7 @@ def own_gpu(device: str, say: Callable[[str], None]) -> Iterator[None]:
     """
     import torch
 
-    count = torch.cuda.device_count() if device == "cuda" and fcntl is not None else 0
+    count = torch.cuda.device_count() if device == "cuda" else 0
     files = [_opened(f"gpu-{torch.cuda.get_device_properties(number).uuid}", say) for number in range(count)]
     waits = False
     try:
@@ -67,8 +62,7 @@ def own_gpu(device: str, say: Callable[[str], None]) -> Iterator[None]:
 
 def _opened(name: str, say: Callable[[str], None]) -> int | None:
     """A descriptor of this user's lock file with that name; None, and a line, if it cannot be opened."""
-    user = os.getuid() if hasattr(os, "getuid") else 0
-    path = Path(tempfile.gettempdir()) / f"onepage-{name}-{user}.lock"
+    path = Path(tempfile.gettempdir()) / f"onepage-{name}-{os.getuid()}.lock"
     try:
         # no link is followed, nothing is emptied: in a folder open to all, the name may be someone's link
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
