@@ -135,7 +135,7 @@ def hold(claim: Claim, stand_in: bool = False) -> Result:
     evidence = verify.gather(Path(out), Path(data), [Path(run) for run in runs.split()])
     if stand_in and claim not in verify.stand_ins(FILE, evidence):
         pytest.skip(f"not trained on {claim.set}")
-    (result,) = verify.check([claim], evidence)
+    (result,) = verify.check([claim], evidence, FILE.parent / "reference")
     return result
 
 

@@ -20,6 +20,7 @@ from onepage.verification.claims import FAIL, Result, load_claims
 
 CLAIMS_FILE = Path(__file__).resolve().parents[2] / "report" / "claims.toml"
 CLAIMS = load_claims(CLAIMS_FILE)
+REFERENCES = CLAIMS_FILE.parent / "reference"
 OUTPUT = "test_2016_flickr_output"
 PACKAGE = Path(tasks.__file__).parent
 Case = tuple[Path, ...]  # cls run, mt run
@@ -47,7 +48,7 @@ def _edit_predictions(run: Path, change: Callable[[dict[str, np.ndarray]], objec
 
 
 def _check(case: Case, tmp_path: Path) -> list[Result]:
-    return verify.check(CLAIMS, verify.gather(tmp_path, tmp_path / "data", case))
+    return verify.check(CLAIMS, verify.gather(tmp_path, tmp_path / "data", case), REFERENCES)
 
 
 def _states(results: list[Result]) -> list[str]:
@@ -66,7 +67,7 @@ def test_true_claims_pass(case: Case, tmp_path: Path) -> None:
 
 def test_score_below_its_bound_fails(case: Case, tmp_path: Path) -> None:
     claims = [dataclasses.replace(CLAIMS[0], minimum=0.99), dataclasses.replace(CLAIMS[1], minimum=99.0)]
-    results = verify.check(claims, verify.gather(tmp_path, tmp_path, case))
+    results = verify.check(claims, verify.gather(tmp_path, tmp_path, case), REFERENCES)
     assert _states(results) == ["FAIL", "FAIL"]
     assert "below 99.0 %" in results[0].reason and "below 99.0" in results[1].reason
     assert verify.exit_code(results) == 1

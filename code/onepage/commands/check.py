@@ -55,6 +55,8 @@ def verify(
     Pictures and page must come from the runs that they name. With --ref, each score is compared with that of a
     reference result. With --ref and no RUN, the reference result itself is verified, after its data are fetched.
     """
+    from onepage.data import fetch
+    from onepage.files import read_json
     from onepage.runs import lookup
     from onepage.tasks import TASKS
     from onepage.verification import comparison, reference
@@ -68,7 +70,9 @@ def verify(
     if ref is not None and alone:
         runs = tuple(reference.kept_runs(ref))
         for run in runs:
-            fetch_data_of(run, data_dir, mirror)
+            metrics = read_json(run / "metrics.json")
+            languages = metrics.get("src", "en"), metrics.get("tgt", "de")
+            fetch.ensure(metrics["set"], data_dir, "real", mirror, *languages)
     results, checks = verification.verify_all(claims, out, data_dir, runs, files=not (runs_only or alone))
     checks += [reference.traced(ref)] if ref is not None and alone else []
     begins("Claims")
@@ -80,15 +84,6 @@ def verify(
         rows = [row for task in compared for row in comparison.compare(task, given.get(task), ref)]
         verification.print_table(rows, comparison.COLUMNS, f"Beside {ref}")
     sys.exit(verification.exit_code([*results, *checks, *rows], strict))
-
-
-def fetch_data_of(run: Path, data_dir: Path, mirror: str | None) -> None:
-    """Fetch the data set of an evaluated run to ``data_dir``, if needed; raises UserError if no source serves it."""
-    from onepage.data import fetch
-    from onepage.files import read_json
-
-    metrics = read_json(run / "metrics.json")
-    fetch.ensure(metrics["set"], data_dir, "real", mirror or None, metrics.get("src", "en"), metrics.get("tgt", "de"))
 
 
 @click.command()

@@ -136,13 +136,13 @@ def html(text: str) -> Safe:
 # --- typst -----------------------------------------------------------------------------------------------------------
 
 
-def typst_string(text: str, settable: Callable[[str], bool] = lambda character: True) -> Safe:
+def typst_string(text: str, settable: Callable[[str], bool]) -> Safe:
     """A typst string literal, for code such as ``alt: ...``; unsettable characters in their visible form."""
     shown = "".join(c if settable(c) else code_point(c) for c in visible(text))
     return Safe('"' + re.sub(r'[\\"]', lambda match: "\\" + match[0], shown) + '"')
 
 
-def typst(text: str, settable: Callable[[str], bool] = lambda character: True) -> Safe:
+def typst(text: str, settable: Callable[[str], bool]) -> Safe:
     """Typst markup that prints ``text``: a string in code, which markup rules never read.
 
     The semicolon ends the expression, so that a following ``.`` or ``(`` is not taken as part of it.

@@ -160,7 +160,7 @@ class Graph:
     def _words(self) -> str:
         """The settings that planning reads, as NAME=value quoted for the shell."""
         apart = (*UNTOUCHED, "PYTEST", "NAME", "REF", "MODEL", "LOG")
-        return " ".join(settings.words({k: v for k, v in self.values.items() if k not in apart}, shell=True))
+        return settings.words({k: v for k, v in self.values.items() if k not in apart})
 
     def _plan(self, task: Task, path: Path) -> dict[str, Any] | None:
         """The plan of a task for these settings; None if it must be made, or made again."""

@@ -166,12 +166,12 @@ def parse(words: Iterable[str]) -> dict[str, str]:
     return given
 
 
-def words(values: Mapping[str, str], *, shell: bool = False) -> list[str]:
-    """NAME=value of every setting that is not at its default; quoted for a shell if asked."""
+def words(values: Mapping[str, str]) -> str:
+    """NAME=value of every setting that is not at its default, quoted for a shell."""
     changed = {name: value for name, value in values.items() if value != BY_NAME[name].default}
     if values.get("SEEDS") == values.get("SEED"):
         changed.pop("SEEDS", None)  # one seed, which SEED gives
-    return [f"{name}={shlex.quote(value) if shell else value}" for name, value in changed.items()]
+    return " ".join(f"{name}={shlex.quote(value)}" for name, value in changed.items())
 
 
 def targets(makefile: str) -> list[tuple[str, str]]:
@@ -183,7 +183,7 @@ def targets(makefile: str) -> list[tuple[str, str]]:
 def from_environment(given: Mapping[str, str], names: Iterable[str]) -> str:
     """A line on the settings of ``names``, from the environment, that differ from the default; "" if none does."""
     found = [name for name in names if given[name] != BY_NAME[name].default]
-    shown = " ".join(words({name: f"{given[name]:.60}" for name in found}, shell=True))
+    shown = words({name: f"{given[name]:.60}" for name in found})
     shown = re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", shown)  # on one line, and no control of a terminal
     return f"onepage: from the environment: {shown}; to leave one out: env -u {found[0]} make ..." if found else ""
 

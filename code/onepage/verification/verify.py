@@ -13,7 +13,7 @@ from typing import Any
 
 from onepage import tasks
 from onepage.errors import UserError
-from onepage.files import HOME, read_arrays, read_json
+from onepage.files import read_arrays, read_json
 from onepage.runs import lookup, seeds
 from onepage.verification import comparison
 from onepage.verification.claims import (
@@ -30,7 +30,6 @@ from onepage.verification.claims import (
     status,
 )
 
-REFERENCES = HOME / "report" / "reference"
 COLUMNS = ("id", "claim", "bound", "measured", "result", "reason")
 _MALFORMED = (KeyError, TypeError, AttributeError)  # raised by a metrics.json of another program
 
@@ -90,7 +89,7 @@ def gather(out: Path, data_dir: Path, runs: Sequence[Path]) -> dict[str, Evidenc
     return {task: Evidence(task, given.get(task), Path(out), data_dir) for task in tasks.TASKS}
 
 
-def check(claims: Sequence[Claim], evidence: Mapping[str, Evidence], references: Path = REFERENCES) -> list[Result]:
+def check(claims: Sequence[Claim], evidence: Mapping[str, Evidence], references: Path) -> list[Result]:
     """Recompute every claim; ``references`` holds the reference results that claims name."""
     return [_check(claim, evidence[claim.task], references) for claim in claims]
 
