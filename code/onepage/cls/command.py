@@ -9,14 +9,14 @@ import click
 from onepage.errors import UserError
 from onepage.runs import lookup
 from onepage.terminal import streams
-from onepage.terminal.options import model_option, out_option, picture_option
+from onepage.terminal.options import PATH, model_option, out_option, picture_option
 
 if TYPE_CHECKING:
     from onepage.cls.classify import Answer, Classifier
 
 
 @click.command()
-@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=PATH)
 @click.option("--top", type=click.IntRange(1), default=3, show_default=True, help="Classes per IMAGE, best first.")
 @picture_option("--gradcam", "With one IMAGE: draw the evidence for its most probable class (Grad-CAM), as PNG or PDF.")
 @model_option

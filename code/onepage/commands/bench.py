@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from onepage.terminal.options import out_option, run_argument
+from onepage.terminal.options import PATH, out_option, run_argument, runs_argument
 
 
 @click.group()
@@ -38,7 +38,7 @@ def keep(kind: str, measure: Callable[[], dict[str, Any]], out: Path) -> None:
     show_default=True,
     help="Training of the plain loop towards 80 %; a time that it does not reach is projected.",
 )
-@click.option("--run", "finished", type=click.Path(path_type=Path), help="Finished run that has our time to 80 %.")
+@click.option("--run", "finished", type=PATH, help="Finished run that has our time to 80 %.")
 def bench_cls(run: Path, out: Path, minutes: float, finished: Path | None) -> None:
     """Train ResNet-18 with a plain loop, as in a tutorial, and with ours: rates, memory, time to 80 %."""
     from onepage.benchmarks import cls, ours
@@ -49,7 +49,7 @@ def bench_cls(run: Path, out: Path, minutes: float, finished: Path | None) -> No
 @bench.command("mt")
 @run_argument
 @out_option
-@click.option("--run", "trained", type=click.Path(path_type=Path), help="Run whose model translates, if not RUN.")
+@click.option("--run", "trained", type=PATH, help="Run whose model translates, if not RUN.")
 def bench_mt(run: Path, out: Path, trained: Path | None) -> None:
     """Translate with our search, with and without its cache, JoeyNMT and CTranslate2; train with a plain loop and ours.
 
@@ -61,7 +61,7 @@ def bench_mt(run: Path, out: Path, trained: Path | None) -> None:
 
 
 @bench.command("gpu")
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@runs_argument
 @out_option
 def bench_gpu(runs: tuple[Path, ...], out: Path) -> None:
     """Measure an update of each task's recipe: time, kernels, share of the peak; on a GPU, the cost of determinism.

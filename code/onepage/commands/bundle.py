@@ -4,11 +4,11 @@ from pathlib import Path
 
 import click
 
-from onepage.terminal.options import begins, settings_argument
+from onepage.terminal.options import PATH, begins, settings_argument
 
 
 @click.command()
-@click.option("--to", "folder", type=click.Path(path_type=Path), required=True, help="Folder that gets the mirror.")
+@click.option("--to", "folder", type=PATH, required=True, help="Folder that gets the mirror.")
 @settings_argument
 def pack(folder: Path, words: tuple[str, ...]) -> None:
     """Fetch and verify the real data sets of all tasks, and pack them into a folder that serves as DATA_MIRROR.

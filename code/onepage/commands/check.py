@@ -6,18 +6,15 @@ from pathlib import Path
 
 import click
 
-from onepage.terminal.options import begins, data_dir_option, out_option
+from onepage.terminal.options import PATH, begins, data_dir_option, out_option, runs_argument
 
 # each command imports what it needs, so that --help stays quick
-runs_argument = click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
-claims_option = click.option(
-    "--claims", type=click.Path(path_type=Path), default=Path("report/claims.toml"), show_default=True
-)
+claims_option = click.option("--claims", type=PATH, default=Path("report/claims.toml"), show_default=True)
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.argument("again", type=click.Path(path_type=Path), required=False)
+@click.argument("run", type=PATH)
+@click.argument("again", type=PATH, required=False)
 def digest(run: Path, again: Path | None) -> None:
     """Print the SHA-256 of the results of RUN: weights, history, predictions, explanations, metrics.
 
@@ -29,13 +26,11 @@ def digest(run: Path, again: Path | None) -> None:
 
 
 @click.command()
-@click.argument("runs", metavar="[RUN...]", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("runs", metavar="[RUN...]", nargs=-1, type=PATH)
 @out_option
 @data_dir_option
 @claims_option
-@click.option(
-    "--ref", type=click.Path(path_type=Path), help="Reference result (a folder of report/reference) to compare with."
-)
+@click.option("--ref", type=PATH, help="Reference result (a folder of report/reference) to compare with.")
 @click.option("--mirror", help="Folder or URL to try first for data, if --ref is given and there are no runs.")
 @click.option("--runs-only", is_flag=True, help="Leave out pictures and page, which may be of other runs.")
 @click.option("--strict", is_flag=True, default=lambda: os.environ.get("STRICT") == "1", help="NOT CHECKED fails too.")
@@ -87,7 +82,7 @@ def verify(
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=PATH)
 @out_option
 def provenance(file: Path, out: Path) -> None:
     """Print the provenance of FILE, a picture or page as PNG or PDF; exits 1 if its run on disk has changed or is gone.

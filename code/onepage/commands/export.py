@@ -14,12 +14,12 @@ from onepage import tasks
 from onepage.errors import UserError
 from onepage.files import sha256_file, write_bytes, write_text
 from onepage.runs import exported, lookup, provenance
-from onepage.terminal.options import out_option
+from onepage.terminal.options import PATH, out_option
 
 
 @click.command()
-@click.option("--run", type=click.Path(path_type=Path), help="Evaluated run folder. [of each task, the last evaluated]")
-@click.option("--to", "folder", type=click.Path(path_type=Path), help="Folder to write into. [OUT/export]")
+@click.option("--run", type=PATH, help="Evaluated run folder. [of each task, the last evaluated]")
+@click.option("--to", "folder", type=PATH, help="Folder to write into. [OUT/export]")
 @out_option
 def export(run: Path | None, folder: Path | None, out: Path) -> None:
     """Write the weights of evaluated runs, to a folder for each task in TO: SET.safetensors, and SET.md about it.

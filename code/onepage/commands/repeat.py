@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from onepage.errors import UserError
+from onepage.terminal.options import runs_argument
 
 COMPARED = ".compared"  # marks a second run that was compared, and can go
 
@@ -23,7 +24,7 @@ def second(run: Path) -> Path:
 
 
 @click.command()
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@runs_argument
 def repeat(runs: tuple[Path, ...]) -> None:
     """Train and evaluate each RUN again in another folder, with another hash seed and locale; compare every bit.
 

@@ -12,7 +12,7 @@ import click
 
 from onepage.errors import Interrupted, UserError
 from onepage.runs import plan, stamps
-from onepage.terminal.options import run_argument
+from onepage.terminal.options import PATH, run_argument, runs_argument
 
 POLL_SECONDS = 0.05
 PROGRAM = (sys.executable, "-m", "onepage")
@@ -62,9 +62,9 @@ class Queue:
 
 
 @click.command("train-all")
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@runs_argument
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Runs at once, each on a GPU.")
-@click.option("--shown", type=click.Path(path_type=Path), multiple=True, help="Runs that must not fail.")
+@click.option("--shown", type=PATH, multiple=True, help="Runs that must not fail.")
 @click.option("--check", is_flag=True, help="Train nothing; fail if a run is not finished.")
 def train_all(runs: tuple[Path, ...], jobs: int, shown: tuple[Path, ...], check: bool) -> None:
     """Train and evaluate each RUN that is not finished. If one fails, the others continue.

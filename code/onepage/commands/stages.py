@@ -5,7 +5,15 @@ from pathlib import Path
 
 import click
 
-from onepage.terminal.options import begins, out_option, own_gpu_option, run_argument, settings_argument
+from onepage.terminal.options import (
+    PATH,
+    begins,
+    out_option,
+    own_gpu_option,
+    run_argument,
+    runs_argument,
+    settings_argument,
+)
 
 ENGINES = click.Choice(["auto", "latex", "typst"])
 
@@ -105,7 +113,7 @@ def evaluate(run: Path, own_gpu: bool) -> None:
 
 @click.command()
 @run_argument
-@click.option("--figures", type=click.Path(path_type=Path), required=True, help="Folder for the pictures.")
+@click.option("--figures", type=PATH, required=True, help="Folder for the pictures.")
 def draw(run: Path, figures: Path) -> None:
     """Draw the figures of an evaluated RUN as PNG and PDF, and write explore.json, the data of report.html.
 
@@ -125,7 +133,7 @@ def draw(run: Path, figures: Path) -> None:
 
 
 @click.command()
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@runs_argument
 @out_option
 @click.option("--engine", type=ENGINES, default="auto", show_default=True, help="auto: LaTeX if installed, else typst.")
 @click.option("--paper", type=click.Choice(["a4", "letter"]), default="a4", show_default=True)
@@ -145,7 +153,7 @@ def render(runs: tuple[Path, ...], out: Path, engine: str, paper: str) -> None:
 
 @click.command()
 @click.option("--wanted", type=ENGINES, default="auto", show_default=True)
-@click.option("--write", "target", type=click.Path(path_type=Path), required=True, help="Makefile fragment to write.")
+@click.option("--write", "target", type=PATH, required=True, help="Makefile fragment to write.")
 def engine(wanted: str, target: Path) -> None:
     """Choose the PDF engine, LaTeX or typst, and print it; fails if neither is installed."""
     from onepage.files import write_text

@@ -6,25 +6,17 @@ from typing import Any
 
 import click
 
-run_argument = click.argument("run", type=click.Path(path_type=Path))
+PATH = click.Path(path_type=Path)
+run_argument = click.argument("run", type=PATH)
+runs_argument = click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=PATH)
 settings_argument = click.argument("words", metavar="[SETTING...]", nargs=-1)
 data_dir_option = click.option(
-    "--data-dir",
-    type=click.Path(path_type=Path),
-    default=Path("data"),
-    show_default=True,
-    help="Folder of data sets.",
+    "--data-dir", type=PATH, default=Path("data"), show_default=True, help="Folder of data sets."
 )
 out_option = click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path(),
-    show_default=True,
-    help="Folder that holds runs/, figures/ and report/.",
+    "--out", type=PATH, default=Path(), show_default=True, help="Folder that holds runs/, figures/ and report/."
 )
-model_option = click.option(
-    "--model", type=click.Path(path_type=Path), help="File by make export, or run folder. [the run evaluated last]"
-)
+model_option = click.option("--model", type=PATH, help="File by make export, or run folder. [the run evaluated last]")
 own_gpu_option = click.option("--own-gpu", is_flag=True, help="Take a GPU that no other run with this option uses.")
 
 
@@ -36,7 +28,7 @@ def picture_option(name: str, help: str) -> Callable[[Any], Any]:
             raise click.UsageError(f"{name}: a file that ends in .png or .pdf, not {path.name!r:.60}")
         return path
 
-    return click.option(name, type=click.Path(path_type=Path), metavar="FILE", callback=checked, help=help)
+    return click.option(name, type=PATH, metavar="FILE", callback=checked, help=help)
 
 
 def begins(stage: str, task: str = "") -> None:
