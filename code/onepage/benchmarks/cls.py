@@ -31,7 +31,6 @@ from onepage.runs import history, provenance
 from onepage.runs.plan import identity
 from onepage.terminal.progress import clock
 from onepage.training import seeding
-from onepage.training.recipe import from_values
 
 IMAGES = {"cpu": 2048, "cuda": 40_960}  # per measurement of a rate
 SAME_SIZE = 32  # pixels at which both are measured
@@ -43,11 +42,6 @@ SETTINGS: dict[str, Any] = {
     "our_readings": 24,  # of the validation images, in our recipe
     "workers": 2,  # of the plain loop's DataLoader
 }
-
-
-def recipe_of(plan: Mapping[str, Any]) -> Recipe:
-    """The planned recipe."""
-    return from_values(Recipe, plan["recipe"], "the plan")
 
 
 # measurements, each in a process of its own
@@ -85,7 +79,7 @@ def _plain(plan: dict[str, Any], workers: int) -> tuple[int, plain_cls.Loop, Ima
     """Threads, the loop, the images, and the indices for training and validation: those of our recipe."""
     threads = machine.use_all_cores()
     torch.manual_seed(plan["seed"])
-    found, recipe = of_plan(plan), recipe_of(plan)
+    found, recipe = of_plan(plan), ours.recipe(plan)
     train_index, val_index = split_indices(len(found.train_images), recipe.validation_size, recipe.split_seed)
     parts = found.train_images[train_index], found.train_labels[train_index]
     loop = plain_cls.Loop(*parts, len(found.class_names), torch.device(plan["device"]), workers)
@@ -97,7 +91,7 @@ def our_loop(plan: dict[str, Any], size: int, images: int, run: str, threads: in
 
     ``threads``: if not 0, instead of the recipe's.
     """
-    recipe, found = recipe_of(plan), of_plan(plan)
+    recipe, found = ours.recipe(plan), of_plan(plan)
     recipe = dataclasses.replace(recipe, threads=threads or recipe.threads)
     device = seeding.prepare(plan["seed"], recipe.threads, plan["device"])
     model = ResNet18(len(found.class_names))
@@ -126,7 +120,7 @@ def shortened(recipe: Recipe, n: int, size: int, images: int) -> Recipe:
 
 def our_curve(plan: dict[str, Any], readings: int, run: str) -> dict[str, Any]:
     """Train our whole recipe, with more validations; the parent stops it at the target."""
-    recipe = recipe_of(plan)
+    recipe = ours.recipe(plan)
     more = dataclasses.replace(recipe, validations=max(readings, recipe.validations))
     with contextlib.suppress(Interrupted):
         train(more, of_plan(plan), Path(run), identity(plan))
@@ -141,7 +135,7 @@ def run(plan: dict[str, Any], out: Path, minutes: float, from_run: Path | None =
 
     ``minutes``: training of the plain loop. ``from_run``: a run of this machine, whose history has our time.
     """
-    recipe, found = recipe_of(plan), of_plan(plan)
+    recipe, found = ours.recipe(plan), of_plan(plan)
     train_index, val_index = split_indices(len(found.train_images), recipe.validation_size, recipe.split_seed)
     curve = run_of_this_machine(from_run, found.digest) if from_run else None
     device, precision, images = plan["device"], plan["precision"], IMAGES[plan["device"]]

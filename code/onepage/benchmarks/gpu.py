@@ -21,12 +21,10 @@ from onepage.benchmarks.projection import time_to
 from onepage.cls.resnet import ResNet18
 from onepage.cls.train import train as train_cls
 from onepage.data import of_plan
-from onepage.mt.recipe import Recipe as MtRecipe
 from onepage.mt.train import sizes_of
 from onepage.mt.train import train as train_mt
 from onepage.runs.plan import identity
 from onepage.training import seeding
-from onepage.training.recipe import from_values
 
 UNITS = {"cls": "images", "mt": "target_tokens"}  # of each task's history
 UPDATES = {"cpu": 2, "cuda": 100}  # of each part of a measured training
@@ -74,19 +72,13 @@ def shortened(plan: dict[str, Any], size: int, how: str, updates: int) -> Callab
     """
     data = of_plan(plan)
     if plan["task"] == "cls":
-        images = cls.recipe_of(plan)
+        images = ours.recipe(plan)
         images = dataclasses.replace(images, cuda_graph=images.cuda_graph and how == "recipe")
         seen = updates * (ours.PARTS - 1) * images.batch_size
         images = cls.shortened(images, len(data.train_images), size, seen)
         return lambda run: train_cls(images, data, run, identity(plan))
-    few = {**data.splits, "val": (data.splits["val"][0][:2], data.splits["val"][1][:2])}
-    pairs = dataclasses.replace(mt_recipe(plan), updates=ours.PARTS * updates, validations=ours.PARTS)
-    return lambda run: train_mt(pairs, dataclasses.replace(data, splits=few), run, identity(plan))
-
-
-def mt_recipe(plan: Mapping[str, Any]) -> MtRecipe:
-    """The planned recipe of the Transformer."""
-    return from_values(MtRecipe, plan["recipe"], "the plan")
+    pairs = dataclasses.replace(ours.recipe(plan), updates=ours.PARTS * updates, validations=ours.PARTS)
+    return lambda run: train_mt(pairs, mt.barely_validated(data), run, identity(plan))
 
 
 # measurements, each in a process of its own
@@ -123,7 +115,7 @@ def contenders(plans: Mapping[str, dict[str, Any]], device: str) -> dict[str, di
     hows = ("recipe", "eager", "fastest") if device == "cuda" else ("recipe",)
     found: dict[str, dict[str, Any]] = {}
     if "cls" in plans:
-        sizes = sorted({stage.image_size for stage in cls.recipe_of(plans["cls"]).stages})
+        sizes = sorted({stage.image_size for stage in ours.recipe(plans["cls"]).stages})
         for size in sizes:  # the largest is trained in every way
             for how in hows if size == sizes[-1] else hows[:1]:
                 found[f"cls-{size}-{how}"] = {"plan": plans["cls"], "size": size, "how": how}
@@ -137,7 +129,7 @@ def forward_flops(plan: dict[str, Any], size: int) -> float:
     """FLOPs of the forward pass per image or target token of a training."""
     if plan["task"] == "cls":
         return machine.forward_flops(ResNet18(), size)
-    recipe = mt_recipe(plan)
+    recipe = ours.recipe(plan)
     vocabulary, pairs = mt.training_pairs(of_plan(plan), recipe.vocabulary)
     tokens = [sum(len(pair[side]) for pair in pairs) for side in (0, 1)]
     passes = 2 if recipe.r_drop else 1

@@ -5,6 +5,7 @@ second copy of the loop that could differ.
 """
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from onepage.errors import UserError
 from onepage.runs import history, provenance
 from onepage.runs import plan as run_plan
 from onepage.training import session
+from onepage.training.recipe import from_values
 
 PARTS = 3  # validations of a shortened training; updates before the first are warm-up
 
@@ -23,6 +25,11 @@ def plan(run: Path, task: str) -> dict[str, Any]:
     if found["task"] != task:
         raise UserError(f"{run} is not a run of {tasks.get(task).model}; give one of make {task}")
     return found | {"data_dir": str(Path(found["data_dir"]).resolve())}
+
+
+def recipe(plan: Mapping[str, Any]) -> Any:
+    """The planned recipe, as its task's Recipe."""
+    return from_values(tasks.of(plan).module("recipe").Recipe, plan["recipe"], "the plan")
 
 
 def save_no_checkpoints() -> None:

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from onepage.benchmarks import machine, ours, process, results
-from onepage.benchmarks.cls import recipe_of, shortened
+from onepage.benchmarks.cls import shortened
 from onepage.benchmarks.process import Measurement
 from onepage.cls.resnet import PARAMETERS
 from onepage.cls.train import train
@@ -43,7 +43,7 @@ class Unexchanged(distributed.Ranks):
 def training(plan: dict[str, Any], threads: int, updates: int, run: str) -> dict[str, Any]:
     """Images/s of all processes with and without the exchange; seconds of an exchange alone (0 for one process)."""
     found_images = of_plan(plan)
-    recipe = dataclasses.replace(recipe_of(plan), threads=threads)
+    recipe = dataclasses.replace(ours.recipe(plan), threads=threads)
     recipe = shortened(recipe, len(found_images.train_images), SIZE, updates * recipe.batch_size)
     ours.save_no_checkpoints()
     with distributed.join(plan["device"]) as ranks:
@@ -69,7 +69,7 @@ def run(plan: dict[str, Any], out: Path) -> dict[str, Any]:
     """Measure each number of processes; returns the result to keep. Raises UserError on failure."""
     device, images = plan["device"], of_plan(plan)
     cores, updates = provenance.cores(), UPDATES[device]
-    recipe = recipe_of(plan)
+    recipe = ours.recipe(plan)
     result = results.about(device, images) | {
         "settings": {"repeats": REPEATS, "updates": updates, "image_size": SIZE, "seed": plan["seed"]},
         "recipe": {"profile": plan["profile"], "batch_size": recipe.batch_size, "batch_norm": recipe.batch_norm},
