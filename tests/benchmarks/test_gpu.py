@@ -90,5 +90,5 @@ def test_two_passes_count_twice(plans: dict) -> None:
 
 
 def test_a_json_is_all_that_is_kept(tmp_path: Path) -> None:
-    path = results.write(tmp_path, results.name_of("gpu", gpu_result("cuda")), gpu_result("cuda"))
+    path = results.write(tmp_path, "gpu", gpu_result("cuda"))
     assert path.name == "gpu-imagined-h300.json" and read_json(path) == gpu_result("cuda")

@@ -66,7 +66,7 @@ def test_generations_of_amd_s_cores_are_named(cpu: str, identifier: str | None, 
 
 def test_a_result_is_kept_under_its_hardware(tmp_path: Path) -> None:
     result = cls_result()
-    path = results.write(tmp_path, results.name_of("cls", result), result)
+    path = results.write(tmp_path, "cls", result)
     assert path == tmp_path / "report/bench/cls-2-cores-imagined-cpu.json"
     assert results.read_all(tmp_path, "cls") == [read_json(path)] == [result]
 
@@ -74,11 +74,11 @@ def test_a_result_is_kept_under_its_hardware(tmp_path: Path) -> None:
 def test_results_of_generated_data_are_kept_apart(tmp_path: Path) -> None:
     result = cls_result()
     result["data"]["generated"] = True
-    results.write(tmp_path, results.name_of("cls", result), result)
+    results.write(tmp_path, "cls", result)
     assert results.read_all(tmp_path, "cls") == []
 
 
 def test_a_result_of_another_version_is_refused(tmp_path: Path) -> None:
-    results.write(tmp_path, "cls-x", cls_result() | {"form": 0})
+    results.write(tmp_path, "cls", cls_result() | {"form": 0})
     with pytest.raises(UserError, match="make bench-cls"):
         results.read_all(tmp_path, "cls")

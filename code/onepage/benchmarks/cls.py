@@ -7,6 +7,7 @@ recipe (or from the history of a finished run), the plain loop for some minutes.
 
 import contextlib
 import dataclasses
+import importlib.metadata
 import math
 import statistics
 from collections.abc import Mapping
@@ -149,7 +150,7 @@ def run(plan: dict[str, Any], out: Path, minutes: float, from_run: Path | None =
         "ours": {"profile": plan["profile"], "precision": precision, "recipe": plan["recipe"]},
         "forward_flops": {str(size): machine.forward_flops(ResNet18(), size) for size in sizes},
     }
-    result["versions"]["torchvision"] = provenance.metadata.version("torchvision")
+    result["versions"]["torchvision"] = importlib.metadata.version("torchvision")
     plain = {"plan": plan, "workers": settings["workers"]}
     contenders = {
         "machine": Measurement(machine.measure, {"device": device, "precision": precision}),

@@ -5,7 +5,7 @@ same precision. FLOPs are 2 x multiply-adds of convolutions and linear layers; e
 pooling, optimiser) counts zero, and training counts three times its forward pass.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -21,6 +21,7 @@ from onepage.training import seeding
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 TRAINING_PASSES = 3  # forward, gradient of the inputs, gradient of the weights
 SIZES = {"cpu": (1024, 2048, 4096), "cuda": (4096, 8192, 16384)}
+PRODUCTS = 5  # of each size; the fastest counts
 
 
 def synchronise(device: torch.device) -> None:
@@ -42,8 +43,8 @@ def best_seconds(work: Callable[[], object], device: torch.device, repeats: int)
     return min(times)
 
 
-def matmul_peak(precision: str, device: torch.device, sizes: Sequence[int] = (), repeats: int = 5) -> dict[str, Any]:
-    """Best rate of square matrix products over several sizes: {"flops" a second, "size", "by"}.
+def matmul_peak(precision: str, device: torch.device) -> dict[str, Any]:
+    """Best rate of square matrix products over SIZES: {"flops" a second, "size", "by"}.
 
     On a CPU the product is also measured as a 1x1 convolution ("by": "convolution"), because the two libraries differ:
     a BLAS that does not use the processor's widest instructions would not be a bound. On a GPU "fp32" is measured with
@@ -53,7 +54,7 @@ def matmul_peak(precision: str, device: torch.device, sizes: Sequence[int] = (),
     seeding.allow_tf32(True)
     try:
         best: dict[str, Any] = {"flops": 0.0, "size": 0, "by": ""}
-        for size in sizes or SIZES[device.type]:
+        for size in SIZES[device.type]:
             a, b = (torch.randn(size, size, device=device).to(DTYPES[precision]) for _ in range(2))
             ways: dict[str, Callable[[], Tensor]] = {"matrix product": partial(torch.mm, a, b, out=torch.empty_like(a))}
             if device.type == "cpu":
@@ -61,7 +62,7 @@ def matmul_peak(precision: str, device: torch.device, sizes: Sequence[int] = (),
                 channels_last = (tensor.contiguous(memory_format=torch.channels_last) for tensor in (image, filters))
                 ways["convolution"] = partial(functional.conv2d, *channels_last)
             for by, work in ways.items():
-                rate = 2 * size**3 / best_seconds(work, device, repeats)
+                rate = 2 * size**3 / best_seconds(work, device, PRODUCTS)
                 if rate > best["flops"]:
                     best = {"flops": rate, "size": size, "by": by}
         return best
@@ -71,11 +72,9 @@ def matmul_peak(precision: str, device: torch.device, sizes: Sequence[int] = (),
 
 @torch.no_grad()
 def forward_flops(model: nn.Module, image_size: int) -> int:
-    """FLOPs of the forward pass of one image (3, image_size, image_size), counted layer by layer as it runs."""
-    was_training = model.training
+    """FLOPs of the forward pass of one image (3, image_size, image_size), counted layer by layer, on the CPU."""
     with FlopCounterMode(display=False) as counter:
-        model.eval()(torch.zeros(1, 3, image_size, image_size, device=next(model.parameters()).device))
-    model.train(was_training)
+        model.eval()(torch.zeros(1, 3, image_size, image_size))
     return counter.get_total_flops()
 
 

@@ -70,9 +70,9 @@ def name_of(kind: str, result: Mapping[str, Any]) -> str:
     return f"{generated}{kind}-{hardware_slug(result['hardware'], result['device'])}"
 
 
-def write(out: Path, name: str, result: Mapping[str, Any]) -> Path:
-    """Write ``out``/report/bench/``name``.json in one move; returns its path."""
-    path = out / FOLDER / f"{name}.json"
+def write(out: Path, kind: str, result: Mapping[str, Any]) -> Path:
+    """Write ``out``/report/bench/KIND-HARDWARE.json in one move; returns its path."""
+    path = out / FOLDER / f"{name_of(kind, result)}.json"
     write_json(path, result)
     return path
 
@@ -101,8 +101,7 @@ def digits(value: float, figures: int = 3) -> str:
 
 def rate(values: Sequence[float]) -> str:
     """Repeats as "median (least to greatest)"."""
-    median = digits(statistics.median(values))
-    return median if len(values) == 1 else f"{median} ({digits(min(values))} to {digits(max(values))})"
+    return f"{digits(statistics.median(values))} ({digits(min(values))} to {digits(max(values))})"
 
 
 def duration(seconds: float) -> str:

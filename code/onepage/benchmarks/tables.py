@@ -15,8 +15,8 @@ LOOPS = ("", "plain loop", "ours", "ratio")
 Result = Mapping[str, Any]
 
 
-def _share(found: Result, row: Result, share: float) -> str:
-    return f"{share * 100:.0f} % of {digits(found['peaks'][row['precision']] / 1e9)} GFLOP/s"
+def _share(share: float, peak: float) -> str:
+    return f"{share * 100:.0f} % of {digits(peak / 1e9)} GFLOP/s"
 
 
 def _memory(plain: Result, ours: Result) -> Cells:
@@ -33,7 +33,7 @@ def cls_rows(result: Result) -> list[Cells]:
     ]
     for what, label in (("training", "training, whole updates"), ("forward", "forward, inference")):
         table.append((f"{label}, {size}, images/s", rate(plain[what]), rate(ours[what]), f"{ratios[what]:.1f}"))
-        shares = (_share(found, row, row[f"{what}_share"]) for row in (plain, ours))
+        shares = (_share(row[f"{what}_share"], found["peaks"][row["precision"]]) for row in (plain, ours))
         table.append((f"{what}, share of the matrix-product peak", *shares, ""))
     table.append((f"peak memory, {size}", *_memory(plain, ours)))
     for name, row in found["contenders"].items():
@@ -128,11 +128,12 @@ def mt_training_rows(result: Result) -> list[Cells]:
     found = mt.summarise(result)
     plain, ours = found["training"]["plain"], found["training"]["our"]
     optimisers = result["plain"]["optimiser"], result["ours"]["recipe"]["optimiser"]
+    shares = (_share(row["share"], found["peaks"][row["precision"]]) for row in (plain, ours))
     how = (f"{row['precision']}, {name}" for row, name in zip((plain, ours), optimisers, strict=True))
     return [
         ("arithmetic, optimiser", *how, ""),
         ("target tokens/s", rate(plain["tokens"]), rate(ours["tokens"]), f"{found['ratios']['training']:.1f}"),
-        ("share of the matrix-product peak", *(_share(found, row, row["share"]) for row in (plain, ours)), ""),
+        ("share of the matrix-product peak", *shares, ""),
         ("peak memory", *_memory(plain, ours)),
         *(
             (f"target tokens/s{_how(name, row['threads'])}", "", rate(row["tokens"]), "")
@@ -215,9 +216,11 @@ def gpu_rows(result: Result) -> list[Cells]:
     rows: list[Cells] = []
     for name, row in found["rows"].items():
         task, given = name.partition("-")[0], result["contenders"][name]
-        work = f"ResNet-18, {given['size']} px, batch {recipes[task]['batch_size']}" if task == "cls" else ""
-        work = work or f"the Transformer, {recipes[task]['batch_tokens']:,} target positions"
-        share = f"{row['share'] * 100:.0f} % of {digits(found['peak'] / 1e9)} GFLOP/s"
+        if task == "cls":
+            work = f"ResNet-18, {given['size']} px, batch {recipes[task]['batch_size']}"
+        else:
+            work = f"the Transformer, {recipes[task]['batch_tokens']:,} target positions"
+        share = _share(row["share"], found["peak"])
         rows.append((f"{work}{WAYS[given['how']]}", rate(row["ms"]), f"{result['launches'][name]:,.0f}", share))
     for what, ratio in found["ratios"].items():
         rows.append((f"speed-up by {what}", f"{ratio:.2f}", "", ""))

@@ -25,7 +25,7 @@ def keep(kind: str, measure: Callable[[], dict[str, Any]], out: Path) -> None:
 
     result = measure()
     click.echo(tables.MARKDOWN[kind](result).replace("**", ""))
-    click.echo(f"result in {results.write(out, results.name_of(kind, result), result)}")
+    click.echo(f"result in {results.write(out, kind, result)}")
 
 
 @bench.command("cls")
