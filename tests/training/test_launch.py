@@ -49,7 +49,7 @@ class Training:
         (place / "recipe.toml").write_text(RECIPE.format(updates=updates), encoding="utf-8")
         given = {"OUT": str(place), "DATA_DIR": str(self.data), "DATA": "generated", "DEVICE": "cpu"}
         values = settings.resolve(given | {"RECIPE": str(place / "recipe.toml")})
-        self.planned = decide("mt", values, say=lambda line: None)["run"]
+        self.planned = decide("mt", values, again=False, say=str, begins=lambda: None)["run"]
 
     def plan(self, name: str, processes: int = 2, torchrun: str = "") -> Path:
         """A run folder with its plan, as make would write it."""

@@ -22,7 +22,7 @@ def pack(folder: Path, words: tuple[str, ...]) -> None:
     from onepage.runs import settings
 
     values = settings.resolve(settings.parse(words))
-    data_dir, mirror, src, tgt = Path(values["DATA_DIR"]), values["DATA_MIRROR"] or None, values["SRC"], values["TGT"]
+    data_dir, mirror, src, tgt = Path(values["DATA_DIR"]), values["DATA_MIRROR"], values["SRC"], values["TGT"]
     names = dict.fromkeys(task.real_set for task in tasks.every())  # two tasks may share a set
     found = [sources.get(name, src, tgt) for name in names]
     begins("Bundle")

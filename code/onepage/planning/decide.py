@@ -8,7 +8,7 @@ back to generated data is made again when there is another source.
 
 import contextlib
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +39,7 @@ def resolve_device(wanted: str) -> str:
 
 
 def decide(
-    name: str,
-    values: Mapping[str, str],
-    *,
-    again: bool = False,
-    say: Callable[[str], Any] = print,
-    begins: Callable[[], None] = lambda: None,
+    name: str, values: dict[str, str], *, again: bool, say: Callable[[str], Any], begins: Callable[[], None]
 ) -> dict[str, Any]:
     """Fetch or generate the data of a task, decide everything else, and write the plan; returns it.
 
@@ -53,7 +48,7 @@ def decide(
     the settings are checked, before anything is fetched or printed.
     """
     task = tasks.get(name)
-    target = Path(values["OUT"]) / graph.PLANS / f"{graph.key_of(task, dict(values))}.json"
+    target = Path(values["OUT"]) / graph.PLANS / f"{graph.key_of(task, values)}.json"
     earlier = read_json(target) if target.is_file() and not again else {}
     minutes = settings.budget_of(values, task.name)
     if minutes and not task.has("budget"):
@@ -62,7 +57,7 @@ def decide(
     own = values["RECIPE"]
     profile = recipes.own_profile(Path(own)) if own else values["PROFILE"]
     mode = values["DATA"]
-    if earlier and not graph.may_be_real(earlier, task, dict(values)):
+    if earlier and not graph.may_be_real(earlier, task, values):
         mode = "generated" if earlier["run"]["generated"] else "real"
 
     def resolve(generated: bool) -> tuple[Any, dict[str, dict[str, Any]]]:
@@ -70,13 +65,13 @@ def decide(
         return recipes.resolve(task, profile, hardware=where, generated=generated, file=own, threads=threads)
 
     resolve(mode == "generated")  # a bad recipe is refused before anything is downloaded
-    src, tgt = values["SRC"], values["TGT"]
+    data_dir, src, tgt = Path(values["DATA_DIR"]), values["SRC"], values["TGT"]
     sources.get(task.real_set, src, tgt)  # languages that it lacks are refused too
     begins()
     if device == "cpu" and values["DEVICE"] == "auto" and (problem := provenance.gpu_problem()) != provenance.NO_GPU:
         say(f"{problem}; the CPU is used: see make doctor")
-    found = fetch.ensure(task.real_set, Path(values["DATA_DIR"]), mode, values["DATA_MIRROR"] or None, src, tgt)
-    loaded = data.load(Path(values["DATA_DIR"]), found, src, tgt)
+    found = fetch.ensure(task.real_set, data_dir, mode, values["DATA_MIRROR"], src, tgt)
+    loaded = data.load(data_dir, found, src, tgt)
     recipe, evaluation = resolve(loaded.generated)
     run = {
         "task": task.name,
@@ -92,12 +87,12 @@ def decide(
         "precision": recipes.auto_precision(device) if recipe.precision == "auto" else recipe.precision,
     }
     run |= {option: getattr(loaded, option) for option in task.options}  # the generated set has its own
-    plan: dict[str, Any] = {"inputs": graph.inputs(task, dict(values), Fingerprints()), "run": run}
+    plan: dict[str, Any] = {"inputs": graph.inputs(task, values, Fingerprints()), "run": run}
     if minutes:
         plan["budget"] = _scale(task, run, loaded, recipe, minutes, earlier.get("budget", {}), say)
     plan["place"] = f"{task.folder(run)}/{run['profile']}"
     if values["DATA"] == "auto" and loaded.generated:
-        plan["asked"] = graph.sources(task, dict(values)) if mode == "auto" else earlier.get("asked", [])
+        plan["asked"] = graph.sources(task, values) if mode == "auto" else earlier.get("asked", [])
     write_json(target, plan)
     write_text(target.with_suffix(".mk"), f"# made by: onepage plan; all it says is in {target.name}\n")
     return plan
