@@ -161,7 +161,7 @@ def engine(wanted: str, target: Path) -> None:
 
     chosen = resolve_engine(wanted)
     write_text(target, f"ENGINE := {chosen}\n")
-    click.echo("page will be made by " + {"latex": "LaTeX", "typst": "typst (no LaTeX here)"}.get(chosen, chosen))
+    click.echo("page will be made by " + {"latex": "LaTeX", "typst": "typst (no LaTeX here)"}[chosen])
 
 
 @click.command()

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
@@ -21,9 +21,14 @@ CROWDED_NOTE = "  (other programs use the cores)"
 console = Console(highlight=False, soft_wrap=True)
 
 
+def on_terminal() -> bool:
+    """Whether bars and rules can be shown."""
+    return sys.stdout.isatty() and console.is_terminal
+
+
 def heading(stage: str) -> None:
     """Print the heading of a stage: in a rule on a terminal, otherwise on a plain line."""
-    if sys.stdout.isatty() and console.is_terminal:
+    if on_terminal():
         console.print()
         console.rule(Text(stage, style="bold"), align="left", style="dim")
     else:
@@ -98,16 +103,14 @@ class Reporter:
         quiet: bool = False,
     ):
         self.name, self.total, self.unit, self.log = name, total, unit, log
-        self.done = done
-        self.first = done
-        self.work = work
+        self.done = self.first = done
+        self.work, self.quiet = work, quiet
         self.units = 0  # since the rate was last counted
         self.rate = 0.0
         self.cores = Cores()
         self.crowded = ""
         self.started = self.spoken = self.counted = time.monotonic()
-        self.quiet = quiet
-        self.live = sys.stdout.isatty() and console.is_terminal and not quiet
+        self.live = on_terminal() and not quiet
         self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
@@ -119,13 +122,11 @@ class Reporter:
         )
         self.task = self.bar.add_task(name, total=total, completed=done, note="", left="-:-- left")
 
-    def __enter__(self) -> "Reporter":
+    def __enter__(self) -> Self:
         self.bar.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.bar.stop()
 
     def advance(self, units: int, note: str) -> None:
@@ -154,7 +155,7 @@ class Reporter:
         if self.quiet:
             return
         stamped = f"{self.name}  {text}"
-        (self.bar.console if self.live else console).print(stamped, markup=False)
+        console.print(stamped, markup=False)
         try:
             with open(self.log, "a", encoding="utf-8") as file:
                 file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {stamped}\n")
