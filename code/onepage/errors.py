@@ -20,6 +20,6 @@ class Interrupted(UserError):
         super().__init__(f"{signal.Signals(number).name}: {what}")
 
 
-def one_line(text: str) -> str:
-    """``text`` with a space in place of each line break and control, which names from files may hold."""
-    return "".join(character if character.isprintable() else " " for character in text)
+def one_line(text: object) -> str:
+    """A text as one line, because names from files may hold line breaks or terminal controls."""
+    return "".join(character if character.isprintable() else " " for character in str(text))

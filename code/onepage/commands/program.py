@@ -31,17 +31,15 @@ class Program(click.Group):
             click.echo("onepage: interrupted; run the same command to go on", err=True)
             sys.exit(130)
         except (OSError, MemoryError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and type(error).__name__ not in OF_TORCH:
+            of_program = isinstance(error, RuntimeError) and type(error).__name__ not in OF_TORCH
+            if of_program or context.params.get("debug"):
                 raise
-            if context.params.get("debug"):
-                raise
-            if isinstance(error, RuntimeError):
-                error = RuntimeError(str(error).partition("\n")[0])  # advice for programmers follows
-            say_error(error, "; see --debug for where")
+            text = str(error).partition("\n")[0] if isinstance(error, RuntimeError) else error  # advice follows
+            say_error(text, "; see --debug for where")
             sys.exit(1)
 
 
-def say_error(error: BaseException, more: str = "") -> None:
+def say_error(error: object, more: str = "") -> None:
     """Print one line on stderr. One of several processes leaves the line to its launcher, or adds its rank."""
     line = one_line(str(error)) + more
     if not launch.told(line):

@@ -143,12 +143,13 @@ IMAGES, SENTENCES = "images.load_images", "translation.load_translation"
 SETS: dict[str, Callable[[str, str], DataSet]] = {
     "cifar10": lambda src, tgt: DataSet("cifar10", "CIFAR-10", IMAGES, _cifar10(), "toy-images"),
     "multi30k": lambda src, tgt: DataSet(
-        *("multi30k", "Multi30k", SENTENCES, _multi30k(src, tgt), "toy-translation"),
-        options={"src": src, "tgt": tgt},
+        "multi30k", "Multi30k", SENTENCES, _multi30k(src, tgt), "toy-translation", options={"src": src, "tgt": tgt}
     ),
     "toy-images": lambda src, tgt: DataSet("toy-images", "Generated images", IMAGES, generator="toy_images"),
     "toy-translation": lambda src, tgt: DataSet(
-        *("toy-translation", "Generated sentences", SENTENCES),
+        "toy-translation",
+        "Generated sentences",
+        SENTENCES,
         generator="toy_translation",
         options={"src": "en", "tgt": "de"},
     ),
