@@ -61,19 +61,19 @@ def verify(
         reference.load(ref)
     elif not runs:
         raise click.UsageError("give a RUN of each task, or --ref")
-    alone = runs == ()
-    if ref is not None and alone:
-        runs = tuple(reference.kept_runs(ref))
+    alone = None if runs else ref  # the reference result that is itself verified
+    if alone is not None:
+        runs = tuple(reference.kept_runs(alone))
         for run in runs:
             metrics = read_json(run / "metrics.json")
             languages = metrics.get("src", "en"), metrics.get("tgt", "de")
             fetch.ensure(metrics["set"], data_dir, "real", mirror, *languages)
     results, checks = verification.verify_all(claims, out, data_dir, runs, files=not (runs_only or alone))
-    checks += [reference.traced(ref)] if ref is not None and alone else []
+    checks += [reference.traced(alone)] if alone is not None else []
     begins("Claims")
     verification.print_table([*results, *checks])
     rows = []
-    if ref is not None and not alone:
+    if ref is not None and alone is None:
         given = lookup.by_task(runs)
         compared = [task for task in TASKS if task in given or (ref / task).is_dir()]
         rows = [row for task in compared for row in comparison.compare(task, given.get(task), ref)]
