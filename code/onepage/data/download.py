@@ -83,7 +83,7 @@ def fetch_url(url: str, folder: Path, item: Download) -> Path:
     if isinstance(result, Path):
         return result
     if isinstance(result, requests.HTTPError):
-        raise SourceError(_answer(result.response.status_code), lost=True) from result
+        raise SourceError(f"answers {getattr(result.response, 'status_code', 'an error')}", lost=True) from result
     if isinstance(result, requests.RequestException | ValueError):  # ValueError: an invalid address or header
         raise SourceError(_short(result), lost=True) from result
     if isinstance(result, OSError):
