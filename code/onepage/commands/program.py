@@ -41,7 +41,7 @@ class Program(click.Group):
 
 def say_error(error: object, more: str = "") -> None:
     """Print one line on stderr. One of several processes leaves the line to its launcher, or adds its rank."""
-    line = one_line(str(error)) + more
+    line = one_line(error) + more
     if not launch.told(line):
         rank = os.environ.get("RANK", "0") if os.environ.get("WORLD_SIZE", "1") != "1" else "0"
         click.echo(f"onepage: {f'process {rank}: ' if rank != '0' else ''}{line}", err=True)
