@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from classify_cases import write_run
-from drawing import copy, draw, made, style  # noqa: F401
+from drawing import copy, draw, drawn, made, style  # noqa: F401
 from onepage.cls.classify import Classifier
 
 

@@ -1,13 +1,9 @@
 """Pictures of a classifier: curves with their floor, grids of predictions, no text over another or the edge."""
 
-import functools
-import shutil
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from drawing import alt_of, collected, crowd, edit, edited, metrics_of, rows_of, write_rows, write_seeds
+from drawing import alt_of, crowd, edit, edited, metrics_of, rows_of, write_rows, write_seeds
 from layout import MM, problems, texts_of, written
 from onepage.cls import draw as cls
 from onepage.cls.facts import SHORT
@@ -28,51 +24,44 @@ SLOW_TRAIN = [37, 52, 58, 61, 62, 65, 71, 74, 75, 77, 78, 80, 82, 84, 86, 88, 90
 SLOW_VAL = [48, 67, 70, 73, 73, 75, 78, 81, 82, 84, 85, 86, 88, 88, 89, 91, 90, 92, 92, 93]
 
 
-def prepared(case, copy):
-    run = copy(case if case in ("generated", "no mistakes") else "cls")
-    if case == "crowded":
-        crowd(run)
-    if case == "one record":
-        write_rows(run, rows_of(run)[:1])
-    if case == "five seeds":
-        write_seeds(run, 5)
-    if case == "slow":
-        row, pairs = rows_of(run)[-1], enumerate(zip(SLOW_TRAIN, SLOW_VAL, strict=True), 1)
-        write_rows(
-            run,
-            [row | {"epoch": 0.435 * i, "train_accuracy": a / 100, "val_accuracy": b / 100} for i, (a, b) in pairs],
-        )
-    return run
+def one_record(run):
+    write_rows(run, rows_of(run)[:1])
 
 
-@pytest.fixture(scope="module")
-def drawn(made, tmp_path_factory):
-    """A function that returns the pictures of a case, drawn once; tests must not change them."""
+def five_seeds(run):
+    write_seeds(run, 5)
 
-    @functools.cache
-    def pictures(case):
-        place = tmp_path_factory.mktemp("case") / "runs/seed0"
-        with collected() as draw:
-            return draw(prepared(case, lambda name: Path(shutil.copytree(made / name, place))))
 
-    return pictures
+def slow(run):
+    row, pairs = rows_of(run)[-1], enumerate(zip(SLOW_TRAIN, SLOW_VAL, strict=True), 1)
+    rows = [row | {"epoch": 0.435 * i, "train_accuracy": a / 100, "val_accuracy": b / 100} for i, (a, b) in pairs]
+    write_rows(run, rows)
+
+
+CURVES = {"crowded": crowd, "one record": one_record, "five seeds": five_seeds, "slow": slow}
+
+
+@pytest.fixture
+def of_case(drawn):
+    """A function that returns the pictures of a case: of a change in CURVES the curves, of a run every picture."""
+    return lambda case: drawn("cls", "_curves", change=CURVES[case]) if case in CURVES else drawn(case)
 
 
 @pytest.mark.parametrize("case", ["cls", "crowded", "one record", "generated", "five seeds", "no mistakes"])
-def test_no_text_meets_another_or_the_edge(case, drawn):
-    sheets = drawn(case).sheets
-    assert set(sheets) == PICTURES
+def test_no_text_meets_another_or_the_edge(case, of_case):
+    sheets = of_case(case).sheets
+    assert set(sheets) == ({"curves_cls"} if case in CURVES else PICTURES)
     for name, sheet in sheets.items():
         assert not problems(sheet), name
 
 
 def test_the_learning_rate_is_the_schedule(copy, draw):
     run = copy("cls")
-    (line,) = draw(run).sheets["curves_cls"].figure.axes[1].lines[-1:]
+    (line,) = draw(run, "_curves").sheets["curves_cls"].figure.axes[1].lines[-1:]
     rows = rows_of(run)
     assert line.get_ydata() == pytest.approx([row["learning_rate"] for row in rows])  # schedule unknown: as recorded
     crowd(run)
-    (line,) = draw(run).sheets["curves_cls"].figure.axes[1].lines[-1:]
+    (line,) = draw(run, "_curves").sheets["curves_cls"].figure.axes[1].lines[-1:]
     at = dict(zip(np.round(line.get_xdata(), 9), line.get_ydata(), strict=True))
     assert (at[0.0], at[10.0], at[55.0]) == pytest.approx((0, 0.12, 0.06)) and at[100.0] == pytest.approx(0, abs=1e-9)
 
@@ -100,8 +89,8 @@ def test_the_arrow_stands_before_each_prediction(case, drawn):
 
 
 @pytest.mark.parametrize("case", ["cls", "crowded", "one record", "five seeds", "generated", "slow"])
-def test_the_floors_label_meets_no_curve(case, drawn):
-    pictures = drawn(case)
+def test_the_floors_label_meets_no_curve(case, of_case):
+    pictures = of_case(case)
     sheet = pictures.sheets["curves_cls"]
     axes = sheet.figure.axes[2]
     level = [line for line in axes.lines if set(line.get_ydata()) == {cls.FLOOR}]
@@ -131,7 +120,7 @@ def test_grids_go_from_the_most_confident_down(copy, draw):
         for kind in ("correct", "wrong"):
             for name in (f"{kind}_index", f"{kind}_images"):
                 arrays[name] = arrays[name][:9][::-1]
-    alt = draw(run).alt
+    alt = draw(run, "_grids").alt
     sure = confidence(arrays["logits"])
     for name, kind in (("preds_grid", "correct"), ("miscls_grid", "wrong")):
         shown = [int(part.rsplit(" ", 2)[1].split(".")[0]) for part in alt[name].split(": ")[1].split(",")]
@@ -145,7 +134,7 @@ def test_each_image_stands_over_its_own_classes(copy, draw):
     names = metrics_of(run)["class_names"]
     arrays = dict(np.load(run / "predictions.npz"))
     predicted, sure = arrays["logits"].argmax(1), confidence(arrays["logits"])
-    drawn = draw(run)
+    drawn = draw(run, "_grids")
     for name, kind in (("preds_grid", "correct"), ("miscls_grid", "wrong")):
         kept = arrays[f"{kind}_index"][: 2 * cls.COLUMNS[kind]]
         order = np.argsort(-sure[kept], kind="stable")

@@ -1,3 +1,3 @@
 """Fixtures of drawing."""
 
-from drawing import copy, draw, made, style  # noqa: F401
+from drawing import copy, draw, drawn, made, style  # noqa: F401

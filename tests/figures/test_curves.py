@@ -12,14 +12,14 @@ from onepage.figures import curves
 def test_no_text_meets_another_with_many_seeds(copy, draw):
     run = copy("mt")
     write_seeds(run, 12)
-    assert not problems(draw(run).sheets["curves_mt"])
+    assert not problems(draw(run, "_curves").sheets["curves_mt"])
 
 
 @pytest.mark.parametrize("task", ["cls", "mt"])
 def test_several_seeds_are_a_mean_and_a_band(task, copy, draw):
     run = copy(task)
     rows = write_seeds(run, 3)
-    drawn = draw(run)
+    drawn = draw(run, "_curves")
     losses = np.array([[record["val_loss"] for record in row["history"]] for row in rows])
     sheet = drawn.sheets[f"curves_{task}"]
     axes = sheet.figure.axes[0]
@@ -44,7 +44,7 @@ def test_several_seeds_are_a_mean_and_a_band(task, copy, draw):
 def test_seeds_that_do_not_compare_are_one_line(change, copy, draw):
     run = copy("cls")
     write_seeds(run, 3, change)
-    drawn = draw(run)
+    drawn = draw(run, "_curves")
     axes = drawn.sheets["curves_cls"].figure.axes[0]
     own = [row["val_loss"] for row in rows_of(run)]
     assert not axes.collections and axes.lines[1].get_ydata() == pytest.approx(own)

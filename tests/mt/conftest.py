@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from drawing import copy, draw, made, style  # noqa: F401
+from drawing import copy, draw, drawn, made, style  # noqa: F401
 from onepage.mt.tokenizer import Tokenizer, train_tokenizer
 from translate_cases import LINES, write_run
 

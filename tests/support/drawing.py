@@ -1,6 +1,7 @@
 """Runs to draw and to change, and fixtures that collect the pictures without writing them."""
 
 import contextlib
+import functools
 import json
 import shutil
 from pathlib import Path
@@ -54,6 +55,22 @@ def collected():
 def draw():
     with collected() as drawn:
         yield drawn
+
+
+@pytest.fixture(scope="session")
+def drawn(made, tmp_path_factory):
+    """A function that draws a run of ``made``, once for the same arguments; tests must not change its pictures."""
+
+    @functools.cache
+    def pictures(name, *parts, change=None):
+        run = made / name
+        if change:
+            run = Path(shutil.copytree(run, tmp_path_factory.mktemp("changed") / "runs" / "seed0"))
+            change(run)
+        with collected() as draw:
+            return draw(run, *parts)
+
+    return pictures
 
 
 @pytest.fixture

@@ -12,10 +12,9 @@ from onepage.figures.style import INK
 from synthetic_run import CIFAR_CLASSES
 
 
-def test_every_cell_holds_its_share_and_count(copy, draw):
-    run = copy("cls")
-    sheet = draw(run).sheets["confusion_counts"]
-    metrics = metrics_of(run)
+def test_every_cell_holds_its_share_and_count(made, drawn):
+    sheet = drawn("cls", "confusion").sheets["confusion_counts"]
+    metrics = metrics_of(made / "cls")
     texts = sorted(written(sheet))
     counts = np.array(metrics["test"]["confusion"])
     for value in counts[counts > 0]:
@@ -35,7 +34,7 @@ def test_shares_are_of_the_true_class(copy, draw):
         counts[row, (row + 1) % 10] += 5
     names = [SHORT.get(name, name) for name in metrics_of(run)["class_names"]]
     edit(run, lambda metrics: metrics["test"].update(confusion=counts.tolist()))
-    sheets = draw(run).sheets
+    sheets = draw(run, "confusion").sheets
     sizes = dict(zip(names, counts.sum(1).tolist(), strict=True))
     cells = {"confusion_matrix": {}, "confusion_counts": {}}
     for name, found in cells.items():
@@ -80,7 +79,7 @@ def test_the_most_confused_pair_is_outlined(copy, draw):
     counts[cat] = counts[dog] = 0
     counts[cat, [cat, dog]], counts[dog, [dog, cat]], counts[0, :2] = (800, 200), (999, 1), (999, 1)
     edit(run, lambda metrics: metrics["test"].update(confusion=counts.tolist()))
-    sheets = draw(run).sheets
+    sheets = draw(run, "confusion").sheets
     axes = matrix(sheets["confusion_matrix"])
     order = [label.get_text() for label in axes.get_yticklabels()]
     cat, dog = order.index("cat"), order.index("dog")
@@ -91,13 +90,13 @@ def test_the_most_confused_pair_is_outlined(copy, draw):
     assert {"true class", "predicted class"} <= set(written(sheets["confusion_matrix"]))
     counts[names.index("dog"), [names.index("dog"), names.index("cat")]] = 1000, 0
     edit(run, lambda metrics: metrics["test"].update(confusion=counts.tolist()))
-    sheets = draw(run).sheets
+    sheets = draw(run, "confusion").sheets
     for name in ("confusion_matrix", "confusion_counts"):
         assert marked(matrix(sheets[name])) == {(cat, dog)}  # no dog was taken for a cat
 
 
-def test_without_mistakes_nothing_is_outlined(copy, draw):
-    axes = matrix(draw(copy("no mistakes")).sheets["confusion_matrix"])
+def test_without_mistakes_nothing_is_outlined(drawn):
+    axes = matrix(drawn("no mistakes", "confusion").sheets["confusion_matrix"])
     assert not marked(axes) and [text.get_text() for text in axes.texts if text.get_text()] == ["all"] * 10
 
 
@@ -105,8 +104,8 @@ def test_blocks_are_the_ten_classes_of_cifar():
     assert sorted(VEHICLES + ANIMALS) == sorted(CIFAR_CLASSES)
 
 
-def test_vehicles_and_animals_have_their_frames(copy, draw):
-    sheets = draw(copy("cls")).sheets
+def test_vehicles_and_animals_have_their_frames(drawn):
+    sheets = drawn("cls", "confusion").sheets
     for name in ("confusion_matrix", "confusion_counts"):
         axes = matrix(sheets[name])
         for labels in (axes.get_yticklabels(), axes.get_xticklabels()):

@@ -42,10 +42,9 @@ def test_overlay_is_coloured_only_where_there_is_evidence():
     assert spread[half:, :half].max() == 0
 
 
-def test_mistakes_stand_in_the_columns_of_their_grid(copy, draw):
+def test_mistakes_stand_in_the_columns_of_their_grid(made, drawn):
     """Image, evidence for the prediction and for the truth, in whole cells, align with the first four of the grid."""
-    run = copy("cls")
-    explain, drawn = dict(np.load(run / "explain.npz")), draw(run)
+    explain, drawn = dict(np.load(made / "cls" / "explain.npz")), drawn("cls", "_grids", "gradcam")
     sheet, grid = drawn.sheets["gradcam_mistakes"], drawn.sheets["miscls_grid"]
     shown = [image for axes in sheet.figure.axes for image in axes.images][:12]
     left = [round(image.get_extent()[0], 3) for image in shown]

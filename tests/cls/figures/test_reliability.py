@@ -7,7 +7,7 @@ from drawing import edit, metrics_of
 
 def test_the_diagram_shows_the_bins_there_are(copy, draw):
     run = copy("cls")
-    axes = draw(run).sheets["reliability_cls"].figure.axes
+    axes = draw(run, "reliability").sheets["reliability_cls"].figure.axes
     metrics = metrics_of(run)
     for number, part in ((0, metrics["test"]), (2, metrics["test"]["calibrated"])):
         full = [row for row in part["reliability"] if row["n"]]
@@ -17,4 +17,4 @@ def test_the_diagram_shows_the_bins_there_are(copy, draw):
         heights = [bar.get_height() for bar in axes[number + 1].patches]
         assert heights == pytest.approx([100 * row["n"] / 2000 for row in part["reliability"]])
     edit(run, lambda metrics: [metrics["test"].pop("reliability"), metrics["test"]["calibrated"].pop("reliability")])
-    assert "reliability_cls" not in draw(run).sheets
+    assert "reliability_cls" not in draw(run, "reliability").sheets

@@ -30,10 +30,9 @@ def marks_of(sheet, kind, **wanted):
     return [(float(line.get_xdata()[0]), float(line.get_ydata()[0])) for line in chosen]
 
 
-def test_every_set_length_and_precision_is_there(copy, draw):
-    run = copy("mt tame")
-    metrics = metrics_of(run)
-    drawn = draw(run)
+def test_every_set_length_and_precision_is_there(made, drawn):
+    metrics = metrics_of(made / "mt tame")
+    drawn = drawn("mt tame", "bleu")
     words = written(drawn.sheets["bleu_report"])
     for test in metrics["tests"].values():
         shown = {f"{test['bleu']['score']:.1f}", f"{test['bleu_lc_norm_tok']['score']:.1f}"}
@@ -56,11 +55,10 @@ def test_every_set_length_and_precision_is_there(copy, draw):
             assert f"{part[key]['score']:.1f} ({low:.1f} to {high:.1f})" in alt
 
 
-def test_marks_lie_where_metrics_json_has_them(copy, draw):
-    run = copy("mt tame")
-    metrics = metrics_of(run)
+def test_marks_lie_where_metrics_json_has_them(made, drawn):
+    metrics = metrics_of(made / "mt tame")
     test = metrics["tests"][metrics["headline"]]
-    sheet = draw(run).sheets["bleu_report"]
+    sheet = drawn("mt tame", "bleu").sheets["bleu_report"]
     lengths = [{"score": row["bleu"], "interval": row["interval"]} for row in test["bleu_by_length"]]
     rows = [part[key] for part in metrics["tests"].values() for key in ("bleu", "bleu_lc_norm_tok")] + lengths
     marks = marks_of(sheet, "o")
@@ -74,10 +72,9 @@ def test_marks_lie_where_metrics_json_has_them(copy, draw):
     assert all(b[1] - a[1] >= bleu.LEAST for a, b in pairwise(marks))  # mm between rows
 
 
-def test_only_lc_norm_tok_has_published_results(copy, draw):
-    run = copy("mt tame")
-    metrics = metrics_of(run)
-    sheet = draw(run).sheets["bleu_report"]
+def test_only_lc_norm_tok_has_published_results(made, drawn):
+    metrics = metrics_of(made / "mt tame")
+    sheet = drawn("mt tame", "bleu").sheets["bleu_report"]
     rings = marks_of(sheet, "o", markerfacecolor="white")
     assert [x for x, _ in rings] == [part["bleu_lc_norm_tok"]["score"] for part in metrics["tests"].values()]
     ticks = marks_of(sheet, "|")
@@ -85,27 +82,27 @@ def test_only_lc_norm_tok_has_published_results(copy, draw):
     assert [y for _, y in ticks] == [y for _, y in rings]
 
 
-def test_published_results_are_named_beside_their_pair(copy, draw):
-    run = copy("mt tame")
-    drawn = draw(run)
+def test_published_results_are_named_beside_their_pair(copy, draw, drawn):
+    drawn = drawn("mt tame", "bleu")
     assert bleu.PUBLISHED_BY in written(drawn.sheets["bleu_report"]) and bleu.PUBLISHED_BY in drawn.alt["bleu_report"]
     assert "; published 41.0)" in drawn.alt["bleu_report"]
+    run = copy("mt tame")
     edit(run, lambda metrics: metrics.update(tgt="fr"))
-    drawn = draw(run)
+    drawn = draw(run, "bleu")
     sheet, alt = drawn.sheets["bleu_report"], drawn.alt["bleu_report"]
     assert not marks_of(sheet, "|") and bleu.PUBLISHED_BY not in written(sheet) and "; published" not in alt
     assert not lines_of(sheet, "floor") and "floor" not in alt  # the claim covers English to German only
 
 
 @pytest.mark.parametrize("other", [{"set": "own"}, {"src": "de", "tgt": "en"}, {"headline": "test_2017_mscoco"}])
-def test_the_floor_stands_in_its_row(other, copy, draw):
-    run = copy("mt tame")
-    sheet = draw(run).sheets["bleu_report"]
+def test_the_floor_stands_in_its_row(other, copy, draw, drawn):
+    sheet = drawn("mt tame", "bleu").sheets["bleu_report"]
     _, row = marks_of(sheet, "o", markerfacecolor=TEAL)[0]
     (line,) = lines_of(sheet, "floor")
     assert min(line.get_ydata()) < row < max(line.get_ydata())
+    run = copy("mt tame")
     metrics = edit(run, lambda metrics: metrics.update(other))
-    sheet = draw(run).sheets["bleu_report"]
+    sheet = draw(run, "bleu").sheets["bleu_report"]
     assert bool(lines_of(sheet, "floor")) == ("headline" in other)
     score = metrics["tests"][metrics["headline"]]["bleu"]["score"]
     assert marks_of(sheet, "o")[0][0] == score  # the headline set is first, whatever their order
@@ -114,7 +111,7 @@ def test_the_floor_stands_in_its_row(other, copy, draw):
 def test_an_interval_of_few_sentences_ends_at_zero(copy, draw):
     run = copy("mt tame")
     edit(run, lambda metrics: metrics["tests"]["test_2017_flickr"]["bleu"].update(score=2.1, interval=[-3.0, 7.5]))
-    sheet = draw(run).sheets["bleu_report"]
+    sheet = draw(run, "bleu").sheets["bleu_report"]
     assert plot(sheet).get_xlim()[0] == 0
     assert [0.0, 7.5] in [list(map(float, line.get_xdata())) for line in lines_of(sheet, "interval")]
 
@@ -128,17 +125,16 @@ def test_too_many_sets_are_left_to_the_sheet(copy, draw):
         test["bleu_by_length"] = [test["bleu_by_length"][0] | {"min": low} for low in range(1, 6)]
 
     edit(run, change)
-    sheets = draw(run).sheets
+    sheets = draw(run, "bleu").sheets
     assert not {"test 2018", "MSCOCO 2017"} <= set(written(sheets["bleu_report"]))
     assert "test 2017" in written(sheets["bleu_report"])
     assert any(text.startswith("test 2018, ") for text in written(sheets["bleu_sets"]))
     edit(run, lambda metrics: [part.update(bleu_lc_norm_tok=None) for part in metrics["tests"].values()])
-    assert {"test 2018", "MSCOCO 2017"} <= set(written(draw(run).sheets["bleu_report"]))
+    assert {"test 2018", "MSCOCO 2017"} <= set(written(draw(run, "bleu").sheets["bleu_report"]))
 
 
-def test_generated_sentences_have_no_floor_and_nothing_published(copy, draw):
-    run = copy("mt generated")
-    drawn = draw(run)
+def test_generated_sentences_have_no_floor_and_nothing_published(drawn):
+    drawn = drawn("mt generated", "bleu")
     words = written(drawn.sheets["bleu_report"])
     assert not {f"floor {bleu.FLOOR:g}", bleu.PUBLISHED_BY, "lc.norm.tok"} & set(words)
     assert not lines_of(drawn.sheets["bleu_report"], "floor") and not marks_of(drawn.sheets["bleu_report"], "|")

@@ -54,7 +54,7 @@ def test_past_the_limit_stands_an_ellipsis():
 def test_the_first_example_that_stands_uncut_is_shown(copy, draw):
     run = copy("mt tame")
     edit(run, lambda metrics: metrics["examples"][0].update(source="word " * 200))
-    drawn = draw(run)
+    drawn = draw(run, "decodes")
     examples = metrics_of(run)["examples"]
     for name, shown, missing in (("decodes_table", examples[1], examples[0]), ("decodes_all", examples[0], None)):
         assert shown["source"].strip() in drawn.alt[name]
@@ -66,7 +66,7 @@ def test_the_first_example_that_stands_uncut_is_shown(copy, draw):
 def test_what_does_not_fit_is_cut_visibly(copy, draw):
     run = copy("mt tame")
     edit(run, lambda metrics: [example.update(output="word " * 300) for example in metrics["examples"]])
-    sheets = draw(run).sheets
+    sheets = draw(run, "decodes").sheets
     assert "…" in "".join(written(sheets["decodes_table"])) and sheets["decodes_table"].height == decodes.HEIGHT
     assert "".join(written(sheets["decodes_all"])).count("word") == 6 * 300
 
@@ -75,7 +75,7 @@ def test_each_mark_has_its_own_line(copy, draw):
     run = copy("mt tame")
     changed = {"reference": "a b", "output": "a c"}
     edit(run, lambda metrics: metrics.update(examples=[metrics["examples"][0] | changed]))
-    lines = draw(run).sheets["decodes_table"].figure.artists
+    lines = draw(run, "decodes").sheets["decodes_table"].figure.artists
     styles = {line.get_color(): line.get_linestyle() for line in lines if line.get_linewidth() == 0.7}
     assert len(styles) == len(set(styles.values())) == 2  # colour is not the only sign
 
@@ -94,7 +94,7 @@ def test_all_scores_stand_below_where_room_is_left(copy, draw):
     run = copy("mt tame")
     edit(run, shorten)
     scores(run, [100] * 4 + [60] * 8 + [10] * 2)
-    drawn = draw(run)
+    drawn = draw(run, "decodes")
     sheet = drawn.sheets["decodes_table"]
     bars = {round(bar.get_x(), 3): bar.get_height() for bar in sheet.figure.axes[0].patches if bar.get_height() > 0}
     assert sorted(height / max(bars.values()) for height in bars.values()) == pytest.approx([0.25, 0.5, 1])
@@ -112,7 +112,7 @@ def test_names_of_close_scores_do_not_meet(chrf, copy, draw):
     run = copy("mt tame")
     edit(run, lambda metrics: shorten(metrics, np.repeat(chrf, 2)))
     scores(run, chrf)
-    sheet = draw(run).sheets["decodes_table"]
+    sheet = draw(run, "decodes").sheets["decodes_table"]
     assert not problems(sheet, slack=0.3)
     assert len([line for line in sheet.figure.artists if line.get_linewidth() == 0.9]) == 3
 
@@ -120,13 +120,13 @@ def test_names_of_close_scores_do_not_meet(chrf, copy, draw):
 def test_long_examples_leave_out_the_scores(copy, draw):
     run = copy("mt tame")
     edit(run, lambda metrics: [example.update(output="word " * 60) for example in metrics["examples"]])
-    drawn = draw(run)
+    drawn = draw(run, "decodes")
     assert "all" not in written(drawn.sheets["decodes_table"])
     assert "as bars" not in drawn.alt["decodes_table"]
 
 
-def test_the_measure_is_named_as_sacrebleu_does(copy, draw):
-    sheets = draw(copy("mt tame")).sheets
+def test_the_measure_is_named_as_sacrebleu_does(drawn):
+    sheets = drawn("mt tame", "decodes").sheets
     for name in ("decodes_table", "decodes_all"):
         words = " ".join(written(sheets[name]))
         assert words.count("chrF2") == words.count("chrF") >= 3

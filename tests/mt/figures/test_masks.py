@@ -6,8 +6,8 @@ from drawing import edited
 from layout import problems, written
 
 
-def test_masks_name_what_reads_and_what_is_read(copy, draw):
-    drawn = draw(copy("mt tame"))
+def test_masks_name_what_reads_and_what_is_read(drawn):
+    drawn = drawn("mt tame", "masks")
     words = written(drawn.sheets["masks_demo"])
     assert words.count("query") == 1 and words.count("key") == 2  # two maps share their rows
     titles = ["padding mask, hatched: <pad>", "causal mask", "both together"]
@@ -31,7 +31,7 @@ def test_fine_masks_are_drawn_without_pieces(copy, draw):
         causal = np.tril(np.ones((length, length), bool))
         arrays |= {"mask_source_tokens": tokens, "mask_target_tokens": tokens, "mask_source_padding": real}
         arrays |= {"mask_causal": causal, "mask_target_combined": causal[None] & real[:, None, :]}
-    sheet = draw(run).sheets["masks_demo"]
+    sheet = draw(run, "masks").sheets["masks_demo"]
     words = written(sheet)
     assert not problems(sheet)
     assert "Wort" not in words and "source 1" not in words and "outlined: Wort reads <s> Wort Wort" in words
@@ -41,7 +41,7 @@ def test_a_mask_that_differs_is_drawn_differently(copy, draw):
     run = copy("mt tame")
 
     def pixels():
-        return [image.get_array() for image in draw(run).sheets["masks_demo"].figure.axes[0].images]
+        return [image.get_array() for image in draw(run, "masks").sheets["masks_demo"].figure.axes[0].images]
 
     before = pixels()
     with edited(run / "explain.npz") as arrays:
