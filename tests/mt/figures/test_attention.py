@@ -67,8 +67,9 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("data", ["mt tame", "mt generated"])
+@pytest.mark.parametrize(
+    ("case", "data"), [(case, "mt tame") for case in CASES] + [(case, "mt generated") for case in ("short", "long")]
+)
 def test_no_text_meets_another_or_the_edge(case, data, sheets):
     with onepage_style():
         drawn = sheets(data, explained(*CASES[case]))
