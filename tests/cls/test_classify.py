@@ -6,9 +6,9 @@ import torch
 
 from classify_cases import TEMPERATURE, classify, photo, said, saved, table
 from onepage.cls import augment, scores
-from onepage.cls.resnet import ResNet18
 from onepage.cls.train import predict
 from onepage.training import checkpoint
+from small_training import Narrow
 from synthetic_run import CIFAR_CLASSES
 
 
@@ -18,7 +18,7 @@ def test_a_test_image_gets_what_evaluation_gives_it(classifying, tmp_path):
     result = classify(classifying, *paths, "--top", 10)
     assert result.exit_code == 0 and not said(result)
     weights, _ = checkpoint.load_model(classifying / "model.pt")
-    model = ResNet18()
+    model = Narrow()
     model.load_state_dict(weights)
     tensor = torch.from_numpy(np.stack([np.asarray(image).transpose(2, 0, 1) for image in images]))
     logits = predict(model, augment.resize(tensor, 16), "fp32").numpy()
@@ -34,7 +34,7 @@ def test_a_test_image_gets_what_evaluation_gives_it(classifying, tmp_path):
         assert [share for *_, share in own] == sorted((share for *_, share in own), reverse=True)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (7, 3), (32, 32), (33, 32), (1000, 20), (3000, 2000)])
+@pytest.mark.parametrize("size", [(1, 1), (1000, 20)])
 def test_any_size_gets_an_answer(classifier, tmp_path, size):
     answer = classifier.classify(saved(photo(*size), tmp_path / "a.png"))
     assert answer.pixels.shape == (1, 3, 16, 16) and answer.pixels.dtype == torch.uint8

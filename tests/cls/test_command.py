@@ -189,7 +189,7 @@ def trained_again(path):
         (lambda p: edit(p / "metrics.json", class_names=None), "lacks class names, temperature or digest"),
         (lambda p: edit(p / "metrics.json", test={"calibrated": {"temperature": 0}}), "lacks class names, temperature"),
         (trained_again, "metrics.json belongs to other weights than model.pt; evaluate again: make cls"),
-        (other_classes, "do not fit its recipe (Error(s) in loading state_dict for ResNet18: size mismatch"),
+        (other_classes, "do not fit its recipe (Error(s) in loading state_dict for Narrow: size mismatch"),
     ],
 )
 def test_a_run_that_cannot_classify_gets_one_line(classifying, good, tmp_path, change, says):
@@ -211,15 +211,15 @@ def test_wrong_options_are_refused(classifying, arguments, says):
 @pytest.mark.slow
 @fault("answers of classify into a pipe that closes, Ctrl-C, a full disk", "nothing more, or one line; no traceback")
 @pytest.mark.parametrize("by", ["pipe", "interrupt"])
-def test_closed_pipe_and_interrupt_end_quietly(classifying, good, by):
-    assert_ends_quietly(started("classify", classifying, *[good] * 3000, stdin=subprocess.DEVNULL), by)
+def test_closed_pipe_and_interrupt_end_quietly(whole, good, by):
+    assert_ends_quietly(started("classify", whole, *[good] * 3000, stdin=subprocess.DEVNULL), by)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
-def test_full_disk_gets_one_line(classifying, good):
+def test_full_disk_gets_one_line(whole, good):
     says = "onepage: cannot write to standard output (No space left on device); the answers are not complete"
-    assert redirected("classify", classifying, ">/dev/full", good) == (1, [says])
+    assert redirected("classify", whole, ">/dev/full", good) == (1, [says])
 
 
 @fault("quotes, $, backticks and a leading dash in FILE of make classify", "part of the file's name; nothing is run")

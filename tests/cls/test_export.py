@@ -38,15 +38,15 @@ def rounded(run: Path) -> ResNet18:
 
 
 @pytest.fixture(scope="module")
-def exported(classifying: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def exported(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with the output of make export."""
     folder = tmp_path_factory.mktemp("exported")
-    assert export("--run", classifying, "--to", folder / "export")[0] == 0
+    assert export("--run", whole, "--to", folder / "export")[0] == 0
     return folder
 
 
 def test_torchvision_takes_the_weights_as_usage_shows(
-    classifying: Path, exported: Path, monkeypatch: pytest.MonkeyPatch
+    whole: Path, exported: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (code,) = re.findall(r"\n((?:    .*\n)*    import torch, torchvision\n(?:    .*\n)*)", USAGE)
     monkeypatch.chdir(exported)
@@ -60,18 +60,18 @@ def test_torchvision_takes_the_weights_as_usage_shows(
     mean, std = (torch.tensor(json.loads(values)).view(3, 1, 1) for values in row)
     with torch.inference_mode():
         logits = theirs((pixels / 255 - mean) / std)
-    torch.testing.assert_close(logits, predict(rounded(classifying), pixels, "fp32"), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(logits, predict(rounded(whole), pixels, "fp32"), rtol=1e-4, atol=1e-4)
     assert "| probabilities | softmax of logits / 0.7000 |" in card and " bird, cat, deer, " in card
 
 
-def test_the_file_classifies_as_the_rounded_weights_do(classifying: Path, exported: Path, tmp_path: Path) -> None:
+def test_the_file_classifies_as_the_rounded_weights_do(whole: Path, exported: Path, tmp_path: Path) -> None:
     file, picture = exported / "export/cls/cifar10.safetensors", saved(photo(32, 32), tmp_path / "a.png")
-    result = classify(file, picture, "--top", 10, "--gradcam", tmp_path / "seen.png")
+    result = classify(file, picture, "--top", 10, "--gradcam", tmp_path / "seen.png", network=ResNet18)
     assert result.exit_code == 0 and f"by {file}; the answer is" in result.stderr
     pixels = augment.resize(torch.from_numpy(np.asarray(photo(32, 32)).transpose(2, 0, 1).copy())[None], 16)
-    (shares,) = torch.softmax(predict(rounded(classifying), pixels, "fp32") / TEMPERATURE, 1).tolist()
+    (shares,) = torch.softmax(predict(rounded(whole), pixels, "fp32") / TEMPERATURE, 1).tolist()
     assert [share for *_, share in table(result)] == pytest.approx(sorted(shares, reverse=True), abs=1e-4)
-    assert file.stat().st_size < 0.51 * (classifying / "model.pt").stat().st_size
+    assert file.stat().st_size < 0.51 * (whole / "model.pt").stat().st_size
     (fields,) = provenance.read(tmp_path / "seen.png")
     assert fields["run"] == "cls/cifar10/quick/seed0"
 

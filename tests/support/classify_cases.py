@@ -1,14 +1,16 @@
-"""A run of ResNet-18 that can classify, made in a moment: random weights and a made-up evaluation."""
+"""A run that can classify, made in a moment: random weights, few channels unless asked, a made-up evaluation."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from click.testing import CliRunner, Result
 from PIL import Image
 
+from onepage.cls import evaluate
 from onepage.cls.recipe import Recipe, Stage
 from onepage.cls.resnet import ResNet18, initialise
 from onepage.cls.train import predict
@@ -17,6 +19,7 @@ from onepage.training import checkpoint
 from onepage.training.recipe import as_dict
 from onepage.training.seeding import keyed_generator
 from onepage.training.weights import digest_tensors
+from small_training import Narrow
 from synthetic_run import write_cls_run
 from user_commands import edit
 
@@ -27,10 +30,12 @@ RECIPE = Recipe(
 )  # fmt: skip
 
 
-def write_run(folder: Path, *, seed: int = 0, generated: bool = False, device: str = "cpu") -> Path:
+def write_run(
+    folder: Path, *, seed: int = 0, generated: bool = False, device: str = "cpu", network: type[ResNet18] = Narrow
+) -> Path:
     """Write an evaluated run into ``folder`` and return it: tested at 16 pixels, temperature 0.7."""
     write_cls_run(folder, generated=generated, seed=seed)
-    model = ResNet18()
+    model = network()
     initialise(model, keyed_generator(seed))
     usual = torch.stack([torch.from_numpy(np.array(photo(16, 16, k)).transpose(2, 0, 1)) for k in range(100, 116)])
     model.fc.weight.data.mul_(100.0)  # an untrained net gives all pictures the same class; this changes that
@@ -61,9 +66,11 @@ def photo(width: int, height: int, seed: int = 0) -> Image.Image:
     return Image.fromarray(picture.astype(np.uint8))
 
 
-def classify(run: Path, *arguments: object) -> Result:
-    """Run the command in this process."""
-    return CliRunner().invoke(main, ["classify", "--model", str(run), *map(str, arguments)])
+def classify(run: Path, *arguments: object, network: type[ResNet18] = Narrow) -> Result:
+    """Run the command in this process, with a run of ``network``."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluate, "ResNet18", network)
+        return CliRunner().invoke(main, ["classify", "--model", str(run), *map(str, arguments)])
 
 
 def said(result: Result) -> list[str]:
