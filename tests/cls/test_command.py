@@ -21,7 +21,8 @@ from onepage.errors import UserError
 from onepage.training import checkpoint
 from onepage.training.weights import digest_tensors
 from signals import started
-from user_commands import assert_ends_quietly, damaged, edit, made, redirected
+from small_training import narrow
+from user_commands import assert_ends_quietly, damaged, edit, made, one_of_two, redirected
 
 fault = pytest.mark.fault
 
@@ -244,24 +245,12 @@ def test_top_says_how_many_lines_a_file_gets(classifying, tmp_path, arguments, l
     assert rows[:lines] == table(classify(classifying, path, "--top", "10"))[:lines]
 
 
-def test_the_run_evaluated_last_is_taken_and_named(tmp_path):
-    path = saved(photo(32, 32), tmp_path / "a.png")
-
-    def asked():
-        return CliRunner().invoke(main, ["classify", "--out", str(tmp_path), str(path)])
-
-    result = asked()
-    assert result.exit_code == 1 and result.stderr == (
-        f"onepage: no finished run of ResNet-18 in {tmp_path}/runs/cls; run make cls, or give MODEL\n"
-    )
-    runs = [write_run(tmp_path / "runs/cls" / name, seed=k) for k, name in enumerate(("a/quick/seed0", "b/full/seed3"))]
-    for k, folder in enumerate(runs):
-        os.utime(folder / "metrics.json", (1_000_000 - k, 1_000_000 - k))
-    result = asked()
+def test_the_run_evaluated_last_is_taken_and_named(classifying, tmp_path):
+    path, run = saved(photo(32, 32), tmp_path / "a.png"), one_of_two(classifying, tmp_path)
+    with narrow():
+        result = CliRunner().invoke(main, ["classify", "--out", str(tmp_path), str(path)])
     assert result.exit_code == 0
-    assert result.stderr.startswith(f"onepage: classified by {runs[0]} (2 runs; the one evaluated last); the answer")
-    os.utime(runs[1] / "metrics.json", (2_000_000, 2_000_000))
-    assert asked().stderr.startswith(f"onepage: classified by {runs[1]} (2 runs")
+    assert result.stderr.startswith(f"onepage: classified by {run} (2 runs; the one evaluated last); the answer")
 
 
 def test_a_model_of_generated_data_says_so(tmp_path):

@@ -17,7 +17,7 @@ from onepage.mt import translate as translation
 from onepage.mt.translate import CHUNK_BYTES, LINES_AT_ONCE, MARKS, MAX_BYTES, Translator, batches
 from signals import started
 from translate_cases import SOURCES, Pieces, said, searched, translate, write_run
-from user_commands import assert_ends_quietly, damaged, edit, made, redirected
+from user_commands import assert_ends_quietly, damaged, edit, made, one_of_two, redirected
 
 fault = pytest.mark.fault
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -250,21 +250,11 @@ def test_make_passes_a_sentence_as_it_stands(tmp_path, by_environment):
 # --- choice of the run, and messages about it ------------------------------------------------------------------------
 
 
-def test_the_run_evaluated_last_is_taken_and_named(tmp_path):
+def test_the_run_evaluated_last_is_taken_and_named(translating, tmp_path):
+    run = one_of_two(translating, tmp_path)
     result = CliRunner().invoke(main, ["translate", "--out", str(tmp_path), "--text", "a man"])
-    assert result.exit_code == 1 and result.stderr == (
-        f"onepage: no finished run of the Transformer in {tmp_path}/runs/mt; run make mt, or give MODEL\n"
-    )
-    runs = [write_run(tmp_path / "runs/mt" / name, seed=k) for k, name in enumerate(("a/quick/seed0", "b/full/seed3"))]
-    for k, path in enumerate(runs):
-        os.utime(path / "metrics.json", (1_000_000 - k, 1_000_000 - k))
-    unfinished = write_run(tmp_path / "runs/mt/b/full/seed4")
-    (unfinished / "metrics.json").unlink()
-    result = CliRunner().invoke(main, ["translate", "--out", str(tmp_path), "--text", "a man"])
-    first = f"onepage: English to German by {runs[0]} (2 runs; the one evaluated last)\n"
+    first = f"onepage: English to German by {run} (2 runs; the one evaluated last)\n"
     assert result.exit_code == 0 and result.stderr == first
-    os.utime(runs[1] / "metrics.json", (2_000_000, 2_000_000))
-    assert str(runs[1]) in CliRunner().invoke(main, ["translate", "--out", str(tmp_path), "--text", "a man"]).stderr
 
 
 def test_a_model_of_generated_data_says_so(tmp_path):

@@ -28,6 +28,17 @@ def damaged(run: Path, tmp_path: Path, change: Callable[[Path], object]) -> Path
     return copy
 
 
+def one_of_two(run: Path, out: Path) -> Path:
+    """A copy of ``run`` below ``out``, beside a run of the same task that was evaluated earlier."""
+    place = out / "runs" / run.parents[2].name
+    earlier = place / "b" / "full" / "seed3"
+    earlier.mkdir(parents=True)
+    for name in ("model.pt", "metrics.json"):
+        (earlier / name).touch()
+    os.utime(earlier / "metrics.json", (1_000_000, 1_000_000))
+    return Path(shutil.copytree(run, place / "a" / "quick" / "seed0"))
+
+
 def made(tmp_path: Path, target: str, by_environment: bool, given: str = "", **values: str) -> tuple[Any, list[str]]:
     """Run ``make TARGET`` with a stand-in for the program: (make's result, the stand-in's arguments and input)."""
     program, seen = tmp_path / "onepage", tmp_path / "seen"
