@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import click
@@ -13,8 +11,6 @@ from click.testing import CliRunner
 from onepage.commands.main import main
 from onepage.errors import Interrupted
 from onepage.training import session
-
-REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def invoke(*arguments):
@@ -81,11 +77,6 @@ def test_a_bad_setting_gets_one_line(task, settings, says, tmp_path):
     result = invoke("plan", task, f"OUT={tmp_path}", f"DATA_DIR={tmp_path}/data", *settings)
     assert result.exit_code == 1 and says in result.output and result.output.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
-
-
-def test_help_does_not_wait_for_torch():
-    code = "import sys; from onepage.commands.main import main; sys.exit('torch' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": str(REPOSITORY / "code")})
 
 
 @pytest.mark.fault("Ctrl-C, SIGTERM", "how to go on; exit status 130, 143")
