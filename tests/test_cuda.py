@@ -3,6 +3,7 @@
 Most tests also run on the CPU, which shows that the tests themselves work.
 """
 
+import contextlib
 import dataclasses
 import json
 from pathlib import Path
@@ -22,13 +23,14 @@ from onepage.mt.train import sizes_of
 from onepage.mt.transformer import Transformer, initialise
 from onepage.runs import history
 from onepage.training import checkpoint, seeding
-from small_training import CLS, MT, image_set, run, sentences, stopped
+from small_training import CLS, MT, image_set, narrow, run, sentences, stopped
 from tests.training.test_distributed import job, two_processes
 
 GPUS = torch.cuda.device_count()
 on_gpu = pytest.mark.skipif(not GPUS, reason="torch sees no CUDA GPU here")
 DEVICES = ["cpu", pytest.param("cuda", marks=on_gpu)]
 each_device = pytest.mark.parametrize("device", DEVICES)
+each_device_slowly = pytest.mark.parametrize("device", [pytest.param("cpu", marks=pytest.mark.slow), DEVICES[1]])
 SENTENCES = 100
 
 
@@ -153,7 +155,7 @@ CASES = [
 ]
 
 
-@each_device
+@each_device_slowly
 @pytest.mark.parametrize(("task", "changes"), CASES)
 def test_seed_decides_and_resuming_does_not(
     device: str, task: str, changes: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -181,7 +183,9 @@ def test_channels_stay_last_throughout(device: str, changes: dict) -> None:
     """This holds for the augmented batch, and for inputs, outputs and gradients of every convolution and BatchNorm."""
     where = seeding.prepare(0, 1, device)
     batches, _ = split(dataclasses.replace(CLS, **changes), image_set(), 0, where)
-    model = build_model(CLS, batches, 8, 10).to(where).to(memory_format=torch.channels_last).train()
+    with narrow() if device == "cpu" else contextlib.nullcontext():
+        model = build_model(CLS, batches, 8, 10)
+    model = model.to(where).to(memory_format=torch.channels_last).train()
     lost: list[str] = []
 
     def look(what: str, tensor: Tensor) -> None:
@@ -205,7 +209,7 @@ def test_channels_stay_last_throughout(device: str, changes: dict) -> None:
     assert not lost
 
 
-@each_device
+@each_device_slowly
 def test_beam_search_finds_what_a_cpu_finds(device: str, tmp_path: Path) -> None:
     run("mt", tmp_path, updates=40)
     weights, _ = checkpoint.load_model(tmp_path / "model.pt")

@@ -14,7 +14,7 @@ from onepage.errors import Interrupted, UserError
 from onepage.runs import history
 from onepage.terminal.progress import Reporter
 from onepage.training import checkpoint, seeding, session
-from small_training import MT, run, stop_after, stopped, stopped_once, whole_checkpoints
+from small_training import MT, run, stop_after, stopped_once, whole_checkpoints
 
 
 @pytest.mark.parametrize("task", [pytest.param("cls", marks=pytest.mark.slow), "mt"])
@@ -35,7 +35,7 @@ def test_same_seed_same_bytes_and_another_seed_others(task, tmp_path):
         pytest.param("cls", 3, {}, marks=pytest.mark.slow),
         ("mt", 1, {}),
         ("mt", 3, {}),
-        ("mt", 3, {"bpe_dropout": 0.2, "r_drop": 3.0}),
+        ("mt", 3, {"optimiser": "muon", "bpe_dropout": 0.2, "r_drop": 3.0}),
         ("mt", 7, {"bpe_dropout": 0.2}),  # in the second epoch, whose subword pieces are drawn again
     ],
 )
@@ -173,8 +173,8 @@ def test_without_any_part_a_resumed_run_differs(uninterrupted, in_mid_epoch, tas
         ({"program": "b" * 64}, r"\(the code that trains has changed\)"),
     ],
 )
-def test_a_checkpoint_of_another_recipe_is_refused(straight, change, says, tmp_path, monkeypatch):
-    stopped(monkeypatch, tmp_path / "stopped")
+def test_a_checkpoint_of_another_recipe_is_refused(straight, in_mid_epoch, change, says, tmp_path):
+    shutil.copytree(in_mid_epoch("mt"), tmp_path / "stopped")
     before = {path.name: path.read_bytes() for path in (tmp_path / "stopped").iterdir()}
     with pytest.raises(UserError, match=r"checkpoint-00000003\.pt was trained with another recipe " + says):
         run("mt", tmp_path / "stopped", **change)
