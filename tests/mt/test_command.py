@@ -29,6 +29,12 @@ def translator(translating):
     return Translator(translating, beam_size=2)
 
 
+@pytest.fixture(scope="module")
+def alone(translating):
+    """What the command writes for GOOD."""
+    return translate(translating, "--text", GOOD).stdout
+
+
 WORDS, BYTES = (
     "pieces, the model takes 512; break it into sentences",
     "longer than 100,000 bytes; break it into sentences",
@@ -64,13 +70,15 @@ def refused(name, line, says, what="", seen=""):
         refused("zeros", bytes(300_000), BYTES),
     ],
 )
-def test_untranslatable_line_is_refused_by_its_number(translating, line, says):
+def test_untranslatable_line_is_refused_by_its_number(translating, alone, line, says):
     result = translate(translating, given=GOOD.encode() + b"\n" + line + b"\n" + GOOD.encode())
-    alone = translate(translating, "--text", GOOD).stdout
     assert result.exit_code == 1 and result.stdout == f"{alone}\n{alone}"
     (message,) = said(result)
     assert message.startswith("onepage: line 2: ") and message.endswith(f"{says}; refused") and message.isprintable()
-    assert translate(translating, "--nbest", "2", "--scores", given=line).stdout == "\n\n"
+
+
+def test_a_refused_line_leaves_each_answer_empty(translating):
+    assert translate(translating, "--nbest", "2", "--scores", given=b"Gr\xf6\xdfe").stdout == "\n\n"
 
 
 @fault("emoji, other scripts, controls in a line", "the rest is translated; `left out, unknown to the model: ...`")
@@ -97,10 +105,12 @@ def test_line_longer_than_training_is_translated(translating):
 
 
 @fault("line and paragraph separators of Unicode within a line", "spaces; the output has no line more")
-@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\r", "\u3000", "\t"])
-def test_nothing_but_a_line_feed_ends_a_line(translating, separator):
-    one, other = (translate(translating, given=f"a man{space}in Gras\n".encode()) for space in (separator, " "))
-    assert one.stdout == other.stdout and one.exit_code == 0 and not said(one)
+def test_nothing_but_a_line_feed_ends_a_line(translating):
+    separators = ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\r", "\u3000", "\t"]
+    given = "".join(f"a man{separator}in Gras\n" for separator in [*separators, " "])
+    result = translate(translating, given=given.encode())
+    assert result.exit_code == 0 and not said(result)
+    assert result.stdout.count("\n") == len(separators) + 1 and len(set(result.stdout.splitlines())) == 1
 
 
 ODD = ["", " ", "\r", "\u2028", "\x85", "\ufeff", "\0", "▁", "</s>", "<s> <pad>", "<unk>", GOOD, "🙂 a man"]

@@ -33,7 +33,7 @@ def test_beam_and_penalty_are_those_of_evaluation(translating):
         assert other.stdout.splitlines() == [f"{s:.4f}\t{t}" for (s, t), *_ in searched(translating, *settings)]
 
 
-@pytest.mark.parametrize("count", [2, 3, 5])
+@pytest.mark.parametrize("count", [2, 5])
 def test_n_best_are_one_per_line(translating, count):
     result = translate(translating, "--nbest", str(count), "--scores", given="\n".join(["", *SOURCES]).encode())
     lines = result.stdout.split("\n")[:-1]
@@ -109,13 +109,14 @@ def test_lines_of_old_macs_are_lines(translating):
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_a_byte_order_mark_tells_the_encoding(translating, encoding, end):
     lines = [SOURCES[0], "", "im grünen Gras 🙂", SOURCES[1]]
-    expected = translate(translating, given="\n".join(lines).encode())
-    result = translate(translating, given=f"\ufeff{end.join(lines)}{end}".encode(encoding))
-    assert (result.exit_code, result.stdout, said(result)) == (0, expected.stdout, said(expected))
-    content = f"\ufeff{end.join(lines)}".encode(encoding)
-    for size in (1, 3):
+    for size, last in ((1, ""), (3, end)):
+        content = f"\ufeff{end.join(lines)}{last}".encode(encoding)
         found = [line for group in batches(Pieces(content, [size] * len(content))) for line in group]
         assert [line.decode("utf-8-sig") for line in found] == lines
+    if (encoding, end) in (("utf-16-le", "\r\n"), ("utf-8", "\r")):
+        expected = translate(translating, given="\n".join(lines).encode())
+        result = translate(translating, given=f"\ufeff{end.join(lines)}{end}".encode(encoding))
+        assert (result.exit_code, result.stdout, said(result)) == (0, expected.stdout, said(expected))
 
 
 def test_a_damaged_utf16_keeps_its_lines(translating):
