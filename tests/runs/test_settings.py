@@ -33,7 +33,14 @@ def test_make_reads_every_name_from_the_table() -> None:
     [
         ({"SEED": "a"}, 'SEED="a": must be a whole number, 0 or more'),
         ({"SEED": "-1"}, "must be a whole number"),
-        ({"NPROC": "0"}, "must be a whole number, 1 or more"),
+        pytest.param(
+            {"NPROC": "0"}, "must be a whole number, 1 or more", id="processes",
+            marks=pytest.mark.fault(
+                "NPROC or JOBS that are no numbers, or with what does not go with them",
+                "`must be a whole number, ...`, `... is for one process`, `... one device`",
+            ),
+        ),
+        ({"JOBS": "two"}, "must be a whole number, 1 or more"),
         ({"OUT": "a b"}, "must not contain spaces"),
         ({"DATA": "Real"}, "must be auto, real or generated"),
         ({"PAPER": "a5"}, "must be a4 or letter"),
@@ -41,10 +48,20 @@ def test_make_reads_every_name_from_the_table() -> None:
         ({"BUDGET_MIN": "6,9,1"}, "60,90 for cls and mt"),
         ({"BUDGET_MIN": ",9"}, "60,90 for cls and mt"),
         ({"BUNDLE": "code"}, "is not a folder made by make bundle"),
+        pytest.param(
+            {"SEEDS": "0 a"}, "must be whole numbers", id="seeds",
+            marks=pytest.mark.fault(
+                "SEEDS that are no whole numbers, stand there twice, or do not begin with SEED",
+                "`must be whole numbers ...`, `a seed is given twice`, `... disagree`",
+            ),
+        ),
+        ({"SEEDS": "0 -1"}, "must be whole numbers"),
         ({"SEEDS": "0 01"}, "must be whole numbers"),
+        ({"SEEDS": "1.5"}, "must be whole numbers"),
         ({"SEEDS": "1 2 1"}, "a seed is given twice"),
         ({"SEEDS": "1 2", "SEED": "2"}, "disagree"),
         ({"NPROC": "2", "JOBS": "2"}, "JOBS gives each seed one device"),
+        ({"NPROC": "2", "BUDGET_MIN": "5"}, "is for one process"),
         ({"TORCHRUN": "--nnodes 2", "BUDGET_MIN": "5"}, "BUDGET_MIN is for one process"),
         ({"SEEEDS": "1"}, "SEEEDS is not a setting"),
         ({"SEED": "9" * 5000}, "must be a whole number"),
@@ -52,7 +69,7 @@ def test_make_reads_every_name_from_the_table() -> None:
         ({"PROFILE": "a:b"}, "must be a name of letters, digits, - and _"),
         ({"DATA_MIRROR": "~nobody-of-that-name/x"}, "~ only for a known user"),
     ],
-)
+)  # fmt: skip
 def test_a_value_not_allowed_gets_one_line(given: dict[str, str], says: str) -> None:
     with pytest.raises(UserError) as error:
         settings.resolve(given)
