@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -34,6 +36,7 @@ def test_nothing_of_the_caller_reaches_a_test(tmp_path: Path) -> None:
     assert (left["OMP_NUM_THREADS"], left["LC_ALL"], left["PYTHONPATH"]) == ("1", "C.UTF-8", str(ROOT / "code"))
 
 
+@pytest.mark.slow
 def test_quiet_pytest_still_counts_its_tests(tmp_path: Path) -> None:
     (tmp_path / "test_one.py").write_text("def test_one(): pass\n", encoding="utf-8")
     words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", str(ROOT / "pyproject.toml")]

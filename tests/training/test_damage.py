@@ -58,6 +58,14 @@ def sign(path):
     meta.write_text(json.dumps(values), encoding="utf-8")
 
 
+@pytest.fixture(scope="module")
+def often_saved(tmp_path_factory):
+    """A run that saved after each update and was stopped after the fifth; tests copy it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session, "SAVE_EVERY_SECONDS", 0.0)
+        return stopped_once(tmp_path_factory, lambda task: 5)("mt")
+
+
 @pytest.mark.fault(
     "the last checkpoint truncated, changed in one bit, gone, hostile, not whole",
     "`... is damaged; ...`, `resuming from the one before`; the same bytes",
@@ -69,19 +77,19 @@ def sign(path):
         *[(make_hostile, ".pt"), (leave_a_part_out, ".pt")],
     ],
 )
-def test_damaged_checkpoint_falls_back_to_the_one_before(straight, damage, suffix, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(session, "SAVE_EVERY_SECONDS", 0.0)  # a checkpoint after every update
-    stopped(monkeypatch, tmp_path / "stopped", updates=5)
+def test_damaged_checkpoint_falls_back_to_the_one_before(
+    straight, often_saved, damage, suffix, tmp_path, monkeypatch, capsys
+):
+    shutil.copytree(often_saved, tmp_path / "stopped")
     before, last = whole_checkpoints(tmp_path / "stopped")
     damage(last.with_suffix(suffix))
-    capsys.readouterr()
-    monkeypatch.setattr(session, "SAVE_EVERY_SECONDS", 60.0)
-    stopped(monkeypatch, tmp_path / "stopped", updates=7)
+    if (damage, suffix) == (truncate, ".pt"):
+        stopped(monkeypatch, tmp_path / "stopped", updates=7)
+        names = [path.name for path in whole_checkpoints(tmp_path / "stopped")]
+        assert names == [before.name, "checkpoint-00000007.pt"]  # the damaged one replaces no whole one
+    assert run("mt", tmp_path / "stopped") == straight
     said = capsys.readouterr().out
     assert f"{last.name} is damaged; resuming from the one before" in said and "resuming at update 4 of 8" in said
-    # the damaged checkpoint replaces no whole one
-    assert [path.name for path in whole_checkpoints(tmp_path / "stopped")] == [before.name, "checkpoint-00000007.pt"]
-    assert run("mt", tmp_path / "stopped") == straight
     assert not (tmp_path / "stopped" / "pwned").exists()
 
 
@@ -183,29 +191,30 @@ def saved(tmp_path_factory):
     return stopped_once(tmp_path_factory, lambda task: 1)
 
 
+MISFITS = {
+    "no model": lambda loop: loop.pop("model"),
+    "other tensors": lambda loop: loop.update(model={"weight": torch.zeros(2)}),
+    "no optimisers": lambda loop: loop.update(optimisers=[]),
+    "generators": lambda loop: loop.update(generators="none"),
+    "sums": lambda loop: loop.update(sums=None),
+    "far update": lambda loop: loop.update(update=10**9),
+    "text update": lambda loop: loop.update(update="5"),
+}
+
+
 @pytest.mark.fault(
     "the last checkpoint whole, its digest fitting, but the loop's state not that of this training",
     "`... does not hold what this training needs (...)`; nothing is removed",
 )
-@pytest.mark.parametrize("task", ["cls", "mt"])
 @pytest.mark.parametrize(
-    "change",
-    [
-        lambda loop: loop.pop("model"),
-        lambda loop: loop.update(model={"weight": torch.zeros(2)}),
-        lambda loop: loop.update(optimisers=[]),
-        lambda loop: loop.update(generators="none"),
-        lambda loop: loop.update(sums=None),
-        lambda loop: loop.update(update=10**9),
-        lambda loop: loop.update(update="5"),
-    ],
-    ids=["no model", "other tensors", "no optimisers", "generators", "sums", "far update", "text update"],
+    ("task", "misfit"),
+    [("mt", misfit) for misfit in MISFITS] + [("cls", misfit) for misfit in ("other tensors", "no optimisers")],
 )
-def test_a_state_that_does_not_fit_is_refused(change, task, saved, tmp_path):
+def test_a_state_that_does_not_fit_is_refused(task, misfit, saved, tmp_path):
     shutil.copytree(saved(task), tmp_path / "run")
     (last,) = whole_checkpoints(tmp_path / "run")
     state = torch.load(last, weights_only=True)
-    change(state["loop"])
+    MISFITS[misfit](state["loop"])
     torch.save(state, last)
     sign(last)
     with pytest.raises(UserError, match="does not hold what this training needs") as caught:

@@ -86,7 +86,7 @@ def test_on_a_cpu_no_gpu_is_taken(chosen: list[int]) -> None:
 def _hold(started):
     with locking.cpu_training_lock("cpu", print):
         started.set()
-        time.sleep(1.0)
+        time.sleep(0.4)
 
 
 def test_a_second_training_on_the_cpu_waits(tmp_path, monkeypatch):
@@ -99,6 +99,6 @@ def test_a_second_training_on_the_cpu_waits(tmp_path, monkeypatch):
     with locking.cpu_training_lock("cpu", said.append):
         waited = time.monotonic() - before
     other.join()
-    assert "another training is on this CPU" in said[0] and waited > 0.2
+    assert "another training is on this CPU" in said[0] and waited > 0.05
     with locking.cpu_training_lock("cuda", said.append):
         assert len(said) == 1
