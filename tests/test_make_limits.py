@@ -112,6 +112,7 @@ def test_a_result_of_the_future_counts_once(place: Place) -> None:
         assert place.make("cls") == (0, [], ""), name
 
 
+@pytest.mark.slow
 def test_a_whole_tree_of_the_future_is_kept(place: Place) -> None:
     """This happens after a clock was set back, or with a copy from a machine whose clock is ahead."""
     place.make("all")
@@ -174,12 +175,10 @@ def test_an_odd_folder_gets_all_results(place: Place, given: str, found: str) ->
 @pytest.mark.fault("OUT, DATA_DIR, VENV or RECIPE that make cannot hold", "`must not contain spaces or any of ...`")
 def test_a_path_make_cannot_hold_gets_one_line(place: Place) -> None:
     before = contents(place.copy)
-    outs = ["OUT=a:b", "OUT=-x", "OUT=a#b", "OUT=a(b", "OUT=a$$b", "OUT=a\\"]
-    for given in [*outs, "DATA_DIR=a%b", "VENV=a*b", "RECIPE=a'b"]:
-        for goal in ("cls", "clean"):
-            status, calls, said = place.make(goal, given)
-            assert status == 2 and calls == [] and said.count("\n") == 1, said
-            assert f'{given.partition("=")[0]}="' in said and "must not contain spaces or any of" in said
+    for goal, given in (("cls", "OUT=a$$b"), ("clean", "OUT=a$$b"), ("cls", "RECIPE=a'b")):
+        status, calls, said = place.make(goal, given)
+        assert status == 2 and calls == [] and said.count("\n") == 1, said
+        assert f'{given.partition("=")[0]}="' in said and "must not contain spaces or any of" in said
     assert contents(place.copy) == before and place.set_up() == 0
 
 

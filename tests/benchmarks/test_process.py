@@ -72,7 +72,7 @@ def test_a_failing_child_gets_one_line(child: Any) -> None:
 
 
 @pytest.mark.fault("Ctrl-C, or SIGTERM, in a benchmark", "`stopped, nothing is written; ...`")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
 def test_a_signal_ends_the_child_and_leaves_nothing(child: Any, number: int) -> None:
     program = (
         "import sys; import bench_child\n"

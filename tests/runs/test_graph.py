@@ -57,6 +57,18 @@ def test_each_goal_needs_its_tasks(tmp_path: Path) -> None:
         assert read(tmp_path, goal)["PLANS"] == ""
 
 
+def test_each_task_has_its_budget_and_plan(tmp_path: Path) -> None:
+    for minutes, budgets in (
+        ("7", ("-budget7", "-budget7")),
+        ("6,9", ("-budget6", "-budget9")),
+        ("0,9", ("", "-budget9")),
+    ):
+        found = read(tmp_path, "data", BUDGET_MIN=minutes)
+        names = [f"cls-quick-auto-auto-0{budgets[0]}.mk", f"mt-quick-auto-auto-0{budgets[1]}-en-de.mk"]
+        assert [Path(path).name for path in found["PLANS"].split()] == names
+        assert f"BUDGET_MIN={minutes}" in found["WORDS"].split()
+
+
 def test_reference_alone_is_verified_without_runs(tmp_path: Path) -> None:
     """Without trained runs, make verify REF=... requests no plan and names no run."""
     with pytest.raises(UserError, match="run: make all"):
@@ -203,8 +215,9 @@ def test_processes_are_part_of_the_plan(tmp_path: Path) -> None:
 
 @pytest.mark.fault("report or verify before any run", "`not run with these settings; run: make all`, `not run: ...`")
 def test_goals_that_look_need_runs(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="not run with these settings; run: make all"):
-        read(tmp_path, "verify")
+    for goal in ("report", "verify", "reference"):
+        with pytest.raises(UserError, match="not run with these settings; run: make all"):
+            read(tmp_path, goal)
     for name in tasks.TASKS:
         planned(tmp_path, name)
     assert read(tmp_path, "verify")["SHOWN"]
