@@ -1,18 +1,21 @@
 """Copies of the repository in which tests run make, in the environment that the tests themselves run in."""
 
 import functools
+import importlib.util
 import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 from onepage.runs.fingerprint import PACKAGE, Fingerprints
 from onepage.runs.graph import PLANS
 from onepage.runs.settings import SETTINGS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+CODE, ENV = REPOSITORY / "code", REPOSITORY / "env"
 # variables that the caller's make or shell would otherwise pass on
 OURS = (*(setting.name for setting in SETTINGS), "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "GNUMAKEFLAGS")
 # -o: make never rebuilds the environment that these tests run in
@@ -48,6 +51,15 @@ validations = 2
 beam_size = 1
 """,
 }
+
+
+def load_script(path: Path) -> ModuleType:
+    """A program that is no part of the package, as a module."""
+    spec = importlib.util.spec_from_file_location(f"{path.parent.name}_{path.stem}", path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @functools.cache
