@@ -9,8 +9,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-ENV = Path(__file__).resolve().parents[2] / "env"
-LOCKS = ["requirements.txt", "torch-cpu.txt", "torch-cuda.txt"]
+from checkout import ENV, LOCKS
 
 
 @pytest.fixture
@@ -58,14 +57,20 @@ def setup(load: Callable[[str], ModuleType]) -> ModuleType:
 
 
 @pytest.fixture
+def locks(tmp_path: Path) -> Path:
+    """A folder with a copy of every lock file."""
+    (tmp_path / "env").mkdir()
+    for name in (*LOCKS, "compare.txt"):
+        shutil.copy(ENV / name, tmp_path / "env")
+    return tmp_path / "env"
+
+
+@pytest.fixture
 def installer(
-    setup: ModuleType, put_python: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    setup: ModuleType, locks: Path, put_python: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> SimpleNamespace:
     """setup.py with fake venv and pip; ``done`` lists their calls, and ``fail`` makes pip fail."""
-    locks, venv = tmp_path / "env", tmp_path / "venv"
-    locks.mkdir()
-    for name in LOCKS:
-        shutil.copy(ENV / name, locks)
+    venv = tmp_path / "venv"
     state = SimpleNamespace(module=setup, locks=locks, venv=venv, done=[], fail=None)
     state.setup = lambda asked="auto": setup.setup(venv, asked, locks)
 

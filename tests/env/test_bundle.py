@@ -8,22 +8,18 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-ENV = Path(__file__).resolve().parents[2] / "env"
-
 
 @pytest.fixture
 def bundler(
     load: Callable[[str], ModuleType],
+    locks: Path,
     put_python: Callable[..., Path],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> SimpleNamespace:
     """bundle.py with an environment that looks complete; ``fail`` makes pip fail after its first wheel."""
     setup, module = load("setup"), load("bundle")
-    locks, venv = tmp_path / "env", tmp_path / "venv"
-    locks.mkdir()
-    for name in ("requirements.txt", "torch-cpu.txt", "torch-cuda.txt"):
-        shutil.copy(ENV / name, locks)
+    venv = tmp_path / "venv"
     put_python(venv, "echo 3.11")
     (venv / "stamp.json").write_text(json.dumps({"torch": "cpu", "python": "3.11.7"}), encoding="utf-8")
     state = SimpleNamespace(module=module, setup=setup, locks=locks, venv=venv, folder=tmp_path / "wheels")

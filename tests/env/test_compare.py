@@ -3,30 +3,27 @@
 import json
 import platform
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
 
-ENV = Path(__file__).resolve().parents[2] / "env"
-LOCKS = ["requirements.txt", "torch-cpu.txt", "torch-cuda.txt"]
+from checkout import ENV, LOCKS
 
 
 @pytest.fixture
 def comparer(
     setup: ModuleType,
     load: Callable[[str], ModuleType],
+    locks: Path,
     put_python: Callable[..., Path],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> SimpleNamespace:
     """compare.py with an environment that looks complete and a fake pip; ``fail`` makes pip fail."""
     module = load("compare")
-    locks, venv = tmp_path / "env", tmp_path / "venv"
-    locks.mkdir()
-    shutil.copy(ENV / "compare.txt", locks)
+    venv = tmp_path / "venv"
     put_python(venv)
     (venv / "stamp.json").write_text(json.dumps({"python": platform.python_version()}), encoding="utf-8")
     state = SimpleNamespace(module=module, locks=locks, venv=venv, calls=[], fail=None)

@@ -2,15 +2,13 @@
 
 import re
 from importlib import metadata
-from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-ENV = Path(__file__).resolve().parents[2] / "env"
-LOCKS = ["requirements.txt", "torch-cpu.txt", "torch-cuda.txt"]
+from checkout import ENV, LOCKS
 
 
 def read(name: str) -> list[tuple[Requirement, list[str]]]:

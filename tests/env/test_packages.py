@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-ENV = Path(__file__).resolve().parents[2] / "env"
+from checkout import ENV
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_settings_file_does_not_divert_pip(
     """The real pip gets as far as looking for the package, in a folder without wheels."""
     configure(DIVERTED)
     monkeypatch.setenv("PIP_FIND_LINKS", str(lock_of_nothing.parent))
-    with pytest.raises(packages.Problem, match="no source offers a wheel .* PIP_FIND_LINKS"):
+    with pytest.raises(packages.Problem, match=r"no source offers a wheel .* PIP_FIND_LINKS"):
         packages.pip_install(lock_of_nothing.parent, ["-r", str(lock_of_nothing)], "the lock")
     error = capfd.readouterr().err
     assert "onepage-no-such-package" in error and "No matching distribution" in error  # pip's own message is shown

@@ -14,9 +14,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from checkout import copy_to, environment
-
-ENV = Path(__file__).resolve().parents[2] / "env"
+from checkout import ENV, copy_to, environment
 
 
 def test_python_that_is_gone_makes_it_again(installer: SimpleNamespace) -> None:

@@ -17,8 +17,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-ENV = Path(__file__).resolve().parents[2] / "env"
-LOCKS = ["requirements.txt", "torch-cpu.txt", "torch-cuda.txt"]
+from checkout import ENV
 
 
 @pytest.mark.parametrize("name", ["setup.py", "packages.py", "compare.py", "bundle.py"])

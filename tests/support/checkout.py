@@ -16,6 +16,7 @@ from onepage.runs.settings import SETTINGS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CODE, ENV = REPOSITORY / "code", REPOSITORY / "env"
+LOCKS = ["requirements.txt", "torch-cpu.txt", "torch-cuda.txt"]  # of ENV
 # variables that the caller's make or shell would otherwise pass on
 OURS = (*(setting.name for setting in SETTINGS), "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "GNUMAKEFLAGS")
 # -o: make never rebuilds the environment that these tests run in
