@@ -35,10 +35,32 @@ Case = tuple[Path, Path, Path]  # out, cls run, mt run
 @pytest.fixture
 def case(page: Case, monkeypatch: pytest.MonkeyPatch) -> Case:
     """Runs and a page that the test may change, and data that matches the runs."""
-    synthetic_data.pretend(monkeypatch, *page[1:])
-    synthetic_page.ablations(*page[1:])
-    monkeypatch.setattr(pictures, "DPI", 20)
+    prepare(page, monkeypatch)
     return page
+
+
+@pytest.fixture(scope="module")
+def kept(written_page: Case, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A reference result of such runs; tests copy it."""
+    made, *runs = written_page
+    out = Path(shutil.copytree(made, tmp_path_factory.mktemp("kept") / "out"))
+    case = (out, *(out / run.relative_to(made) for run in runs))
+    with pytest.MonkeyPatch.context() as patch:
+        prepare(case, patch)
+        return written(case)
+
+
+@pytest.fixture
+def folder(kept: Path, tmp_path: Path) -> Path:
+    """A reference result that the test may change."""
+    return Path(shutil.copytree(kept, tmp_path / kept.name))
+
+
+def prepare(page: Case, patch: pytest.MonkeyPatch) -> None:
+    """Data that match the runs, ablations, and small pictures."""
+    synthetic_data.pretend(patch, *page[1:])
+    synthetic_page.ablations(*page[1:])
+    patch.setattr(pictures, "DPI", 20)
 
 
 def run(command: str, case: Case, *more: str) -> Result:
@@ -213,10 +235,10 @@ def test_nothing_is_written_that_does_not_verify(spoil: Callable[[Case], object]
     assert {path: path.read_bytes() for path in folder.parent.rglob("*") if path.is_file()} == before
 
 
-@pytest.mark.parametrize("name", ["../x", "", ".hidden", "a b", "a/b", "-x" * 40])
-def test_bad_name_is_refused(name: str, case: Case) -> None:
-    result = CliRunner().invoke(main, ["reference", "--out", str(case[0]), "--", name, *map(str, case[1:])])
-    assert result.exit_code == 1 and "is not a folder name" in result.output and result.output.count("\n") == 1
+def test_bad_name_is_refused(case: Case) -> None:
+    for name in ["../x", "", ".hidden", "a b", "a/b", "-x" * 40]:
+        result = CliRunner().invoke(main, ["reference", "--out", str(case[0]), "--", name, *map(str, case[1:])])
+        assert result.exit_code == 1 and "is not a folder name" in result.output and result.output.count("\n") == 1
     assert not (case[0] / "report/reference").exists()
 
 
@@ -261,8 +283,7 @@ def test_failed_move_brings_the_old_one_back(case: Case, monkeypatch: pytest.Mon
         (lambda f: edit(f / "manifest.json", lambda m: m["tasks"].clear()), "it holds no run"),
     ],
 )
-def test_touched_result_is_found(spoil: Callable[[Path], object], says: str, case: Case) -> None:
-    folder = written(case)
+def test_touched_result_is_found(spoil: Callable[[Path], object], says: str, case: Case, folder: Path) -> None:
     spoil(folder)
     assert says in " ".join(reference.problems(folder))
     result = run("verify", case, "--ref", str(folder))
@@ -285,8 +306,7 @@ def test_touched_result_is_found(spoil: Callable[[Path], object], says: str, cas
         ("cls/history.jsonl", "{", "not a reference result of this program"),
     ],
 )
-def test_contradiction_is_found_with_a_fitting_manifest(file: str, change: Any, says: str, case: Case) -> None:
-    folder = written(case)
+def test_contradiction_is_found_with_a_fitting_manifest(file: str, change: Any, says: str, folder: Path) -> None:
     if callable(change):
         edit(folder / file, change)
     elif change is None:
@@ -297,8 +317,7 @@ def test_contradiction_is_found_with_a_fitting_manifest(file: str, change: Any, 
     assert says in " ".join([*reference.problems(folder), *unclaimed(folder, CLAIMS)])
 
 
-def test_raised_floor_is_held_against_results(case: Case, tmp_path: Path) -> None:
-    folder = written(case)
+def test_raised_floor_is_held_against_results(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "claims.toml").write_text(CLAIMS_FILE.read_text().replace("minimum = 0.80", "minimum = 0.99"))
     problems = unclaimed(folder, load_claims(tmp_path / "claims.toml"))
     assert len(problems) == 1 and problems[0].startswith("cls-accuracy is below what is claimed: 8")
