@@ -17,6 +17,8 @@ from onepage.cls.recount import recount
 from onepage.commands.main import main
 from onepage.data import images
 from onepage.tasks import Recount
+from onepage.verification import verify
+from onepage.verification.claims import FAIL, Check
 
 CLAIMS_FILE = Path(__file__).resolve().parents[2] / "report" / "claims.toml"
 
@@ -99,8 +101,15 @@ def cls_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def verified(cls_run: Path) -> Result:
+    """The command, with the run of the Transformer too."""
     places = [cls_run, cls_run.parent / "mt", "--out", cls_run.parent, "--claims", CLAIMS_FILE]
     return CliRunner().invoke(main, ["verify", *map(str, places), "--runs-only"])
+
+
+def recounted(cls_run: Path) -> Check:
+    """What the command prints of the scores of this run."""
+    _, (check,) = verify.verify_all(CLAIMS_FILE, cls_run.parent, Path("data"), [cls_run], files=False)
+    return check
 
 
 @pytest.mark.parametrize(
@@ -117,11 +126,15 @@ def test_any_score_changed_by_hand_is_found(path: str, cls_run: Path) -> None:
         values[last] += 1 if isinstance(values[last], int) else 1e-6
 
     edit(cls_run / "metrics.json", change)
-    result = verified(cls_run)
-    assert result.exit_code == 1 and f"for test.{path}, the predictions give" in " ".join(result.output.split())
+    check = recounted(cls_run)
+    assert check.state == FAIL and f"for test.{path}, the predictions give" in check.reason
+    if path == "nll":
+        result = verified(cls_run)
+        assert result.exit_code == 1 and check.reason in " ".join(result.output.split())
 
 
 @pytest.mark.fault("metrics.json of another shape", "FAIL in one line, and no traceback")
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
     "change",
     [
@@ -135,11 +148,17 @@ def test_any_score_changed_by_hand_is_found(path: str, cls_run: Path) -> None:
         lambda metrics: metrics["test"]["calibrated"].update(temperature="warm"),
         lambda metrics: metrics.update(test=[]),
         lambda metrics: metrics.update(test=None),
-        lambda metrics: metrics.clear(),
     ],
 )
-def test_metrics_of_another_shape_fail_in_a_line(change: Callable[[Any], object], cls_run: Path) -> None:
+def test_metrics_of_another_shape_fail(change: Callable[[Any], object], cls_run: Path) -> None:
     edit(cls_run / "metrics.json", change)
+    check = recounted(cls_run)
+    assert check.state == FAIL and "\n" not in check.reason
+
+
+def test_empty_metrics_fail_in_a_line(cls_run: Path) -> None:
+    (cls_run / "metrics.json").write_text("{}", encoding="utf-8")
+    assert recounted(cls_run).state == FAIL
     result = verified(cls_run)
     assert result.exit_code == 1 and isinstance(result.exception, SystemExit)
     assert re.search(r"cls-recount  .*  FAIL  ", result.output) and "Warning" not in result.output
