@@ -9,11 +9,6 @@ import numpy as np
 from onepage.cls import scores
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    raised = np.exp(logits.astype(np.float64) - logits.max(1, keepdims=True))
-    return raised / raised.sum(1, keepdims=True)
-
-
 def logits(rng: np.random.Generator, true: np.ndarray, error_rate: float) -> np.ndarray:
     """Logits (N, 10), float32, that err on about ``error_rate`` of the rows, mostly towards the next-but-one class."""
     logits = rng.normal(0, 1, (len(true), 10))
@@ -32,55 +27,18 @@ def cls_metrics(
     common: dict[str, Any], names: Sequence[str], true: np.ndarray, logits: np.ndarray, history: list[dict[str, Any]]
 ) -> dict[str, Any]:
     n, last = len(true), history[-1]
-    correct = int((logits.argmax(1) == true).sum())
-    confusion = np.zeros((10, 10), dtype=np.int64)
-    np.add.at(confusion, (true, logits.argmax(1)), 1)
-    totals, predicted = np.maximum(1, confusion.sum(1)), np.maximum(1, confusion.sum(0))
-    views = (("tta", "mean logits of the image and its mirror", 200),)
-    more = {name: {"method": method} | _accuracy(min(n, correct + n // part), n) for name, method, part in views}
-    pairs = [
-        {"true": names[i], "predicted": names[j], "count": int(count), "share": float(count / totals[i])}
-        for (i, j), count in np.ndenumerate(confusion)
-        if i != j and count
-    ]
-    classes = [
-        {
-            "name": name,
-            "n": int(confusion[k].sum()),
-            "recall": float(confusion[k, k] / totals[k]),
-            "precision": float(confusion[k, k] / predicted[k]),
-        }
-        for k, name in enumerate(names)
-    ]
+    test = scores.summary(logits, true, tuple(names))
+    test["calibrated"] = scores.calibrated(logits, true, scores.fit_temperature(logits, true))
+    mirrored = scores.accuracy(min(n, test["correct"] + n // 200), n)
+    test["tta"] = {"method": "mean logits of the image and its mirror"} | mirrored
     train = {"n": 45_000, "epochs": len(history), "image_sizes": [row["image_size"] for row in history]}
     return common | {
         "class_names": list(names),
         "model": {"name": "ResNet-18", "parameters": 11_173_962},
         "train": train | {"loss": last["train_loss"], "accuracy": last["train_accuracy"]},
         "val": {"n": 5000, "accuracy": last["val_accuracy"], "loss": last["val_loss"]},
-        "test": {
-            "n": n,
-            "correct": correct,
-            **_accuracy(correct, n),
-            **scores.calibration(softmax(logits), true),
-            "calibrated": scores.calibrated(logits, true, scores.fit_temperature(logits, true)),
-            "per_class": classes,
-            "confusion": confusion.tolist(),
-            "top_confusions": sorted(pairs, key=lambda pair: -pair["count"])[:10],
-            **more,
-        },
+        "test": test,
     }
-
-
-def _accuracy(correct: int, n: int) -> dict[str, Any]:
-    return {"accuracy": correct / n, "accuracy_interval": _wilson(correct, n)}
-
-
-def _wilson(correct: int, n: int, z: float = 1.959964) -> list[float]:
-    share = correct / n
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return [centre - half, min(1.0, centre + half)]
 
 
 def cls_history(rng: np.random.Generator, sizes: list[int]) -> list[dict[str, Any]]:

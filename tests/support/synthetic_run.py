@@ -18,6 +18,7 @@ import sacrebleu
 
 import synthetic_images
 import synthetic_sentences
+from onepage.cls import scores
 
 CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 TOY_CLASSES = tuple(f"texture {letter}" for letter in "ABCDEFGHIJ")
@@ -54,7 +55,7 @@ def write_cls_run(folder: Path, *, generated: bool = False, seed: int = 0, error
     true = np.repeat(np.arange(10), 200)
     rng.shuffle(true)
     logits = synthetic_images.logits(rng, true, error_rate)
-    predicted, probabilities = logits.argmax(1), synthetic_images.softmax(logits)
+    predicted, probabilities = logits.argmax(1), scores.softmax(logits)
     order = np.argsort(-probabilities.max(1), kind="stable")
     correct, wrong = (order[(predicted[order] == true[order]) == right][:24] for right in (True, False))
     chosen = np.array([wrong[i // 2] if i % 2 == 0 and i // 2 < len(wrong) else correct[i] for i in range(8)])
