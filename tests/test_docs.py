@@ -14,7 +14,7 @@ import pytest
 
 import onepage
 from checkout import REPOSITORY as ROOT
-from checkout import load_script
+from checkout import load_script, run_make
 from onepage import tasks
 from onepage.data import sources
 from onepage.runs import settings
@@ -67,10 +67,7 @@ def test_help_lists_every_phony_target_of_the_user() -> None:
 
 
 def test_help_prints_targets_and_settings() -> None:
-    environment = {key: value for key, value in os.environ.items() if key not in {"MAKEFLAGS", "MFLAGS", "MAKELEVEL"}}
-    for name in settings.BY_NAME:
-        environment.pop(name, None)
-    done = subprocess.run(["make", "help"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    done = run_make(ROOT, "help")
     assert done.returncode == 0, done.stderr
     assert set(re.findall(r"^  ([a-z-]+)  ", done.stdout, re.MULTILINE)) == helped_targets()
     defaults = dict(re.findall(r"^  ([A-Z_]+)=(\S*) ", done.stdout, re.MULTILINE))

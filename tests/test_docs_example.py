@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from checkout import REPOSITORY, make
 from docs_example import Block, apply, blocks, changed
 from onepage.cls.scores import wilson_interval
 from onepage.files import read_json
-from tests.test_make import REPOSITORY, copy, make  # noqa: F401 (copy is a fixture)
+from tests.test_make import copy  # noqa: F401 (a fixture)
 
 DOCUMENT = (REPOSITORY / "docs" / "example-task.md").read_text(encoding="utf-8")
 

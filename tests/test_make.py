@@ -3,13 +3,12 @@
 import re
 import resource
 import shutil
-import subprocess
 from pathlib import Path
 
 import pypdf
 import pytest
 
-from checkout import OURS, RECIPES, REPOSITORY, contents, copy_to, environment, make  # noqa: F401
+from checkout import RECIPES, contents, copy_to, make, run_make
 from onepage.files import read_json
 
 CPU_SECONDS = 0.15  # limit for user and system time of a make that has nothing to do
@@ -97,9 +96,8 @@ def test_a_dry_run_changes_no_file(tmp_path, seeds):
     """In a fresh copy, without environment and plans: nothing is installed, and every stage is printed."""
     copy = copy_to(tmp_path / "copy")
     before = contents(copy)
-    command = ["make", "-n", "all", "PYTHON=python3", seeds]
-    done = subprocess.run(command, cwd=copy, env=environment(), capture_output=True, text=True, check=True)
-    assert contents(copy) == before and done.stderr == ""
+    done = run_make(copy, "-n", "all", "PYTHON=python3", seeds)
+    assert done.returncode == 0 and contents(copy) == before and done.stderr == ""
     stages = ["env/setup.py", "plan cls", "plan mt"]
     stages += ["train runs/cls", "evaluate runs/cls"] if seeds == "SEEDS=0" else ["train-all"]
     stages += ["seeds runs/cls", "draw runs/cls", "draw runs/mt", "render ", "verify "]

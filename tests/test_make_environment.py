@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from checkout import REPOSITORY
 from hostile import variables
-from tests.test_make import REPOSITORY
 from tests.test_make_seeds import Make, stages
 
 OF_ALL = ["train cls", "evaluate cls", "train mt", "evaluate mt", "seeds cls", "draw cls", "seeds mt", "draw mt"]

@@ -9,7 +9,6 @@ import os
 import platform
 import re
 import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -17,12 +16,11 @@ from pathlib import Path
 import pytest
 
 import fake_onepage
-from checkout import contents, copy_to, environment, remember
+from checkout import contents, copy_to, remember, run_make
 from onepage.files import read_json, sha256_file
 from onepage.runs import settings
 from onepage.tasks import TASKS
 
-PATIENCE = 300  # seconds, also on a busy machine
 STAGES = ["train", "evaluate", "seeds", "draw"]
 AHEAD = 7200  # seconds
 
@@ -58,10 +56,7 @@ class Place:
         calls.write_text("")
         fixed = [f"VENV={self.venv}", f"PYTHON={self.setup}", "PROFILE=smoke", "OUT=out"]
         fixed += [f"ONEPAGE={sys.executable} {fake_onepage.__file__}"]
-        done = subprocess.run(
-            ["make", *fixed, *arguments], cwd=self.copy, env=environment(PLACE=str(self.folder), **variables),
-            capture_output=True, text=True, timeout=PATIENCE,
-        )  # fmt: skip
+        done = run_make(self.copy, *fixed, *arguments, PLACE=str(self.folder), **variables)
         return done.returncode, [line.split()[0] for line in calls.read_text().splitlines()], done.stderr
 
     def set_up(self) -> int:

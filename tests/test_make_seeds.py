@@ -3,7 +3,6 @@
 tests/support/fake_onepage.py replaces onepage, so the tests cover only the make graph.
 """
 
-import os
 import signal
 import subprocess
 import sys
@@ -13,9 +12,8 @@ from pathlib import Path
 import pytest
 
 import fake_onepage
-from checkout import remember
+from checkout import REPOSITORY, environment, remember
 from onepage.files import read_json
-from tests.test_make import OURS, REPOSITORY
 
 PATIENCE = 600  # seconds, also on a busy machine
 CLS = "runs/cls/set/smoke"
@@ -29,14 +27,12 @@ class Make:
 
     def start(self, *arguments: str, **settings: str) -> subprocess.Popen:
         (self.place / "calls").write_text("")
-        environment = {key: value for key, value in os.environ.items() if key not in OURS}
-        environment |= {"PLACE": str(self.place)} | settings
         fixed = [f"OUT={self.place}", f"VENV={sys.prefix}", f"PYTHON={sys.executable}", "PROFILE=smoke"]
         fixed += [f"READY={self.place / 'ready'}", f"ONEPAGE={sys.executable} {fake_onepage.__file__}"]
         return subprocess.Popen(
             ["make", *fixed, *arguments],
-            cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            start_new_session=True,
+            cwd=REPOSITORY, env=environment(PLACE=str(self.place), **settings), start_new_session=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 
     def __call__(self, *arguments: str, **settings: str) -> tuple[int, list[str], str]:

@@ -14,7 +14,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from checkout import ENV, copy_to, environment
+from checkout import ENV, copy_to, run_make
 
 
 def test_python_that_is_gone_makes_it_again(installer: SimpleNamespace) -> None:
@@ -156,9 +156,8 @@ def copied(put_python: Callable[..., Path], tmp_path: Path) -> SimpleNamespace:
     (tools / "touch").chmod(0o755)
 
     def make(*words: str) -> subprocess.CompletedProcess[str]:
-        command = ["make", *words, f"VENV={venv}", f"PYTHON={sys.executable}", f"OUT={tmp_path / 'out'}"]
-        path = environment(PATH=f"{tools}:{os.environ['PATH']}")
-        return subprocess.run(command, cwd=copy, env=path, capture_output=True, text=True, timeout=300)
+        places = [f"VENV={venv}", f"PYTHON={sys.executable}", f"OUT={tmp_path / 'out'}"]
+        return run_make(copy, *words, *places, PATH=f"{tools}:{os.environ['PATH']}")
 
     return SimpleNamespace(copy=copy, venv=venv, make=make)
 

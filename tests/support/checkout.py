@@ -20,7 +20,7 @@ LOCKS = ["requirements.txt", "torch-cpu.txt", "torch-cuda.txt"]  # of ENV
 # variables that the caller's make or shell would otherwise pass on
 OURS = (*(setting.name for setting in SETTINGS), "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "GNUMAKEFLAGS")
 # -o: make never rebuilds the environment that these tests run in
-MAKE = ("make", "-o", f"{sys.prefix}/stamp.json", f"VENV={sys.prefix}", f"PYTHON={sys.executable}")
+MAKE = ("-o", f"{sys.prefix}/stamp.json", f"VENV={sys.prefix}", f"PYTHON={sys.executable}")
 MAKE += ("PROFILE=smoke", "DATA=generated", "DEVICE=cpu")
 PATIENCE = 900  # seconds for one command, on a busy machine
 
@@ -102,11 +102,17 @@ def environment(**changes: str) -> dict[str, str]:
     return inherited | {"OMP_WAIT_POLICY": "PASSIVE"} | changes
 
 
+def run_make(place: Path, *words: str, given: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run make in a folder, in ``environment``, with ``given`` as standard input."""
+    return subprocess.run(
+        ["make", *words], cwd=place, env=environment(**variables), input=given,
+        capture_output=True, text=True, timeout=PATIENCE,
+    )  # fmt: skip
+
+
 def make(place: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     """Run make in a copy, with the smoke profile and generated data unless ``arguments`` say otherwise."""
-    done = subprocess.run(
-        [*MAKE, *arguments], cwd=place, env=environment(), capture_output=True, text=True, timeout=PATIENCE
-    )
+    done = run_make(place, *MAKE, *arguments)
     if check:
         assert done.returncode == 0, done.stdout + done.stderr
     return done

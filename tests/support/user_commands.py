@@ -11,8 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from signals import REPOSITORY
-from tests.test_make import OURS
+from checkout import REPOSITORY, run_make
 
 
 def edit(path: Path, **changes: Any) -> None:
@@ -45,13 +44,9 @@ def made(tmp_path: Path, target: str, by_environment: bool, given: str = "", **v
     program.write_text(f'#!/bin/bash\nprintf "%s\\n" "$@" >{seen}\ncat >>{seen}\n', encoding="utf-8")
     program.chmod(0o755)
     (tmp_path / "ready").touch()
-    command = ["make", target, f"OUT={tmp_path}", f"ONEPAGE={program}", f"READY={tmp_path / 'ready'}"]
-    command += [f"PYTHON={sys.executable}", *(f"{key}={value}" for key, value in values.items() if not by_environment)]
-    environment = {key: value for key, value in os.environ.items() if key not in OURS}
-    environment |= values if by_environment else {}
-    done = subprocess.run(
-        command, cwd=REPOSITORY, env=environment, input=given, capture_output=True, text=True, timeout=60
-    )
+    words = [target, f"OUT={tmp_path}", f"ONEPAGE={program}", f"READY={tmp_path / 'ready'}"]
+    words += [f"PYTHON={sys.executable}", *(f"{key}={value}" for key, value in values.items() if not by_environment)]
+    done = run_make(REPOSITORY, *words, given=given, **(values if by_environment else {}))
     return done, seen.read_text(encoding="utf-8").splitlines() if seen.exists() else []
 
 
