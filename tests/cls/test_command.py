@@ -20,9 +20,8 @@ from onepage.commands.main import main
 from onepage.errors import UserError
 from onepage.training import checkpoint
 from onepage.training.weights import digest_tensors
-from signals import started
 from small_training import narrow
-from user_commands import assert_ends_quietly, damaged, edit, made, one_of_two, redirected
+from user_commands import assert_ends_quietly, damaged, edit, made, one_of_two, redirected, started
 
 fault = pytest.mark.fault
 

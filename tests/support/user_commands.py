@@ -1,4 +1,4 @@
-"""Helpers for the tests of the commands for users: damaged copies of a run, make's arguments, a full disk."""
+"""Helpers for the tests of the commands for users: damaged copies, make's arguments, a full disk, Ctrl-C."""
 
 import contextlib
 import json
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from checkout import REPOSITORY, run_make
+from checkout import REPOSITORY, environment, run_make
 
 
 def edit(path: Path, **changes: Any) -> None:
@@ -53,11 +53,22 @@ def made(tmp_path: Path, target: str, by_environment: bool, given: str = "", **v
 def redirected(command: str, run: Path, redirection: str, *arguments: object) -> tuple[int, list[str]]:
     """Run ``onepage COMMAND --model RUN ...`` in a shell: (exit status, standard error after its first line)."""
     words = ["bash", "-c", f'"$0" -m onepage {command} --model "$@" {redirection}', sys.executable, str(run)]
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "code")}
     done = subprocess.run(
-        [*words, *map(str, arguments)], env=environment, input=b"a man\n", capture_output=True, timeout=120
+        [*words, *map(str, arguments)], env=environment(), input=b"a man\n", capture_output=True, timeout=120
     )
     return done.returncode, done.stderr.decode().splitlines()[1:]
+
+
+def heed_ctrl_c() -> None:
+    """For ``preexec_fn``: the new process reacts to SIGINT, which children of a background job otherwise ignore."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def started(command: str, run: Path, *arguments: object, **settings: Any) -> subprocess.Popen[bytes]:
+    """Start ``onepage COMMAND --model RUN ...`` in a separate process that reacts to Ctrl-C."""
+    settings = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE) | settings
+    words = [sys.executable, "-m", "onepage", command, "--model", str(run), *map(str, arguments)]
+    return subprocess.Popen(words, env=environment(), preexec_fn=heed_ctrl_c, **settings)
 
 
 def assert_ends_quietly(process: subprocess.Popen[bytes], by: str) -> None:
