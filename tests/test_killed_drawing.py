@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from drawing import edited
+from edits import edited
 from onepage.commands.main import main
 from onepage.report import pdf
 from page_cases import write_case

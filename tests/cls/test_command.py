@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from classify_cases import classify, photo, said, saved, table, write_run
+from edits import edit
 from onepage.cls import pictures
 from onepage.cls.command import shown
 from onepage.commands.main import main
@@ -21,7 +22,7 @@ from onepage.errors import UserError
 from onepage.training import checkpoint
 from onepage.training.weights import digest_tensors
 from small_training import narrow
-from user_commands import assert_ends_quietly, damaged, edit, made, one_of_two, redirected, started
+from user_commands import assert_ends_quietly, damaged, made, one_of_two, redirected, started
 
 fault = pytest.mark.fault
 

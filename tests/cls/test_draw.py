@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from drawing import alt_of, crowd, edit, edited, metrics_of, rows_of, write_rows, write_seeds
+from drawing import alt_of, crowd, edit, metrics_of, rows_of, write_rows, write_seeds
+from edits import edited
 from layout import MM, problems, texts_of, written
 from onepage.cls import draw as cls
 from onepage.cls.facts import SHORT

@@ -12,6 +12,7 @@ import torch
 from click.testing import CliRunner
 
 from classify_cases import TEMPERATURE, classify, photo, saved, table, write_run
+from edits import edit
 from onepage.benchmarks.plain_cls import import_torchvision
 from onepage.cls import augment, evaluate
 from onepage.cls.resnet import ResNet18
@@ -20,7 +21,6 @@ from onepage.commands.main import main
 from onepage.runs.lookup import task_of
 from onepage.training import checkpoint
 from onepage.verification import provenance
-from user_commands import edit
 
 USAGE = (Path(__file__).resolve().parents[2] / "docs" / "usage.md").read_text(encoding="utf-8")
 

@@ -11,7 +11,8 @@ import pypdf
 import pytest
 from PIL import Image
 
-from drawing import alt_of, edited, metrics_of
+from drawing import alt_of, metrics_of
+from edits import edited
 from onepage import tasks
 from onepage.errors import UserError
 from onepage.figures import sheet

@@ -12,11 +12,12 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from edits import edit
 from onepage.commands.main import main
 from onepage.mt import translate as translation
 from onepage.mt.translate import CHUNK_BYTES, LINES_AT_ONCE, MARKS, MAX_BYTES, Translator, batches
 from translate_cases import SOURCES, Pieces, said, searched, translate, write_run
-from user_commands import assert_ends_quietly, damaged, edit, made, one_of_two, redirected, started
+from user_commands import assert_ends_quietly, damaged, made, one_of_two, redirected, started
 
 fault = pytest.mark.fault
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from drawing import edit, edited, rows_of, write_rows
+from drawing import edit, rows_of, write_rows
+from edits import edited
 from layout import problems
 from onepage.mt import draw as mt
 from printed import text_of

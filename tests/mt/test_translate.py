@@ -7,12 +7,12 @@ import torch
 from sacremoses import MosesPunctNormalizer
 
 import translate_cases
+from edits import edit
 from onepage.errors import UserError
 from onepage.mt import translate as translation
 from onepage.mt.evaluate import load
 from onepage.mt.translate import MAX_BYTES, Translator, batches
 from translate_cases import SOURCES, Pieces, said, searched, translate, write_run
-from user_commands import edit
 
 
 def test_it_writes_what_evaluation_would(translating):

@@ -10,6 +10,7 @@ import torch
 from click.testing import CliRunner, Result
 from PIL import Image
 
+from edits import edit
 from onepage.cls import evaluate
 from onepage.cls.recipe import Recipe, Stage
 from onepage.cls.resnet import ResNet18, initialise
@@ -21,7 +22,6 @@ from onepage.training.seeding import keyed_generator
 from onepage.training.weights import digest_tensors
 from small_training import Narrow
 from synthetic_run import write_cls_run
-from user_commands import edit
 
 TEMPERATURE = 0.7
 RECIPE = Recipe(

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import edits
 from layout import Drawn
 from onepage.cls.figures import gradcam
 from onepage.figures.sheet import Book
@@ -80,24 +81,12 @@ def style():
 
 
 def metrics_of(run):
-    return json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    return read_json(run / "metrics.json")
 
 
 def edit(run, change):
     """Change metrics.json and return the changed metrics."""
-    metrics = metrics_of(run)
-    change(metrics)
-    # ASCII: a test may put half a surrogate pair into it
-    (run / "metrics.json").write_text(json.dumps(metrics, ensure_ascii=True), encoding="utf-8")
-    return metrics
-
-
-@contextlib.contextmanager
-def edited(path):
-    """The arrays of an .npz file, written back when the block ends."""
-    arrays = dict(np.load(path))
-    yield arrays
-    np.savez(path, **arrays)
+    return edits.edit(run / "metrics.json", change)
 
 
 def rows_of(run):

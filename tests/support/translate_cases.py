@@ -6,6 +6,7 @@ from pathlib import Path
 
 from click.testing import CliRunner, Result
 
+from edits import edit
 from onepage.commands.main import main
 from onepage.mt.evaluate import SIZES, load
 from onepage.mt.recipe import Recipe
@@ -18,7 +19,6 @@ from onepage.training.recipe import as_dict
 from onepage.training.seeding import keyed_generator
 from onepage.training.weights import digest_tensors
 from synthetic_run import write_mt_run
-from user_commands import edit
 
 LINES = [f"Zwei Hunde spielen im grünen Gras mit Ball Nummer {i}." for i in range(60)]
 LINES += [f"a man in a blue shirt is standing on ladder {i} ." for i in range(60)]

@@ -1,7 +1,6 @@
 """Helpers for the tests of the commands for users: damaged copies, make's arguments, a full disk, Ctrl-C."""
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -12,12 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from checkout import REPOSITORY, environment, run_make
-
-
-def edit(path: Path, **changes: Any) -> None:
-    """Change keys of a JSON file; None removes the key."""
-    values = json.loads(path.read_text(encoding="utf-8")) | changes
-    path.write_text(json.dumps({k: v for k, v in values.items() if v is not None}), encoding="utf-8")
 
 
 def damaged(run: Path, tmp_path: Path, change: Callable[[Path], object]) -> Path:

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from drawing import alt_of, edited
+from drawing import alt_of
+from edits import edited
 from layout import problems
 from onepage.cls import draw as cls
 from onepage.cls.figures import gradcam

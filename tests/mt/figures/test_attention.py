@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from drawing import edited
+from edits import edited
 from layout import Drawn, problems, written
 from onepage.errors import UserError
 from onepage.figures.sheet import HALF, Book

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drawing import edit, edited, metrics_of
+from drawing import edit, metrics_of
+from edits import edited
 from layout import problems, written
 from onepage.figures import text as texts
 from onepage.figures.style import onepage_style

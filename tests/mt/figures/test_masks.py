@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from drawing import edited
+from edits import edited
 from layout import problems, written
 
 
