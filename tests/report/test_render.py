@@ -61,31 +61,6 @@ def on_generated_data(out: Path) -> Case:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
-def test_one_sheet_with_title_language_and_provenance(engine: str, sheet: Sheet) -> None:
-    fresh, path = sheet(write_case, engine)
-    reader = pypdf.PdfReader(path)
-    assert path == fresh[0] / "report" / "report.pdf"
-    assert len(reader.pages) == 1
-    assert [round(float(x)) for x in reader.pages[0].mediabox] == [0, 0, 595, 842]
-    assert reader.metadata is not None and reader.metadata.title == values_of(fresh)["title"]
-    assert "recipe" in str(reader.metadata.subject) and "seed 0" in str(reader.metadata.subject)
-    assert str(reader.trailer["/Root"]["/Lang"]).startswith("en")  # type: ignore[index]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("engine", ENGINES)
-def test_the_page_shows_headlines_with_interval_and_floor(engine: str, sheet: Sheet) -> None:
-    fresh, path = sheet(write_case, engine)
-    text = " ".join(pypdf.PdfReader(path).pages[0].extract_text().split())
-    for section in values_of(fresh)["sections"]:
-        headline = section["headline"]
-        for said in (headline["value"], headline["label"], headline["interval"], headline["n"]):
-            assert said.replace(NBSP, " ") in text
-    assert text.count("PASS") == 2 and "NOT CHECKED" not in text and "Generated" not in text
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("engine", ENGINES)
 def test_generated_data_is_said_in_every_caption(engine: str, sheet: Sheet) -> None:
     generated, path = sheet(on_generated_data, engine)
     text = " ".join(pypdf.PdfReader(path).pages[0].extract_text().split())
@@ -150,7 +125,7 @@ def test_a_page_that_cannot_fit_writes_nothing(engine: str, fresh: Case, monkeyp
 
 @pytest.mark.slow
 @pytest.mark.skipif(bool(pdf._typst_lacks()), reason="no typst wheel here")
-def test_typst_carries_alternative_texts_and_own_fonts(sheet: Sheet) -> None:
+def test_typst_carries_alternative_texts(sheet: Sheet) -> None:
     fresh, path = sheet(write_case, "typst")
     reader = pypdf.PdfReader(path)
     objects = [reader.get_object(number) for number in range(1, int(str(reader.trailer["/Size"])))]
@@ -158,8 +133,6 @@ def test_typst_carries_alternative_texts_and_own_fonts(sheet: Sheet) -> None:
     alternatives = {str(item["/Alt"]) for item in dictionaries if "/Alt" in item}
     shown = {f["alt"] for s in values_of(fresh)["sections"] for row in s["rows"] for f in row}
     assert len(shown) == 10 and shown <= alternatives
-    fonts = {str(item["/BaseFont"]) for item in dictionaries if item.get("/Type") == "/Font"}
-    assert fonts and all("Onepage" in name or "DejaVu" in name for name in fonts)
 
 
 @pytest.mark.slow
@@ -228,16 +201,20 @@ def test_every_state_of_the_runs_makes_one_sheet(
     state: Callable[[Path], Case], engine: str, paper: str, sheet: Sheet
 ) -> None:
     case, path = sheet(state, engine, paper)
-    reader = pypdf.PdfReader(path)
-    assert len(reader.pages) == 1
+    reader, values = pypdf.PdfReader(path), values_of(case)
+    assert path == case[0] / "report" / "report.pdf" and len(reader.pages) == 1
+    assert reader.metadata is not None and reader.metadata.title == values["title"]
+    assert "recipe" in str(reader.metadata.subject) and "seed 0" in str(reader.metadata.subject)
+    assert str(reader.trailer["/Root"]["/Lang"]).startswith("en")  # type: ignore[index]
     assert tuple(round(float(x)) for x in reader.pages[0].mediabox[2:]) == PAPERS[paper]
     printed = Printed(reader.pages[0])
     assert min(printed.sizes) > 6.495  # points; the PDF has two decimals
     text = " ".join(reader.pages[0].extract_text().split())
-    for section in values_of(case)["sections"]:
-        headline = section["headline"]
-        for words in (headline["value"], headline["interval"], headline["seeds"], headline["verdict"]):
+    for section in values["sections"]:
+        for words in map(section["headline"].get, ("value", "label", "interval", "n", "seeds", "verdict")):
             assert escape.visible(words).replace(NBSP, " ") in text.replace(NBSP, " ")
+    if state is write_case:
+        assert text.count("PASS") == 2 and "NOT CHECKED" not in text and "Generated" not in text
     assert f"Set by {render.set_by(engine, paper)}" in text
     assert read_json(path.with_name("report.json"))["paper"] == paper
 
@@ -291,16 +268,6 @@ def test_drawn_pictures_stay_legible_vector_and_small(engine: str, paper: str, s
     found = fonts(reader)
     assert found and all(found.values())
     assert {re.sub(r"^[A-Z]{6}\+|-\w+$", "", name.removeprefix("/")) for name in found} <= {"OnepageSans", "DejaVuSans"}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("engine", ENGINES)
-def test_pdffonts_finds_every_font_embedded(engine: str, sheet: Sheet) -> None:
-    if not shutil.which("pdffonts"):
-        pytest.skip("no poppler here: make setup-tex")
-    _, path = sheet(drawn, engine)
-    lines = subprocess.run(["pdffonts", str(path)], capture_output=True, text=True, check=True).stdout.splitlines()[2:]
-    assert lines and all(re.search(r" yes +(yes|no) +(yes|no) +\d+ +\d+$", line) for line in lines)
 
 
 @pytest.mark.slow
