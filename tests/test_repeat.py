@@ -14,10 +14,8 @@ import time
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from checkout import MAKE, RECIPES, copy_to, environment
-from onepage.commands.repeat import repeat
 from onepage.runs import plan
 from onepage.training.locking import cpu_training_lock
 from onepage.verification import bitwise
@@ -146,29 +144,3 @@ def test_elsewhere_and_side_by_side_the_same_bits(repeated, tmp_path, monkeypatc
     for run in (CLS, MT):
         said = []
         assert bitwise.show(make.runs / run, tmp_path / "a b" / run, said.append) == 0, "\n".join(said)
-
-
-@pytest.mark.fault("a repetition that differs", "make repro fails, naming what differs")
-def test_repro_fails_when_either_task_differs(tmp_path, monkeypatch):
-    """The stages do nothing, and the comparison finds a difference in one task. It still compares both tasks."""
-    runs = [tmp_path / "runs" / run for run in (CLS, MT)]
-    for run in runs:
-        for stage in ("train", "evaluate"):
-            plan.write(run, stage, {"task": run.parts[-4], "seed": 0, "recipe": {}})
-    trained, compared = [], []
-    monkeypatch.setattr(
-        subprocess, "run", lambda words, env: trained.append(words[-1]) or subprocess.CompletedProcess(words, 0)
-    )
-    for differs, status in ((CLS, 1), (MT, 1), (None, 0)):
-        trained.clear()
-        compared.clear()
-
-        def show(run, again, say, differs=differs):
-            compared.append((run, again))
-            return int(run == tmp_path / "runs" / str(differs))
-
-        monkeypatch.setattr(bitwise, "show", show)
-        assert CliRunner().invoke(repeat, list(map(str, runs))).exit_code == status
-        again = [tmp_path / "runs/.repro" / run for run in (CLS, MT)]
-        assert compared == list(zip(runs, again, strict=True))
-        assert trained == [str(run) for run in again for _ in range(2)]
