@@ -9,21 +9,17 @@ from torch import nn
 from onepage.benchmarks.plain_mt import Loop, PlainTransformer, UncachedDecoder
 from onepage.mt.search import beam, beam_over
 from onepage.mt.tokenizer import END, PAD
-from onepage.mt.transformer import Attention, Sizes, Transformer, initialise
+from onepage.mt.transformer import Attention, Transformer
 from onepage.training.seeding import keyed_generator
 from onepage.training.weights import count_parameters
+from small_transformer import sizes, small
 
-SIZES = Sizes(vocabulary=40, d_model=16, d_ff=32, heads=2, encoder_layers=2, decoder_layers=3, dropout=0.0)
+SIZES = sizes(decoder_layers=3)
 
 
 @pytest.fixture(scope="module")
 def net() -> Transformer:
-    made = Transformer(SIZES, PAD)
-    initialise(made, keyed_generator(0))
-    for number, module in enumerate(made.modules()):
-        if isinstance(module, nn.Linear):
-            nn.init.normal_(module.bias, 0.0, 0.3, generator=keyed_generator("bias", number))
-    return made.eval()
+    return small(biases=True, decoder_layers=3)
 
 
 def sources(count: int) -> list[list[int]]:
@@ -73,7 +69,7 @@ def test_the_plain_model_is_the_same_network(net: Transformer) -> None:
 
 def test_dropout_is_where_ours_is() -> None:
     """One dropout is on the embeddings and one per sub-layer, none inside attention or feed-forward layers."""
-    plain = PlainTransformer(Sizes(vocabulary=40, d_model=16, d_ff=32, heads=2, dropout=0.3))
+    plain = PlainTransformer(sizes(encoder_layers=3, decoder_layers=3, dropout=0.3))
     active = [name for name, module in plain.named_modules() if isinstance(module, nn.Dropout) and module.p > 0]
     assert len(active) == 1 + 3 * 2 + 3 * 3
     assert all(m.dropout == 0 for m in plain.modules() if isinstance(m, nn.MultiheadAttention))

@@ -1,23 +1,18 @@
 """The inside of the Transformer: the weights of its softmax, and the masks that it uses."""
 
+import functools
+
 import numpy as np
 import pytest
 import torch
 
 from onepage.mt import explain
-from onepage.mt.tokenizer import END, PAD, START
-from onepage.mt.transformer import Sizes, Transformer, initialise
-from onepage.training.seeding import keyed_generator
+from onepage.mt.tokenizer import END, START
+from small_transformer import small
 from translate_cases import LINES
 
 SOURCE, TARGET = [5, 6, 7, 8, END], [9, 10, 11, END]
-
-
-def model(vocabulary=40, **changes):
-    sizes = Sizes(vocabulary=vocabulary, d_model=16, d_ff=32, heads=4, encoder_layers=2, decoder_layers=3, **changes)
-    made = Transformer(sizes, PAD)
-    initialise(made, keyed_generator(0))
-    return made.eval()
+model = functools.partial(small, heads=4, decoder_layers=3)
 
 
 def test_weights_of_every_layer_and_head_are_distributions():
@@ -85,7 +80,7 @@ def test_tokens_are_those_of_the_rows_and_columns(tokenizer):
 
 
 def test_packed_sentences_are_padded_to_the_longest(tokenizer):
-    made = model(len(tokenizer))
+    made = model(vocabulary=len(tokenizer))
     pairs = [(SOURCE, TARGET), ([*SOURCE[:2], END], [*TARGET[:-1], 12, 13, END])]
     packed = explain.packed(made, tokenizer, pairs)
     assert packed["encoder_self"].shape == (2, 2, 4, 5, 5) and packed["cross"].shape == (2, 3, 4, 6, 5)

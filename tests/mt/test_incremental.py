@@ -7,9 +7,9 @@ from torch import nn
 from onepage.mt import incremental
 from onepage.mt.batching import pad
 from onepage.mt.incremental import FastDecoder, Product, side_by_side, with_products
-from onepage.mt.tokenizer import END, PAD, START
-from onepage.mt.transformer import Sizes, Transformer, initialise
+from onepage.mt.tokenizer import END, START
 from onepage.training.seeding import keyed_generator
+from small_transformer import small
 
 VOCABULARY = 40
 STEPS = 3 * incremental.ROOM + 1
@@ -17,12 +17,7 @@ STEPS = 3 * incremental.ROOM + 1
 
 @pytest.fixture(scope="module")
 def net():
-    made = Transformer(Sizes(VOCABULARY, d_model=16, d_ff=32, heads=2, encoder_layers=2, decoder_layers=2), PAD)
-    initialise(made, keyed_generator(0))
-    for number, module in enumerate(made.modules()):
-        if isinstance(module, nn.Linear):  # biases start at zero, which would hide a missing one
-            nn.init.normal_(module.bias, 0.0, 0.3, generator=keyed_generator("bias", number))
-    return made.eval()
+    return small(biases=True)
 
 
 def expected(net, sources, cells, prefixes, k):

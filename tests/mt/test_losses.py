@@ -7,17 +7,13 @@ import torch.nn.functional as F
 from onepage.mt.batching import make_batch
 from onepage.mt.losses import IGNORED, agreement_loss, batch_loss, mean_loss
 from onepage.mt.tokenizer import END, PAD
-from onepage.mt.transformer import Sizes, Transformer, initialise
+from small_transformer import small
 
-SIZES = Sizes(vocabulary=40, d_model=16, d_ff=32, heads=2, encoder_layers=1, decoder_layers=1, dropout=0.0)
 BATCH = make_batch([([5, 6, END], [7, 8, 9, END]), ([5, END], [9, END])], 4)
 
 
 def model(dropout=0.0):
-    torch.manual_seed(0)
-    net = Transformer(Sizes(**{**SIZES.__dict__, "dropout": dropout}), PAD)
-    initialise(net, torch.Generator().manual_seed(0))
-    return net
+    return small(encoder_layers=1, decoder_layers=1, dropout=dropout).train()
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
@@ -55,7 +51,7 @@ def test_two_passes_without_dropout_agree():
 
 
 def test_each_pass_draws_its_own_dropout():
-    net = model(dropout=0.5).train()
+    net = model(dropout=0.5)
     torch.manual_seed(2)
     with_divergence = batch_loss(net, BATCH, 0.1, "fp32", r_drop=5.0)
     torch.manual_seed(2)

@@ -9,16 +9,14 @@ from onepage.mt import search
 from onepage.mt.incremental import Rows
 from onepage.mt.search import batches, beam, greedy, length_limit, penalty
 from onepage.mt.tokenizer import END, PAD, START
-from onepage.mt.transformer import Sizes, Transformer, initialise
 from onepage.training.seeding import keyed_generator
+from small_transformer import small
 
 
 def model(vocabulary=30, seed=0, sharp=6.0):
-    sizes = Sizes(vocabulary=vocabulary, d_model=16, d_ff=32, heads=2, encoder_layers=1, decoder_layers=2)
-    net = Transformer(sizes, PAD)
-    initialise(net, keyed_generator(seed))
+    net = small(seed, vocabulary=vocabulary, encoder_layers=1)
     net.embedding.weight.data.mul_(sharp)  # an untrained net is nearly uniform; this sharpens it
-    return net.eval()
+    return net
 
 
 def sources(count=7):

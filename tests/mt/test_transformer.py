@@ -1,6 +1,7 @@
 """Attention and network equal torch's, and no position sees what its mask hides."""
 
 import dataclasses
+import functools
 import math
 
 import pytest
@@ -20,14 +21,9 @@ from onepage.mt.transformer import (
     sinusoidal_positions,
 )
 from onepage.training.seeding import keyed_generator
+from small_transformer import small
 
-SIZES = Sizes(vocabulary=40, d_model=16, d_ff=32, heads=4, encoder_layers=2, decoder_layers=2, dropout=0.0)
-
-
-def model(**changes):
-    made = Transformer(Sizes(**{**SIZES.__dict__, **changes}), PAD)
-    initialise(made, keyed_generator(0))
-    return made.eval()
+model = functools.partial(small, heads=4)
 
 
 def reference_of(ours: Attention, width: int) -> nn.MultiheadAttention:
