@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from onepage.benchmarks.plain_cls import import_torchvision
+from onepage.benchmarks.plain_cls import make_model
 from onepage.cls import resnet
 from onepage.cls.convolution import Conv2d
 from onepage.cls.resnet import PARAMETERS, ResNet18, initialise, whiten_stem
@@ -29,9 +29,7 @@ def test_only_primitive_layers_hold_parameters():
 
 @pytest.mark.parametrize("training", [False, True])
 def test_logits_equal_torchvisions_with_the_stem_swapped(training):
-    reference = import_torchvision().models.resnet18(num_classes=10)
-    reference.conv1 = nn.Conv2d(3, 64, 3, 1, 1, bias=False)
-    reference.maxpool = nn.Identity()
+    reference = make_model()
     ours = ResNet18()
     initialise(ours, keyed_generator(1))
     for module in ours.modules():  # BatchNorm off its defaults: a swap would show

@@ -20,7 +20,7 @@ LOCKS = ["requirements.txt", "torch-cpu.txt", "torch-cuda.txt"]  # of ENV
 # variables that the caller's make or shell would otherwise pass on
 OURS = (*(setting.name for setting in SETTINGS), "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "GNUMAKEFLAGS")
 # -o: make never rebuilds the environment that these tests run in
-MAKE = ("-o", f"{sys.prefix}/stamp.json", f"VENV={sys.prefix}", f"PYTHON={sys.executable}")
+MAKE = ("make", "-o", f"{sys.prefix}/stamp.json", f"VENV={sys.prefix}", f"PYTHON={sys.executable}")
 MAKE += ("PROFILE=smoke", "DATA=generated", "DEVICE=cpu")
 PATIENCE = 900  # seconds for one command, on a busy machine
 
@@ -112,7 +112,7 @@ def run_make(place: Path, *words: str, given: str = "", **variables: str) -> sub
 
 def make(place: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     """Run make in a copy, with the smoke profile and generated data unless ``arguments`` say otherwise."""
-    done = run_make(place, *MAKE, *arguments)
+    done = run_make(place, *MAKE[1:], *arguments)
     if check:
         assert done.returncode == 0, done.stdout + done.stderr
     return done
