@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from checkout import contents
 from edits import edited
 from onepage.commands.main import main
 from onepage.report import pdf
@@ -52,10 +53,6 @@ def killed(arguments: Sequence[str | Path], step: int) -> None:
     words = [sys.executable, "-c", KILLED, str(step), *map(str, arguments)]
     done = subprocess.run(words, env=os.environ | {"PYTHONPATH": CODE}, capture_output=True, text=True, timeout=300)
     assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.mark.slow

@@ -150,11 +150,6 @@ def test_generated_data_never_passes(tmp_path: Path) -> None:
     assert (verify.exit_code(results), verify.exit_code(results, strict=True)) == (0, 1)
 
 
-def test_generated_data_called_cifar_is_not_checked(case: Case, tmp_path: Path) -> None:
-    _edit(case[0], lambda m: m.update(generated=True))
-    assert _check(case, tmp_path)[0].state == "NOT CHECKED"
-
-
 def test_missing_run_and_other_languages_are_not_checked(case: Case, tmp_path: Path) -> None:
     _edit(case[1], lambda m: m.update(tgt="fr"))
     for runs in (case[1:], (tmp_path / "runs/cls/cifar10/quick/seed0", case[1])):  # not given, or not trained yet

@@ -44,14 +44,6 @@ def test_wrapped_comparisons_lose_no_character_and_no_mark(reference, output, ro
             assert flat == [mark for word in words for part, mark in word for _ in part]
 
 
-@pytest.mark.usefixtures("style")
-def test_past_the_limit_stands_an_ellipsis():
-    words, _ = compare("Donaudampfschiff " * 40, "")
-    lines = wrap_words(words, 80, limit=3)
-    assert len(lines) == 3 and lines[-1][-1] == [("…", False)]
-    assert all(texts.width(" ".join("".join(part for part, _ in word) for word in line)) <= 80 for line in lines)
-
-
 def test_the_first_example_that_stands_uncut_is_shown(copy, draw):
     run = copy("mt tame")
     edit(run, lambda metrics: metrics["examples"][0].update(source="word " * 200))
