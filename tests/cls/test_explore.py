@@ -22,14 +22,6 @@ def parts(run: Path) -> dict[str, Any]:
     return {part["kind"]: part for part in explore.parts(run)}
 
 
-def test_parts_stand_in_the_order_of_the_page(parts: dict[str, Any]) -> None:
-    assert [(kind, part["picture"]) for kind, part in parts.items()] == [
-        ("curves", "curves_cls"),
-        ("confusion", "confusion_matrix"),
-        ("reliability", "reliability_cls"),
-    ]
-
-
 def test_images_are_all_mistakes_and_fit_the_counts(run: Path, parts: dict[str, Any]) -> None:
     part, arrays = parts["confusion"], dict(np.load(run / "predictions.npz"))
     images, predicted = part["images"], arrays["logits"].argmax(1)
@@ -67,11 +59,3 @@ def test_curves_are_those_of_the_history(parts: dict[str, Any]) -> None:
     assert part["at"] == [1, 2, 3, 4, 5, 6] and len(part["seconds"]) == 6
     (rate,), (size,) = (part["panels"][k]["lines"] for k in (2, 3))
     assert len(rate["x"]) == len(rate["seeds"][0]) and size["seeds"] == [[16, 16, 32, 32]] and size["x"] == [0, 4, 4, 6]
-
-
-def test_run_of_an_earlier_version_keeps_its_counts(tmp_path: Path) -> None:
-    run = write_cls_run(tmp_path / "run")
-    arrays = {name: values for name, values in np.load(run / "explain.npz").items() if not name.startswith("explored")}
-    np.savez_compressed(run / "explain.npz", **arrays)
-    (part,) = (part for part in explore.parts(run) if part["kind"] == "confusion")
-    assert "images" not in part and part["counts"]

@@ -3,12 +3,16 @@
 import base64
 import io
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from edits import edited
+from onepage import tasks
 from onepage.figures import explore
 from onepage.files import sha256_file
 from synthetic_run import write_cls_run
@@ -46,3 +50,29 @@ def test_data_names_its_metrics(tmp_path: Path) -> None:
     assert ": " not in text and text.endswith("\n")
     with pytest.raises(ValueError, match="JSON"):
         explore.write(run, tmp_path / "figures", [{"value": float("nan")}])
+
+
+PARTS = {
+    "cls": [("curves", "curves_cls"), ("confusion", "confusion_matrix"), ("reliability", "reliability_cls")],
+    "mt": [("curves", "curves_mt"), ("attention", "attention_heads"), ("sentences", "decodes_table")],
+}
+
+
+@pytest.mark.parametrize("task", PARTS)
+def test_parts_stand_in_the_order_of_the_page(task: str, made: Path) -> None:
+    parts = tasks.get(task).module("explore").parts(made / task)
+    assert [(part["kind"], part["picture"]) for part in parts] == PARTS[task]
+
+
+def test_run_of_an_earlier_version_has_fewer(copy: Callable[[str], Path]) -> None:
+    """Without images a classifier keeps its counts; without its pieces there is no attention."""
+    found = {}
+    for task in PARTS:
+        run = copy(task)
+        with edited(run / "explain.npz") as arrays:
+            for name in [name for name in arrays if name.startswith("explored")]:
+                del arrays[name]
+        found[task] = {part["kind"]: part for part in tasks.get(task).module("explore").parts(run)}
+        shutil.rmtree(run)
+    assert "images" not in found["cls"]["confusion"] and found["cls"]["confusion"]["counts"]
+    assert list(found["mt"]) == ["curves", "sentences"]

@@ -21,14 +21,6 @@ def parts(run: Path) -> dict[str, Any]:
     return {part["kind"]: part for part in explore.parts(run)}
 
 
-def test_parts_stand_in_the_order_of_the_page(parts: dict[str, Any]) -> None:
-    assert [(kind, part["picture"]) for kind, part in parts.items()] == [
-        ("curves", "curves_mt"),
-        ("attention", "attention_heads"),
-        ("sentences", "decodes_table"),
-    ]
-
-
 def test_every_sentence_of_the_headline_set_is_there(run: Path, parts: dict[str, Any]) -> None:
     arrays, rows = dict(np.load(run / "predictions.npz")), parts["sentences"]["rows"]
     assert len(rows) == len(arrays["test_2016_flickr_source"])
@@ -51,10 +43,3 @@ def test_weights_fit_the_pieces_of_each_sentence(run: Path, parts: dict[str, Any
         for kind, (down, across) in {"encoder_self": (s, s), "decoder_self": (t, t), "cross": (t, s)}.items():
             weights = np.frombuffer(base64.b64decode(row[kind]), np.uint8).reshape(2, 3, down, across)
             assert (weights == explained[f"explored_{kind}"][k][:, :, :down, :across]).all()
-
-
-def test_run_of_an_earlier_version_has_no_attention(tmp_path: Path) -> None:
-    run = write_mt_run(tmp_path / "run", layers=1, heads=1)
-    arrays = {name: values for name, values in np.load(run / "explain.npz").items() if not name.startswith("explored")}
-    np.savez_compressed(run / "explain.npz", **arrays)
-    assert [part["kind"] for part in explore.parts(run)] == ["curves", "sentences"]

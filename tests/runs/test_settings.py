@@ -80,19 +80,17 @@ PATHS = [setting.name for setting in settings.SETTINGS if setting.allowed is set
 
 
 @pytest.mark.fault("a path that make or a shell would read in another way", "`must not contain spaces or any of ...`")
-@pytest.mark.parametrize(
-    "text", ["a:b", "a#b", "a$b", "a;b", "a&b", "a'b", 'a"b', "a%b", "a*", "a?", "a=b", "a|b", "a\\"]
-)
 @pytest.mark.parametrize("name", ["OUT", "DATA_DIR", "VENV", "RECIPE"])
-def test_a_path_make_cannot_hold_is_refused(name: str, text: str) -> None:
-    with pytest.raises(UserError, match=f"^{name}=.*must not contain spaces or any of") as error:
-        settings.resolve({name: text})
-    assert "\n" not in str(error.value)
+def test_a_path_make_cannot_hold_is_refused(name: str) -> None:
+    for text in ["a:b", "a#b", "a$b", "a;b", "a&b", "a'b", 'a"b', "a%b", "a*", "a?", "a=b", "a|b", "a\\"]:
+        with pytest.raises(UserError, match=f"^{name}=.*must not contain spaces or any of") as error:
+            settings.resolve({name: text})
+        assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("text", ["-x", "~nobody-of-that-name/x", "a(b", "a\x07", "a\udcff", "a\u00a0b", "https://a/b"])
-def test_other_paths_that_are_refused(text: str) -> None:
-    for name in PATHS:
+@pytest.mark.parametrize("name", PATHS)
+def test_other_paths_that_are_refused(name: str) -> None:
+    for text in ["-x", "~nobody-of-that-name/x", "a(b", "a\x07", "a\udcff", "a\u00a0b", "https://a/b"]:
         with pytest.raises(UserError, match="must not contain"):
             settings.resolve({name: text})
 

@@ -115,13 +115,9 @@ class Page:
         self.send("Input.dispatchMouseEvent", type="mouseMoved", x=x + wide / 2, y=y + high / 2)
         self.settle()
 
-    def picture(self, path: Path, *, whole: bool = False) -> None:
-        """Write a screenshot of the window, or of the whole page."""
-        area = {}
-        if whole:
-            size = self.send("Page.getLayoutMetrics")["cssContentSize"]
-            area = {"clip": {**size, "scale": 1}, "captureBeyondViewport": True}
-        path.write_bytes(base64.b64decode(self.send("Page.captureScreenshot", format="png", **area)["data"]))
+    def picture(self, path: Path) -> None:
+        """Write a screenshot of the window."""
+        path.write_bytes(base64.b64decode(self.send("Page.captureScreenshot", format="png")["data"]))
 
     def printed(self, path: Path) -> None:
         """Write the page to a PDF, as the browser prints it."""
