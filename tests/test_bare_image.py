@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from checkout import RECIPES, environment
+from checkout import RECIPES, REPOSITORY, environment
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 THERE = (
     "torch", "torchvision", "click", "jinja2", "matplotlib", "seaborn", "sacrebleu", "sentencepiece", "rich", "pytest",
 )  # fmt: skip

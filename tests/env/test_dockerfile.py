@@ -10,14 +10,13 @@ from pathlib import Path
 import pypdf
 import pytest
 
-from checkout import RECIPES
+from checkout import RECIPES, REPOSITORY
 from dockerfile_reader import Ignored, read
 from isolated_build import Build, can_isolate
 from onepage.runs.settings import BY_NAME
 
-ROOT = Path(__file__).resolve().parents[2]
-DOCKERFILE = (ROOT / "env" / "Dockerfile").read_text(encoding="utf-8")
-IGNORE = (ROOT / ".dockerignore").read_text(encoding="utf-8")
+DOCKERFILE = (REPOSITORY / "env" / "Dockerfile").read_text(encoding="utf-8")
+IGNORE = (REPOSITORY / ".dockerignore").read_text(encoding="utf-8")
 
 
 def test_hadolint_finds_no_fault() -> None:
@@ -69,14 +68,14 @@ def test_patterns_mean_what_docker_says(pattern: str, path: str, out: bool) -> N
 
 
 def test_context_leaves_out_what_git_ignores() -> None:
-    lines = (ROOT / ".gitignore").read_text(encoding="utf-8").split()
+    lines = (REPOSITORY / ".gitignore").read_text(encoding="utf-8").split()
     anchored = [line.strip("/") if "/" in line.rstrip("/") else f"**/{line.strip('/')}" for line in lines]
     assert Ignored(IGNORE).patterns == anchored
 
 
 def test_context_holds_all_that_git_tracks() -> None:
     """A tracked file left out would make every run in the container one "with local changes"."""
-    done = subprocess.run(["git", "-C", str(ROOT), "ls-files", "-z"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["git", "-C", str(REPOSITORY), "ls-files", "-z"], capture_output=True, text=True, timeout=60)
     if done.returncode:
         pytest.skip("not a clone")
     tracked = done.stdout.split("\0")[:-1]
@@ -102,7 +101,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Build:
     if not stamp.is_file():
         pytest.skip("this Python is not of an environment that make setup made")
     flavour = json.loads(stamp.read_text(encoding="utf-8"))["torch"]
-    build = Build(ROOT, tmp_path_factory.mktemp("build") / "root", {"TORCH": flavour})
+    build = Build(REPOSITORY, tmp_path_factory.mktemp("build") / "root", {"TORCH": flavour})
     said = {}
     for step in read(DOCKERFILE):
         if step.text.startswith("python3 env/setup.py --venv"):
@@ -123,7 +122,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Build:
 def test_steps_of_the_build_run(built: Build) -> None:
     calls = built.inside("/standin/apt-get.log").read_text(encoding="utf-8").splitlines()
     installed = {word for call in calls if " install " in f" {call} " for word in call.split() if word[0] != "-"}
-    text = re.sub(r"#.*", "", (ROOT / "env" / "apt.txt").read_text(encoding="utf-8"))
+    text = re.sub(r"#.*", "", (REPOSITORY / "env" / "apt.txt").read_text(encoding="utf-8"))
     assert installed - {"install"} == {*text.split(), "ca-certificates", "git", "make", "python3", "python3-venv"}
     assert calls[0] == "update" and all("--no-install-recommends" in call for call in calls if "install" in call)
     uid, gid, home = built.identity("artifact")

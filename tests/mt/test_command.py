@@ -5,13 +5,13 @@ import os
 import select
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from checkout import REPOSITORY
 from edits import edit
 from onepage.commands.main import main
 from onepage.mt import translate as translation
@@ -20,7 +20,6 @@ from translate_cases import SOURCES, Pieces, said, searched, translate, write_ru
 from user_commands import assert_ends_quietly, damaged, made, one_of_two, redirected, started
 
 fault = pytest.mark.fault
-REPOSITORY = Path(__file__).resolve().parents[2]
 GOOD = "a man in a blue shirt"
 
 
