@@ -72,6 +72,7 @@ def test_pip_is_not_diverted(packages: ModuleType, monkeypatch: pytest.MonkeyPat
     assert "PIP_USER" not in environment and environment["PIP_FIND_LINKS"] == "wheels"
 
 
+@pytest.mark.slow
 @pytest.mark.fault("pip's settings file diverts it (user, target, use-feature = truststore)", "no effect on setup")
 def test_settings_file_does_not_divert_pip(
     packages: ModuleType,

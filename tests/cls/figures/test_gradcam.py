@@ -19,15 +19,16 @@ DRAW_CAMS = gradcam.draw_all  # the fixture ``draw`` leaves them out
 
 def test_no_text_meets_another_or_the_edge(copy, draw):
     run = copy("cls")
-    explain = dict(np.load(run / "explain.npz"))
+    # a mistake, a correct answer, and a map without evidence are among the first four
+    explain = {key: values if key == "layers" else values[:4] for key, values in np.load(run / "explain.npz").items()}
     for names in (CIFAR_CLASSES, ("automobile " * 9,) * 10):
         book = Book(run, run / "figures")
         book.metrics["class_names"] = list(names)
         with onepage_style():
             DRAW_CAMS(book, explain)
-    for name in (name for name in draw.sheets if name.startswith("gradcam")):
-        assert not problems(draw.sheets[name]), name
-    assert sum(name.startswith("gradcam") for name in draw.sheets) == 8
+        assert set(draw.sheets) == {f"gradcam_{k}" for k in range(4)}
+        for name, sheet in draw.sheets.items():
+            assert not problems(sheet), name
 
 
 def test_overlay_is_coloured_only_where_there_is_evidence():
