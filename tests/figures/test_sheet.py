@@ -13,6 +13,7 @@ from PIL import Image
 
 from drawing import alt_of, metrics_of
 from edits import edited
+from layout import only
 from onepage import tasks
 from onepage.errors import UserError
 from onepage.figures import sheet
@@ -45,15 +46,22 @@ STALE = ("retired.png", "gradcam_11.pdf", "attention_layer9_head1.png")  # one o
 KEPT = ("mine.png", "notes.txt")
 
 
-@pytest.fixture(scope="module", params=["cls", pytest.param("mt", marks=pytest.mark.slow)])
+# (task, parts to draw); none: every picture
+WHOLE = [pytest.param((task,), id=task, marks=pytest.mark.slow) for task in WRITERS]
+whole = pytest.mark.parametrize("drawn", WHOLE, indirect=True)
+QUICK = pytest.param(("cls", "_curves", "confusion", "reliability"), id="some of cls")
+
+
+@pytest.fixture(scope="module", params=[QUICK, *WHOLE])
 def drawn(request, tmp_path_factory):
     """A run on real data, drawn over an earlier draw: (task, run folder, picture folder)."""
-    folder = tmp_path_factory.mktemp(request.param)
+    task, *parts = request.param
+    folder = tmp_path_factory.mktemp(task)
     (folder / "figures").mkdir()
     for name in STALE + KEPT:
         (folder / "figures" / name).write_text("old")
     (folder / "figures" / "figures.json").write_text('{"figures": [{"name": "retired"}]}')
-    return request.param, *_draw(request.param, folder)
+    return task, *_draw(task, folder, parts)
 
 
 @pytest.fixture(scope="module", params=["cls", "mt"])
@@ -64,13 +72,14 @@ def drawn_generated(request, tmp_path_factory):
         return request.param, *_draw(request.param, tmp_path_factory.mktemp(request.param), generated=True)
 
 
-def _draw(task, folder, **options):
-    run = WRITERS[task](folder / "run", **options)
-    tasks.get(task).module("draw").draw(run, folder / "figures")
+def _draw(task, folder, parts=(), **options):
+    run, module = WRITERS[task](folder / "run", **options), tasks.get(task).module("draw")
+    with only(module, *parts):
+        module.draw(run, folder / "figures")
     return run, folder / "figures"
 
 
-@pytest.mark.slow
+@whole
 def test_every_picture_has_its_exact_size(drawn):
     task, _, out = drawn
     entries = {entry["name"]: entry for entry in read_json(out / "figures.json")["figures"]}
@@ -154,7 +163,7 @@ def test_no_text_is_small_and_fonts_are_embedded(drawn):
             assert "/FontFile2" in inner["/FontDescriptor"].get_object(), path.name
 
 
-@pytest.mark.slow
+@whole
 def test_drawing_again_gives_the_same_bytes(drawn, tmp_path):
     task, run, out = drawn
     program = f"from pathlib import Path; from onepage.{task} import draw; import sys; "

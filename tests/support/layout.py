@@ -1,5 +1,6 @@
 """The pictures of a task as matplotlib lays them out: every text with its box, and the problems of the layout."""
 
+import contextlib
 import functools
 import itertools
 from unittest import mock
@@ -15,6 +16,17 @@ SMALLEST = 6.5  # points
 PARTS = ("_curves", "_grids", "confusion", "reliability", "gradcam", "bleu", "decodes", "masks")
 
 
+@contextlib.contextmanager
+def only(module, *parts):
+    """Within, the draw module of a task draws only the named PARTS; without names it draws all."""
+    assert set(parts) <= set(PARTS)
+    with pytest.MonkeyPatch.context() as patch:
+        for other in PARTS:
+            if parts and other not in parts and hasattr(module, other):
+                patch.setattr(module, other, mock.Mock())
+        yield
+
+
 class Drawn:
     """The pictures of a task, by name, as matplotlib lays them out; nothing is written."""
 
@@ -26,14 +38,10 @@ class Drawn:
 
     def __call__(self, run, *parts):
         """Draw every picture of a run, or those of the named PARTS, in place of the pictures before."""
-        assert set(parts) <= set(PARTS)
         self.sheets.clear()
         self.alt.clear()
         module = tasks.get(read_json(run / "metrics.json")["task"]).module("draw")
-        with pytest.MonkeyPatch.context() as patch:
-            for other in PARTS:
-                if parts and other not in parts and hasattr(module, other):
-                    patch.setattr(module, other, mock.Mock())
+        with only(module, *parts):
             module.draw(run, run / "figures")
         return self
 
