@@ -8,10 +8,10 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 SHELL := bash
 .SHELLFLAGS := -peu -o pipefail -c
 .DEFAULT_GOAL := help
-.DELETE_ON_ERROR:
-.NOTPARALLEL:
+.DELETE_ON_ERROR .NOTPARALLEL:
 .SUFFIXES:
 .SECONDEXPANSION:
+unexport TEXT FILE # any text: for each $$(shell), make 4.4 would expand exported variables, and run what they hold
 
 ifeq ($(filter 4% 5% 6%,$(MAKE_VERSION)),)
 $(error GNU make 4 or newer is required, this is $(MAKE_VERSION); on macOS: brew install make, then gmake all)
@@ -36,7 +36,7 @@ endef
 $(eval $(subst @;@,$(newline),$(PRINTED)))
 
 # The caller's variables must not change how Python and bash start; terminal/environment.py handles all others
-unexport $(filter PYTHON% PYTEST_% MYPY% RUFF_% BASH% SHELLOPTS RANK WORLD_SIZE TORCHELASTIC_RUN_ID TEXT FILE,$(.VARIABLES))
+unexport $(filter PYTHON% PYTEST_% MYPY% RUFF_% BASH% SHELLOPTS RANK WORLD_SIZE TORCHELASTIC_RUN_ID,$(.VARIABLES))
 export PYTHONPATH := $(CURDIR)/code
 export PYTHONHASHSEED := 0
 export LC_ALL := C.UTF-8

@@ -293,7 +293,7 @@ def test_ci_ends_with_the_status_of_its_tests_and_the_time(tmp_path: Path) -> No
         'read -r line && echo "read $line"\n[[ $1 == setup-* ]] && exit 1\n[[ $1 == test ]] && exit 3\n',
         encoding="utf-8",
     )
-    for name, body in (("apt-get", "exit 1"), ("id", "echo 0")):
+    for name, body in (("apt-get", "exit 1"), ("id", "echo 0"), ("chromium", ""), ("npm", "")):
         (programs / name).write_text(f"#!/bin/bash\n{body}\n", encoding="utf-8")
     for program in programs.iterdir():
         program.chmod(0o755)
