@@ -17,7 +17,6 @@ from torch.profiler import ProfilerActivity, profile
 
 from onepage.benchmarks import cls, machine, mt, ours, process, results
 from onepage.benchmarks.process import Measurement
-from onepage.benchmarks.projection import time_to
 from onepage.cls.resnet import ResNet18
 from onepage.cls.train import train as train_cls
 from onepage.data import of_plan
@@ -162,7 +161,7 @@ def run(plans: Mapping[str, dict[str, Any]], out: Path) -> dict[str, Any]:
 
 
 def summarise(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Milliseconds and share of the peak of each contender; on a GPU the ratios, and the time to the target."""
+    """Milliseconds and share of the peak of each contender; on a GPU also the ratios."""
     peak = machine.peaks(result)[result["precision"]]
     found: dict[str, Any] = {"peak": peak, "rows": {}, "ratios": {}}
     for name in result["contenders"]:
@@ -176,6 +175,4 @@ def summarise(result: Mapping[str, Any]) -> dict[str, Any]:
     for what, (task, slow, fast) in COMPARED.items():
         if (task, slow) in last and (task, fast) in last:
             found["ratios"][what] = last[task, slow] / last[task, fast]
-    if "curve" in result:
-        found["time_to"] = time_to(result["curve"]["rows"], result["settings"]["target"])
     return found

@@ -141,8 +141,8 @@ def learning_curve(
 ) -> None:
     """Train for ``seconds``, or until the validation accuracy is ``target``; ``add_row`` gets each reading.
 
-    Readings are evenly spaced on a logarithmic scale, as a projection needs them. The first is after an eighth of the
-    time. The clock stops during validation.
+    Readings are evenly spaced on a logarithmic scale, the first after an eighth of the time. The clock stops during
+    validation.
     """
     due = [seconds * 8 ** (k / max(1, readings - 1) - 1) for k in range(readings)]
     inputs, labels = to_input(val_images), torch.from_numpy(val_labels.copy())

@@ -88,6 +88,11 @@ def read_all(out: Path, kind: str) -> list[dict[str, Any]]:
     return found
 
 
+def time_to(rows: Sequence[Mapping[str, Any]], target: float) -> float | None:
+    """Seconds of training until the first validation with ``target`` or more; None if none of ``rows`` has it."""
+    return next((float(row["seconds"]) for row in rows if row["val_accuracy"] >= target), None)
+
+
 # words
 
 
@@ -113,6 +118,17 @@ def duration(seconds: float) -> str:
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"
     hours, minutes = divmod(round(seconds / 60), 60)
     return f"{hours:,} h {minutes} min" if minutes else f"{hours:,} h"
+
+
+def arrival(rows: Sequence[Mapping[str, Any]], target: float) -> str:
+    """``time_to`` as text: 4 min 1 s, or the training time and the best validation accuracy."""
+    seconds = time_to(rows, target)
+    if seconds is not None:
+        return duration(seconds)
+    if not rows:
+        return "not measured"
+    best = max(row["val_accuracy"] for row in rows)
+    return f"not in {duration(rows[-1]['seconds'])}: {best * 100:.1f} %"
 
 
 def hardware(result: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from onepage.benchmarks import cls, gpu, mt, ours, results, scale
 from onepage.benchmarks.peers import PEERS
-from onepage.benchmarks.results import Cells, digits, duration, rate
+from onepage.benchmarks.results import Cells, digits, rate
 
 NAMES = {"ours": "ours", "uncached": "ours without cache", "joeynmt": "JoeyNMT", "ctranslate2": "CTranslate2 fp32"}
 LOOPS = ("", "plain loop", "ours", "ratio")
@@ -40,11 +40,11 @@ def cls_rows(result: Result) -> list[Cells]:
         if name != "plain" and row is not ours:
             how = _how(name, row["threads"])
             table.append((f"training, {row['image_size']} px{how}, images/s", "", rate(row["training"]), ""))
-    times = found["time_to"]
-    ratio = f"{digits(ratios['time_to'], 2)}, " if "time_to" in ratios else ""
-    at_least = f"{ratio}at least {digits(ratios['time_to_at_least'], 2)}" if "time_to_at_least" in ratios else ""
-    target = f"time to {result['settings']['target'] * 100:g} % validation accuracy"
-    return [*table, (target, _time(times["plain"]), _time(times["ours"]), at_least)]
+    target = result["settings"]["target"]
+    times = (results.arrival(result["curves"][name]["rows"], target) for name in ("plain", "ours"))
+    bound = "" if found["time_to"]["plain"] else "more than "
+    ratio = f"{bound}{digits(ratios['time_to'], 2)}" if "time_to" in ratios else ""
+    return [*table, (f"time to {target * 100:g} % validation accuracy", *times, ratio)]
 
 
 def _how(name: str, threads: int) -> str:
@@ -54,19 +54,10 @@ def _how(name: str, threads: int) -> str:
     return f", {threads} thread{'s' if threads > 1 else ''}" if name.startswith("threads-") else ""
 
 
-def _time(found: Result) -> str:
-    if found["how"] == "reached":
-        return duration(found["high"])
-    if found["how"] == "projected":
-        until = "unbounded" if found["high"] is None else duration(found["high"])
-        return f"projected {duration(found['seconds'])} ({duration(found['low'])} to {until})"
-    return f"not reached in {duration(found['low'])}"
-
-
 def cls_notes(result: Result) -> str:
     """Notes on the measurement of ResNet-18."""
     settings, curves = result["settings"], result["curves"]
-    source, readings = curves["ours"].get("from_run"), len(curves["plain"]["rows"])
+    source = curves["ours"].get("from_run")
     recipe = f"recipe {source['profile']}, seed {source['seed']}" if source else f"recipe {result['ours']['profile']}"
     text = [
         f"Rates: median (least to greatest) of {settings['repeats']} turns over {settings['images']:,} images, the",
@@ -74,17 +65,6 @@ def cls_notes(result: Result) -> str:
         f"Time: one run each (n = 1), trained on {result['training_images']:,} images, validated on "
         f"{result['validation_images']:,}. Our time ({recipe}) includes validation; that of the plain loop does not.",
     ]
-    how = cls.summarise(result)["time_to"]["plain"]["how"]
-    if how != "reached":
-        trained = curves["plain"]["rows"][-1]["seconds"] if readings else 0.0
-        text.append(f"The plain loop trained for {duration(trained)};")
-    if how == "projected":
-        text.append(
-            f"later times are projected from its {readings} validations: the error follows a power law of the images "
-            "seen. The range in brackets covers a logarithmic curve, which falls faster, and the bootstrap of both."
-        )
-    elif how == "unknown":
-        text.append(f"its {readings} validations are too few for a projection, or their error does not fall enough.")
     return results.notes(result, text)
 
 
@@ -224,9 +204,10 @@ def gpu_rows(result: Result) -> list[Cells]:
         rows.append((f"{work}{WAYS[given['how']]}", rate(row["ms"]), f"{result['launches'][name]:,.0f}", share))
     for what, ratio in found["ratios"].items():
         rows.append((f"speed-up by {what}", f"{ratio:.2f}", "", ""))
-    if "time_to" in found:
-        target = f"{result['settings']['target'] * 100:g} % validation accuracy"
-        rows.append((f"ResNet-18, time to {target}", _time(found["time_to"]), "", ""))
+    if "curve" in result:
+        target = result["settings"]["target"]
+        seconds = results.arrival(result["curve"]["rows"], target)
+        rows.append((f"ResNet-18, time to {target * 100:g} % validation accuracy", seconds, "", ""))
     return rows
 
 
