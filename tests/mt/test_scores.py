@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import sacrebleu
 
 from onepage.data.translation import load_translation
 from onepage.mt import scores
@@ -42,6 +43,13 @@ def test_ter_counts_a_moved_phrase_once():
     assert scores.ter(["f g h i j a b c d e"], ["a b c d e f g h i j"])["score"] == pytest.approx(10)
 
 
+def test_chrf_of_each_sentence_is_sacrebleus():
+    outputs = [LINES[0], OUTPUTS[1], ""]
+    found = scores.sentence_chrf(outputs, LINES[:3])
+    assert found[0] == pytest.approx(100) and found[2] == 0 < found[1] < 100
+    assert found[1] == sacrebleu.sentence_chrf(OUTPUTS[1], [LINES[1]]).score
+
+
 def test_bleu_is_its_precisions_and_its_brevity_penalty():
     found = scores.bleu([line[:-12] for line in OUTPUTS], LINES)
     product = 1.0
@@ -49,6 +57,7 @@ def test_bleu_is_its_precisions_and_its_brevity_penalty():
         product *= precision ** (1 / 4)
     assert 0 < found["brevity_penalty"] < 1 and found["hypothesis_length"] < found["reference_length"]
     assert found["score"] == pytest.approx(product * found["brevity_penalty"])
+    assert scores.corpus_bleu([line[:-12] for line in OUTPUTS], LINES) == found["score"]
 
 
 def test_every_score_of_a_set_is_there():
@@ -97,6 +106,14 @@ def test_normaliser_gives_the_published_references():
             assert scores.lc_norm_tok(pair.splits[name][1], pair.tgt) == published, (name, pair.tgt)
 
 
+def test_without_sacremoses_nothing_is_comparable(monkeypatch):
+    references, said = {"test": ["ein hund ."]}, []
+    assert scores.comparable(references, said.append) is references and not said
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert scores.comparable({}, said.append) == {} and not said
+    assert scores.comparable(references, said.append) == {} and "sacremoses is not installed" in said[0]
+
+
 # --- by source length --------------------------------------------------------------------------------------------
 
 
@@ -112,6 +129,16 @@ def test_each_length_has_bleu_of_its_sentences():
     for row, part in ((short, slice(0, 60)), (long, slice(60, None))):
         whole = scores.bleu(OUTPUTS[part], LINES[part])
         assert (row["bleu"], row["interval"]) == (whole["score"], whole["interval"])
+
+
+def test_every_length_is_in_one_bin():
+    """Twenty sentences of each length from 1 to 22: as many as a bin needs."""
+    sources = ["x " * length for length in range(1, 23)] * 20
+    rows = scores.bleu_by_length(sources, ["u v"] * 440, ["u v"] * 440)
+    found = [(row["min"], row["max"], row["n"] // 20) for row in rows]
+    assert found == [(1, 8, 8), (9, 11, 3), (12, 15, 4), (16, 20, 5), (21, None, 2)]
+    (row,) = scores.bleu_by_length(["x"] * 20 + ["x " * 9] * 19, ["u v"] * 39, ["u v"] * 39)
+    assert row["n"] == 20
 
 
 def test_the_last_length_has_no_upper_end():

@@ -65,6 +65,8 @@ def test_commit_times_and_files_do_not_count(pair):
     change_weights(again, lambda weights: None)
     status, said = compare(*pair)
     assert status == 0 and said.count("  equal") == 5 and said.endswith("are equal to the bit\n")
+    digests = [line.split()[0] for line in said.splitlines()[:-1]]
+    assert len(digests) == 10 and digests[::2] == digests[1::2]
 
 
 CHANGES = {
@@ -104,6 +106,12 @@ def test_any_change_differs_and_is_named(part, change, says, pair):
     status, said = compare(run, again)
     assert status == 1 and says in said
     assert said.count("  DIFFERS") == 1 and said.endswith(f"differ in {part}\n")
+
+
+def test_results_of_another_program_are_refused(pair):
+    (pair[1] / "metrics.json").write_text("[]", encoding="utf-8")
+    with pytest.raises(UserError, match="is not from this program"):
+        bitwise.results(pair[1])
 
 
 def test_incomplete_run_is_refused(pair):
