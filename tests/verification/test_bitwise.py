@@ -64,7 +64,7 @@ def test_commit_times_and_files_do_not_count(pair):
     edit_arrays(again / "predictions.npz", lambda arrays: None)  # another file with the same arrays
     change_weights(again, lambda weights: None)
     status, said = compare(*pair)
-    assert status == 0 and said.count("  equal") == 5 and said.endswith("are equal to the bit\n")
+    assert status == 0 and said.count("  equal") == 5 and said.endswith("are bit-identical\n")
 
 
 CHANGES = {

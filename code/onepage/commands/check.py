@@ -18,7 +18,7 @@ claims_option = click.option("--claims", type=PATH, default=Path("report/claims.
 def digest(run: Path, again: Path | None) -> None:
     """Print the SHA-256 of the results of RUN: weights, history, predictions, explanations, metrics.
 
-    With AGAIN, a second run: print both, and whether they are equal to the bit; if not, name what differs and exit 1.
+    With AGAIN, a second run: print both, and whether they are bit-identical; if not, name what differs and exit 1.
     """
     from onepage.verification import bitwise
 

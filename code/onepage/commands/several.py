@@ -76,7 +76,7 @@ def train_all(runs: tuple[Path, ...], jobs: int, shown: tuple[Path, ...], check:
         Queue(stamps.unfinished(runs), jobs if on_gpu else 1).work()
     if stamps.unfinished(runs if check else shown):
         names = " ".join("/".join(run.parts[-4:]) for run in stamps.unfinished(runs))
-        raise UserError(f"not done: {names}; see above for why. The same command tries them again")
+        raise UserError(f"not done: {names}; fix the problems reported above, then run the same command")
 
 
 @click.command()
