@@ -109,7 +109,7 @@ def reference(name: str, runs: tuple[Path, ...], out: Path, data_dir: Path, clai
     from onepage.verification import verify as verification
     from onepage.verification.claims import PASS
 
-    references.place(name, out)  # a bad name is told before anything is recounted
+    references.place(name, out)  # a bad name is refused before anything is recounted
     results, checks = verification.verify_all(claims, out, data_dir, runs)
     verification.print_table([*results, *checks])
     folder, remarks = references.write(name, out, runs, results, checks)

@@ -185,7 +185,7 @@ def disk_rows(data_dir: Path, out: Path) -> list[Row]:
 
 
 def pdf_row(pdf_engine: str) -> Row:
-    """The program that sets the page."""
+    """The program that typesets the page."""
     from onepage.report.pdf import resolve_engine
 
     try:

@@ -52,7 +52,7 @@ class Queue:
         own = ["--own-gpu"] if self.jobs > 1 else []
         process = subprocess.Popen([*PROGRAM, stage, str(run), *own])
         self.active[run] = stage, process
-        if self.signal is not None:  # it came while the process was started
+        if self.signal is not None:  # it arrived while the process started
             process.send_signal(signal.SIGTERM)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:

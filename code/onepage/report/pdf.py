@@ -50,7 +50,7 @@ def resolve_engine(wanted: str) -> str:
 
 
 def _latex_lacks() -> str:
-    """What LaTeX lacks to set the page, or ""."""
+    """What LaTeX lacks to typeset the page, or ""."""
     missing = [program for program in ("pdflatex", "latexmk", "kpsewhich") if not shutil.which(program)]
     if missing:
         return ", ".join(missing)
