@@ -80,8 +80,9 @@ def cls_notes(result: Result) -> str:
         text.append(f"The plain loop trained for {duration(trained)};")
     if how == "projected":
         text.append(
-            f"later times are projected from its {readings} validations: the error follows a power law of the images "
-            "seen. The range in brackets covers a logarithmic curve, which falls faster, and the bootstrap of both."
+            f"later times are projected from its {readings} validations, with an error that follows a power law in the "
+            "number of images. The range in brackets also covers a logarithmic curve, which falls faster, and the "
+            "bootstrap of both."
         )
     elif how == "unknown":
         text.append(f"its {readings} validations are too few for a projection, or their error does not fall enough.")
@@ -243,7 +244,7 @@ def gpu_notes(result: Result) -> str:
 
 
 WAYS = {"recipe": "", "eager": ", without CUDA graphs", "fastest": ", without CUDA graphs or determinism"}
-SCALE_HEADS = ("processes", "threads each", "images/s", "efficiency", "update", "exchange in it", "exchange alone")
+SCALE_HEADS = ("processes", "threads each", "images/s", "efficiency", "update", "share of exchange", "exchange alone")
 MARKDOWN: dict[str, Callable[[Result], str]] = {
     "cls": lambda result: f"{results.markdown(LOOPS, cls_rows(result))}\n\n{cls_notes(result)}",
     "mt": lambda result: (
