@@ -136,7 +136,7 @@ export: $(READY) ## export the last evaluated model of each task, with a card, t
 	@$(ONEPAGE) export --out $(OUT)
 setup: ## install the pinned and hashed packages of env/ in a virtual environment
 	@$(PYTHON) env/setup.py --venv $(VENV) --torch $(TORCH)
-setup-tex: ## install LaTeX and poppler with apt (root); without them typst sets the page
+setup-tex: ## install LaTeX and poppler with apt (root); without them, typst typesets the page
 	@$(PYTHON) env/setup.py --tex && rm -f $(OUT)/runs/.plan/engine-*.mk
 setup-compare: $(READY) ## install the other programs that some tests and benchmarks compare with this project
 	@$(PYTHON) env/compare.py --venv $(VENV)

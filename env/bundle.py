@@ -42,7 +42,7 @@ def download(venv, folder, asked, locks=ENV):
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(str(folder)).free // 10**6
     if free < 2 * size:  # pip copies them from a temporary folder
-        raise Problem(f"{folder} has {free:,} MB free, {2 * size:,} MB are needed; free space or set OUT")
+        raise Problem(f"{folder} has {free:,} MB free, but {2 * size:,} MB are needed; free space or set OUT")
     pip_download(venv, folder, torch_arguments(locks, flavour, pip_environment(venv)), f"env/torch-{flavour}.txt")
     pip_download(venv, folder, ["--no-deps", "-r", str(locks / "requirements.txt")], "env/requirements.txt")
     temporary = folder / (ABOUT + ".tmp")

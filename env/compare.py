@@ -35,7 +35,7 @@ def install(venv, locks=ENV):
     print("Comparison packages: {}; to download: about {} MB, on disk: {} MB".format(folder, *SIZE), flush=True)
     free = shutil.disk_usage(str(venv)).free // 10**6
     if free < SIZE[1]:
-        raise Problem(f"{venv} has {free:,} MB free, {SIZE[1]:,} MB are needed; free space")
+        raise Problem(f"{venv} has {free:,} MB free, but {SIZE[1]:,} MB are needed; free space")
     shutil.rmtree(str(folder), ignore_errors=True)
     # it exists as source only; the environment's pinned setuptools builds it, without the network
     source = ["--no-binary", "grad-cam", "--no-build-isolation"]

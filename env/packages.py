@@ -34,7 +34,7 @@ CAUSES = [
     ("ProxyError|[Pp]roxy URL", "the proxy does not connect: correct HTTPS_PROXY or ALL_PROXY, or set NO_PROXY"),
     (
         "(?i)certificate.verify.failed|CA certificate bundle",
-        "a certificate is not trusted: set PIP_CERT to a file with those of your network, and check the clock",
+        "a certificate is not trusted: set PIP_CERT to a file with your network's certificates, and check the clock",
     ),
     (
         r"\b40[13] (Error|Client|Forbidden|Unauthorized)|HTTP error 40[13]",

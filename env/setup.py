@@ -69,7 +69,7 @@ def choose_torch(asked, system, driver):
     if asked == "cuda" and system != "Linux":
         raise Problem("TORCH=cuda: there are CUDA builds for Linux only; use TORCH=cpu")
     if asked != "auto":
-        return asked, "asked for"
+        return asked, "as requested"
     if system == "Linux" and driver:
         return "cuda", "an NVIDIA driver is here"
     return "cpu", "no NVIDIA driver here"
@@ -144,7 +144,7 @@ def announce(venv, flavour, why, system):
     for folder, needed, setting in needs:
         free = shutil.disk_usage(str(folder)).free // 10**6
         if free < needed:
-            raise Problem(f"{folder} has {free:,} MB free, {needed:,} MB are needed; free space or set {setting}")
+            raise Problem(f"{folder} has {free:,} MB free, but {needed:,} MB are needed; free space or set {setting}")
 
 
 def temporary_folder():
@@ -272,7 +272,7 @@ def correct_scripts(venv, root):
             content = b"" if path.is_symlink() else path.read_bytes()
             if bytes(made_in) in content and b"\0" not in content:
                 path.write_bytes(content.replace(bytes(made_in), bytes(venv)))
-        print(f"Environment: its scripts named {made_in} and now name this folder", flush=True)
+        print(f"Environment: its scripts now name this folder instead of {made_in}", flush=True)
         install_project(venv, root)
     except (OSError, IndexError):
         return
@@ -316,12 +316,10 @@ def setup_tex(locks=ENV):
     else:
         complete = all(shutil.which(tool) for tool in ("pdflatex", "latexmk", "pdftoppm"))
     if complete:
-        print("TeX: {} are there".format(", ".join(packages)))
+        print("TeX: {} are installed".format(", ".join(packages)))
         return
     if not shutil.which("apt-get"):
-        raise Problem(
-            "there is no apt-get here; install LaTeX with latexmk yourself, or set the page with PDF_ENGINE=typst"
-        )
+        raise Problem("there is no apt-get here; install LaTeX and latexmk yourself, or use PDF_ENGINE=typst")
     if os.geteuid() != 0:
         raise Problem("installing {} needs root: sudo apt-get install {}".format(packages[0], " ".join(packages)))
     print("TeX: installing {}".format(", ".join(packages)), flush=True)
@@ -329,7 +327,7 @@ def setup_tex(locks=ENV):
     for command in (["apt-get", "update"], ["apt-get", "install", "-y", "--no-install-recommends"] + packages):
         if subprocess.run(command, env=environment).returncode:
             what = " ".join(command[:2])
-            raise Problem(f"{what} failed (its message is above); without TeX, typst sets the page")
+            raise Problem(f"{what} failed (its message is above); without TeX, typst typesets the page")
 
 
 def main(arguments=None):

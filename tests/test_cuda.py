@@ -1,4 +1,4 @@
-"""Updates on a GPU are close to float64 on a CPU. They repeat to the bit, also resumed or with CUDA graphs.
+"""Updates on a GPU are close to float64 on a CPU. They repeat bit for bit, also resumed or with CUDA graphs.
 
 Most tests also run on the CPU, which shows that the tests themselves work.
 """
@@ -227,7 +227,7 @@ def test_beam_search_finds_what_a_cpu_finds(device: str, tmp_path: Path) -> None
 @pytest.mark.skipif(GPUS < 2, reason=f"needs two CUDA GPUs, torch sees {GPUS}")
 @pytest.mark.slow
 def test_two_gpus_train_as_one_and_repeat(tmp_path: Path) -> None:
-    """Two processes joined by NCCL repeat their weights to the bit, and have the losses of one process."""
+    """Two processes joined by NCCL repeat their weights bit for bit, and have the losses of one process."""
     changes = {
         "mt": {"dropout": 0.0, "validations": 8},
         "cls": {"batch_norm": "synchronised", "validations": 4, "muon_learning_rate": 0.01},

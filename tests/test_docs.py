@@ -305,7 +305,7 @@ def test_ci_ends_with_the_status_of_its_tests_and_the_time(tmp_path: Path) -> No
     )
     lines = done.stdout.splitlines()
     assert lines[0] == f"make setup-tex DATA= MIRROR= STRICT= in {clone}"
-    assert "typst sets the page" in lines[1]
+    assert "typst typesets the page" in lines[1]
     assert lines[2] == f"make setup-compare DATA= MIRROR= STRICT= in {clone}"
     assert "the tests that compare are skipped" in lines[3]
     assert lines[4] == f"make test DATA=real MIRROR={mirror[1]} STRICT=1 in {clone}"

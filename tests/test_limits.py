@@ -63,7 +63,7 @@ def plain(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.fault(
     "a read-only checkout and TMPDIR with spaces and accents, OUT with accents, umask 077, one core, no HOME",
-    "make all with OUT, DATA_DIR and VENV elsewhere: the page, the same results to the bit, nothing else written",
+    "make all with OUT, DATA_DIR and VENV elsewhere: the page, bit-identical results, nothing else written",
 )
 def test_all_limits_at_once_give_the_same_results(plain, tmp_path):
     copy = copy_to(tmp_path / "un dépôt à part", RECIPES)
@@ -104,7 +104,7 @@ def test_all_limits_at_once_give_the_same_results(plain, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.fault("variables of many other programs, exported all at once", "the same results and pictures to the bit")
+@pytest.mark.fault("variables of many other programs, exported all at once", "bit-identical results and pictures")
 def test_hostile_variables_change_no_bit(plain, tmp_path):
     copy, place = plain
     out = tmp_path / "out"

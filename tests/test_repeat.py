@@ -99,7 +99,7 @@ def test_repro_finds_the_interrupted_runs_equal_to_straight_ones(repeated):
     assert status == 0, said
     assert said.count("  equal\n") == 10 and "DIFFERS" not in said
     for run in (CLS, MT):
-        assert f"{make.runs / run} and {make.runs / '.repro' / run} are equal to the bit" in said
+        assert f"{make.runs / run} and {make.runs / '.repro' / run} are bit-identical" in said
         weights = bitwise.digests(bitwise.results(make.runs / run))["weights"]
         assert said.count(f"{weights}  weights") == 2
         straight = (make.runs / ".repro" / run / "train.log").read_text(encoding="utf-8")

@@ -62,7 +62,7 @@
   }
 
   // One Tab stop for all matching elements of a container; arrows, Home and End move between them. Returns a function to
-  // call after a change of the elements.
+  // call after a change to the elements.
   function rove(container, selector, columns) {
     const items = () => [...container.querySelectorAll(selector)];
     const stop = (chosen) => items().forEach((item) => item.setAttribute("tabindex", item === chosen ? 0 : -1));
@@ -378,7 +378,7 @@
       fitted(frame, (width) => {
         const left = 46, right = 14, high = 270, foot = 74, fullest = Math.max(...panel.rows.map((row) => row.n));
         const x = (share) => left + share * (width - left - right), y = (share) => 8 + (1 - share) * (high - foot - 8);
-        const svg = s("svg", { width, height: high, role: "img", "aria-label": `Accuracy over confidence, ${panel.title}: ${said}` });
+        const svg = s("svg", { width, height: high, role: "img", "aria-label": `Accuracy against confidence, ${panel.title}: ${said}` });
         for (const share of [0, 0.5, 1]) {
           svg.append(s("line", { class: "axis", x1: left, x2: width - right, y1: y(share), y2: y(share) }));
           svg.append(s("text", { x: left - 6, y: y(share) + 4, "text-anchor": "end" }, percent(share, 0)));

@@ -99,7 +99,7 @@ def test_an_interruption_says_how_to_resume(error, status, says, tmp_path, monke
     assert (result.exit_code, result.output) == (status, f"onepage: {says}\n")
 
 
-@pytest.mark.fault("CUDA fails in the middle of training", "its first line; `...; see --debug for where`")
+@pytest.mark.fault("CUDA fails in the middle of training", "its first line; `...; --debug shows where`")
 def test_an_error_of_cuda_is_one_line(tmp_path, monkeypatch):
     class AcceleratorError(RuntimeError):
         """The class has the name that torch uses."""
@@ -109,7 +109,7 @@ def test_an_error_of_cuda_is_one_line(tmp_path, monkeypatch):
 
     monkeypatch.setattr("onepage.runs.plan.read", read)
     result = invoke("train", str(tmp_path / "run"))
-    said = "onepage: CUDA error: an illegal memory access was encountered; see --debug for where\n"
+    said = "onepage: CUDA error: an illegal memory access was encountered; --debug shows where\n"
     assert (result.exit_code, result.output) == (1, said)
 
 

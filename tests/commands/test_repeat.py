@@ -89,7 +89,7 @@ def test_a_second_run_elsewhere_has_equal_bits(run: Path, ran: Stages) -> None:
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     done = invoke(run)
     again = run.parents[4] / "runs/.repro" / PLACE.relative_to("runs")
-    assert done.exit_code == 0 and f"{run} and {again} are equal to the bit" in done.output, done.output
+    assert done.exit_code == 0 and f"{run} and {again} are bit-identical" in done.output, done.output
     assert done.output.count("  equal\n") == 5
     assert ran.calls == [("train", again), ("evaluate", again)]
     assert all((env["PYTHONHASHSEED"], env["LC_ALL"]) == ("1", "C") for env in ran.environments)
@@ -133,7 +133,7 @@ def test_other_bits_fail_and_are_named(run: Path, ran: Stages, tmp_path: Path) -
         done = invoke(*order)
         assert done.exit_code == 1, done.output
         assert f"{run} and {repeat.second(run)} differ in history\n" in done.output
-        assert f"{other} and {repeat.second(other)} are equal to the bit\n" in done.output
+        assert f"{other} and {repeat.second(other)} are bit-identical\n" in done.output
         for one in (run, other):
             (repeat.second(one) / repeat.COMPARED).unlink()
 

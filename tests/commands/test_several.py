@@ -97,7 +97,7 @@ def test_a_stage_is_tried_once_whatever_the_clock(place: Place) -> None:
 def test_finished_runs_are_passed_over_and_failures_named(place: Place) -> None:
     place.tell("fails-train", 1)
     train_all(place.runs, place.runs[:1])
-    with pytest.raises(UserError, match="not done: cls/set/smoke/seed1; see above for why"):
+    with pytest.raises(UserError, match="not done: cls/set/smoke/seed1; fix the problems reported above"):
         train_all(place.runs, place.runs)
     assert place.calls() == [*stages(0), "train seed1", *stages(2), "train seed1"]
     (place.runs[1] / "fails-train").unlink()

@@ -144,7 +144,7 @@ def test_failed_upgrade_keeps_the_environment_that_works(installer: SimpleNamesp
 
 
 @pytest.mark.fault(
-    "too little disk for the environment", "`... MB free, ... MB are needed; ...`, before anything is done"
+    "too little disk for the environment", "`... MB free, but ... MB are needed; ...`, before anything is done"
 )
 def test_full_disk_is_said_before_anything_is_done(
     installer: SimpleNamespace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -155,7 +155,9 @@ def test_full_disk_is_said_before_anything_is_done(
     assert not installer.done
 
 
-@pytest.mark.fault("too little space for temporary files", "`... MB free, ... MB are needed; free space or set ...`")
+@pytest.mark.fault(
+    "too little space for temporary files", "`... MB free, but ... MB are needed; free space or set ...`"
+)
 def test_space_for_temporary_files_is_checked(
     installer: SimpleNamespace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -246,7 +248,7 @@ def test_tex_without_root_or_apt(
     assert "PDF_ENGINE=typst" in capsys.readouterr().err
     monkeypatch.setattr(setup.shutil, "which", lambda name: None if name == "dpkg-query" else f"/usr/bin/{name}")
     assert setup.main(["--tex"]) == 0
-    assert "are there" in capsys.readouterr().out
+    assert "are installed" in capsys.readouterr().out
 
 
 def test_apt_packages(setup: ModuleType) -> None:

@@ -64,7 +64,7 @@ def test_commit_times_and_files_do_not_count(pair):
     edit_arrays(again / "predictions.npz", lambda arrays: None)  # another file with the same arrays
     change_weights(again, lambda weights: None)
     status, said = compare(*pair)
-    assert status == 0 and said.count("  equal") == 5 and said.endswith("are equal to the bit\n")
+    assert status == 0 and said.count("  equal") == 5 and said.endswith("are bit-identical\n")
     digests = [line.split()[0] for line in said.splitlines()[:-1]]
     assert len(digests) == 10 and digests[::2] == digests[1::2]
 
@@ -85,6 +85,10 @@ CHANGES = {
             "logits in 10 of 20,000, by 1 at most",
         ),
         (lambda run: edit_arrays(run / "predictions.npz", lambda a: a.pop("labels")), "labels only in the first"),
+        (
+            lambda run: edit_arrays(run / "predictions.npz", lambda a: a.update(labels=a["labels"][:, None])),
+            "int64 (2000,) | int64 (2000, 1)",
+        ),
     ],
     "explanations": [
         (lambda run: edit_arrays(run / "explain.npz", lambda a: a["layers"].__setitem__(0, "layerX")), "layers in 1"),
@@ -92,6 +96,8 @@ CHANGES = {
     "metrics": [
         (lambda run: edit(run / "metrics.json", lambda m: m["test"].update(nll=9.5)), "test.nll 0."),
         (lambda run: edit(run / "metrics.json", lambda m: m.update(seed=1)), "seed 0 | 1"),
+        (lambda run: edit(run / "metrics.json", lambda m: m.update(zip("abcd", "1234"))), "d only in the second\n"),
+        (lambda run: edit(run / "metrics.json", lambda m: m.update(zip("abcdef", "123456"))), "second; and 2 more\n"),
     ],
 }
 

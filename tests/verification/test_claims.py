@@ -89,7 +89,7 @@ def recorded(value: object, **changes: object) -> dict:
 @pytest.mark.parametrize(
     ("metrics", "state", "measured", "reason"),
     [
-        (None, NOT_CHECKED, None, "not run: make mt"),
+        (None, NOT_CHECKED, None, "not run; run: make mt"),
         (recorded(15.0), PASS, 15.0, "recorded, not recomputed"),
         (recorded(15), PASS, 15.0, "recorded, not recomputed"),
         (recorded(14.9999), FAIL, 14.9999, "below 15.0; recorded, not recomputed"),

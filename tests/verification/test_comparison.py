@@ -181,7 +181,7 @@ def test_other_threads_are_compared_missing_runs_are_not(pair: Pair) -> None:
     edit(pair[0] / "cls/metrics.json", lambda m: (m.update(threads=4), m["recipe"].update(threads=4)))
     assert {row.verdict for row in compare(pair).values()} == {"within"}
     (row,) = comparison.compare("mt", None, pair[1])
-    assert (row.state, row.verdict) == ("NOT CHECKED", "not compared: not run: make mt")
+    assert (row.state, row.verdict) == ("NOT CHECKED", "not compared: not run; run: make mt")
     shutil.rmtree(pair[1] / "mt")
     (row,) = comparison.compare("mt", pair[0] / "mt", pair[1])
     assert (row.state, row.verdict) == ("NOT CHECKED", "not compared: reference holds no run of mt")

@@ -155,7 +155,7 @@ def test_missing_run_and_other_languages_are_not_checked(case: Case, tmp_path: P
     for runs in (case[1:], (tmp_path / "runs/cls/cifar10/quick/seed0", case[1])):  # not given, or not trained yet
         results = _check(runs, tmp_path)
         assert _states(results) == ["NOT CHECKED", "NOT CHECKED"]
-        assert results[0].reason == "not run: make cls"
+        assert results[0].reason == "not run; run: make cls"
         assert results[1].reason == "trained on en-fr; the claim is about en-de"
 
 
@@ -184,7 +184,7 @@ def test_plain_table_has_a_line_per_claim(case: Case, tmp_path: Path, capsys: py
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
     assert "cls-accuracy" in lines[0] and ">= 80.0 %" in lines[0] and "PASS" in lines[0]
-    assert "mt-bleu" in lines[1] and "NOT CHECKED" in lines[1] and "not run: make mt" in lines[1]
+    assert "mt-bleu" in lines[1] and "NOT CHECKED" in lines[1] and "not run; run: make mt" in lines[1]
 
 
 def test_table_on_a_terminal_prints_brackets(

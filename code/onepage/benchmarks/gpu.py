@@ -95,7 +95,7 @@ def launches(plan: dict[str, Any], size: int, how: str, run: str) -> dict[str, f
     """Kernels (on a CPU: operators) per update: the difference between two trainings of different length."""
     ours.save_no_checkpoints()
     activity, kind, _ = EVENTS[plan["device"]]
-    with kernels_of(how):  # not counted: the constants that the first training makes and the process keeps
+    with kernels_of(how):  # not counted: constants that the first training makes for the whole process
         shortened(plan, size, how, COUNTED[0])(Path(run) / "first")
     found = []
     for updates in COUNTED:

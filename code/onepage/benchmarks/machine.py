@@ -107,7 +107,7 @@ def use_all_cores() -> int:
 
 
 def other_threads(threads: int) -> list[int]:
-    """Numbers of threads to compare with ``threads``: 1, 2, 4, 8 and 16, as far as there are cores."""
+    """Numbers of threads to compare with ``threads``: 1, 2, 4, 8 and 16, up to the number of cores."""
     return [number for number in (1, 2, 4, 8, 16) if number <= provenance.cores() and number != threads]
 
 

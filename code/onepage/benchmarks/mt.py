@@ -244,7 +244,7 @@ def run(plan: dict[str, Any], trained: Path, out: Path) -> dict[str, Any]:
 def agreement(
     samples: dict[str, list[dict[str, Any]]], trained: Path, split: tuple[Sequence[str], Sequence[str]]
 ) -> dict[str, dict[str, Any]]:
-    """{contender: outputs that are the same as ours, BLEU against ours, BLEU}; takes the outputs out of ``samples``."""
+    """{contender: outputs that are the same as ours, BLEU against ours, BLEU}; removes the outputs from ``samples``."""
     _, tokenizer, _, _ = load(trained)
     found: dict[str, dict[str, Any]] = {}
     mine: list[str] = []

@@ -224,7 +224,7 @@ def gpu_notes(result: Result) -> str:
 
 
 WAYS = {"recipe": "", "eager": ", without CUDA graphs", "fastest": ", without CUDA graphs or determinism"}
-SCALE_HEADS = ("processes", "threads each", "images/s", "efficiency", "update", "exchange in it", "exchange alone")
+SCALE_HEADS = ("processes", "threads each", "images/s", "efficiency", "update", "share of exchange", "exchange alone")
 MARKDOWN: dict[str, Callable[[Result], str]] = {
     "cls": lambda result: f"{results.markdown(LOOPS, cls_rows(result))}\n\n{cls_notes(result)}",
     "mt": lambda result: (

@@ -71,7 +71,7 @@ class Classifier:
 
 
 def _evaluated(run: Path) -> tuple[tuple[str, ...], float, str]:
-    """(class names, temperature, digest of the weights) of metrics.json; UserError where it does not say them."""
+    """(class names, temperature, digest of the weights) of metrics.json; UserError if any is missing."""
     metrics = lookup.told(run, "metrics.json")
     try:
         names, digest = metrics["class_names"], metrics["weights_digest"]

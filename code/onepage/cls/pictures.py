@@ -21,7 +21,7 @@ SIDE = 32  # pixels: CIFAR-10's
 # Keeps the picture about as sharp as those of CIFAR-10. On 1,000 validation images, enlarged to 240x240 (bicubic) and
 # reduced again, the accuracy of a quick run is 90.1 % with this filter, 88.2 % with bilinear, and 90.6 % unchanged.
 FILTER = Image.Resampling.LANCZOS
-MOST_PIXELS = 89_478_485  # a quarter of a GiB of RGB; above it Pillow itself speaks of a decompression bomb
+MOST_PIXELS = 89_478_485  # a quarter of a GiB of RGB; above it Pillow itself warns of a decompression bomb
 FORMATS = ("AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TGA", "TIFF", "WEBP")
 
 
@@ -34,7 +34,7 @@ def read(path: Path) -> Image.Image:
     with warnings.catch_warnings(), _decoders_silent():
         warnings.simplefilter("ignore")  # about metadata; an unreadable picture raises
         try:
-            if path.exists() and not path.is_file():  # a pipe would block, a device never end
+            if path.exists() and not path.is_file():  # a pipe would block, a device would never end
                 raise UserError("is a folder, not a picture" if path.is_dir() else "is not a regular file")
             with Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN]) as image:
                 width, height = image.size

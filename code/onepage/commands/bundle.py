@@ -32,7 +32,7 @@ def pack(folder: Path, words: tuple[str, ...]) -> None:
         packing.pack(real, data_dir, folder, click.echo)
     if any(real.name == "multi30k" for real in packed):
         click.echo("Multi30k is for non-commercial research and education: keep it to your own machines")
-    click.echo(f"bundle {folder}: on the other machine, in a clone: make all BUNDLE={folder}")
+    click.echo(f"bundle in {folder}; in a clone on the other machine, run: make all BUNDLE={folder}")
 
 
 COMMANDS = (pack,)

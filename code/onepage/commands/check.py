@@ -18,7 +18,7 @@ claims_option = click.option("--claims", type=PATH, default=Path("report/claims.
 def digest(run: Path, again: Path | None) -> None:
     """Print the SHA-256 of the results of RUN: weights, history, predictions, explanations, metrics.
 
-    With AGAIN, a second run: print both, and whether they are equal to the bit; if not, name what differs and exit 1.
+    With AGAIN, a second run: print both, and whether they are bit-identical; if not, name what differs and exit 1.
     """
     from onepage.verification import bitwise
 
@@ -109,7 +109,7 @@ def reference(name: str, runs: tuple[Path, ...], out: Path, data_dir: Path, clai
     from onepage.verification import verify as verification
     from onepage.verification.claims import PASS
 
-    references.place(name, out)  # a bad name is told before anything is recounted
+    references.place(name, out)  # a bad name is refused before anything is recounted
     results, checks = verification.verify_all(claims, out, data_dir, runs)
     verification.print_table([*results, *checks])
     folder, remarks = references.write(name, out, runs, results, checks)

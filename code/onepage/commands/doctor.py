@@ -127,7 +127,7 @@ def torch_row(device: str) -> Row:
 def cores_row() -> Row:
     """Physical cores that this process may use: the threads of a training, unless THREADS says otherwise."""
     count = provenance.physical_cores()
-    found = f"{count}; a training uses this many threads; the last digits depend on it (references: THREADS=2)"
+    found = f"{count}; a training uses as many threads, which decide the last digits (references: THREADS=2)"
     if count < 2:
         return Row("cores", "note", found, "the times in docs/results.md are for two cores: allow twice as long")
     return Row("cores", "ok", found)
@@ -185,7 +185,7 @@ def disk_rows(data_dir: Path, out: Path) -> list[Row]:
 
 
 def pdf_row(pdf_engine: str) -> Row:
-    """The program that sets the page."""
+    """The program that typesets the page."""
     from onepage.report.pdf import resolve_engine
 
     try:

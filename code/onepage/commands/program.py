@@ -35,7 +35,7 @@ class Program(click.Group):
             if of_program or context.params.get("debug"):
                 raise
             text = str(error).partition("\n")[0] if isinstance(error, RuntimeError) else error  # advice follows
-            say_error(text, "; see --debug for where")
+            say_error(text, "; --debug shows where")
             sys.exit(1)
 
 

@@ -52,7 +52,7 @@ class Queue:
         own = ["--own-gpu"] if self.jobs > 1 else []
         process = subprocess.Popen([*PROGRAM, stage, str(run), *own])
         self.active[run] = stage, process
-        if self.signal is not None:  # it came while the process was started
+        if self.signal is not None:  # it arrived while the process started
             process.send_signal(signal.SIGTERM)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
@@ -76,7 +76,7 @@ def train_all(runs: tuple[Path, ...], jobs: int, shown: tuple[Path, ...], check:
         Queue(stamps.unfinished(runs), jobs if on_gpu else 1).work()
     if stamps.unfinished(runs if check else shown):
         names = " ".join("/".join(run.parts[-4:]) for run in stamps.unfinished(runs))
-        raise UserError(f"not done: {names}; see above for why. The same command tries them again")
+        raise UserError(f"not done: {names}; fix the problems reported above, then run the same command")
 
 
 @click.command()

@@ -21,7 +21,7 @@ from onepage.terminal.progress import console
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 30.0
 RETRIES = 2
-SLOWEST = 10_000  # bytes per second; a source below it after SLOWEST_AFTER seconds is given up
+SLOWEST = 10_000  # bytes per second; a source that is slower after SLOWEST_AFTER seconds is given up
 SLOWEST_AFTER = 60.0
 SHOW_ABOVE = 5_000_000  # bytes; smaller downloads end before anyone reads a progress bar
 WATCH_EVERY = 0.2  # seconds between two checks of a download

@@ -34,8 +34,8 @@ def load_translation(data_dir: Path, name: str, src: str, tgt: str) -> Translati
     """Load "multi30k" for ``src`` -> ``tgt``, or "toy-translation", from ``data_dir``.
 
     The generated set has one direction: whatever pair is asked for, it is English to toy German, and the fields
-    ``src`` and ``tgt`` of the result say "en" and "de". Raises UserError when the set is missing, incomplete, corrupt
-    or its files do not have as many lines as each other, naming the file and the remedy.
+    ``src`` and ``tgt`` of the result say "en" and "de". Raises UserError when the set is missing, incomplete or
+    corrupt, or its files differ in their number of lines; it names the file and the remedy.
     """
     if name not in ("multi30k", "toy-translation"):
         raise UserError(f"{name} is not a translation set; choose multi30k or toy-translation")

@@ -1,6 +1,6 @@
-"""The pairs of the next epoch, sampled in another process while this one trains: with the same bits.
+"""The pairs of the next epoch, sampled in another process while this one trains, with bit-identical results.
 
-BPE-dropout is plain Python, for which a GPU would wait. On a CPU all cores train, and the training samples by itself.
+BPE-dropout is plain Python, for which a GPU would wait. On a CPU all cores train, and the training process samples.
 """
 
 import contextlib
@@ -12,11 +12,11 @@ from onepage.mt.batching import Material, Pair
 
 
 class Ahead:
-    """``epoch`` as ``material`` has it; where the other process has ended, this one samples."""
+    """Gives the epochs of ``material``; if the other process has ended, this one samples."""
 
     def __init__(self, material: Material):
         self.material, self.asked = material, -1  # the epoch that the other process was asked for
-        context = multiprocessing.get_context("spawn")  # what a fork copies of a process that holds a GPU is of no use
+        context = multiprocessing.get_context("spawn")  # a forked copy of a process that holds a GPU is of no use
         self.other, ours = context.Pipe()
         self.process = context.Process(target=_serve, args=(ours, material), daemon=True)
         self.process.start()
@@ -35,7 +35,7 @@ class Ahead:
 
 def _serve(training: Connection, material: Material) -> None:
     """Sample the epochs that are asked for until the training has ended, however it ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the training's, which saves and ends
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the training, which saves and ends
     with contextlib.suppress(EOFError, OSError):
         while True:
             training.send(material.epoch(training.recv()))

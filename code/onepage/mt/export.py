@@ -1,4 +1,4 @@
-"""What the card of the Transformer's exported weights says; they are named as in ``onepage.mt.transformer``."""
+"""The card of the Transformer's exported weights, which are named as in ``onepage.mt.transformer``."""
 
 from collections.abc import Mapping
 from typing import Any

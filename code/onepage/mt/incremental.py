@@ -152,7 +152,7 @@ class Rows:
         self.own = [(self._cleared(keys, kept), self._cleared(values, kept)) for keys, values in self.own]
 
     def _cleared(self, cached: Tensor, kept: Tensor) -> Tensor:
-        """(B, H, room, D/H) -> (B, H, E' + room for steps, D/H); zeros there: cells without row stay finite."""
+        """(B, H, room, D/H) -> (B, H, E' + room for steps, D/H); zeros there: cells without a row stay finite."""
         entries = cached.flatten(0, 2).index_select(0, kept).view(*cached.shape[:2], self.entries, cached.shape[3])
         return F.pad(entries, (0, 0, 0, ROOM * self.k))
 
@@ -170,7 +170,7 @@ class Rows:
         return self._attend(self._by_sentence(queries, cell, 1)[0], cell, keys, values, self.hidden)
 
     def _by_sentence(self, x: Tensor, cell: Tensor, parts: int) -> Tensor:
-        """(R, parts * D) -> (parts, B, H, k, D/H), zeros in cells without row."""
+        """(R, parts * D) -> (parts, B, H, k, D/H), zeros in cells without a row."""
         cells = x.new_zeros(self.batch * self.k + 1, x.shape[1]).index_copy_(0, cell, x)[:-1]
         return cells.view(self.batch, self.k, parts, self.decoder.heads, -1).permute(2, 0, 3, 1, 4)
 

@@ -1,7 +1,7 @@
 """Output layer and label-smoothed cross-entropy in one, without a (tokens, vocabulary) array for the whole batch.
 
-For one part of the rows after another, the logits become the loss, then in place its gradient, then the gradients of
-hidden states, weight and bias. torch's separate passes over all rows (log-softmax, its gradient, label and smoothing
+Part by part, the logits of the rows become the loss, then (in place) its gradient, then the gradients of the hidden
+states, weight and bias. torch's separate passes over all rows (log-softmax, its gradient, label and smoothing
 gradients, casts) take more than a third of a step on a CPU. Szegedy et al. 2016, section 7 (label smoothing).
 Shapes: N rows, D width, V vocabulary.
 """

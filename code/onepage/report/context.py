@@ -2,7 +2,7 @@
 
 ``build`` reads metrics.json and provenance.json of each run, seeds.json beside it, the pictures' figures.json,
 report/page.toml (prose) and report/claims.toml, and returns a dict of texts, whole numbers, lists and dicts. Nothing in
-it is markup: the templates escape whatever they print. What is a task's own comes from its ``facts`` module. No torch,
+it is markup: the templates escape whatever they print. A task's own texts come from its ``facts`` module. No torch,
 no numpy.
 """
 
@@ -97,7 +97,7 @@ def _assemble(page: Prose, claims: Sequence[held.Claim], shown: Sequence[Shown])
 
 
 def _names(page: Prose, run: Shown, ablated: Mapping[str, Any]) -> dict[str, str]:
-    """Every {name} that prose may use of a run: as the task's own section says it, and with TASK_ before it."""
+    """Every {name} that prose may use about a run: plain, for the task's own section, and with TASK_ before it."""
     metrics = run.metrics
     names = {
         "set": page["sets"].get(metrics["set"], metrics["set"]),
@@ -114,14 +114,14 @@ def _names(page: Prose, run: Shown, ablated: Mapping[str, Any]) -> dict[str, str
 
 
 def _readings(run: Shown) -> dict[str, str]:
-    """How many readings of the validation loss a training had, and at how many it was above the one before."""
+    """The number of readings of the validation loss in a training, and of those above the reading before."""
     losses = [row["val_loss"] for row in history.read(run.run / "history.jsonl")]
     rises = sum(after > before for before, after in pairwise(losses))
     return {"readings": words.number(len(losses)), "rises": words.number(rises)}
 
 
 def _band(page: Prose, claims: Sequence[held.Claim], generated: Sequence[Shown]) -> str:
-    """What stands across the top where data is generated; "" where none is."""
+    """The band across the top of a page with generated data; "" for real data."""
     if not generated:
         return ""
     sets = " and ".join(f"{run.metrics['set']} ({run.name})" for run in generated)
@@ -159,7 +159,7 @@ def _section(page: Prose, run: Shown, names: Names, results: Sequence[held.Resul
 def _headline(page: Prose, run: Shown, names: Names, result: held.Result | None) -> dict[str, Any]:
     """The headline as texts. Scores have one decimal, as everywhere.
 
-    ``result``: what became of the claim about this task, None where claims.toml makes none.
+    ``result``: the outcome of the claim about this task; None if claims.toml makes none.
     """
     prose, task = page[run.name], run.task
     measure, scale = task.measures(run.metrics)[task.headline(run.metrics)], _scale(task)
@@ -185,7 +185,7 @@ def _mean(page: Prose, run: Shown) -> str:
 
 
 def _claim(page: Prose, result: held.Result) -> dict[str, str]:
-    """A claim and what became of it, as texts."""
+    """A claim and its outcome, as texts."""
     said, task = result.claim, tasks.get(result.claim.task)
     unit = f"{words.NBSP}%" if task.percent else f" {task.unit}"
     return {
@@ -201,7 +201,7 @@ def _claim(page: Prose, result: held.Result) -> dict[str, str]:
 
 
 def _verdict(page: Prose, result: held.Result) -> str:
-    """How far the score, as shown, is from its floor; where it is not held to it, of which set the floor is."""
+    """The distance of the score, as shown, from its floor; for an unchecked claim, the floor and its set."""
     names = _claim(page, result)
     if result.measured is None:
         return fill(page["verdict"]["none"], names, "verdict.none")
@@ -223,7 +223,7 @@ def _scale(task: tasks.Task) -> int:
 
 
 def _grid(sections: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of pictures across all columns; ``height``, in mm, is that of a row's tallest: captions then align."""
+    """The rows of pictures across all columns; ``height``, in mm, of the tallest in each row: captions then align."""
     rows = zip(*(section["rows"] for section in sections), strict=True)
     return [
         {"height": max((figure["height"] for part in row for figure in part), key=float), "parts": list(row)}
@@ -282,8 +282,8 @@ def _rest(run: Shown, names: Names) -> list[dict[str, Any]]:
 
 
 def _insights(prose: Prose, names: Mapping[str, Names], every: Names, shown: Sequence[Shown]) -> dict[str, Any]:
-    """The insights whose figures these runs have, in page.toml's order: what was not measured, or may be chance (a name
-    in ``needs``), is not said."""
+    """The insights whose figures these runs have, in page.toml's order. Those that were not measured, or may be chance
+    (a name in ``needs``), are left out."""
     generated = [run.name for run in shown if run.generated]
     mixed = 0 < len(generated) < len(shown)  # else the heading says it for all
     items = []

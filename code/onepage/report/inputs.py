@@ -73,7 +73,7 @@ def load_runs(runs: Sequence[Path], out: Path) -> list[Shown]:
 def _load(task: tasks.Task, run: Path, out: Path) -> Shown:
     name, path = task.name, run / "metrics.json"
     if not path.is_file():
-        raise UserError(f"{name}: not run: make {name} ({path} is missing)")
+        raise UserError(f"{name} was not run ({path} is missing); run: make {name}")
     metrics = read_json(path)
     if metrics.get("task") != name:
         raise UserError(f"{path} is of task {metrics.get('task')!r}, not {name!r}; give the {name} run")
@@ -86,7 +86,7 @@ def _load(task: tasks.Task, run: Path, out: Path) -> Shown:
 def _pictures(task: str, manifest_path: Path, metrics_path: Path, digest: str) -> dict[str, Mapping[str, Any]]:
     """The rows of figures.json by name; checks that each picture exists, is unchanged, and shows these metrics."""
     if not manifest_path.is_file():
-        raise UserError(f"{task}: pictures not drawn: make {task} ({manifest_path} is missing)")
+        raise UserError(f"{task} was not drawn ({manifest_path} is missing); run: make {task}")
     manifest = read_json(manifest_path)
     if manifest.get("metrics_sha256") != digest:
         raise UserError(f"{manifest_path}: drawn from other metrics than {metrics_path}; draw again: make {task}")

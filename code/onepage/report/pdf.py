@@ -50,7 +50,7 @@ def resolve_engine(wanted: str) -> str:
 
 
 def _latex_lacks() -> str:
-    """What LaTeX lacks to set the page, or ""."""
+    """What LaTeX lacks to typeset the page, or ""."""
     missing = [program for program in ("pdflatex", "latexmk", "kpsewhich") if not shutil.which(program)]
     if missing:
         return ", ".join(missing)
@@ -87,7 +87,7 @@ def compile_latex(source: str, pictures: Mapping[str, Path], commit_time: int, l
                 stdin=subprocess.DEVNULL, capture_output=True,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
-            raise UserError(f"latexmk did not end within {TIMEOUT} s; try PDF_ENGINE=typst") from None
+            raise UserError(f"latexmk did not finish within {TIMEOUT} s; try PDF_ENGINE=typst") from None
         except OSError as error:
             raise UserError(f"latexmk cannot be run ({error}); run: make setup-tex, or PDF_ENGINE=typst") from None
         text = _read(folder / "report.log")

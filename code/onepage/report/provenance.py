@@ -32,7 +32,7 @@ def command(runs: Sequence[Shown]) -> str:
 
 
 def _options(run: Shown) -> list[str]:
-    """``["SRC=de", "TGT=en"]``: what tells the task's data sets apart; [] where all are what make takes by itself."""
+    """``["SRC=de", "TGT=en"]``: the settings that distinguish the task's data sets; [] if all are defaults."""
     values = {key.upper(): run.metrics[key] for key in run.task.options}
     defaults = {setting.name: setting.default for setting in SETTINGS}
     if all(defaults[name] == value for name, value in values.items()):
@@ -51,8 +51,8 @@ def _seeds(run: Shown) -> str:
 def footer(runs: Sequence[Shown], no_gpu: str = "") -> list[dict[str, Any]]:
     """Where the numbers come from, in short: [{"label", "value", "column"}], the columns of the page from 2 on.
 
-    The first column says how to repeat it. What was measured of no run is left out. ``no_gpu``: what is said of GPUs
-    where none trained a run.
+    The first column says how to repeat it. Values that no run measured are left out. ``no_gpu``: the remark on GPUs if
+    none trained a run.
     """
     training = [run.provenance.get("train", {}) for run in runs]
     peaks = [peak for part in training if (peak := part.get("peak_memory_bytes"))]
@@ -111,7 +111,7 @@ def training_time(run: Shown) -> str:
 
 
 def _energy(training: Sequence[Any]) -> str:
-    """Energy of all trainings by the counters that told it for each of them: ``41.2 Wh (GPU-0)``; "" for none."""
+    """Energy of all trainings, by the counters that every training read: ``41.2 Wh (GPU-0)``; "" for none."""
     told = [part.get("energy_joules") or {} for part in training]
     names = sorted(set.intersection(*(set(joules) for joules in told)))
     hours = sum(joules[name] for joules in told for name in names) / 3600

@@ -155,9 +155,9 @@ class Fingerprints:
         return counted
 
     def _module(self, name: str) -> Path | None:
-        """The file of a dotted name; None where it names something in a module."""
+        """The file of a dotted name; None if it names something inside a module."""
         if name not in self.modules:
-            file = f"{PACKAGE.parent}/{name.replace('.', '/')}.py"  # most names are of no file; no Path for each
+            file = f"{PACKAGE.parent}/{name.replace('.', '/')}.py"  # most names have no file: make no Path for them
             self.modules[name] = Path(file) if os.access(file, os.F_OK) else None
         return self.modules[name]
 

@@ -60,7 +60,7 @@ STAGES = {
             "env/requirements.txt",
         ),
     ),
-    # a plan is made again after a change of recipes or code
+    # a plan is made again after a change to recipes or code
     "plan": Stage(
         ("{task}/recipe.py", "planning/decide.py"),
         ("terminal/*", "training/*", "runs/*", *NO_PICTURE),

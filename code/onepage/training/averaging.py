@@ -25,7 +25,7 @@ class WeightAverage(Generic[M]):
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
-        """Take in the weights after update number ``step`` (from 1); early on the average forgets faster."""
+        """Include the weights after update number ``step`` (from 1); early on, the average forgets faster."""
         decay = min(self.decay, step / (step + 10))
         floats, news = [], []
         for name, value in model.state_dict().items():

@@ -54,7 +54,7 @@ class Replayed:
         dtype, enabled = torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind)
         uncached = torch.autocast(kind, dtype, enabled, cache_enabled=False)
         with uncached, warnings.catch_warnings():
-            # torch captures on another stream than it warms up on, as it means to
+            # torch deliberately captures on a different stream than it warms up on
             warnings.filterwarnings("ignore", "The AccumulateGrad node's stream")
             graphed: Callable[..., Any] = torch.cuda.make_graphed_callables(passes, (x, *leaves))  # type: ignore[assignment]
         with torch.no_grad():  # the warm-up passes counted this batch into BatchNorm's running statistics

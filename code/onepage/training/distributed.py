@@ -155,7 +155,7 @@ def join(device: str) -> Iterator[Ranks]:
             )
         torch.cuda.set_device(local)
     elif os.environ.get("LOCAL_WORLD_SIZE") == os.environ["WORLD_SIZE"]:
-        # all on one machine: gloo need not find out under which name the network knows it
+        # all on one machine: gloo need not look up the machine's network name
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0" if sys.platform == "darwin" else "lo")
     try:
         torch.distributed.init_process_group("nccl" if device == "cuda" else "gloo", timeout=PATIENCE)

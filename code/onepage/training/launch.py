@@ -99,7 +99,7 @@ def launch(run: Path, processes: int, options: str, threads: int, command: Seque
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
     arguments = parse(processes, options, command)
-    if arguments.local_addr == LOOPBACK:  # the caller's may name an interface that this machine lacks
+    if arguments.local_addr == LOOPBACK:  # the caller's variable may name an interface that this machine lacks
         for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
             os.environ.pop(name, None)
     os.environ[LAUNCHED] = "1"

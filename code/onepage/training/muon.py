@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 STACKED = {"cpu": 2.0}
-"""Up to how many columns per row matrices of one shape are stacked; other devices, for which each kernel counts, stack
-all. On a CPU wide filter banks are large enough to be worth products of their own; stacking would only copy them."""
+"""Matrices of one shape are stacked up to this many columns per row; other devices, for which each kernel counts, stack
+all. On a CPU, wide filter banks are large enough for products of their own; stacking would only copy them."""
 _A, _B, _C = 3.4445, -4.7750, 2.0315  # maximise the slope at zero (Jordan et al., "the coefficients")
 
 
@@ -23,8 +23,8 @@ def orthogonalise(matrices: Tensor, iterations: int, dtype: torch.dtype = torch.
 
     X' = (a + b G + c G^2) X with G = X X^T. Where the matrices are much wider than high, all iterations work on the
     Gram matrix alone (G' = P G P for the polynomial P), and only the first and the last product have the long side: a
-    fraction of the work. Errors of the Gram matrix grow with the iterations: in bf16 three give a result 2 % off that
-    in float32 (in the norm of the difference), five one 100 % off, so that more than three are computed in float32.
+    fraction of the work. Errors of the Gram matrix grow with the iterations: in bf16, three iterations give a result
+    2 % off that in float32 (norm of the difference), and five 100 %. So more than three are computed in float32.
     """
     through_gram = max(matrices.shape[-2:]) > 2 * min(matrices.shape[-2:])
     x = matrices.reshape(-1, *matrices.shape[-2:]).to(torch.float32 if through_gram and iterations > 3 else dtype)
@@ -68,7 +68,7 @@ def as_matrix(filters: Tensor) -> Tensor:
 
 
 def as_weights(matrix: Tensor, weights: Tensor) -> Tensor:
-    """What ``as_matrix`` made a matrix of ``weights``, back in their shape and memory layout."""
+    """The inverse of ``as_matrix``: ``matrix`` in the shape and memory layout of ``weights``."""
     if channels_last(weights):
         return matrix.view_as(weights.movedim(1, -1)).movedim(-1, 1)
     return matrix.view_as(weights)
@@ -122,7 +122,7 @@ class Muon(torch.optim.Optimizer):
                 torch._foreach_add_(weights, list(map(as_weights, directions, weights)), alpha=-scale)
 
     def _updates(self, parameters: list[torch.nn.Parameter], momentum: float) -> list[Tensor]:
-        """The Nesterov momentum of each, once its gradient has been taken in."""
+        """The Nesterov momentum of each, including its gradient of this update."""
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         if not gradients:
             return []

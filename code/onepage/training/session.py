@@ -26,7 +26,7 @@ from onepage.training.recipe import as_dict, recipe_hash
 from onepage.training.weights import digest_tensors
 
 SAVE_EVERY_SECONDS = 60.0  # `train --save-every` sets it; the tests' training is over sooner
-EPOCH_SECONDS = 5.0  # an epoch's end is saved if the last checkpoint is this old: short epochs would mostly save
+EPOCH_SECONDS = 5.0  # least age of the last checkpoint for a save at an epoch's end: short epochs would mostly save
 SAVE_SHARE = 0.02  # of the time that such saves may take: on a GPU an epoch is not much longer than a save
 RESULTS = ("model.pt", "metrics.json", "predictions.npz", "explain.npz", "provenance.json")
 

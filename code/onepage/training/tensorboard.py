@@ -25,7 +25,7 @@ def asked() -> bool:
 def write(run: Path, started: str, rows: Sequence[dict[str, Any]]) -> None:
     """Write all rows as one event file in place of the one before, so that a resumed run has each step once.
 
-    ``started``: when the run began; each row lies its ``seconds`` of training after that.
+    ``started``: when the run began; the time of each row is that plus its ``seconds`` of training.
     """
     from torch.utils.tensorboard import SummaryWriter
 

@@ -1,4 +1,4 @@
-"""Weights counted and digested.
+"""The number and the digest of weights.
 
 A digest is over name, dtype, shape and bytes of each tensor, so that it does not depend on how a file was written.
 """

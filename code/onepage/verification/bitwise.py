@@ -1,4 +1,4 @@
-"""Digests of the results of a run, and whether two runs agree to the bit.
+"""Digests of the results of a run, and whether two runs are bit-identical.
 
 Content is hashed, not files, because archives contain names and times. A tensor or an array counts with name, type,
 shape and bytes. Values that a repetition may change are left out: seconds of training, and the commit of the start.
@@ -79,7 +79,7 @@ def show(run: Path, again: Path | None, say: Callable[[str], object]) -> int:
             found = differences(first[part], second[part])
             more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
             say(f"  {len(found)} of {len(first[part] | second[part])}: {'; '.join(found[:SHOWN])}{more}")
-    what = f"differ in {', '.join(differing)}" if differing else "are equal to the bit"
+    what = f"differ in {', '.join(differing)}" if differing else "are bit-identical"
     say(f"{run} and {again} {what}")
     return int(bool(differing))
 
@@ -100,7 +100,7 @@ def _digest(values: Mapping[str, Any]) -> str:
 
 def _how(mine: Any, other: Any) -> str:
     """The difference between two values of one name, as text."""
-    if not (hasattr(mine, "shape") and hasattr(other, "shape")):
+    if not hasattr(mine, "shape"):  # then neither has
         return f"{mine!r:.60} | {other!r:.60}"
     a, b = np.asarray(mine), np.asarray(other)
     if a.shape != b.shape or a.dtype != b.dtype:

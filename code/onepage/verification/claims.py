@@ -154,7 +154,7 @@ def at(metrics: Mapping[str, Any], path: str) -> Any:
 def status(claim: Claim, metrics: Mapping[str, Any] | None) -> Result:
     """The state of a claim from metrics.json alone, not recomputed, for the page."""
     if metrics is None:
-        return Result(claim, NOT_CHECKED, None, f"not run: make {claim.task}")
+        return Result(claim, NOT_CHECKED, None, f"not run; run: make {claim.task}")
     set_name, generated_set = str(metrics["set"]), tasks.get(claim.task).generated_set
     if set_name != claim.set or bool(metrics["generated"]) != (claim.set == generated_set):
         what = "generated data" if metrics["generated"] else "another set"

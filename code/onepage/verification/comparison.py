@@ -152,7 +152,7 @@ def compare(task: str, run: Path | None, reference: Path) -> list[Row]:
     if not folder.is_dir():
         return _not_compared(task, f"{reference.name} holds no run of {task}")
     if run is None or not (run / "metrics.json").is_file():
-        return _not_compared(task, f"not run: make {task}")
+        return _not_compared(task, f"not run; run: make {task}")
     try:
         mine, theirs, why, exact = _relation(run, folder)
         if why:

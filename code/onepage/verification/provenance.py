@@ -114,7 +114,7 @@ def explain(path: Path, out: Path) -> list[str]:
     """
     forms = read(path)
     if not forms:
-        raise UserError(f"{path} does not say where it comes from: it is not a picture or page of this program")
+        raise UserError(f"{path} does not say where it comes from; give a picture or page of this program")
     lines = [str(path)]
     for fields in forms:
         lines += [f"  {name:<10} {value}" for name, value in fields.items()]

@@ -62,7 +62,7 @@ class Evidence:
         except ValueError as error:
             return FAIL, f"{self.where} cannot be read ({error})"
         if self.metrics.get("data_digest") != found.data_digest:
-            return FAIL, f"trained on other data than {self.data_dir} holds (digests differ)"
+            return FAIL, f"not trained on the data in {self.data_dir} (digests differ)"
         return found
 
     def recount(self, path: str) -> tuple[str, float | None, str]:
@@ -76,7 +76,7 @@ class Evidence:
             return FAIL, value, f"{self.where}: {found.problems[path]}"
         if value is None:
             named = [name for name in found.values if not any(part.isdecimal() for part in name.split("."))]
-            return FAIL, None, f"{path} is none of the scores that are recomputed: {', '.join(named)}"
+            return FAIL, None, f"{path} is not one of the recomputed scores: {', '.join(named)}"
         told = at(self.metrics, path)
         if not is_number(told) or not abs(value - told) <= self.task.tolerance:  # "not <=": NaN must fail
             return FAIL, value, f"metrics.json says {told!r} for {path}, the predictions give {value!r}"

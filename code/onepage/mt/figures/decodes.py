@@ -22,9 +22,9 @@ from onepage.figures.text import Word
 HEIGHT = 42.0  # mm of the picture on the page
 MOST_LINES = 3  # of a sentence on the page, where no choice of examples fits it whole
 EDGE = 0.6
-TEXT = 21.4  # mm from the left edge to the sentences; before it kind and score, then what each line is
-Rows = list[tuple[str, list[Word], str]]  # source, reference, output: (label, words, what a mark says)
-Block = tuple[dict[str, Any], Rows, list[int]]  # an example, and of each of its rows the lines that it takes
+TEXT = 21.4  # mm from the left edge to the sentences; before them kind and score, then the label of each line
+Rows = list[tuple[str, list[Word], str]]  # source, reference, output: (label, words, meaning of a mark)
+Block = tuple[dict[str, Any], Rows, list[int]]  # an example, its rows, and the number of lines of each row
 STRIP = 4.5 + STEP  # mm of all scores: the bars, and below them what is marked
 NARROWEST_GAP, WIDEST_GAP = 1.3, 4.0  # mm between examples, where the strip stands
 BINS = 50  # of chrF2 from 0 to 100
@@ -81,7 +81,7 @@ def _table(book: Book, chrf: np.ndarray) -> None:
 
 
 def _strip(sheet: Sheet, y: float, chrf: np.ndarray, examples: Sequence[dict[str, Any]]) -> None:
-    """How many sentences have which chrF2, from 0 to 100 across, with the examples' places marked and named."""
+    """A histogram of chrF2 from 0 to 100, with the places of the examples marked and named."""
     base, width = y + STRIP - STEP - 0.5, FULL - TEXT - EDGE
     counts, _ = np.histogram(chrf, bins=BINS, range=(0, 100))
     step = width / BINS
@@ -91,7 +91,7 @@ def _strip(sheet: Sheet, y: float, chrf: np.ndarray, examples: Sequence[dict[str
     sheet.line([TEXT, FULL - EDGE], [base] * 2, colour=MUTED)
     sheet.text(EDGE, base - STEP, "all", weight="bold")
     sheet.text(EDGE, base, "chrF2 0 to 100", colour=MUTED)
-    free = FULL  # what stands left of this is not yet written on; the best, which stands rightmost, is named first
+    free = FULL  # left of this, nothing is written yet; the best, which stands rightmost, is named first
     for example in sorted(examples, key=lambda example: -example["chrf"]):
         x = TEXT + width * min(100.0, max(0.0, float(example["chrf"]))) / 100
         sheet.line([x, x], [y, base], width=0.9)
@@ -126,7 +126,7 @@ def _block(example: dict[str, Any], room: float) -> Block:
 
 
 def _need(blocks: Sequence[Block]) -> int:
-    """Lines."""
+    """The number of lines that the examples take."""
     return sum(sum(lines) for _, _, lines in blocks)
 
 
@@ -140,8 +140,8 @@ def _rows(example: dict[str, Any]) -> Rows:
 def _choose(examples: list[dict[str, Any]], room: float, available: int) -> Sequence[Block]:
     """One example of each kind, in ``available`` lines in all.
 
-    The first of each kind, or the next that let everything stand uncut. Where none does, the choice of fewest lines,
-    its longest sentences cut.
+    The first of each kind, or the next with which everything fits uncut. If nothing fits, the choice with the fewest
+    lines, its longest sentences cut.
     """
     kinds: dict[str, list[tuple[int, Block]]] = {}
     for example in examples:
@@ -196,7 +196,7 @@ def _told(blocks: Sequence[Block]) -> str:
 
 
 def _key(sheet: Sheet, x: float) -> None:
-    """What the two marks say, from x mm on in the line of the title."""
+    """The key of the two marks, from x mm on in the line of the title."""
     for label, mark in (("not in the reference", "surplus"), ("not in the output", "missing")):
         x = _run(sheet, x, 0.5, label, mark) + 2.0
 
@@ -214,7 +214,7 @@ def _line(sheet: Sheet, x: float, y: float, line: Sequence[Word], mark: str) -> 
 
 
 def _run(sheet: Sheet, x: float, y: float, run: str, mark: str) -> float:
-    """Write characters at x mm, underlined if marked; gives back where they end."""
+    """Write characters at x mm, underlined if marked; returns where they end."""
     end = x + texts.width(run) / PT_PER_MM
     colour, style = MARKS.get(mark, (INK, "-"))
     if run.strip():
