@@ -140,7 +140,7 @@ setup-tex: ## install LaTeX and poppler with apt (root); without them, typst typ
 	@$(PYTHON) env/setup.py --tex && rm -f $(OUT)/runs/.plan/engine-*.mk
 setup-compare: $(READY) ## install the other programs that some tests and benchmarks compare with this project
 	@$(PYTHON) env/compare.py --venv $(VENV)
-doctor: $(READY) ## check this machine: Python, torch, cores, memory, disk, TeX, data sources
+doctor: $(READY) ## check this machine: Python, torch, cores, arithmetic, memory, disk, TeX, data sources
 	@$(ONEPAGE) doctor $(WORDS)
 data: $(READY) ## fetch and verify the data sets, or generate stand-ins, and make the plans again
 	@$(foreach task,$(TASKS),$(ONEPAGE) plan --again $(task) $(WORDS);)
