@@ -173,7 +173,9 @@ def test_lengths_go_with_the_image_size():
     assert augment.scaled(0, 16) == 0 and augment.scaled(8, 24) == 6 and augment.scaled(1, 48) == 2
 
 
-@pytest.mark.parametrize("profile", ["quick", "full", "long"])
+@pytest.mark.parametrize(
+    "profile", ["full", *(pytest.param(name, marks=pytest.mark.slow) for name in ("quick", "long"))]
+)
 def test_everything_stays_on_its_device(profile: str) -> None:
     """Tensors on "meta" have no values; like tensors on a GPU, they cannot be combined with tensors on the CPU."""
     recipe, device = resolve(tasks.get("cls"), profile, hardware="cuda", generated=False)[0], torch.device("meta")

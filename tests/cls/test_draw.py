@@ -39,6 +39,7 @@ def slow(run):
     write_rows(run, rows)
 
 
+NO_MISTAKES = pytest.param("no mistakes", marks=pytest.mark.slow)
 CURVES = {"crowded": crowd, "one record": one_record, "five seeds": five_seeds, "slow": slow}
 
 
@@ -48,7 +49,7 @@ def of_case(drawn):
     return lambda case: drawn("cls", "_curves", change=CURVES[case]) if case in CURVES else drawn(case)
 
 
-@pytest.mark.parametrize("case", ["cls", "crowded", "one record", "generated", "five seeds", "no mistakes"])
+@pytest.mark.parametrize("case", ["cls", "crowded", "one record", "generated", "five seeds", NO_MISTAKES])
 def test_no_text_meets_another_or_the_edge(case, of_case):
     sheets = of_case(case).sheets
     assert set(sheets) == ({"curves_cls"} if case in CURVES else PICTURES)

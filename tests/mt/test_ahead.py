@@ -22,6 +22,7 @@ def material(tokenizer: Tokenizer) -> Material:
     return Material(tokenizer, (SIDE, SIDE), 64, 100, 0.3, seed=3)
 
 
+@pytest.mark.slow
 @pytest.mark.fault("the process that samples is killed", "the training samples by itself; the same bytes")
 def test_each_epoch_is_the_one_that_the_training_would_sample(tokenizer: Tokenizer) -> None:
     alone, own = material(tokenizer), material(tokenizer)

@@ -15,10 +15,12 @@ OTHERS = {"curves_mt", "masks_demo", "masks_batch"}
 OF_EXAMPLES = {"long": ["decodes"], "earlier evaluation": ["bleu", "decodes"]}  # the other changes are to scores
 
 
+RARE = ["mt tame", "earlier evaluation", "few sentences", "long", "near the floor", "one set", "own data", "four sets"]
+RARE += ["nothing published", "tiny"]
+
+
 @pytest.mark.parametrize(
-    "case",
-    ["mt", "mt tame", "mt generated", "earlier evaluation", "few sentences", "long", "low"]
-    + ["near the floor", "one set", "own data", "four sets", "nothing published", "tiny"],
+    "case", ["mt", "mt generated", "low", *(pytest.param(case, marks=pytest.mark.slow) for case in RARE)]
 )
 def test_no_text_meets_another_or_the_edge(case, copy, draw):
     run = copy(case if case.startswith("mt") else "mt tame")

@@ -213,7 +213,7 @@ toml_values = st.recursive(
 
 @fault("any value for any key of a recipe (fuzzed)", "refused in one line, or taken as it stands")
 @pytest.mark.parametrize("task", ["cls", "mt", "decoding"])
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_value_for_any_key(task, data):
     kind, values = good(task)

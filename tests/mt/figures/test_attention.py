@@ -68,8 +68,9 @@ CASES = {
 
 
 @pytest.mark.parametrize(
-    ("case", "data"), [(case, "mt tame") for case in CASES] + [(case, "mt generated") for case in ("short", "long")]
+    "case", [pytest.param(case, marks=() if case == "hostile" else pytest.mark.slow) for case in CASES]
 )
+@pytest.mark.parametrize("data", ["mt tame", pytest.param("mt generated", marks=pytest.mark.slow)])
 def test_no_text_meets_another_or_the_edge(case, data, sheets):
     with onepage_style():
         drawn = sheets(data, explained(*CASES[case]))
