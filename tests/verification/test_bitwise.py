@@ -96,8 +96,8 @@ CHANGES = {
     "metrics": [
         (lambda run: edit(run / "metrics.json", lambda m: m["test"].update(nll=9.5)), "test.nll 0."),
         (lambda run: edit(run / "metrics.json", lambda m: m.update(seed=1)), "seed 0 | 1"),
-        (lambda run: edit(run / "metrics.json", lambda m: m.update(dict.fromkeys("abcd", 1))), "d only in the second\n"),
-        (lambda run: edit(run / "metrics.json", lambda m: m.update(dict.fromkeys("abcdef", 1))), "second; and 2 more\n"),
+        (lambda run: edit(run / "metrics.json", lambda m: m.update(dict.fromkeys("abcd"))), "d only in the second\n"),
+        (lambda run: edit(run / "metrics.json", lambda m: m.update(dict.fromkeys("abcdef"))), "second; and 2 more\n"),
     ],
 }
 
