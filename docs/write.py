@@ -27,7 +27,7 @@ from onepage.files import read_json, write_text
 from onepage.mt import facts
 from onepage.report.escape import Safe, environment, markdown
 from onepage.report.inputs import load_page
-from onepage.runs import seeds, settings, words
+from onepage.runs import seeds, settings, stamps, words
 from onepage.runs.provenance import processor
 from onepage.tasks import TASKS
 from onepage.verification import comparison
@@ -36,7 +36,7 @@ from onepage.verification.claims import Claim, load_claims
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCES = ROOT / "report" / "reference"
 DOCUMENTS = ("artifact.md", "model-card-cls.md", "model-card-mt.md", "results.md", "settings.md")
-SHOWN = ("two-cores-epyc-quick", "two-cores-xeon-full")  # the reference results in the README's table
+SHOWN = ("two-cores-epyc-fp32-quick", "two-cores-epyc-quick")  # the reference results in the README's table
 PAGE, STRIP = "two-cores-epyc-fp32-quick", 0.36  # the page in the README's picture: its top, by share of the height
 MEASURED = {"benchmarks.md": ("cls", "mt", "gpu"), "several-processes.md": ("scale",)}  # kinds of benchmarks
 
@@ -98,6 +98,7 @@ def result_of(name: str, task: str) -> dict[str, Any]:
         "software": ", ".join(f"{name} {version}" for name, version in sorted(metrics["versions"].items())),
         "arithmetic": f"{metrics['device']}, {metrics['precision']}, {metrics['threads']} threads",
         "date": train["finished"][:10],
+        "version": "this version" if metrics.get("program") == stamps.program("train", task) else "earlier version",
         "commit": (metrics["commit"] or "not recorded")[:12] + (" with local changes" if metrics["dirty"] else ""),
         "recipe_hash": metrics["recipe_hash"][:12],
         "weights": metrics["weights_digest"][:12],
@@ -119,7 +120,7 @@ def result_of(name: str, task: str) -> dict[str, Any]:
 def said_of_both(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """What one sentence says of both runs: once where it is the same, else with each one's name."""
     found = {}
-    for key in ("machine", "arithmetic", "date", "profile", "n", "band"):
+    for key in ("machine", "arithmetic", "date", "version", "commit", "profile", "n", "band"):
         values = {run["name"]: str(run[key]) for run in runs.values()}
         parted = " and ".join(f"{value} ({name})" for name, value in values.items())
         found[key] = next(iter(values.values())) if len(set(values.values())) == 1 else parted
@@ -155,7 +156,7 @@ def score_rows(metrics: Mapping[str, Any]) -> dict[str, tuple[str, str, str]]:
 
 def readme() -> str:
     """The README with its table of results."""
-    heads = ("model", "command", "training time", "test set", "n", "score (95 % interval)", "processor")
+    heads = ("model", "command", "training time", "test set", "n", "score (95 % interval)", "processor", "code")
     rows = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for name in SHOWN:
         for task in TASKS:
@@ -165,8 +166,8 @@ def readme() -> str:
             score = score if of.percent else f"{of.unit} {score}"
             real = load_page(ROOT / "report" / "page.toml")["sets"][metrics["set"]]
             processor = run["machine"].split(" of ", 1)[1].split(",")[0]
-            command = f"`{command_of(task, run['profile'])}`"
-            rows.append(f"| {' | '.join((run['name'], command, run['train_time'], real, n, score, processor))} |")
+            command, code = f"`{command_of(task, run['profile'])}`", run["version"]
+            rows.append(f"| {' | '.join((run['name'], command, run['train_time'], real, n, score, processor, code))} |")
     return put((ROOT / "README.md").read_text(encoding="utf-8"), "results", plain("\n".join(rows)))
 
 

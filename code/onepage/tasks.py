@@ -17,7 +17,8 @@ explore      ``parts(run)``, what report.html lets a reader explore (see figures
 facts        its part of the page, without torch and numpy: ``facts(metrics, page)``, {name: text} of the prose;
              ``ROWS``, the rows of pictures, whose names may hold {names} of facts; ``ABLATED``, the variants that
              the prose speaks of; ``tables(metrics, page)``, {name: what report.md.j2 prints of it}
-recount      ``recount(metrics, data_dir, arrays)`` gives a ``Recount``
+recount      ``recount(metrics, data_dir, arrays)`` gives a ``Recount``; optionally ``COPIED``, endings of the arrays
+             that are copies of test data, which reference results leave out
 export       ``describe(metrics)``, {row of the card: text} of exported weights
 command      ``COMMANDS``: its own commands of the command line
 ===========  ==========================================================================================================

@@ -43,7 +43,7 @@ def test_complete_set_is_hashed_only_after_changes(cifar, monkeypatch):
         assert hashed == ["data_batch_2"]
 
 
-@fault("a damaged file in data/", "`... damaged in ...; fetched again`, it alone")
+@fault("a damaged file in data/", "`... damaged in ...; fetching again`, it alone")
 def test_damaged_file_alone_is_replaced(cifar, cifar_mirror, cifar_members, capsys):
     before = (cifar / "cifar10/data_batch_1").stat().st_mtime_ns
     (cifar / "cifar10/test_batch").write_bytes(b"rot")

@@ -25,7 +25,7 @@ fault = pytest.mark.fault
 # --- disks ---------------------------------------------------------------------------------------------------------
 
 
-@fault("too little disk for a set", "`... needs ..., ... are free; free space or set DATA_DIR`")
+@fault("too little disk for a set", "`... needs ..., but ... are free; free space or set DATA_DIR`")
 def test_full_disk_is_said_before_fetching(tmp_path, cifar_mirror, monkeypatch):
     full = type("usage", (), {"free": 10})
     monkeypatch.setattr("shutil.disk_usage", lambda path: full)

@@ -13,7 +13,7 @@ import pypdf
 import synthetic_run
 from onepage.figures.sheet import Book
 from onepage.figures.style import onepage_style
-from onepage.files import read_json, sha256_file
+from onepage.files import read_json, sha256_file, write_json
 from onepage.runs import stamps
 from onepage.runs.provenance import short_form
 
@@ -54,7 +54,7 @@ def ablations(*runs: Path) -> None:
     for run in runs:
         path = stamps.ablation_of(run)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text('{"variants": []}', encoding="utf-8")
+        write_json(path, {"program": read_json(run / "metrics.json")["program"], "variants": []})
 
 
 def page(out: Path, cls_run: Path, mt_run: Path) -> None:

@@ -163,7 +163,8 @@ def test_without_any_part_a_resumed_run_differs(uninterrupted, in_mid_epoch, tas
 
 
 @pytest.mark.fault(
-    "a checkpoint of another recipe", "`... was trained with another recipe (...); ...`, naming the keys that differ"
+    "a checkpoint of another recipe",
+    "`... was trained with a different recipe (...); ...`, naming the keys that differ",
 )
 @pytest.mark.parametrize(
     ("change", "says"),
@@ -176,7 +177,7 @@ def test_without_any_part_a_resumed_run_differs(uninterrupted, in_mid_epoch, tas
 def test_a_checkpoint_of_another_recipe_is_refused(straight, in_mid_epoch, change, says, tmp_path):
     shutil.copytree(in_mid_epoch("mt"), tmp_path / "stopped")
     before = {path.name: path.read_bytes() for path in (tmp_path / "stopped").iterdir()}
-    with pytest.raises(UserError, match=r"checkpoint-00000003\.pt was trained with another recipe " + says):
+    with pytest.raises(UserError, match=r"checkpoint-00000003\.pt was trained with a different recipe " + says):
         run("mt", tmp_path / "stopped", **change)
     assert {path.name: path.read_bytes() for path in (tmp_path / "stopped").iterdir()} == before
     assert run("mt", tmp_path / "stopped") == straight  # the original recipe resumes
@@ -189,7 +190,7 @@ def test_weights_of_another_recipe_are_replaced(tmp_path, capsys):
     (tmp_path / "there" / "metrics.json").write_text("{}", encoding="utf-8")
     assert run("mt", tmp_path / "there", dropout=0.1) == run("mt", tmp_path / "straight", dropout=0.1)
     said = capsys.readouterr().out
-    assert re.search(r"weights in \S+there are of another recipe \(dropout 0.2 -> 0.1\); training again", said)
+    assert re.search(r"weights in \S+there belong to a different recipe \(dropout 0.2 -> 0.1\); training again", said)
     assert not (tmp_path / "there" / "metrics.json").exists()
 
 

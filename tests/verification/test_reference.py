@@ -110,8 +110,12 @@ def test_result_holds_page_runs_claims_and_manifest(case: Case) -> None:
     expected |= {"pictures/cls/one.png", "pictures/mt/one.png", "cls/ablation.json", "mt/ablation.json"}
     assert names == expected | {f"{task}/{name}" for task in ("cls", "mt") for name in runs}
     for task, source in (("cls", case[1]), ("mt", case[2])):
-        for name in runs - {"seeds.json"}:
+        for name in runs - {"seeds.json", "predictions.npz"}:
             assert (folder / task / name).read_bytes() == (source / name).read_bytes()
+        with np.load(source / "predictions.npz") as whole, np.load(folder / task / "predictions.npz") as stored:
+            left_out = {name for name in whole.files if name.endswith(("_images", "_source", "_reference"))}
+            assert left_out and set(stored.files) == set(whole.files) - left_out
+            assert all(np.array_equal(stored[name], whole[name]) for name in stored.files)
     assert (folder / "report.pdf").read_bytes() == (case[0] / "report/report.pdf").read_bytes()
     states = {row["id"]: row["state"] for row in json.loads((folder / "claims.json").read_text())}
     assert states == {"cls-accuracy": "PASS", "mt-bleu": "PASS"}
@@ -161,6 +165,13 @@ def test_writing_again_gives_the_same_bytes(case: Case) -> None:
     assert written(case) == folder
     assert [path.name for path in folder.parent.iterdir()] == ["two-cores"]
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == first
+
+
+def test_a_result_is_not_compared_with_the_one_it_replaces(case: Case) -> None:
+    assert CLAIMS[0].reference is not None
+    for name, compared in ((CLAIMS[0].reference.result, False), ("two-cores", True)):
+        reasons = [row["reason"] for row in json.loads((written(case, name) / "claims.json").read_text())]
+        assert [reason.startswith("recomputed from ") for reason in reasons] == [not compared] * 2
 
 
 def test_its_markdown_stands_alone(case: Case) -> None:
@@ -223,6 +234,10 @@ def page_of_other_runs(case: Case) -> None:
         (page_of_other_runs, "is not the page of these runs; run: make report"),
         (lambda case: (case[1] / "history.jsonl").unlink(), r"history\.jsonl is missing; run: make cls"),
         (lambda case: stamps.ablation_of(case[2]).unlink(), r"ablation\.json is missing; run: make ablate"),
+        (
+            lambda case: edit(stamps.ablation_of(case[2]), lambda a: a.update(program="0")),
+            r"ablation\.json is of different training code than .*; run: make ablate",
+        ),
         (lambda case: (case[1] / "history.jsonl").write_text("{}\n" * 1_100_000), "more than 3,000,000"),
     ],
 )

@@ -129,9 +129,9 @@ def mt_notes(result: Result) -> str:
     text = [
         f"Rates: median (least to greatest) of {settings['repeats']} turns, the contenders in turn, on all cores.",
         f"Translation: {_sentences(result):,} validation sentences ({result['data']['src']} to "
-        f"{result['data']['tgt']}), beam {settings['beam_size']}, by one model (recipe {model['profile']}, seed "
-        f"{model['seed']}). The searches in torch use batches of {settings['batch_tokens']:,} positions, sorted by "
-        "length; CTranslate2 uses its fastest batch size.",
+        f"{result['data']['tgt']}), beam {settings['beam_size']}, length penalty {settings['length_penalty']:g}, by",
+        f"one model (recipe {model['profile']}, seed {model['seed']}). The searches in torch use batches of "
+        f"{settings['batch_tokens']:,} positions, sorted by length; CTranslate2 uses its fastest batch size.",
     ]
     for name in PEERS:
         found = result["peers"][name]

@@ -13,6 +13,9 @@ import numpy as np
 from onepage.data import images
 from onepage.tasks import Recount
 
+COPIED = ("_images",)
+"""Endings of the arrays that are copies of test data; reference results leave them out."""
+
 
 def recount(metrics: Mapping[str, Any], data_dir: Path, arrays: Mapping[str, np.ndarray]) -> Recount:
     """Scores from logits (N, classes) and the test labels on disk (N,); the temperature is that of metrics.json.

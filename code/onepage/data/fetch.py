@@ -93,9 +93,10 @@ def ensure(
     tried = "; ".join(f"{source}: {why}" for source, why in fetch.failures.items())
     tried += f"){download.proxy_hint(tried)}"
     if mode == "real":
+        needed = next(item.path for item in wanted.downloads if {m.name for m in item.members} & {*fetch.missing})
         raise UserError(
             f"no source serves {_key(wanted)} (tried {tried}; set DATA_MIRROR to a folder or URL that holds "
-            f"{wanted.downloads[0].path}, or DATA=generated for the stand-in"
+            f"{needed}, or DATA=generated for the stand-in"
         )
     _say(f"{_key(wanted)}: no source serves it (tried {tried}", "yellow")
     _say(f"*** GENERATED STAND-IN: {wanted.stand_in} replaces {name} ***", "bold yellow")
@@ -166,7 +167,7 @@ class _Fetch:
         self.missing = ready.damaged(self.folder, self.wanted.digests)
         damaged = [name for name in self.missing if (self.folder / name).exists()]
         if damaged:
-            self.say(f"{', '.join(damaged)} damaged in {self.folder}; fetched again", "yellow")
+            self.say(f"{', '.join(damaged)} damaged in {self.folder}; fetching again", "yellow")
         limit = PROBE_SECONDS / 2 if mirror else PROBE_SECONDS
         for candidates in (_mirror(mirror), _public(self.wanted)):
             if not self.missing or not candidates:

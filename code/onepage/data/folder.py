@@ -17,7 +17,9 @@ def check_space(folder: Path, needed: int) -> None:
     existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
     free = shutil.disk_usage(existing).free
     if free < needed:
-        raise UserError(f"{folder} needs {megabytes(needed)}, {megabytes(free)} are free; free space or set DATA_DIR")
+        raise UserError(
+            f"{folder} needs {megabytes(needed)}, but {megabytes(free)} are free; free space or set DATA_DIR"
+        )
 
 
 @contextlib.contextmanager

@@ -7,7 +7,8 @@ that sends anything else does no harm. Sizes are in bytes; a download's size is 
 CIFAR-10: Krizhevsky, "Learning Multiple Layers of Features from Tiny Images" (2009), python version. Its home server
 has been slow (below 100 kB/s) since June 2026, and is therefore the last source.
 Multi30k: Elliott et al., "Multi30K: Multilingual English-German Image Descriptions" (2016), task 1, fixed to one
-commit of github.com/multi30k/dataset. For non-commercial research and education: fetched, never redistributed here.
+commit of github.com/multi30k/dataset. For non-commercial research and education: fetched, not redistributed here
+but for the few examples in pictures and pages.
 """
 
 from collections.abc import Callable

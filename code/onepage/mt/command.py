@@ -50,7 +50,7 @@ def translate(
     if attention is not None and (
         len(texts) != 1 or "\n" in texts[0] or "\r" in texts[0].strip() or not texts[0].strip()
     ):
-        raise click.UsageError("--attention draws one sentence: give it by one --text")
+        raise click.UsageError("--attention draws one sentence: give one --text")
     with streams.ending_quietly():
         from onepage.mt import translate as translation
 

@@ -1,4 +1,4 @@
-"""BLEU of every test set recomputed by sacrebleu, from the outputs and the references on disk."""
+"""BLEU, chrF2 and exact matches of every test set recomputed, from the outputs and the references on disk."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,21 +10,32 @@ import sacrebleu
 from onepage.data import translation
 from onepage.tasks import Recount
 
+COPIED = ("_source", "_reference")
+"""Endings of the arrays that are copies of test data; reference results leave them out."""
+
 
 def recount(metrics: Mapping[str, Any], data_dir: Path, arrays: Mapping[str, np.ndarray]) -> Recount:
-    """BLEU from the beam outputs (n,) of each test set; raises UserError if the data is missing or damaged."""
+    """Scores of the beam outputs (n,) of each test set, and BLEU of the greedy ones.
+
+    Raises UserError if the data is missing or damaged.
+    """
     data = translation.load_translation(data_dir, str(metrics["set"]), str(metrics["src"]), str(metrics["tgt"]))
     found = Recount(data.digest)
     for test in data.tests:
         path, (sources, references) = f"tests.{test}.bleu.score", data.splits[test]
-        outputs = arrays.get(f"{test}_output")
-        if outputs is None or outputs.shape != (len(references),):
+        both = [arrays.get(f"{test}_{name}") for name in ("output", "greedy")]
+        if any(outputs is None or outputs.shape != (len(references),) for outputs in both):
             found.problems[path] = f"not one output for each of {len(references)} sentences of {test}"
             continue
-        texts = [str(text) for text in outputs]
-        found.values[path] = sacrebleu.corpus_bleu(texts, [references], tokenize="13a").score
+        texts, greedy = ([str(text) for text in outputs] for outputs in both if outputs is not None)
+        found.values |= {
+            path: sacrebleu.corpus_bleu(texts, [references], tokenize="13a").score,
+            f"tests.{test}.bleu_greedy": sacrebleu.corpus_bleu(greedy, [references], tokenize="13a").score,
+            f"tests.{test}.chrf2.score": sacrebleu.corpus_chrf(texts, [references]).score,
+            f"tests.{test}.exact": len([None for text, other in zip(texts, references, strict=True) if text == other]),
+        }
         for name, expected in (("source", sources), ("reference", references)):
             stored = arrays.get(f"{test}_{name}")
-            if stored is None or [str(text) for text in stored] != list(expected):
+            if stored is not None and [str(text) for text in stored] != list(expected):
                 found.problems[path] = f"its {name}s are not those of {test}"
     return found

@@ -29,6 +29,6 @@ TASK = Task(
     unit="BLEU",
     measure="bleu",
     tolerance=1e-6,  # the noise of float addition
-    recounted="BLEU of each test set",
+    recounted="BLEU, greedy BLEU, chrF2 and exact matches of each test set",
     options={"src": "source language", "tgt": "target language"},
 )

@@ -48,7 +48,9 @@ def latest(folder: Path, identity: dict[str, Any], say: Any) -> dict[str, Any] |
         meta = _meta_of_whole(path)
         if meta is not None and meta.get("hash") != identity["hash"] and not of_other_processes(identity, meta):
             what = what_differs(identity, meta)
-            raise UserError(f"{path} was trained with another recipe ({what}); move the folder away or run that recipe")
+            raise UserError(
+                f"{path} was trained with a different recipe ({what}); move the folder away or run that recipe"
+            )
         state = _content(path) if meta is not None else None
         if state is not None:
             break

@@ -214,7 +214,7 @@ class Session:
         """Why existing weights are replaced, for a message."""
         try:
             _, identity = checkpoint.load_model(self.run / "model.pt")
-            what = f"are of another recipe ({checkpoint.what_differs(self.identity, identity)})"
+            what = f"belong to a different recipe ({checkpoint.what_differs(self.identity, identity)})"
         except UserError:
             what = "are damaged"
         return f"the weights in {self.run} {what}; training again"

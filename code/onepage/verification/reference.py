@@ -2,8 +2,8 @@
 
 A result is written completely beside its place, then moved there, and never edited by hand: manifest.json lists the
 digest of every file, and ``problems`` finds what does not agree with it or with the metrics. It holds predictions, so
-that claims can be recomputed without training, but no weights. Pictures are those of the Markdown page, at screen
-resolution.
+that claims can be recomputed without training, but no weights and no copies of test data. Pictures are those of the
+Markdown page, at screen resolution.
 """
 
 import json
@@ -16,7 +16,7 @@ from typing import Any
 
 from onepage import tasks
 from onepage.errors import UserError
-from onepage.files import read_json, sha256_file, write_json, write_text
+from onepage.files import read_arrays, read_json, sha256_file, write_json, write_text, write_with
 from onepage.runs import lookup, provenance, seeds, stamps
 from onepage.verification import comparison, pictures
 from onepage.verification.claims import FAIL, PASS, Check, Claim, Result
@@ -70,7 +70,7 @@ def write(
             remarks.append(f"{PAGE_IMAGE} is left out: pdftoppm gave no picture of the page")
         text = pictures.keep((page / "report.md").read_text(encoding="utf-8"), page, folder)
         write_text(folder / "report.md", _headed(text, name, image.is_file()))
-        write_json(folder / "claims.json", [_claim_row(result) for result in results])
+        write_json(folder / "claims.json", [_claim_row(result, name) for result in results])
         _write_manifest(name, folder, list(runs), read_json(page / "report.json").get("engine"))
         wrong = problems(folder)
         if wrong:
@@ -95,22 +95,33 @@ def _is_of(pdf: Path, out: Path, runs: Mapping[str, Path]) -> None:
 def _copy_run(task: str, run: Path, folder: Path) -> list[str]:
     """Copy the files of a run to keep, and list the other seeds of its recipe; returns remarks."""
     folder.mkdir()
+    metrics = read_json(run / "metrics.json")
     for name in (*RUN_FILES, PREDICTIONS):
         if not (run / name).is_file():
             raise UserError(f"{run / name} is missing; run: make {task}")
         shutil.copyfile(run / name, folder / name)
+    _leave_out(getattr(tasks.get(task).module("recount"), "COPIED", ()), folder / PREDICTIONS)
     rows, _ = seeds.beside(run)
     write_json(folder / "seeds.json", rows)
     if tasks.get(task).has("ablation"):
         ablated = stamps.ablation_of(run)
         if not ablated.is_file():  # a page without it says "not measured"
             raise UserError(f"{ablated} is missing; run: make ablate")
+        if read_json(ablated).get("program") != metrics["program"]:
+            raise UserError(f"{ablated} is of different training code than {run}; run: make ablate")
         shutil.copyfile(ablated, folder / ablated.name)
-    metrics = read_json(run / "metrics.json")
     remarks = [f"{task}: {len(rows)} seed{'s' if len(rows) > 1 else ''} (n = {len(rows)})"]
     if metrics["commit"] is None or metrics["dirty"]:
         remarks.append(f"{task}: {'commit unknown' if metrics['commit'] is None else 'trained with local changes'}")
     return remarks
+
+
+def _leave_out(endings: tuple[str, ...], path: Path) -> None:
+    """Remove the arrays with these endings from an .npz."""
+    import numpy as np
+
+    kept = {name: array for name, array in read_arrays(path).items() if not name.endswith(endings)}
+    write_with(path, lambda file: np.savez_compressed(file, **kept))  # type: ignore[arg-type]
 
 
 def _headed(markdown: str, name: str, image: bool) -> str:
@@ -121,10 +132,13 @@ def _headed(markdown: str, name: str, image: bool) -> str:
     return f"{head}{line}\n{note}{shown}\n{rest}"
 
 
-def _claim_row(result: Result) -> dict[str, Any]:
-    claim = result.claim
+def _claim_row(result: Result, name: str) -> dict[str, Any]:
+    """A row of claims.json; it names no comparison with the result that this one replaces."""
+    claim, reason = result.claim, result.reason
+    if claim.reference is not None and claim.reference.result == name:
+        reason = f"recomputed from {claim.recomputed_from}"
     said = {key: getattr(claim, key) for key in ("id", "text", "task", "set", "metric", "minimum")}
-    return said | {"measured": result.measured, "state": result.state, "reason": result.reason}
+    return said | {"measured": result.measured, "state": result.state, "reason": reason}
 
 
 def _write_manifest(name: str, folder: Path, held: Sequence[str], engine: str | None) -> None:
