@@ -8,9 +8,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 SHELL := bash
 .SHELLFLAGS := -peu -o pipefail -c
 .DEFAULT_GOAL := help
-.DELETE_ON_ERROR .NOTPARALLEL:
-.SUFFIXES:
-.SECONDEXPANSION:
+.DELETE_ON_ERROR .NOTPARALLEL .SUFFIXES .SECONDEXPANSION:
 unexport TEXT FILE # any text: for each $$(shell), make 4.4 would expand exported variables, and run what they hold
 
 ifeq ($(filter 4% 5% 6%,$(MAKE_VERSION)),)
@@ -22,7 +20,9 @@ quoted = '$(subst ','\'',$1)'
 NAMES := $(shell sed -n 's/^    Setting."\([A-Z_]*\)".*/\1/p' code/onepage/runs/settings.py)
 GIVEN := $(foreach n,$(NAMES),$(if $(filter-out undefined default,$(origin $n)),$(call quoted,$n=$(value $n))))
 INHERITED := $(foreach n,$(NAMES),$(if $(findstring environment,$(origin $n)),$n))
-FLAGS := --flags=$(filter-out --%,$(firstword -$(MAKEFLAGS))) '--inherited=$(if $(MAKE_RESTARTS),,$(INHERITED))'
+OTHERS := $(foreach n,$(filter-out $(NAMES),$(.VARIABLES)),$(if $(findstring command,$(origin $n)),$n))
+FLAGS := --flags=$(filter-out --%,$(firstword -$(MAKEFLAGS))) '--inherited=$(if $(MAKE_RESTARTS),,$(INHERITED))' \
+  $(call quoted,--others=$(OTHERS))
 ANY_PYTHON := $(firstword $(realpath $(or $(VENV),.venv)/bin/python) $(PYTHON) python3)
 GRAPH := $(ANY_PYTHON) -SEc 'import sys; sys.path[0] = "code"; from onepage.runs.graph import main; main(sys.argv[1:])'
 # Prints the settings, TASKS, PLANS, RUNS (every seed), SHOWN (the first of each task), RUN_<task>, and what is stale

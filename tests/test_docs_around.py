@@ -85,6 +85,12 @@ def test_a_claim_without_a_reference_is_named(writer: ModuleType) -> None:
         writer.task_of(claim)
 
 
+def test_tasks_without_a_result_are_left_out(writer: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = writer.reference(writer.PAGE), writer.readme()
+    monkeypatch.setattr(writer, "TASKS", writer.TASKS | {"mlp": "a perceptron"})
+    assert (writer.reference(writer.PAGE), writer.readme()) == before
+
+
 def test_numbers_are_those_of_claims_and_metrics() -> None:
     """The values are read again here, without the writer."""
     appendix = text_of("docs/artifact.md")

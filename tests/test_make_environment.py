@@ -42,6 +42,15 @@ def test_no_shell_of_the_caller_runs(make: Make, tmp_path: Path, given: dict[str
     assert status == 2 and 'SEED="a": must be a whole number' in said and said.count("\n") == 1
 
 
+@pytest.mark.fault("a setting with a misspelt name", "`... is not a setting; did you mean ...?`")
+@pytest.mark.parametrize(("given", "meant"), [("PROFIL=smoke", "PROFILE"), ("seed=1", "SEED")])
+def test_a_misspelt_setting_is_refused(make: Make, given: str, meant: str) -> None:
+    status, calls, said = make("all", given)
+    assert status == 2 and calls == [] and said.count("\n") == 1
+    assert f"{given.partition('=')[0]} is not a setting; did you mean {meant}?" in said
+    assert make("help", "V=1")[0] == 0  # not like any setting: perhaps of a Makefile that calls this one
+
+
 @pytest.mark.fault("make -i, -t or -e, also in MAKEFLAGS", "`make -... ...; leave it out, also in MAKEFLAGS`")
 def test_flags_that_spoil_results_are_refused(make: Make) -> None:
     for arguments, settings in ((["-ki"], {}), ([], {"MAKEFLAGS": "si -j8"})):

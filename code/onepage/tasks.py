@@ -16,7 +16,7 @@ draw         ``draw(run, folder)`` writes figures.json
 explore      ``parts(run)``, what report.html lets a reader explore (see figures/explore.py)
 facts        its part of the page, without torch and numpy: ``facts(metrics, page)``, {name: text} of the prose;
              ``ROWS``, the rows of pictures, whose names may hold {names} of facts; ``ABLATED``, the variants that
-             the prose speaks of; ``tables(metrics, page)``, {name: what report.md.j2 prints of it}
+             the prose speaks of; ``tables(metrics, page)``, its ``Table`` records
 recount      ``recount(metrics, data_dir, arrays)`` gives a ``Recount``; optionally ``COPIED``, endings of the arrays
              that are copies of test data, which reference results leave out
 export       ``describe(metrics)``, {row of the card: text} of exported weights
@@ -29,7 +29,7 @@ facts.
 
 import importlib
 import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -56,6 +56,16 @@ class Measure(NamedTuple):
     def show(self, value: float, digits: int = 1) -> str:
         """``value`` in the measure's unit; means and standard deviations over seeds have more digits than a score."""
         return f"{100 * value:.{digits}f} %" if self.percent else f"{value:.{digits}f}"
+
+
+class Table(NamedTuple):
+    """A table of report.md and report.html, below the page; all cells are texts."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    note: str = ""
+    """A sentence below it."""
 
 
 class Recount:
@@ -119,7 +129,12 @@ def get(name: str) -> Task:
     """The record of a task; raises UserError for an unknown name."""
     if name not in TASKS:
         raise UserError(f"{name!r:.40} is not a task; choose one of {', '.join(TASKS)}")
-    task: Task = importlib.import_module(f"onepage.{name}.task").TASK
+    try:
+        task: Task = importlib.import_module(f"onepage.{name}.task").TASK
+        if task.name != name:
+            raise TypeError(f"its name is {task.name!r}")
+    except (ImportError, AttributeError, TypeError, NameError, SyntaxError) as error:
+        raise UserError(f"code/onepage/{name}/task.py has no usable TASK ({error}); see docs/extending.md") from error
     return task
 
 

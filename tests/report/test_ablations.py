@@ -40,6 +40,8 @@ def test_what_was_measured_is_said(fresh: Case) -> None:
     assert "Several heads help." not in insights(fresh, most=99)  # 29.88 is within the interval of 31.24
     write(fresh, "mt", lambda found: found["variants"][2].update(score=20.0, interval=[18.0, 22.0]))
     assert "20.0" in insights(fresh, most=99)["Several heads help."]
+    write(fresh, "mt", lambda found: found["variants"][2].update(score=40.0, interval=[38.0, 42.0]))
+    assert "Several heads help." not in insights(fresh, most=99)  # one head is better
     write(fresh, "cls", lambda found: found["variants"][1].update(score=0.55, interval=[0.5, 0.6]))
     text = insights(fresh)["Shortcuts speed up learning."].replace(NBSP, " ")
     assert all(score in text for score in ("81.2 %", "55.0 %", "2 epochs"))
@@ -68,4 +70,4 @@ def test_unreadable_or_other_findings_are_not_said(change: Any, fresh: Case) -> 
     write(fresh, "mt", change)
     found = insights(fresh, most=99)
     assert "Not measured:" in found and "The causal mask is essential." not in found
-    assert values_of(fresh)["ablations"] == []
+    assert not [table for table in values_of(fresh)["tables"] if "Ablation" in table.title]

@@ -13,7 +13,8 @@ from markdown_it import MarkdownIt
 
 import synthetic_run
 from onepage.errors import UserError
-from onepage.report import escape
+from onepage.report import context, escape
+from onepage.report.inputs import load_page
 from onepage.runs import seeds
 from onepage.runs.words import NBSP, percent
 from onepage.verification.pictures import PICTURE
@@ -29,6 +30,8 @@ from page_cases import (
     values_of,
     write_case,
 )
+
+PAGE = Path(__file__).resolve().parents[2] / "report/page.toml"
 
 
 def test_insights_are_this_runs_figures(real: Case) -> None:
@@ -190,7 +193,7 @@ def test_markdown_tables_keep_their_columns(real: Case) -> None:
         if token.type == "tr_close" and cells:
             assert cells == width
     html = [token.content for token in tokens if token.type == "html_block"]
-    assert sum(block.count("<details>") for block in html) == sum(block.count("</details>") for block in html) == 6
+    assert sum(block.count("<details>") for block in html) == sum(block.count("</details>") for block in html) == 7
     inline_html = {c.content for t in tokens for c in t.children or [] if c.type == "html_inline"}
     assert {part for part in inline_html if not PICTURE.fullmatch(part)} == {"<code>", "</code>"}
 
@@ -257,15 +260,32 @@ def test_markdown_of_generated_data_says_so_first(generated: Case) -> None:
     assert "PASS" not in plain and plain.count("NOT CHECKED") == 4
 
 
+def test_a_name_of_both_tasks_needs_the_task_s_name(fresh: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """{parameters} alone could be those of either."""
+    text = {"title": "Sizes differ.", "text": "{cls_parameters}"}
+    page = load_page(PAGE)
+    page |= {"insights": page["insights"] | {"order": ["sizes"], "sizes": text}}
+    monkeypatch.setattr(context, "load_page", lambda path: page)
+    assert "Sizes differ." in insights(fresh)
+    text["text"] = "{parameters}"
+    assert "Sizes differ." not in insights(fresh)
+
+
+def test_rows_of_pictures_are_side_by_side() -> None:
+    sections = [{"task": "a", "rows": [[]]}, {"task": "b", "rows": []}]
+    with pytest.raises(UserError, match=r"differ in number \({'a': 1, 'b': 0}\)"):
+        context._grid(sections)
+
+
 def test_the_markdown_lists_every_seed(three: Case) -> None:
     text = plain_text(markdown_of(three))
     values = accuracies(three)
-    (table,) = values_of(three)["seeds"]
-    assert table["columns"] == ["", "seed 0", "seed 1", "seed 2", "mean", "sd (n − 1)"]
+    (table,) = (table for table in values_of(three)["tables"] if table.title == "Every seed: cls")
+    assert table.columns == ["", "seed 0", "seed 1", "seed 2", "mean", "sd (n − 1)"]
     names = ["test accuracy", "test accuracy with mirror image"]
-    assert [row[0] for row in table["rows"]] == [*(f"{name}, %" for name in names), "weights"]
-    assert table["rows"][0][1:] == [f"{v:.2f}" for v in (*values, statistics.fmean(values), statistics.stdev(values))]
-    assert all(cell in text for row in table["rows"] for cell in row)
+    assert [row[0] for row in table.rows] == [*(f"{name}, %" for name in names), "weights"]
+    assert table.rows[0][1:] == [f"{v:.2f}" for v in (*values, statistics.fmean(values), statistics.stdev(values))]
+    assert all(cell in text for row in table.rows for cell in row)
     assert "(sd, n = 3 seeds)" in text and "Every seed: cls" in markdown_of(three)
 
 

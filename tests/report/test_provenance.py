@@ -52,7 +52,7 @@ def test_the_command_names_each_tasks_budget(cls: int, mt: int, said: str, fresh
     for task, minutes in (("cls", cls), ("mt", mt)):
         own = {"profile": f"full-budget{minutes}", "budget_minutes": minutes} if minutes else {"profile": "full"}
         change_run(fresh, task, lambda metrics, own=own: metrics.update(own))  # type: ignore[misc]
-    assert values_of(fresh)["reproduce"]["steps"][0][0] == f"make all PROFILE=full{said} SEED=0 DATA=real"
+    assert values_of(fresh)["reproduce"]["steps"][0][0] == f"make all PROFILE=full{said} SEED=0 DATA=real THREADS=2"
 
 
 def test_the_footer_says_which_seed_is_shown(three: Case) -> None:
@@ -67,8 +67,9 @@ def test_the_footer_says_which_seed_is_shown(three: Case) -> None:
 @pytest.mark.slow
 def test_the_command_names_every_seed(tmp_path: Path) -> None:
     case = several(tmp_path)
-    assert values_of(case)["reproduce"]["steps"][0][0] == "make all PROFILE=quick SEEDS=0,1,2 DATA=real"
-    assert [table["task"] for table in values_of(case)["seeds"]] == ["cls", "mt"]
+    assert values_of(case)["reproduce"]["steps"][0][0] == "make all PROFILE=quick SEEDS=0,1,2 DATA=real THREADS=2"
+    titles = [table.title for table in values_of(case)["tables"]]
+    assert titles[:2] == ["Every seed: cls", "Every seed: mt"]
     bleu = values_of(case)["sections"][1]["headline"]["seeds"]
     assert re.fullmatch(r"mean \d+\.\d\d ± \d+\.\d\d \(sd, n = 3 seeds\)", bleu)
 
@@ -76,4 +77,4 @@ def test_the_command_names_every_seed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("src", "tgt", "said"), [("en", "de", ""), ("de", "en", " SRC=de TGT=en")])
 def test_the_command_names_other_languages(src: str, tgt: str, said: str, fresh: Case) -> None:
     change_run(fresh, "mt", lambda metrics: metrics.update(src=src, tgt=tgt))
-    assert values_of(fresh)["reproduce"]["steps"][0][0] == f"make all PROFILE=quick SEED=0 DATA=real{said}"
+    assert values_of(fresh)["reproduce"]["steps"][0][0] == f"make all PROFILE=quick SEED=0 DATA=real THREADS=2{said}"

@@ -47,6 +47,23 @@ def test_a_plan_is_asked_for_until_there(tmp_path: Path) -> None:
     assert plan.read(run, "evaluate")["table"] == {"key": 1} and "evaluation" not in plan.read(run)
 
 
+@pytest.mark.fault("a picture was removed", "it is drawn again")
+def test_without_a_picture_all_are_drawn_again(tmp_path: Path) -> None:
+    planned(tmp_path)
+    folder = tmp_path / "figures/cls"
+    folder.mkdir(parents=True)
+    for name in ("one.png", "one.pdf", "two.png", "two.pdf"):
+        (folder / name).touch()
+    manifest, text = folder / "figures.json", json.dumps({"figures": [{"name": "one"}, {"name": "two"}]})
+    manifest.write_text(text, encoding="utf-8")
+    read(tmp_path, "cls")
+    assert manifest.is_file()
+    (folder / "two.pdf").unlink()
+    assert str(folder / "plan/draw.json") in read(tmp_path, "cls", dry_run=True)["STALE"] and manifest.is_file()
+    read(tmp_path, "cls")
+    assert not manifest.exists()
+
+
 def test_each_goal_needs_its_tasks(tmp_path: Path) -> None:
     every = ["cls", "mt"]
     of_one = {"mt": ["mt"], "bench-mt": ["mt"], "bench-scale": ["cls"]}
@@ -213,10 +230,12 @@ def test_processes_are_part_of_the_plan(tmp_path: Path) -> None:
     assert (run["processes"], run["nodes"]) == (2, "2:4")
 
 
-@pytest.mark.fault("report or verify before any run", "`not run with these settings; run: make all`, `not run: ...`")
+@pytest.mark.fault(
+    "report or verify before any run", "`no run is up to date with these settings; run: ...`, `not run: ...`"
+)
 def test_goals_that_look_need_runs(tmp_path: Path) -> None:
     for goal in ("report", "verify", "reference"):
-        with pytest.raises(UserError, match="not run with these settings; run: make all"):
+        with pytest.raises(UserError, match="no run is up to date with these settings; run: make all OUT="):
             read(tmp_path, goal)
     for name in tasks.TASKS:
         planned(tmp_path, name)

@@ -6,7 +6,8 @@ If a run lacks the figure of a name, the name is left out, and so is each senten
 from collections.abc import Mapping
 from typing import Any
 
-from onepage.runs.words import NONE, interval, number, percent, shorten, signed
+from onepage.runs.words import NBSP, NONE, interval, number, percent, shorten, signed
+from onepage.tasks import Table
 
 ROWS = (("curves_cls",), ("confusion_matrix", "gradcam_mistakes"), ("preds_grid", "miscls_grid"))
 ABLATED = ("whole", "no-shortcuts")
@@ -70,20 +71,21 @@ def _confusions(test: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def tables(metrics: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, Any]:
-    """For the Markdown: ``scores``, ``classes`` and ``confusions``."""
+def tables(metrics: Mapping[str, Any], page: Mapping[str, Any]) -> list[Table]:
+    """Accuracy and calibration, and every class."""
     test = metrics["test"]
-    return {
-        "scores": _scores(test),
-        "classes": [
-            [row["name"], number(row["n"]), percent(row["recall"]), percent(row["precision"])]
-            for row in test["per_class"]
-        ],
-        "confusions": [
-            f"{row['true']} → {row['predicted']} {row['count']} ({percent(row['share'])})"
-            for row in test["top_confusions"]
-        ],
-    }
+    columns = ("", "accuracy", f"95{NBSP}% interval", "NLL, nats", "Brier score", "ECE, 15 bins")
+    classes = [
+        [row["name"], number(row["n"]), percent(row["recall"]), percent(row["precision"])] for row in test["per_class"]
+    ]
+    mistakes = [
+        f"{row['true']} → {row['predicted']} {row['count']} ({percent(row['share'])})" for row in test["top_confusions"]
+    ]
+    note = f"Most frequent mistakes: {'; '.join(mistakes) or 'none'}."
+    return [
+        Table("Accuracy and calibration of the test images", columns, _scores(test)),
+        Table("Every class", ("class", "n", "recall", "precision"), classes, note),
+    ]
 
 
 def _scores(test: Mapping[str, Any]) -> list[list[str]]:

@@ -1,10 +1,12 @@
 """The commands behind the make targets: plan, train, evaluate, draw, render. Their order is in the Makefile."""
 
 import contextlib
+import os
 from pathlib import Path
 
 import click
 
+from onepage.errors import UserError
 from onepage.terminal.options import (
     PATH,
     begins,
@@ -127,7 +129,11 @@ def draw(run: Path, figures: Path) -> None:
     begins("Pictures", task.name)
     if task.has("explore"):
         explore.write(run, figures, task.module("explore").parts(run))
+    manifest = figures / "figures.json"
+    before = manifest.stat() if manifest.is_file() else None
     task.module("draw").draw(run, figures)
+    if not manifest.is_file() or (before and os.path.samestat(before, manifest.stat())):
+        raise UserError(f"the drawing did not write {manifest}; code/onepage/{task.name}/draw.py must close its Book")
     remove_temporaries(figures)
     click.echo(f"{task.name:<4} figures in {figures}/")
 
@@ -161,7 +167,8 @@ def engine(wanted: str, target: Path) -> None:
 
     chosen = resolve_engine(wanted)
     write_text(target, f"ENGINE := {chosen}\n")
-    click.echo("page will be made by " + {"latex": "LaTeX", "typst": "typst (no LaTeX here)"}[chosen])
+    typst = "typst" if wanted == "typst" else "typst (no LaTeX here)"
+    click.echo(f"page will be made by {'LaTeX' if chosen == 'latex' else typst}")
 
 
 @click.command()

@@ -6,7 +6,8 @@ If a run lacks the figure of a name, the name is left out, and so is each senten
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from onepage.runs.words import NONE, interval, number, percent, signed
+from onepage.runs.words import NBSP, NONE, interval, number, percent, signed
+from onepage.tasks import Table
 
 ROWS = (("curves_mt", "bleu_report"), ("attention_heads", "masks_demo"), ("decodes_table",))
 ABLATED = ("whole", "no-causal-mask", "one-head")
@@ -102,36 +103,35 @@ def _lengths(groups: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return found
 
 
-def tables(metrics: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, Any]:
-    """For the Markdown: ``tests``, ``precisions``, ``signature`` and ``examples``."""
+def tables(metrics: Mapping[str, Any], page: Mapping[str, Any]) -> list[Table]:
+    """Scores and parts of BLEU for every test set, and decoded sentences."""
     tests = [(test_name(name, page), test) for name, test in metrics["tests"].items()]
-    return {
-        "tests": [
-            [
-                name,
-                *_bleu(test),
-                number(test["bleu_greedy"], 1),
-                number(test["chrf2"]["score"], 1),
-                *_others(test),
-            ]
-            for name, test in tests
-        ],
-        "precisions": [
-            [
-                name,
-                *(number(value, 1) for value in test["bleu"]["precisions"]),
-                number(test["bleu"]["brevity_penalty"], 3),
-                number(test["bleu"]["hypothesis_length"]),
-                number(test["bleu"]["reference_length"]),
-            ]
-            for name, test in tests
-        ],
-        "signature": metrics["tests"][metrics["headline"]]["bleu"]["signature"],
-        "examples": [
-            [row["kind"], number(row["chrf"], 1), row["source"], row["reference"], row["output"]]
-            for row in metrics["examples"]
-        ],
-    }
+    columns = ("test set", "n", "BLEU", f"95{NBSP}% interval", "greedy", "chrF2", "TER", "lc.norm.tok")
+    scores = [
+        [name, *_bleu(test), number(test["bleu_greedy"], 1), number(test["chrf2"]["score"], 1), *_others(test)]
+        for name, test in tests
+    ]
+    parts = ("test set", "1-grams", "2-grams", "3-grams", "4-grams", "brevity penalty", "tokens of the outputs")
+    precisions = [
+        [
+            name,
+            *(number(value, 1) for value in test["bleu"]["precisions"]),
+            number(test["bleu"]["brevity_penalty"], 3),
+            number(test["bleu"]["hypothesis_length"]),
+            number(test["bleu"]["reference_length"]),
+        ]
+        for name, test in tests
+    ]
+    signature = f"BLEU signature: {metrics['tests'][metrics['headline']]['bleu']['signature']}"
+    examples = [
+        [row["kind"], number(row["chrf"], 1), row["source"], row["reference"], row["output"]]
+        for row in metrics["examples"]
+    ]
+    return [
+        Table("Every test set", columns, scores, signature),
+        Table("Precision of n-grams in per cent, and brevity penalty", (*parts, "of the references"), precisions),
+        Table("Decoded sentences as text", ("", "chrF2", "source", "reference", "output"), examples),
+    ]
 
 
 def _bleu(test: Mapping[str, Any]) -> list[str]:

@@ -11,7 +11,7 @@ from onepage.files import read_json
 from onepage.report.inputs import Shown
 from onepage.runs import words
 from onepage.runs.stamps import ablation_of
-from onepage.tasks import Task
+from onepage.tasks import Table, Task
 
 
 def load(run: Shown) -> Mapping[str, Any]:
@@ -31,7 +31,7 @@ def load(run: Shown) -> Mapping[str, Any]:
 def facts(found: Mapping[str, Any], task: Task) -> dict[str, str]:
     """{name: text} for the prose: score and validation loss of each variant, and the length of training.
 
-    ``NAME_differs`` exists only if the interval of the variant does not overlap that of the whole model.
+    ``NAME_worse`` exists only if the interval of the variant lies below that of the whole model.
     """
     if not found:
         return {}
@@ -40,15 +40,15 @@ def facts(found: Mapping[str, Any], task: Task) -> dict[str, str]:
     for name in task.module("facts").ABLATED:
         row, key = rows[name], name.replace("-", "_")
         scores |= {key: _show(task, row["score"]), f"{key}_loss": words.number(row["loss"], 2)}
-        apart = row["interval"][1] < rows["whole"]["interval"][0] or row["interval"][0] > rows["whole"]["interval"][1]
-        scores |= {f"{key}_differs": scores[key]} if apart else {}
+        scores |= {f"{key}_worse": scores[key]} if row["interval"][1] < rows["whole"]["interval"][0] else {}
     whole = rows["whole"]
     length = {"epochs": f"{whole['epochs']:g}", "updates": words.number(whole["updates"])}
     return {f"ablation_{name}": text for name, text in (scores | length).items()}
 
 
-def table(found: Mapping[str, Any], task: Task, page: Mapping[str, Any]) -> dict[str, Any]:
-    """Rows for the Markdown: variant, score, 95 % interval, n, validation loss, parameters."""
+def table(found: Mapping[str, Any], task: Task, page: Mapping[str, Any]) -> Table:
+    """A row for each variant: score, 95 % interval, n, validation loss, parameters."""
+    columns = ("", page[task.name]["ablation"], f"95{words.NBSP}% interval", "n", "validation loss, nats", "parameters")
     rows = [
         [
             page["variants"].get(row["name"], row["name"]),
@@ -60,14 +60,12 @@ def table(found: Mapping[str, Any], task: Task, page: Mapping[str, Any]) -> dict
         ]
         for row in found["variants"]
     ]
-    return {
-        "task": task.name,
-        "score": page[task.name]["ablation"],
-        "rows": rows,
-        "updates": words.number(found["variants"][0]["updates"]),
-        "seed": str(found["seed"]),
-        "commit": words.commit(found, "unknown"),
-    }
+    note = (
+        "All variants have the same training except for the part named: "
+        f"{words.number(found['variants'][0]['updates'])} updates, seed {found['seed']}, one run each, commit "
+        f"{words.commit(found, 'unknown')}. The test sets were not read."
+    )
+    return Table(f"Ablation: {task.name}", columns, rows, note)
 
 
 def _show(task: Task, score: float) -> str:

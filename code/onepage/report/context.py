@@ -8,6 +8,7 @@ no numpy.
 
 import re
 import textwrap
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -37,7 +38,7 @@ def build(out: Path, runs: Sequence[Path], report: Path) -> dict[str, Any]:
     except (KeyError, IndexError, TypeError) as error:
         what = f"{type(error).__name__} {error}"
         raise UserError(
-            f"metrics.json, figures.json or page.toml lacks what the page shows ({what}); run make again"
+            f"page.toml, metrics.json or figures.json lacks what the page shows ({what}); see docs/extending.md"
         ) from error
 
 
@@ -46,7 +47,8 @@ def _assemble(page: Prose, claims: Sequence[held.Claim], shown: Sequence[Shown])
     names = {run.name: _names(page, run, ablated.get(run.name, {})) for run in shown}
     if not ablated:
         names[shown[0].name]["not_ablated"] = "make ablate"
-    every = {name: text for known in names.values() for name, text in known.items()}
+    shared = Counter(name for known in names.values() for name in known)  # of several tasks: only with TASK_ before it
+    every = {name: text for known in names.values() for name, text in known.items() if shared[name] == 1}
     every["figures"] = words.number(sum(len(run.pictures) for run in shown))
     every["command"] = provenance.command(shown)
     metrics = {run.name: run.metrics for run in shown}
@@ -85,11 +87,11 @@ def _assemble(page: Prose, claims: Sequence[held.Claim], shown: Sequence[Shown])
         "claims": [_claim(page, result) for result in results],
         "footer": provenance.footer(shown, page.get("no_gpu", "")),
         "more": [{"task": run.name, "figures": _rest(run, names[run.name])} for run in shown],
-        "tables": {
-            name: table for run in shown for name, table in run.task.module("facts").tables(run.metrics, page).items()
-        },
-        "seeds": [_seed_table(page, run) for run in shown if len(run.seeds) > 1],
-        "ablations": [ablations.table(ablated[run.name], run.task, page) for run in shown if run.name in ablated],
+        "tables": [
+            *(_seed_table(page, run) for run in shown if len(run.seeds) > 1),
+            *(ablations.table(ablated[run.name], run.task, page) for run in shown if run.name in ablated),
+            *(table for run in shown for table in run.task.module("facts").tables(run.metrics, page)),
+        ],
         "commit_time": next((run.metrics["commit_time"] for run in shown if run.metrics["commit_time"] is not None), 0),
         "subject": provenance.subject(shown),
         "runs": {run.name: {"run": label(run.metrics), "metrics_sha256": run.metrics_digest} for run in shown},
@@ -224,6 +226,11 @@ def _scale(task: tasks.Task) -> int:
 
 def _grid(sections: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The rows of pictures across all columns; ``height``, in mm, of the tallest in each row: captions then align."""
+    counts = {section["task"]: len(section["rows"]) for section in sections}
+    if len(set(counts.values())) > 1:
+        raise UserError(
+            f"ROWS in the tasks' facts.py differ in number ({counts}); give each task as many rows of pictures"
+        )
     rows = zip(*(section["rows"] for section in sections), strict=True)
     return [
         {"height": max((figure["height"] for part in row for figure in part), key=float), "parts": list(row)}
@@ -231,8 +238,8 @@ def _grid(sections: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _seed_table(page: Prose, run: Shown) -> dict[str, Any]:
-    """For the Markdown: a row for each score of a task, with its value for each seed, their mean and deviation."""
+def _seed_table(page: Prose, run: Shown) -> tasks.Table:
+    """A row for each score of a task, with its value for each seed, their mean and deviation."""
     rows, summary = run.several["rows"], run.several["summary"]
     table = []
     for name, measure in run.task.measures(run.metrics).items():
@@ -243,7 +250,7 @@ def _seed_table(page: Prose, run: Shown) -> dict[str, Any]:
         table.append([label, *(words.NONE if value is None else words.number(value * scale, 2) for value in values)])
     table.append(["weights", *(row["weights_digest"][:10] for row in rows), "", ""])
     columns = ["", *(f"seed {row['seed']}" for row in rows), "mean", "sd (n − 1)"]
-    return {"task": run.name, "columns": columns, "rows": table}
+    return tasks.Table(f"Every seed: {run.name}", columns, table)
 
 
 def _figure(page: Prose, run: Shown, names: Names, name: str) -> dict[str, Any]:

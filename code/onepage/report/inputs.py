@@ -67,6 +67,9 @@ def load_runs(runs: Sequence[Path], out: Path) -> list[Shown]:
     if len(runs) != len(sections):
         names = ", ".join(task.name for task in sections)
         raise UserError(f"the page shows one run of each of {names}, in this order; it was given {len(runs)}")
+    lacking = [task.name for task in sections if not task.has("facts")]
+    if lacking:
+        raise UserError(f"code/onepage/{lacking[0]}/facts.py is missing; write it, or set page=False in task.py")
     return [_load(task, Path(run), out) for task, run in zip(sections, runs, strict=True)]
 
 

@@ -28,6 +28,8 @@ def command(runs: Sequence[Shown]) -> str:
     parts.append(f"SEED={seeds[0]}" if len(seeds) == 1 else f"SEEDS={','.join(map(str, seeds))}")
     if len({run.generated for run in runs}) == 1:
         parts.append(f"DATA={'generated' if runs[0].generated else 'real'}")
+    threads = {run.metrics["threads"] for run in runs if run.metrics["device"] == "cpu"}
+    parts += [f"THREADS={threads.pop()}"] if len(threads) == 1 else []
     return " ".join(parts + [option for run in runs for option in _options(run)])
 
 

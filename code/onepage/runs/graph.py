@@ -50,7 +50,7 @@ class Graph:
         self.goals, self.dry_run = goals or ["help"], dry_run
         if list(self.goals) == ["ablate"]:
             given = {"PROFILE": "ablation"} | given
-        self.values = settings.resolve(given)
+        self.values, self.given = settings.resolve(given), given
         self.out = Path(self.values["OUT"])
         self.seeds = self.values["SEEDS"].split()
         self.trains = [goal for goal in self.goals if goal in (*TRAINING, *tasks.TASKS)]
@@ -78,7 +78,7 @@ class Graph:
         """Whether goals about all tasks include this one: it has an ablation, is on the page, or its run is planned."""
         if "ablate" in self.goals:
             return task.has("ablation")
-        return task.page or (self.out / PLANS / f"{key_of(task, self.values)}.mk").is_file()
+        return task.page or (self.out / PLANS / f"{key_of(task, self.values)}.json").is_file()
 
     def lines(self) -> list[str]:
         """The lines for make. Raises UserError for settings that cannot be used, and for missing runs."""
@@ -213,13 +213,25 @@ class Graph:
             for task, paths in runs.items():
                 seeds = stamps.of_seeds(paths, task, self.fingerprints)
                 stale += self._refresh(paths[0].parent, "seeds", seeds)
-                drawing = stamps.of_drawing(paths[0], task, self.fingerprints)
-                stale += self._refresh(self.out / "figures" / task.name, "draw", drawing)
+                drawing, folder = stamps.of_drawing(paths[0], task, self.fingerprints), self.out / "figures" / task.name
+                stale += self._refresh(folder, "draw", drawing)
+                stale += self._without_pictures(folder)
         if set(self.goals) & PAGE and (engine or self.dry_run):
             shown = [paths[0] for task, paths in runs.items() if task.page]
             page = stamps.of_page(shown, engine, self.values["PAPER"], self.fingerprints)
             stale += self._refresh(self.out / "report", "render", page)
         return stale
+
+    def _without_pictures(self, folder: Path) -> list[Path]:
+        """Remove figures.json if a picture that it names is missing; a dry run returns its path."""
+        manifest, names = folder / "figures.json", []
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            names = [row["name"] for row in json.loads(manifest.read_text(encoding="utf-8"))["figures"]]
+        if all((folder / f"{name}.{kind}").is_file() for name in names for kind in ("png", "pdf")):
+            return []
+        if not self.dry_run:
+            manifest.unlink()
+        return [run_plan.path_of(folder, "draw")] if self.dry_run else []
 
     def _verifies_reference_alone(self, runs: dict[Task, list[Path]], missing: Sequence[Path]) -> bool:
         """Whether this is ``make verify REF=...`` without any runs: then it verifies the reference result itself."""
@@ -229,7 +241,8 @@ class Graph:
     def _must_be_there(self, runs: dict[Task, list[Path]], missing: Sequence[Path]) -> None:
         """Raise UserError if a goal that trains nothing has no run to read."""
         if missing:
-            raise UserError("not run with these settings; run: make all")
+            again = f"make all {settings.words(self.given)}".strip()
+            raise UserError(f"no run is up to date with these settings; run: {again}")
         if set(self.goals) & PAGE:
             shown = [run for task, paths in runs.items() for run in paths if task.page]
             absent = [run for run in shown if not (run / "metrics.json").is_file()]
@@ -276,7 +289,8 @@ def main(arguments: Sequence[str]) -> None:
     """Print the lines for make; on an error, one line with which make stops.
 
     ``arguments``: the goals in one word, or --help; --flags=, the one-letter flags of make; --inherited=, the names of
-    settings from the environment; NAME=value of each given setting.
+    settings from the environment; --others=, those of other variables on the command line; NAME=value of each given
+    setting.
     """
     goals, *words = arguments
     options = dict(word.split("=", 1) for word in words if word.startswith("--"))
@@ -290,6 +304,7 @@ def main(arguments: Sequence[str]) -> None:
         for flag, what in REFUSED.items():
             if flag in flags:
                 raise UserError(f"make -{flag} {what}; leave it out, also in MAKEFLAGS")
+        settings.check_spelling(options.get("--others", "").split())
         given = settings.parse(word for word in words if not word.startswith("--"))
         said = settings.from_environment(given, inherited)
         if said:

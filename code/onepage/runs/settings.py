@@ -6,7 +6,7 @@ make, ``make help``, the checks of values and the table in the documents all rea
 import contextlib
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -105,6 +105,16 @@ def resolve(given: Mapping[str, str]) -> dict[str, str]:
     _check_seeds(values, "SEED" in given)
     _check_together(values, given)
     return values
+
+
+def check_spelling(names: Sequence[str]) -> None:
+    """Raise UserError if a variable of the command line that is no setting is spelled almost like one."""
+    if names:
+        from difflib import get_close_matches  # slow to import
+
+        for name in names:
+            for close in get_close_matches(name.upper(), BY_NAME, n=1, cutoff=0.8):
+                raise UserError(f"{name} is not a setting; did you mean {close}?")
 
 
 def _as_path(text: str) -> str:

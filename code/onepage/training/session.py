@@ -143,7 +143,7 @@ class Session:
         with self:
             self.resume(state)
             plan, log, done = self.plan, self.run / "train.log", state.update
-            name = f"{plan['task']:<4}seed {plan['seed']}"
+            name = f"{plan['task']:<3} seed {plan['seed']}"
             with Reporter(name, state.updates, unit, log, done, work, quiet=not self.ranks.is_main) as report:
                 report.line(
                     f"{'resuming at' if done else 'training from'} update {done} of {state.updates}: {about}, "

@@ -113,7 +113,10 @@ def _claim(row: Mapping[str, Any]) -> Claim:
         values["options"] = {key: str(values.pop(key)) for key in options if key in values}
     if "reference" in values:
         values["reference"] = Reference(**values["reference"])
-    return Claim(**values)
+    try:
+        return Claim(**values)
+    except TypeError as error:
+        raise TypeError(f"claim {row.get('id')!r:.60}: {str(error).partition('() ')[2]}") from None
 
 
 def _problem(claim: Claim) -> str:
@@ -122,6 +125,8 @@ def _problem(claim: Claim) -> str:
         return f"no measure {claim.measure!r} for task {claim.task!r}"
     if not is_number(claim.minimum):
         return f"minimum must be a number, not {claim.minimum!r}"
+    if tasks.get(claim.task).percent and not 0 <= claim.minimum <= 1:
+        return f"minimum must be a share from 0 to 1, not {claim.minimum!r}"
     reference = claim.reference
     if reference is None:
         return ""
