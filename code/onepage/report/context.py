@@ -165,12 +165,12 @@ def _headline(page: Prose, run: Shown, names: Names, result: held.Result | None)
     """
     prose, task = page[run.name], run.task
     measure, scale = task.measures(run.metrics)[task.headline(run.metrics)], _scale(task)
-    kind = "Wilson" if task.percent else "bootstrap"
+    kind = f"95{words.NBSP}% {'Wilson' if task.percent else 'bootstrap'} interval"
     return {
         "value": words.score(scale * measure.value, scale * result.claim.minimum if result else float("-inf")),
         "unit": task.unit,
         "label": fill(prose["headline"], names, f"{run.name}.headline"),
-        "interval": f"95{words.NBSP}% {kind} interval {words.interval([scale * bound for bound in measure.interval], 1)}",
+        "interval": f"{kind} {words.interval([scale * bound for bound in measure.interval], 1)}",
         "n": fill(prose["headline_n"], names, f"{run.name}.headline_n"),
         "seeds": _mean(page, run),
         "claim": _claim(page, result) if result else None,
