@@ -28,6 +28,7 @@ from onepage.mt import facts
 from onepage.report.escape import Safe, environment, markdown
 from onepage.report.inputs import load_page
 from onepage.runs import seeds, settings, stamps, words
+from onepage.runs.fingerprint import Fingerprints
 from onepage.runs.provenance import processor
 from onepage.tasks import TASKS
 from onepage.verification import comparison
@@ -38,6 +39,7 @@ REFERENCES = ROOT / "report" / "reference"
 DOCUMENTS = ("artifact.md", "model-card-cls.md", "model-card-mt.md", "results.md", "settings.md")
 SHOWN = ("two-cores-epyc-fp32-quick", "two-cores-epyc-quick")  # the reference results in the README's table
 PAGE, STRIP = "two-cores-epyc-fp32-quick", 0.36  # the page in the README's picture: its top, by share of the height
+FINGERPRINTS = Fingerprints()
 MEASURED = {"benchmarks.md": ("cls", "mt", "gpu"), "several-processes.md": ("scale",)}  # kinds of benchmarks
 
 
@@ -57,9 +59,7 @@ def build() -> dict[str, Any]:
     """All that the templates print: texts, whole numbers, lists and dicts."""
     page = load_page(ROOT / "report" / "page.toml")
     read = load_claims(ROOT / "report" / "claims.toml")
-    claims = [
-        claim for claim in read if claim.reference or claim.task in ("cls", "mt")
-    ]  # not of tasks without a result
+    claims = [claim for claim in read if claim.reference or claim.task in ("cls", "mt")]
     floors = load_claims(ROOT / "report" / "claims.toml", "stand_in")
     claimed = {claim.task: task_of(claim) for claim in claims}
     return {
@@ -101,7 +101,9 @@ def result_of(name: str, task: str) -> dict[str, Any]:
         "software": ", ".join(f"{name} {version}" for name, version in sorted(metrics["versions"].items())),
         "arithmetic": f"{metrics['device']}, {metrics['precision']}, {metrics['threads']} threads",
         "date": train["finished"][:10],
-        "version": "this version" if metrics.get("program") == stamps.program("train", task) else "earlier version",
+        "version": "this version"
+        if metrics.get("program") == stamps.program("train", task, FINGERPRINTS)
+        else "earlier version",
         "commit": (metrics["commit"] or "not recorded")[:12] + (" with local changes" if metrics["dirty"] else ""),
         "recipe_hash": metrics["recipe_hash"][:12],
         "weights": metrics["weights_digest"][:12],
@@ -130,9 +132,14 @@ def said_of_both(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     return found
 
 
+def held(name: str) -> list[str]:
+    """The tasks of which a reference result holds a run."""
+    return [task for task in TASKS if (REFERENCES / name / task).is_dir()]
+
+
 def reference(name: str) -> dict[str, Any]:
     """What results.md says of a reference result: machine, software, and a row for each score of each task."""
-    found = {task: result_of(name, task) for task in TASKS if (REFERENCES / name / task).is_dir()}
+    found = {task: result_of(name, task) for task in held(name)}
     peak = max(found.values(), key=lambda part: float(part["memory"].split()[0]))["memory"]
     rows = []
     for part in found.values():
@@ -162,7 +169,7 @@ def readme() -> str:
     heads = ("model", "command", "training time", "test set", "n", "score (95 % interval)", "processor", "code")
     rows = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for name in SHOWN:
-        for task in (task for task in TASKS if (REFERENCES / name / task).is_dir()):
+        for task in held(name):
             run = result_of(name, task)
             of, metrics = tasks.of(run["metrics"]), run["metrics"]
             _, n, score = score_rows(metrics)[of.headline(metrics)]

@@ -43,7 +43,7 @@ def test_no_shell_of_the_caller_runs(make: Make, tmp_path: Path, given: dict[str
 
 
 @pytest.mark.fault("a setting with a misspelt name", "`... is not a setting; did you mean ...?`")
-@pytest.mark.parametrize(("given", "meant"), [("PROFIL=smoke", "PROFILE"), ("seed=1", "SEED")])
+@pytest.mark.parametrize(("given", "meant"), [("PROFIL=smoke", "PROFILE"), ("BUDGET=5", "BUDGET_MIN")])
 def test_a_misspelt_setting_is_refused(make: Make, given: str, meant: str) -> None:
     status, calls, said = make("all", given)
     assert status == 2 and calls == [] and said.count("\n") == 1

@@ -215,7 +215,7 @@ def test_every_state_of_the_runs_makes_one_sheet(
             assert escape.visible(words).replace(NBSP, " ") in text.replace(NBSP, " ")
     if state is write_case:
         assert text.count("PASS") == 2 and "NOT CHECKED" not in text and "Generated" not in text
-    assert f"Set by {render.set_by(engine, paper)}" in text
+    assert f"Typeset by {render.set_by(engine, paper)}" in text
     assert read_json(path.with_name("report.json"))["paper"] == paper
 
 

@@ -64,6 +64,15 @@ def test_without_a_picture_all_are_drawn_again(tmp_path: Path) -> None:
     assert not manifest.exists()
 
 
+def test_a_task_that_is_not_on_the_page_joins_once_planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when its plan is out of date, and make has to write it again."""
+    apart = tasks.get("mt")._replace(page=False)
+    monkeypatch.setattr(tasks, "every", lambda: [tasks.get("cls"), apart])
+    assert "mt-quick" not in read(tmp_path, "all")["PLANS"]
+    planned(tmp_path, "mt").with_suffix(".mk").unlink()
+    assert "mt-quick" in read(tmp_path, "all")["PLANS"]
+
+
 def test_each_goal_needs_its_tasks(tmp_path: Path) -> None:
     every = ["cls", "mt"]
     of_one = {"mt": ["mt"], "bench-mt": ["mt"], "bench-scale": ["cls"]}

@@ -128,7 +128,7 @@ def arrival(rows: Sequence[Mapping[str, Any]], target: float) -> str:
     if not rows:
         return "not measured"
     best = max(row["val_accuracy"] for row in rows)
-    return f"not in {duration(rows[-1]['seconds'])}: {best * 100:.1f} %"
+    return f"not reached in {duration(rows[-1]['seconds'])} (best: {best * 100:.1f} %)"
 
 
 def hardware(result: Mapping[str, Any]) -> str:

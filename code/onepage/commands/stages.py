@@ -50,7 +50,7 @@ def plan(task: str, words: tuple[str, ...], again: bool) -> None:
     show_default=True,
     envvar="ONEPAGE_SAVE_EVERY",
     show_envvar=True,
-    help="Seconds between checkpoints; the end of an epoch is saved too, if it lasts some seconds.",
+    help="Seconds between checkpoints; one is also saved after an epoch of more than a few seconds.",
 )
 @own_gpu_option
 def train(run: Path, save_every: float, own_gpu: bool) -> None:

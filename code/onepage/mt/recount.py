@@ -23,16 +23,16 @@ def recount(metrics: Mapping[str, Any], data_dir: Path, arrays: Mapping[str, np.
     found = Recount(data.digest)
     for test in data.tests:
         path, (sources, references) = f"tests.{test}.bleu.score", data.splits[test]
-        both = [arrays.get(f"{test}_{name}") for name in ("output", "greedy")]
-        if any(outputs is None or outputs.shape != (len(references),) for outputs in both):
+        beam, greedy = (arrays.get(f"{test}_{kind}") for kind in ("output", "greedy"))
+        if beam is None or greedy is None or not beam.shape == greedy.shape == (len(references),):
             found.problems[path] = f"not one output for each of {len(references)} sentences of {test}"
             continue
-        texts, greedy = ([str(text) for text in outputs] for outputs in both if outputs is not None)
+        texts, of_greedy = ([str(text) for text in outputs] for outputs in (beam, greedy))
         found.values |= {
             path: sacrebleu.corpus_bleu(texts, [references], tokenize="13a").score,
-            f"tests.{test}.bleu_greedy": sacrebleu.corpus_bleu(greedy, [references], tokenize="13a").score,
+            f"tests.{test}.bleu_greedy": sacrebleu.corpus_bleu(of_greedy, [references], tokenize="13a").score,
             f"tests.{test}.chrf2.score": sacrebleu.corpus_chrf(texts, [references]).score,
-            f"tests.{test}.exact": len([None for text, other in zip(texts, references, strict=True) if text == other]),
+            f"tests.{test}.exact": sum(text == other for text, other in zip(texts, references, strict=True)),
         }
         for name, expected in (("source", sources), ("reference", references)):
             stored = arrays.get(f"{test}_{name}")

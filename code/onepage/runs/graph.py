@@ -24,6 +24,8 @@ TRAINING = ("all", "runs", "test", "repro")  # goals that train, besides the tas
 LOOKING = ("report", "verify", "reference")  # goals that only read existing runs
 PLANNING = ("data", "bundle", "ablate", "bench-gpu")  # goals that need plans of every task, but no run
 PAGE = {"all", "report", "reference"}  # goals that make the page
+# settings that decide a run, repeated in advice
+REPEATED = ("PROFILE", "SEED", "SEEDS", "BUDGET_MIN", "RECIPE", "DATA", "SRC", "TGT", "DEVICE", "THREADS", "OUT")
 UNTOUCHED = ("TEXT", "FILE")  # any text: commands read them from the environment
 PLANS = Path("runs/.plan")  # below OUT: the plan of each task, setting by setting
 # flags of make, also in MAKEFLAGS, that could falsify results
@@ -223,15 +225,16 @@ class Graph:
         return stale
 
     def _without_pictures(self, folder: Path) -> list[Path]:
-        """Remove figures.json if a picture that it names is missing; a dry run returns its path."""
+        """Remove figures.json if a picture that it names is missing; a dry run returns what is stale."""
         manifest, names = folder / "figures.json", []
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             names = [row["name"] for row in json.loads(manifest.read_text(encoding="utf-8"))["figures"]]
         if all((folder / f"{name}.{kind}").is_file() for name in names for kind in ("png", "pdf")):
             return []
-        if not self.dry_run:
-            manifest.unlink()
-        return [run_plan.path_of(folder, "draw")] if self.dry_run else []
+        if self.dry_run:
+            return [run_plan.path_of(folder, "draw")]
+        manifest.unlink()
+        return []
 
     def _verifies_reference_alone(self, runs: dict[Task, list[Path]], missing: Sequence[Path]) -> bool:
         """Whether this is ``make verify REF=...`` without any runs: then it verifies the reference result itself."""
@@ -240,14 +243,15 @@ class Graph:
 
     def _must_be_there(self, runs: dict[Task, list[Path]], missing: Sequence[Path]) -> None:
         """Raise UserError if a goal that trains nothing has no run to read."""
+        given = settings.words({name: self.given[name] for name in REPEATED if name in self.given})
+        again = f"make all {given}".strip()
         if missing:
-            again = f"make all {settings.words(self.given)}".strip()
             raise UserError(f"no run is up to date with these settings; run: {again}")
         if set(self.goals) & PAGE:
             shown = [run for task, paths in runs.items() for run in paths if task.page]
             absent = [run for run in shown if not (run / "metrics.json").is_file()]
             if absent:
-                raise UserError(f"not run: {_join(absent)}; run: make all")
+                raise UserError(f"not run: {_join(absent)}; run: {again}")
 
 
 def inputs(task: Task, values: dict[str, str], fingerprints: Fingerprints) -> str:

@@ -108,13 +108,14 @@ def resolve(given: Mapping[str, str]) -> dict[str, str]:
 
 
 def check_spelling(names: Sequence[str]) -> None:
-    """Raise UserError if a variable of the command line that is no setting is spelled almost like one."""
+    """Raise UserError for a variable of the command line with almost the name, or a part of the name, of a setting."""
     if names:
         from difflib import get_close_matches  # slow to import
 
         for name in names:
-            for close in get_close_matches(name.upper(), BY_NAME, n=1, cutoff=0.8):
-                raise UserError(f"{name} is not a setting; did you mean {close}?")
+            parts = [other for other in BY_NAME if f"_{name.upper()}_" in f"_{other}_"]
+            for meant in get_close_matches(name.upper(), BY_NAME, n=1, cutoff=0.8) or parts:
+                raise UserError(f"{name} is not a setting; did you mean {meant}?")
 
 
 def _as_path(text: str) -> str:

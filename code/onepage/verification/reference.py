@@ -108,7 +108,7 @@ def _copy_run(task: str, run: Path, folder: Path) -> list[str]:
         if not ablated.is_file():  # a page without it says "not measured"
             raise UserError(f"{ablated} is missing; run: make ablate")
         if read_json(ablated).get("program") != metrics["program"]:
-            raise UserError(f"{ablated} is of different training code than {run}; run: make ablate")
+            raise UserError(f"{ablated} was made by other training code than {run}; run: make ablate")
         shutil.copyfile(ablated, folder / ablated.name)
     remarks = [f"{task}: {len(rows)} seed{'s' if len(rows) > 1 else ''} (n = {len(rows)})"]
     if metrics["commit"] is None or metrics["dirty"]:
@@ -135,7 +135,7 @@ def _headed(markdown: str, name: str, image: bool) -> str:
 def _claim_row(result: Result, name: str) -> dict[str, Any]:
     """A row of claims.json; it names no comparison with the result that this one replaces."""
     claim, reason = result.claim, result.reason
-    if claim.reference is not None and claim.reference.result == name:
+    if result.state == PASS and claim.reference is not None and claim.reference.result == name:
         reason = f"recomputed from {claim.recomputed_from}"
     said = {key: getattr(claim, key) for key in ("id", "text", "task", "set", "metric", "minimum")}
     return said | {"measured": result.measured, "state": result.state, "reason": reason}

@@ -145,7 +145,7 @@ def _report_alt(book: Book) -> str:
     if _claimed(book, headline):
         alt += f" A dashed line marks the claimed floor of {FLOOR:g}."
     if told:
-        alt += f" Of lc.norm.tok text, the only one comparable with published results: {'; '.join(told)}."
+        alt += f" BLEU of lc.norm.tok text, the only score comparable with published results: {'; '.join(told)}."
     if any(published(book.metrics, name) is not None for name in tests):
         alt += f" Ticks mark what is published: {PUBLISHED_BY}."
     return alt + _lengths(readable_name(headline), tests[headline])

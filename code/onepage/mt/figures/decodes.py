@@ -70,7 +70,7 @@ def _table(book: Book, chrf: np.ndarray) -> None:
     gap = min(WIDEST_GAP, below) if with_strip else max(0.0, spare / max(1, len(blocks) - 1))
     _write(sheet, top, gap, room, blocks)
     exact = book.metrics["tests"][book.metrics["headline"]].get("exact")
-    apart = f" ({exact} outputs equal their reference; the best shown is one of the others)" if exact else ""
+    apart = f" (outputs that equal their reference: {exact}; the best shown is one of the others)" if exact else ""
     alt = f"{len(blocks)} test sentences with reference and output, differing words marked{apart}. {_told(blocks)}."
     if with_strip:
         sheet.line([1.0, FULL - 1.0], [HEIGHT - 0.6 - STRIP - gap / 2 - 0.1] * 2, colour=FAINT)
