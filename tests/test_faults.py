@@ -14,7 +14,7 @@ FAULTS = faults.read()
 def test_the_table_is_printed(capsys):
     runpy.run_path(faults.__file__, run_name="__main__")
     assert capsys.readouterr().out == faults.table(FAULTS)
-    assert "python tests/support/faults.py" in (faults.TESTS / "README.md").read_text(encoding="utf-8")
+    assert "python3 tests/support/faults.py" in (faults.TESTS / "README.md").read_text(encoding="utf-8")
 
 
 def test_every_message_in_the_table_is_one_of_the_program():

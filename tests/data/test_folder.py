@@ -25,12 +25,12 @@ fault = pytest.mark.fault
 # --- disks ---------------------------------------------------------------------------------------------------------
 
 
-@fault("too little disk for a set", "`... needs ..., but ... are free; free space or set DATA_DIR`")
+@fault("too little disk for a set", "`... needs ..., but ... are free; delete files or set DATA_DIR`")
 def test_full_disk_is_said_before_fetching(tmp_path, cifar_mirror, monkeypatch):
     full = type("usage", (), {"free": 10})
     monkeypatch.setattr("shutil.disk_usage", lambda path: full)
     for mode in ("auto", "real", "generated"):  # auto does not use the stand-in: the user can fix this
-        with pytest.raises(UserError, match="free space"):
+        with pytest.raises(UserError, match="delete files"):
             fetch.ensure("cifar10", tmp_path / "data", mode, cifar_mirror)
 
 

@@ -156,8 +156,8 @@ CUT = "is not a complete file from make export ("
         pytest.param(lambda p: with_metrics(p, recipe={"x": 1}), "was trained by another version", id="version"),
         pytest.param(lambda p: with_metrics(p, decoding=[]), "does not say how it was decoded", id="decoding"),
         pytest.param(
-            Path.unlink, "is missing; give a run folder, or a file by make export", id="missing",
-            marks=fault("MODEL is missing or cannot be read", "`is missing; give a run folder, or a file by ...`"),
+            Path.unlink, "is missing; give a run folder, or a file from make export", id="missing",
+            marks=fault("MODEL is missing or cannot be read", "`is missing; give a run folder, or a file from ...`"),
         ),
         pytest.param(lambda p: p.chmod(0), CUT, id="secret", marks=pytest.mark.skipif(not os.geteuid(), reason="root")),
     ],

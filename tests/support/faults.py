@@ -1,4 +1,4 @@
-"""Print the table of faults, made from the tests themselves: python tests/support/faults.py
+"""Print the table of faults, made from the tests themselves: python3 tests/support/faults.py
 
 A test that shows what the user sees after a fault has a mark with both. Each mark is one row of the table:
 

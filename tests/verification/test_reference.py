@@ -293,7 +293,7 @@ def test_failed_move_brings_the_old_one_back(case: Case, monkeypatch: pytest.Mon
         (lambda f: (f / "cls/run.json").unlink(), "cls/run.json is missing"),
         (lambda f: (f / "notes.txt").write_text("x"), "notes.txt is not in its manifest"),
         (lambda f: (f / "manifest.json").write_text("[]"), "not a reference result of this program"),
-        (lambda f: edit(f / "manifest.json", lambda m: m.update(form=99)), "its form is 99"),
+        (lambda f: edit(f / "manifest.json", lambda m: m.update(form=99)), "it has format 99"),
         (lambda f: edit(f / "manifest.json", lambda m: m["tasks"].pop("mt")), "mt is not in its manifest"),
         (lambda f: edit(f / "manifest.json", lambda m: m["tasks"].clear()), "it holds no run"),
     ],

@@ -18,7 +18,7 @@ def check_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(existing).free
     if free < needed:
         raise UserError(
-            f"{folder} needs {megabytes(needed)}, but {megabytes(free)} are free; free space or set DATA_DIR"
+            f"{folder} needs {megabytes(needed)}, but {megabytes(free)} are free; delete files or set DATA_DIR"
         )
 
 

@@ -229,9 +229,7 @@ def _grid(sections: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The rows of pictures across all columns; ``height``, in mm, of the tallest in each row: captions then align."""
     counts = {section["task"]: len(section["rows"]) for section in sections}
     if len(set(counts.values())) > 1:
-        raise UserError(
-            f"ROWS in the tasks' facts.py differ in number ({counts}); give each task as many rows of pictures"
-        )
+        raise UserError(f"ROWS in the tasks' facts.py differ in number ({counts}); give each task the same number")
     rows = zip(*(section["rows"] for section in sections), strict=True)
     return [
         {"height": max((figure["height"] for part in row for figure in part), key=float), "parts": list(row)}

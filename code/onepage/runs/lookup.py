@@ -85,7 +85,7 @@ def told(model: Path, name: str) -> Any:
 def identity(model: Path, task: str) -> dict[str, Any]:
     """run.json of a run, or the same of a file; raises UserError if it is missing, or not of ``task``."""
     if not model.exists():
-        raise UserError(f"{model} is missing; give a run folder, or a file by make export")
+        raise UserError(f"{model} is missing; give a run folder, or a file from make export")
     record, values = tasks.get(task), told(model, "run.json")
     if not isinstance(values, dict) or values.get("task") != task:
         what = values.get("task") if isinstance(values, dict) else None

@@ -82,7 +82,7 @@ SETTINGS = (
     Setting("REF", "", ANYTHING, OUTPUT, "folder of a reference result, for make verify to compare with"),
     Setting("LOG", "", ("(tensorboard)?", "must be tensorboard"), OUTPUT, "tensorboard: write event files in each run"),
     Setting("STRICT", "0", one_of("0", "1"), OUTPUT, "1: make verify fails if a claim is NOT CHECKED"),
-    Setting("PYTHON", "python3", WORD, OUTPUT, "Python, 3.11 or newer, for the environment"),
+    Setting("PYTHON", "python3", WORD, OUTPUT, "Python, 3.11 to 3.14, for the environment"),
     Setting("VENV", ".venv", PATH, OUTPUT, "folder of the environment"),
     Setting("PYTEST", "", ANYTHING, OUTPUT, "options of pytest, for make check and make test"),
     Setting("BENCH_RUN", "", PATH, BENCHMARKS, "finished run to measure; empty: the run of these settings"),

@@ -16,7 +16,7 @@ data_dir_option = click.option(
 out_option = click.option(
     "--out", type=PATH, default=Path(), show_default=True, help="Folder that holds runs/, figures/ and report/."
 )
-model_option = click.option("--model", type=PATH, help="File by make export, or run folder. [the run evaluated last]")
+model_option = click.option("--model", type=PATH, help="File from make export, or run folder. [the run evaluated last]")
 own_gpu_option = click.option("--own-gpu", is_flag=True, help="Take a GPU that no other run with this option uses.")
 
 

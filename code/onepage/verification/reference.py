@@ -206,7 +206,7 @@ def problems(folder: Path) -> list[str]:
     try:
         manifest = read_json(folder / "manifest.json")
         listed = dict(manifest["files"])
-        wrong = [] if manifest["form"] == FORM else [f"its form is {manifest['form']}; this program reads {FORM}"]
+        wrong = [] if manifest["form"] == FORM else [f"it has format {manifest['form']}; this program reads {FORM}"]
         there = {str(path.relative_to(folder)): path for path in _files(folder)}
         wrong += [f"{name} is missing" for name in sorted(listed.keys() - there.keys())]
         wrong += [f"{name} is not in its manifest" for name in sorted(there.keys() - listed.keys())]

@@ -92,7 +92,7 @@ def test_classes_confidence_sizes_and_upsampling_are_said(tmp_path):
     wrong, right = (text_of(tmp_path / "figures" / f"gradcam_{k}.pdf") for k in (0, 1))
     for text in (wrong, right):
         assert all(part in text for part in ("layer3, 8×8", "layer4, 4×4", "bilinear upsampling", "line at half"))
-        assert "each map to its own maximum" in text
+        assert "each scaled to its maximum" in text
     assert "predicted: dog 70 %" in wrong and "true: cat 2 %" in wrong
     assert wrong.count("%") == 2  # each confidence appears once
     assert wrong.count("no evidence") == 1

@@ -16,7 +16,7 @@ def test_masks_name_what_reads_and_what_is_read(drawn):
     assert [word for word in words if word in pieces] == pieces
     assert "outlined: Hunde reads <s> Zwei Hunde" in words
     alt = drawn.alt["masks_demo"]
-    assert "Hunde reads <s> Zwei Hunde, not the later laufen . and none of 3 padding tokens" in alt
+    assert "Hunde reads <s> Zwei Hunde, not the later laufen . or any of 3 padding tokens" in alt
     words = written(drawn.sheets["masks_batch"])
     assert {"Two", "dogs", "run", "standing"} <= set(words)
     assert "Target 2: Hunde sees <s> Zwei Hunde; not the later laufen .; 3 × <pad> unseen." in words

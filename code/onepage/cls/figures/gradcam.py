@@ -17,7 +17,7 @@ MISTAKES = 4  # mistakes shown with their evidence, in the columns of the grid o
 PIXELS = 192  # side of an enlarged picture: six times CIFAR's 32, and about 300 dpi at 16 mm
 PALE = 135  # grey level for black in the image; white stays white
 UPSAMPLING = "bilinear upsampling"
-OWN = "each map to its own maximum"  # colours do not compare the evidence for two classes
+OWN = "each scaled to its maximum"  # colours do not compare the evidence for two classes
 EDGE, GAP = 0.9, 1.0  # mm, here and in classified.py: margin, space between two maps
 SIDE, SIDE_RIGHT = 15.3, 17.8  # mm, side of a map: with four maps, or with two (correct predictions)
 INNER, OUTER = 0.7, 0.6  # mm: between two maps, and at the margins
@@ -60,7 +60,7 @@ def draw_mistakes(book: Book, explain: dict[str, np.ndarray], predictions: dict[
         size = "{}×{}".format(*explain[f"explored_cam_{layer}_true"][0].shape)
         draw_scale(sheet, HALF - STEP - 0.1, f"{layer}, {size}")
         alt = f"The {len(images)} most confident mistakes with Grad-CAM of {layer} ({size} cells), "
-        alt += f"each map to its own maximum. Strongest evidence: {'; '.join(said)}."
+        alt += f"each scaled to its maximum. Strongest evidence: {'; '.join(said)}."
     else:
         alt = "No test image is misclassified."
         sheet.text(HALF / 2, HALF / 2 - STEP, alt, colour=MUTED, ha="center")

@@ -77,10 +77,11 @@ def _demo(book: Book, explain: dict[str, np.ndarray]) -> None:
     line = f"outlined: {tokens[query]} reads {' '.join(seen)}"
     sheet.text(EDGE, foot, texts.fit(line, (HALF - 2 * EDGE) * PT_PER_MM))
     alt = (
-        f"Three masks of a batch of {len(padding)} sentences. Padding: of {padding.shape[1]} source positions "
-        f"{', '.join(str(int(row.sum())) for row in padding)} may be read. Causal: each of {len(causal)} target "
-        f"positions reads itself and what stands before. Both together, target {which + 1}: {tokens[query]} reads "
-        f"{' '.join(seen)}, not the later {' '.join(later) or '(none)'} and none of {pads} padding tokens."
+        f"Three masks of a batch of {len(padding)} sentences. Padding: "
+        f"{', '.join(str(int(row.sum())) for row in padding)} of {padding.shape[1]} source positions may be read. "
+        f"Causal: each of {len(causal)} target positions reads itself and those before it. Both together, target "
+        f"{which + 1}: {tokens[query]} reads "
+        f"{' '.join(seen)}, not the later {' '.join(later) or '(none)'} or any of {pads} padding tokens."
     )
     book.add("masks_demo", sheet, alt)
 
