@@ -60,7 +60,7 @@ help: ## list the targets and the settings
 	@$(GRAPH) --help
 
 # ---- The graph: plan -> model.pt -> metrics.json -> seeds.json, figures.json -> report.pdf
-all: $(PAGE_PDF) ## everything: environment, data, trainings, figures, the page, the claims
+all: $(PAGE_PDF) ## everything: environment, data, training, figures, the page, the claims
 	$(finished)
 	@echo "The page: $(abspath $(PAGE_PDF))"
 $(TASKS): %: $(OUT)/figures/%/figures.json

@@ -213,7 +213,7 @@ def prove(venv):
     python = str(venv / "bin" / "python")
     check = [python, "-m", "pip", "--disable-pip-version-check", "check"]
     if subprocess.run(check, env=clean_environment()).returncode:
-        raise Problem("the installed packages do not fit together (pip's message is above); run the command again")
+        raise Problem("the installed packages are incompatible (pip's message is above); run the command again")
     modules = "torch numpy matplotlib.pyplot seaborn sacrebleu sacremoses sentencepiece PIL typst lxml.etree"
     modules += " click rich.table rich.progress jinja2 pooch pytest hypothesis markdown_it pypdf"
     code = "import {}; print(torch.__version__)".format(", ".join(modules.split()))

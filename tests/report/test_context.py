@@ -85,7 +85,7 @@ def test_what_was_not_measured_is_not_said(fresh: Case) -> None:
     titles = set(insights(fresh))
     assert titles <= {
         "The network is overconfident.",
-        "Validation predicts the test.",
+        "The test confirms validation.",
         "Not measured:",
         "Outputs are short.",
     }
@@ -127,7 +127,7 @@ def test_search_is_a_finding_only_if_significant(greedy: float, p: float, titles
 
 
 @pytest.mark.parametrize(
-    ("validation", "title"), [(0.0, "Test and validation differ."), (None, "Validation predicts the test.")]
+    ("validation", "title"), [(0.0, "Test and validation differ."), (None, "The test confirms validation.")]
 )
 def test_generalisation_is_said_as_it_is(validation: float | None, title: str, fresh: Case) -> None:
     def change(metrics: Any) -> None:

@@ -153,14 +153,14 @@ def test_a_signal_to_one_process_stops_both(trained: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.fault(
     "another number of processes than before",
-    "`resuming with another number of processes (...)`; run.json and metrics.json tell both",
+    "`resuming with a different number of processes (...)`; run.json and metrics.json tell both",
 )
 def test_another_number_of_processes_resumes_a_checkpoint(trained: Path, tmp_path: Path, capsys) -> None:
     run("mt", tmp_path / "one", **PLAIN)
     assert not (trained / "shrunk" / "model.pt").exists()
     run("mt", trained / "shrunk", **PLAIN)
-    assert "resuming with another number of processes (2 -> 1)" in capsys.readouterr().out
-    assert "resuming with another number of processes (1 -> 2)" in (trained / "said").read_text(encoding="utf-8")
+    assert "resuming with a different number of processes (2 -> 1)" in capsys.readouterr().out
+    assert "resuming with a different number of processes (1 -> 2)" in (trained / "said").read_text(encoding="utf-8")
     for name, parts in (("shrunk", [[0, 2], [4, 1]]), ("grown", [[0, 1], [4, 2]])):
         assert losses(trained / name) == pytest.approx(losses(tmp_path / "one"), abs=1e-5, rel=0), name
         told = read_json(trained / name / "run.json")

@@ -87,9 +87,10 @@ def _curves(book: Book, records: list[dict[str, Any]]) -> None:
             sheet.lines(right, under + 0.4, ["image", "size, px"])
     sheet.text(47.6, 0.5, "Accuracy (%)", weight="bold")
     sizes = ", then ".join(f"{size} px" for size in dict.fromkeys(row["image_size"] for row in records))
+    mean = " on average" if len(histories) > 1 else ""
     alt = (
         f"Two line charts over {last['epoch']:.3g} epoch{'' if last['epoch'] == 1 else 's'} (images of {sizes}) and "
-        f"{seconds[-1] / 60:.3g} minutes of training. Loss ends at {told[0]:.2f} nats in training (augmented "
+        f"{seconds[-1] / 60:.3g} minutes of training{mean}. Loss ends at {told[0]:.2f} nats in training (augmented "
         f"images, smoothed labels) and {told[1]:.2f} on validation; accuracy ends at {told[2] / 100:.1%} and "
         f"{told[3] / 100:.1%}. Beneath, the learning rate, at most {max(rates[1]):.3g}, and the image size."
         f"{curves.told(histories)}"

@@ -127,7 +127,7 @@ def torch_row(device: str) -> Row:
 def cores_row() -> Row:
     """Physical cores that this process may use: the threads of a training, unless THREADS says otherwise."""
     count = provenance.physical_cores()
-    found = f"{count}; a training uses this many threads; their number decides the last digits (references: THREADS=2)"
+    found = f"{count}; training uses as many threads; for the exact scores of the references, set THREADS=2"
     if count < 2:
         return Row("cores", "note", found, "the times in docs/results.md are for two cores: allow twice as long")
     return Row("cores", "ok", found)

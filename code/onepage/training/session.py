@@ -198,7 +198,7 @@ class Session:
         self.before = {name: state[name] for name in self.before}
         before = self.processes[-1][1]
         if before != self.world:
-            say(f"resuming with another number of processes ({before} -> {self.world}); last digits may now differ")
+            say(f"resuming with a different number of processes ({before} -> {self.world}); last digits may now differ")
             self.processes = [*self.processes, [state["loop"]["update"], self.world]]
         history.write(self.run / "history.jsonl", self.rows)  # the file may be ahead of the checkpoint
         if len(self.processes) > 1:

@@ -187,7 +187,7 @@ def _told(blocks: Sequence[Block]) -> str:
     return "; ".join(
         f"{example['kind']} (chrF2 {_score(example)}): source “{example['source']}”, reference "
         f"“{example['reference']}”, output “{example['output']}”, "
-        f"{sum(marks)} of {len(marks)} words not as in the reference"
+        f"{sum(marks)} of {len(marks)} words unlike the reference"
         for (example, *_), marks in zip(blocks, output, strict=True)
     )
 
