@@ -55,6 +55,11 @@ def test_every_score_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.values["test.accuracy_interval.0"] < 0.75 < found.values["test.accuracy_interval.1"]
 
 
+def test_large_logits_do_not_overflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, moved = counted(monkeypatch, {}), counted(monkeypatch, {}, logits=LOGITS + 800)
+    assert moved.values == pytest.approx(found.values)
+
+
 @pytest.mark.parametrize(
     ("right", "wrong", "gaps"),
     [(0.61, 0.65, 0.26), (0.61, 0.68, 0.39 + 0.68), (0.61, 1.0, 0.39 + 1.0)],
