@@ -23,7 +23,7 @@ PATH = (
     r"(?![-~])[^\s:;#$%&*?=|<>()\[\]{}!\\`'\"\x00-\x1f\x7f\ud800-\udfff]*",
     "must not contain spaces or any of : ; # $ % & * ? = | < > ( ) [ ] { } ! \\ ` ' \", or begin with - or ~",
 )
-MIRROR = (r"(?!~)[^\s\ud800-\udfff]*", "must be a folder or a URL, without spaces; ~ only for a known user")
+MIRROR = (r"(?!~)[^\s\ud800-\udfff]*", "must be a folder or a URL without spaces; after ~, an existing user")
 PROFILE_NAME = (r"[A-Za-z0-9_-]*", "must be a name of letters, digits, - and _")
 WHOLE = (r"[0-9]{1,18}", "must be a whole number, 0 or more")
 COUNT = (r"[1-9][0-9]{0,3}", "must be a whole number, 1 or more")

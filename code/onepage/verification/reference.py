@@ -99,8 +99,9 @@ def _copy_run(task: str, run: Path, folder: Path) -> list[str]:
     for name in (*RUN_FILES, PREDICTIONS):
         if not (run / name).is_file():
             raise UserError(f"{run / name} is missing; run: make {task}")
-        shutil.copyfile(run / name, folder / name)
-    _leave_out(getattr(tasks.get(task).module("recount"), "COPIED", ()), folder / PREDICTIONS)
+        if name != PREDICTIONS:
+            shutil.copyfile(run / name, folder / name)
+    _copy_arrays(run / PREDICTIONS, folder / PREDICTIONS, getattr(tasks.get(task).module("recount"), "COPIED", ()))
     rows, _ = seeds.beside(run)
     write_json(folder / "seeds.json", rows)
     if tasks.get(task).has("ablation"):
@@ -116,12 +117,12 @@ def _copy_run(task: str, run: Path, folder: Path) -> list[str]:
     return remarks
 
 
-def _leave_out(endings: tuple[str, ...], path: Path) -> None:
-    """Remove the arrays with these endings from an .npz."""
+def _copy_arrays(source: Path, target: Path, without: tuple[str, ...]) -> None:
+    """Copy an .npz without the arrays whose names have these endings."""
     import numpy as np
 
-    kept = {name: array for name, array in read_arrays(path).items() if not name.endswith(endings)}
-    write_with(path, lambda file: np.savez_compressed(file, **kept))  # type: ignore[arg-type]
+    kept = {name: array for name, array in read_arrays(source).items() if not name.endswith(without)}
+    write_with(target, lambda file: np.savez_compressed(file, **kept))  # type: ignore[arg-type]
 
 
 def _headed(markdown: str, name: str, image: bool) -> str:

@@ -1,4 +1,4 @@
-"""Reliability diagram (Guo et al. 2017, figure 4): accuracy over confidence, as trained and at the fitted temperature.
+"""Reliability diagram (Guo et al. 2017, figure 4): accuracy against confidence, as trained and after calibration.
 
 Each of the 15 bins that holds images has a point at their mean confidence, with the 95 % Wilson interval of their
 accuracy. Below is the number of images in each bin. Points below the diagonal are overconfident.
@@ -18,7 +18,7 @@ def draw(book: Book) -> None:
     after = test["calibrated"]
     if "reliability" not in test or "reliability" not in after:
         return
-    sheet = book.sheet(FULL, 45, "As trained: accuracy over confidence")
+    sheet = book.sheet(FULL, 45, "As trained: accuracy against confidence")
     sheet.text(47.6, 0.5, f"At temperature {after['temperature']:.2f}", weight="bold")
     _panel(sheet, 7.0, test, MUTED, "o")
     _panel(sheet, 53.0, after, BLUE, "s")
