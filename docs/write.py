@@ -32,7 +32,7 @@ from onepage.runs.fingerprint import Fingerprints
 from onepage.runs.provenance import processor
 from onepage.tasks import TASKS
 from onepage.verification import comparison
-from onepage.verification.claims import Claim, load_claims
+from onepage.verification.claims import Claim, Reference, load_claims
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCES = ROOT / "report" / "reference"
@@ -59,7 +59,7 @@ def build() -> dict[str, Any]:
     """All that the templates print: texts, whole numbers, lists and dicts."""
     page = load_page(ROOT / "report" / "page.toml")
     read = load_claims(ROOT / "report" / "claims.toml")
-    claims = [claim for claim in read if claim.reference or claim.task in ("cls", "mt")]
+    claims = [claim for claim in read if claim.references or claim.task in ("cls", "mt")]
     floors = load_claims(ROOT / "report" / "claims.toml", "stand_in")
     claimed = {claim.task: task_of(claim) for claim in claims}
     return {
@@ -77,9 +77,9 @@ def build() -> dict[str, Any]:
 
 def task_of(claim: Claim) -> dict[str, Any]:
     """What both cards and the appendix say of the run behind a claim: where, when, how long, by which code."""
-    if claim.reference is None:
+    if not claim.references:
         raise UserError(f"claim {claim.id} names no reference result; add the line that make reference printed")
-    return result_of(claim.reference.result, claim.task)
+    return result_of(claim.references[0].result, claim.task)
 
 
 def result_of(name: str, task: str) -> dict[str, Any]:
@@ -115,9 +115,6 @@ def result_of(name: str, task: str) -> dict[str, Any]:
         "val_n": words.number(metrics["val"]["n"]),
         "n_seeds": len(rows),
         "n": f"n = {len(rows)}",
-        "band": "the 95 % interval of one more seed"
-        if len(rows) >= comparison.FEWEST_SEEDS
-        else "the 95 % interval of the score over test examples, which does not cover the variation between seeds",
         "seeds": seed_rows(metrics, rows),
     }
 
@@ -125,7 +122,7 @@ def result_of(name: str, task: str) -> dict[str, Any]:
 def said_of_both(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """What one sentence says of both runs: once where it is the same, else with each one's name."""
     found = {}
-    for key in ("machine", "arithmetic", "date", "version", "commit", "profile", "n", "band"):
+    for key in ("machine", "arithmetic", "date", "version", "commit", "profile", "n"):
         values = {run["name"]: str(run[key]) for run in runs.values()}
         parted = " and ".join(f"{value} ({name})" for name, value in values.items())
         found[key] = next(iter(values.values())) if len(set(values.values())) == 1 else parted
@@ -166,18 +163,21 @@ def score_rows(metrics: Mapping[str, Any]) -> dict[str, tuple[str, str, str]]:
 
 def readme() -> str:
     """The README with its table of results."""
-    heads = ("model", "command", "training time", "test set", "n", "score (95 % interval)", "processor", "code")
+    heads = ("model", "training time", "test set", "score (95 % interval)", "seeds: mean, sd", "processor", "code")
     rows = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
-    for name in SHOWN:
-        for task in held(name):
-            run = result_of(name, task)
+    for result in SHOWN:
+        for task in held(result):
+            run = result_of(result, task)
             of, metrics = tasks.of(run["metrics"]), run["metrics"]
             _, n, score = score_rows(metrics)[of.headline(metrics)]
             score = score if of.percent else f"{of.unit} {score}"
-            real = load_page(ROOT / "report" / "page.toml")["sets"][metrics["set"]]
+            real = f"{load_page(ROOT / 'report' / 'page.toml')['sets'][metrics['set']]}, n = {n}"
+            spread = [row[1:] for row in run["seeds"] if row[0] == of.headline(metrics)]
+            several = "{}, {}, n = {}".format(*spread[0]) if spread else run["n"]
             processor = run["machine"].split(" of ", 1)[1].split(",")[0]
-            command, code = f"`{command_of(task, run['profile'])}`", run["version"]
-            rows.append(f"| {' | '.join((run['name'], command, run['train_time'], real, n, score, processor, code))} |")
+            name = run["name"] if run["profile"] == "quick" else f"{run['name']}, `{command_of(task, run['profile'])}`"
+            about = (name, run["train_time"], real, score, several, processor, run["version"])
+            rows.append(f"| {' | '.join(about)} |")
     return put((ROOT / "README.md").read_text(encoding="utf-8"), "results", plain("\n".join(rows)))
 
 
@@ -246,22 +246,24 @@ def at_least(claim: Claim) -> str:
 def claim_row(claim: Claim, folder: str) -> dict[str, Any]:
     """A claim beside what its reference result reached, and the line that make verify prints of it there."""
     kept = {row["id"]: row for row in read_json(REFERENCES / folder / "claims.json")}[claim.id]
-    assert claim.reference is not None  # task_of has looked
-    low, high = (
-        words.percent(bound) if claim.measure == "accuracy" else words.number(bound, 1)
-        for bound in claim.reference.band
-    )
     line = f"{claim.id}  {claim.text}  >= {claim.show(claim.minimum)}  {claim.show(kept['measured'])}  {kept['state']}"
     return {
         "id": claim.id,
         "text": claim.text,
         "floor": at_least(claim),
-        "value": claim.show(claim.reference.value),
-        "band": f"{low.removesuffix(words.NBSP + '%')} to {high}",
-        "result": folder,
+        "references": [compared(claim, named) for named in claim.references],
         "line": Safe(line),  # printed as code, where nothing is escaped
         "goal": claim.task,
     }
+
+
+def compared(claim: Claim, named: Reference) -> dict[str, str]:
+    """A claim's reference result, its value, and the band with its basis."""
+    low, high = map(claim.show, named.band)
+    n = result_of(named.result, claim.task)["n_seeds"]
+    basis = f"{n} seeds" if n >= comparison.FEWEST_SEEDS else "test examples"
+    band = f"{low.removesuffix(' %')} to {high} ({basis})"
+    return {"result": named.result, "value": claim.show(named.value), "band": band}
 
 
 def cls_card(metrics: Mapping[str, Any]) -> dict[str, Any]:

@@ -79,7 +79,9 @@ def main(arguments=None):
     """Command line; returns the exit status."""
     parser = argparse.ArgumentParser(description="Download the wheels that the environment is made from.")
     parser.add_argument("--venv", type=Path, default=Path(".venv"), help="folder of the environment (default: .venv)")
-    parser.add_argument("--torch", choices=["auto", "cpu", "cuda"], default="auto", help="torch build (auto: as there)")
+    parser.add_argument(
+        "--torch", choices=["auto", "cpu", "cuda"], default="auto", help="torch build (auto: as installed)"
+    )
     parser.add_argument("--folder", type=Path, required=True, help="folder for the wheels")
     options = parser.parse_args(arguments)
     try:

@@ -195,7 +195,7 @@ def test_full_disk_and_little_memory(machine: SimpleNamespace, tmp_path: Path, m
 
 
 def test_arithmetic_is_that_which_trains_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    for kind, said in (("bf16", "faster than fp32 here"), ("bf16-half", "half the width"), ("fp32", "shorter recipes")):
+    for kind, said in (("bf16", "faster than fp32 here"), ("bf16-half", "half the rate"), ("fp32", "shorter recipes")):
         precision = kind.partition("-")[0]
         monkeypatch.setattr(recipes, "auto_precision", lambda device, precision=precision: precision)
         monkeypatch.setattr(recipes, "hardware", lambda device, kind=kind: kind)

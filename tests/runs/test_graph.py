@@ -197,7 +197,7 @@ def test_latex_that_is_gone_is_not_used(tmp_path: Path, monkeypatch: pytest.Monk
     assert read(tmp_path, "all")["ENGINE"] == "" and not engine.exists()
 
 
-@pytest.mark.fault("results dated in the future", "`...: dated in the future, now dated back; check the clock`")
+@pytest.mark.fault("results dated in the future", "`...: dated in the future, corrected to now; check the clock`")
 def test_results_of_the_future_are_dated_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Files are dated back before stale plans are rewritten, so that changed code is newer than the weights."""
     planned(tmp_path)
@@ -210,7 +210,7 @@ def test_results_of_the_future_are_dated_back(tmp_path: Path, capsys: pytest.Cap
     assert read(tmp_path, "cls")["RUNS"]
     assert (run / "model.pt").stat().st_mtime_ns < plan.path_of(run, "train").stat().st_mtime_ns
     said = capsys.readouterr().err
-    assert said == f"{run}/model.pt: dated in the future, now dated back; check the clock\n"
+    assert said == f"{run}/model.pt: dated in the future, corrected to now; check the clock\n"
     read(tmp_path, "cls")
     assert capsys.readouterr().err == ""
 

@@ -9,7 +9,7 @@ from onepage.verification.claims import PASS, Claim, at, is_number
 
 
 def unclaimed(folder: Path, claims: Sequence[Claim]) -> list[str]:
-    """Contradictions between a result and the claims of its tasks, or their tables ``reference``."""
+    """Contradictions between a result and the claims of its tasks, or their ``references``."""
     wrong = []
     rows = {row["id"]: row for row in json.loads((folder / "claims.json").read_text(encoding="utf-8"))}
     for claim in claims:
@@ -26,8 +26,7 @@ def unclaimed(folder: Path, claims: Sequence[Claim]) -> list[str]:
             wrong.append(f"{claim.id} is below what is claimed: {claim.show(value)}")
         elif row["minimum"] != claim.minimum or row["text"] != claim.text:
             wrong.append(f"claims.json has an older form of {claim.id}; write the result again: make reference")
-        if claim.reference is not None and claim.reference.result == folder.name:
-            expected = comparison.claimed(claim, metrics, seeds)
-            if (claim.reference.value, claim.reference.band) != expected:
+        for named in claim.references:
+            if named.result == folder.name and (named.value, named.band) != comparison.claimed(claim, metrics, seeds):
                 wrong.append(f"claim {claim.id} has another reference than this: {reference.toml(claim, folder)}")
     return wrong

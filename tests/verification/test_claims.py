@@ -64,15 +64,15 @@ def test_malformed_claims_file_is_one_error(text: str, says: str, tmp_path: Path
         ('result = "../x", value = 0.9, band = [0.8, 1.0]', "must name a folder"),
         ('result = "x", value = true, band = [0.8, 1.0]', "must be a number"),
         ('result = "x", value = 0.9, band = [0.8]', "two numbers"),
-        ('result = "x", value = 0.9, band = [0.95, 1.0]', "outside reference.band"),
+        ('result = "x", value = 0.9, band = [0.95, 1.0]', "outside its band"),
         ('result = "x", value = 0.9', "band"),
         ('result = "x", value = 0.9, band = [0.8, 1.0], more = 1', "more"),
     ],
 )
 def test_malformed_reference_in_claims_is_one_error(table: str, says: str, tmp_path: Path) -> None:
-    before, found, after = re.split(r"(?m)^(reference = .*)$", FILE.read_text(), maxsplit=1)
+    before, found, after = re.split(r"(?ms)^(references = \[$.*?^\])$", FILE.read_text(), maxsplit=1)
     assert found
-    (tmp_path / "claims.toml").write_text(f"{before}reference = {{ {table} }}{after}")
+    (tmp_path / "claims.toml").write_text(f"{before}references = [{{ {table} }}]{after}")
     with pytest.raises(UserError, match=says):
         load_claims(tmp_path / "claims.toml")
 

@@ -216,12 +216,12 @@ def test_metrics_that_lack_a_score_are_one_error(pair: Pair) -> None:
 # --- claims that name a reference ----------------------------------------------------------------------------------
 
 
-def check(pair: Pair, monkeypatch: pytest.MonkeyPatch, **change: Any) -> Result:
-    """Check the accuracy claim with a reference on the run here."""
+def check(pair: Pair, monkeypatch: pytest.MonkeyPatch, after: tuple[Reference, ...] = (), **change: Any) -> Result:
+    """Check the accuracy claim with a reference on the run here, which the claim names after those of ``after``."""
     synthetic_data.pretend(monkeypatch, pair[0] / "cls", pair[0] / "mt")
     value, band = comparison.claimed(CLAIMS[0], read_json(pair[1] / "cls/metrics.json"), [])
     said = {"result": "reference", "value": value, "band": band} | change
-    claim = dataclasses.replace(CLAIMS[0], reference=Reference(**said))
+    claim = dataclasses.replace(CLAIMS[0], references=(*after, Reference(**said)))
     evidence = verify.gather(pair[0], pair[0] / "data", [pair[0] / "cls", pair[0] / "mt"])
     return verify.check([claim], evidence, pair[1].parent)[0]
 
@@ -248,6 +248,17 @@ def test_claim_is_not_held_to_another_recipe(pair: Pair, monkeypatch: pytest.Mon
     result = check(pair, monkeypatch, value=0.99, band=[0.98, 0.995])
     assert result.state == "PASS"
     assert "not compared with reference" in result.reason and "batch_size 128 -> 9" in result.reason
+
+
+def test_claim_is_compared_with_the_reference_of_its_recipe(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = pair[1].with_name("other")
+    shutil.copytree(pair[1], other)
+    edit(other / "cls/metrics.json", lambda m: m["recipe"].update(batch_size=9))
+    first = Reference("other", 0.99, [0.98, 0.995])
+    assert check(pair, monkeypatch, (first,)).reason.startswith("exactly equal to reference reference (86.")
+    edit(pair[0] / "cls/metrics.json", lambda m: m["recipe"].update(batch_size=8))
+    said = check(pair, monkeypatch, (first,)).reason
+    assert said.startswith("not compared with reference other (99.0 %): other recipe (batch_size 9 -> 8); nor with ")
 
 
 def test_metrics_without_a_recipe_fail_their_claim(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:

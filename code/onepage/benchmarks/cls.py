@@ -169,7 +169,7 @@ def run(plan: dict[str, Any], out: Path, minutes: float, from_run: Path | None =
             say(f"ours trains to {target * 100:g} % validation accuracy")
             training = Measurement(our_curve, {"plan": plan, "readings": settings["our_readings"]})
             curve = followed("ours", training, folder / "ours", say, target)
-        say(f"the plain loop trains for {results.duration(seconds)}, readings not counted")
+        say(f"the plain loop trains for {results.duration(seconds)}, validation not counted")
         given = plain | {"minutes": minutes, "readings": settings["plain_readings"], "target": target}
         theirs = followed("plain loop", Measurement(plain_curve, given), folder / "plain", say, seconds=seconds)
         result["curves"] = {"ours": curve, "plain": theirs}

@@ -36,7 +36,7 @@ def keep(kind: str, measure: Callable[[], dict[str, Any]], out: Path) -> None:
     type=click.FloatRange(min=0, min_open=True),
     default=5.0,
     show_default=True,
-    help="Training of the plain loop towards 80 %.",
+    help="Minutes of training for the plain loop; it stops earlier at 80 %.",
 )
 @click.option("--run", "finished", type=PATH, help="Finished run that has our time to 80 %.")
 def bench_cls(run: Path, out: Path, minutes: float, finished: Path | None) -> None:

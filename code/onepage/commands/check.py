@@ -103,7 +103,8 @@ def provenance(file: Path, out: Path) -> None:
 def reference(name: str, runs: tuple[Path, ...], out: Path, data_dir: Path, claims: Path) -> None:
     """Keep verified runs, one RUN of each task, and their page as a reference result: report/reference/NAME, for git.
 
-    Name it after the hardware. The command verifies first; it writes nothing if a check fails, or if it exceeds 3 MB.
+    Name it after the hardware. The command verifies first. It writes nothing if a check fails, or if the result would
+    exceed 3 MB.
     """
     from onepage.verification import reference as references
     from onepage.verification import verify as verification
@@ -114,7 +115,7 @@ def reference(name: str, runs: tuple[Path, ...], out: Path, data_dir: Path, clai
     verification.print_table([*results, *checks])
     folder, remarks = references.write(name, out, runs, results, checks)
     lines = [f"  {r.claim.id}: {references.toml(r.claim, folder)}" for r in results if r.state == PASS]
-    named = "; for report/claims.toml:" if lines else ""
+    named = "; for the references in report/claims.toml:" if lines else ""
     click.echo("\n".join([*remarks, f"reference result in {folder}/{named}", *lines]))
 
 

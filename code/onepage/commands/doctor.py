@@ -142,7 +142,7 @@ def arithmetic_row() -> Row:
     if precision == "fp32":
         why = "bf16 is not known to be faster here"
     elif kind == "bf16-half":
-        why = "faster than fp32, but with units of half the width"
+        why = "faster than fp32, but at half the rate of newer CPUs"
     if kind != "bf16":
         why += f"; PROFILE=quick uses shorter recipes ([on.{kind}] in quick.toml), BUDGET_MIN makes longer ones"
     return Row("arithmetic", "ok", f"{precision} on the CPU: {why}")

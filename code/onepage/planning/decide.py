@@ -52,7 +52,7 @@ def decide(
     earlier = read_json(target) if target.is_file() and not again else {}
     minutes = settings.budget_of(values, task.name)
     if minutes and not task.has("budget"):
-        raise UserError(f"{name} cannot be scaled to a training time; leave out BUDGET_MIN, or give it 0 minutes")
+        raise UserError(f"{name} cannot be scaled to a training time; leave out BUDGET_MIN, or give this task 0")
     device = resolve_device(values["DEVICE"])
     own = values["RECIPE"]
     profile = recipes.own_profile(Path(own)) if own else values["PROFILE"]

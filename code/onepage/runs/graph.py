@@ -188,7 +188,7 @@ class Graph:
         late = stamps.date_back([] if self.dry_run else paths)
         if late:
             others = f" and {len(late) - 1} more" if len(late) > 1 else ""
-            print(f"{late[0]}{others}: dated in the future, now dated back; check the clock", file=sys.stderr)
+            print(f"{late[0]}{others}: dated in the future, corrected to now; check the clock", file=sys.stderr)
 
     def _refresh(self, folder: Path, stage: str, values: dict[str, Any]) -> list[Path]:
         """Rewrite the inputs file of a stage if they have changed; a dry run only prints its path."""

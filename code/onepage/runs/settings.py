@@ -57,8 +57,8 @@ class Setting(NamedTuple):
 SETTINGS = (
     Setting("PROFILE", "quick", PROFILE_NAME, START, "quick (minutes), full (an hour or more), smoke, long (cls)"),
     Setting("SEED", "0", WHOLE, START, "seed of weights, order and augmentation; each seed is a separate run"),
-    Setting("SEEDS", "", SEEDS, START, "several seeds, such as 0,1,2; the page shows the first; mean, sd, n of all"),
-    Setting("BUDGET_MIN", "0", MINUTES, START, "minutes of training: 60 for each task, or 60,90; 0: as in the recipe"),
+    Setting("SEEDS", "", SEEDS, START, "several seeds, such as 0,1,2: page of the first, with mean, sd and n of all"),
+    Setting("BUDGET_MIN", "0", MINUTES, START, "training minutes: 60 (each) or 60,90 (cls, mt); 0: the recipe decides"),
     Setting("RECIPE", "", PATH, START, "a recipe file of your own, for one task"),
     Setting("TEXT", "", ANYTHING, START, "a sentence for make translate; empty: standard input"),
     Setting("MODEL", "", PATH, START, "model for make translate, classify: a file from make export, or a run folder"),

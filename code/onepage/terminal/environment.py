@@ -53,7 +53,9 @@ RULES = (
     Rule("OMP_* GOMP_* KMP_* MKL_* OPENBLAS_* GOTO_* BLIS_* VECLIB_*", "it can change how threads share a sum"),
     Rule("ATEN_* DNNL_* ONEDNN_* MKLDNN_* NPY_*", "other kernels round differently"),
     Rule("CUBLAS_* CUBLASLT_* CUDNN_* CUDA_FORCE_* NVIDIA_TF32_OVERRIDE", "other GPU kernels round differently"),
-    Rule("TORCH_ALLOW_TF32_* TORCH_BLAS_* TORCH_CUDNN_* TORCH_LINALG_* TORCH_MKLDNN_*", "other kernels of torch"),
+    Rule(
+        "TORCH_ALLOW_TF32_* TORCH_BLAS_* TORCH_CUDNN_* TORCH_LINALG_* TORCH_MKLDNN_*", "other kernels round differently"
+    ),
     Rule("PYTORCH_TUNABLEOP_* NCCL_ALGO NCCL_PROTO", "the kernels that it selects round differently"),
     Rule("TORCH_FORCE_* TORCHDYNAMO_*", "it changes how torch loads or runs a model"),
     Rule("SACREBLEU_SEED", "it would move every interval of a score"),

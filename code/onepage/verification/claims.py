@@ -44,7 +44,7 @@ class Claim:
     measure: str  # the name in the task's record
     recomputed_from: str
     options: Mapping[str, str] = field(default_factory=dict)  # options of the task in the claim: src and tgt
-    reference: Reference | None = None
+    references: tuple[Reference, ...] = ()  # of different recipes; the documents show the first
 
     def show(self, value: float) -> str:
         """``value`` in the measure's own unit, with one decimal; below the floor it is never printed as the floor."""
@@ -106,13 +106,12 @@ def load_claims(path: Path, kind: str = "claim") -> list[Claim]:
 
 
 def _claim(row: Mapping[str, Any]) -> Claim:
-    """A claim from its table, with the inner table ``reference`` if there is one."""
+    """A claim from its table, with the inner tables ``references`` if there are any."""
     values = dict(row)
     if values.get("task") in tasks.TASKS:
         options = tasks.get(values["task"]).options
         values["options"] = {key: str(values.pop(key)) for key in options if key in values}
-    if "reference" in values:
-        values["reference"] = Reference(**values["reference"])
+    values["references"] = tuple(Reference(**table) for table in values.get("references", []))
     try:
         return Claim(**values)
     except TypeError as error:
@@ -127,16 +126,18 @@ def _problem(claim: Claim) -> str:
         return f"minimum must be a number, not {claim.minimum!r}"
     if tasks.get(claim.task).percent and not 0 <= claim.minimum <= 1:
         return f"minimum must be a share from 0 to 1, not {claim.minimum!r}"
-    reference = claim.reference
-    if reference is None:
-        return ""
+    return next(filter(None, map(_unusable, claim.references)), "")
+
+
+def _unusable(reference: Reference) -> str:
+    """What is wrong with a reference's values, or ""."""
     band = reference.band
     if not isinstance(reference.result, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", reference.result):
-        return f"reference.result must name a folder of report/reference, not {reference.result!r}"
+        return f"references: result must name a folder of report/reference, not {reference.result!r}"
     if not is_number(reference.value) or not isinstance(band, list) or len(band) != 2 or not all(map(is_number, band)):
-        return "reference.value must be a number and reference.band two numbers"
+        return "references: value must be a number and band two numbers"
     if not band[0] <= reference.value <= band[1]:
-        return f"reference.value {reference.value} lies outside reference.band {band}"
+        return f"references: value {reference.value} lies outside its band {band}"
     return ""
 
 

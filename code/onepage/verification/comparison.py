@@ -123,18 +123,26 @@ def _relation(run: Path, reference: Path) -> tuple[Mapping[str, Any], Mapping[st
     return mine, theirs, "", must_be_exact(mine, theirs, here, there)
 
 
-def beside_reference(claim: Claim, reference: Reference, value: float, run: Path, references: Path) -> tuple[str, str]:
-    """(PASS or FAIL, why) of a claim's recomputed value, compared with the reference result that the claim names.
+def beside_references(claim: Claim, value: float, run: Path, references: Path) -> tuple[str, str]:
+    """(PASS or FAIL, why) of a claim's recomputed value, by the first of the claim's references with the run's recipe.
 
-    Raises UserError if the reference result is not in ``references``.
+    Raises UserError if a reference result that the claim names is not in the folder ``references``.
     """
-    folder = references / reference.result / claim.task
-    if not (folder / "metrics.json").is_file():
-        raise UserError(f"claim {claim.id} names {folder}, which is missing; restore it with git")
-    where = f"reference {reference.result} ({claim.show(reference.value)})"
-    _, _, why, exact = _relation(run, folder)
-    if why:
-        return PASS, f"not compared with {where}: {why}"
+    obstacles = []
+    for reference in claim.references:
+        folder = references / reference.result / claim.task
+        if not (folder / "metrics.json").is_file():
+            raise UserError(f"claim {claim.id} names {folder}, which is missing; restore it with git")
+        where = f"reference {reference.result} ({claim.show(reference.value)})"
+        _, _, why, exact = _relation(run, folder)
+        if not why:
+            return _beside(claim, reference, value, where, exact)
+        obstacles.append(f"{where}: {why}")
+    return PASS, f"not compared with {'; nor with '.join(obstacles)}"
+
+
+def _beside(claim: Claim, reference: Reference, value: float, where: str, exact: bool) -> tuple[str, str]:
+    """(PASS or FAIL, why) of a value that can be compared with ``reference``; ``where`` names it."""
     if exact:
         if abs(value - reference.value) <= NOISE:
             return PASS, f"exactly equal to {where}"
@@ -206,7 +214,7 @@ def _within(
 
 
 def claimed(claim: Claim, metrics: Mapping[str, Any], seeds: Sequence[Mapping[str, Any]]) -> tuple[float, list[float]]:
-    """(value, [low, high]) for a claim's table ``reference``, from a reference result with these metrics."""
+    """(value, [low, high]) for a claim's table in ``references``, from a reference result with these metrics."""
     for name, measure in tasks.of(metrics).measures(metrics).items():
         if measure.path == claim.metric:
             low, high, _ = band(name, measure, seeds)

@@ -136,7 +136,7 @@ def _headed(markdown: str, name: str, image: bool) -> str:
 def _claim_row(result: Result, name: str) -> dict[str, Any]:
     """A row of claims.json; it names no comparison with the result that this one replaces."""
     claim, reason = result.claim, result.reason
-    if result.state == PASS and claim.reference is not None and claim.reference.result == name:
+    if result.state == PASS and name in [reference.result for reference in claim.references]:
         reason = f"recomputed from {claim.recomputed_from}"
     said = {key: getattr(claim, key) for key in ("id", "text", "task", "set", "metric", "minimum")}
     return said | {"measured": result.measured, "state": result.state, "reason": reason}
@@ -273,7 +273,7 @@ def _resolves(folder: Path, link: str) -> bool:
 
 
 def toml(claim: Claim, folder: Path) -> str:
-    """The line for this result in the claim's table of report/claims.toml."""
+    """The line for this result in the claim's ``references`` in report/claims.toml."""
     metrics, rows = (read_json(folder / claim.task / name) for name in ("metrics.json", "seeds.json"))
     value, (low, high) = comparison.claimed(claim, metrics, rows)
-    return f'reference = {{ result = "{folder.name}", value = {value!r}, band = [{low!r}, {high!r}] }}'
+    return f'{{ result = "{folder.name}", value = {value!r}, band = [{low!r}, {high!r}] }},'

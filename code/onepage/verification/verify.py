@@ -105,9 +105,9 @@ def _check(claim: Claim, evidence: Evidence, references: Path) -> Result:
         if state != PASS or value is None:
             return Result(claim, state, value, reason)
         result = against_bound(claim, value, f"recomputed from {claim.recomputed_from}")
-        if result.state != PASS or claim.reference is None:
+        if result.state != PASS or not claim.references:
             return result
-        state, why = comparison.beside_reference(claim, claim.reference, value, evidence.run, references)
+        state, why = comparison.beside_references(claim, value, evidence.run, references)
     except _MALFORMED as error:
         return Result(claim, FAIL, None, f"metrics.json is not from this program ({type(error).__name__}: {error})")
     return Result(claim, state, value, f"{why}; {result.reason}")
