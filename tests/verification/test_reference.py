@@ -153,7 +153,7 @@ def test_result_alone_is_verified(case: Case, tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.fault(
-    "a reference result of an earlier version verified alone", "`... is an older result without predictions; ...`"
+    "a reference result of an earlier version verified alone", "`... is of an earlier version, without predictions ...`"
 )
 def test_result_without_predictions_needs_runs(case: Case) -> None:
     folder = written(case)

@@ -183,7 +183,9 @@ def run_of_this_machine(run: Path, data_digest: str) -> dict[str, Any]:
         raise UserError(f"{run} was not trained on these images; give a run of make cls")
     host = written.get("host") or {}
     if host != provenance.host():
-        raise UserError(f"{run} was trained on another machine ({host.get('cpu')}); train it here, or leave it out")
+        raise UserError(
+            f"{run} was trained on another machine ({host.get('cpu')}); train it here, or leave out BENCH_RUN"
+        )
     about = {key: plan[key] for key in ("profile", "seed", "commit", "dirty", "recipe", "threads", "precision")}
     return {"rows": history.read(run / "history.jsonl"), "from_run": about}
 

@@ -38,7 +38,7 @@ def keep(kind: str, measure: Callable[[], dict[str, Any]], out: Path) -> None:
     show_default=True,
     help="Minutes of training for the plain loop; it stops earlier at 80 %.",
 )
-@click.option("--run", "finished", type=PATH, help="Finished run that has our time to 80 %.")
+@click.option("--run", "finished", type=PATH, help="Finished run that our time to 80 % is read from.")
 def bench_cls(run: Path, out: Path, minutes: float, finished: Path | None) -> None:
     """Train ResNet-18 with a plain loop, as in a tutorial, and with ours: rates, memory, time to 80 %."""
     from onepage.benchmarks import cls, ours

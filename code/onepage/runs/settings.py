@@ -61,7 +61,7 @@ SETTINGS = (
     Setting("BUDGET_MIN", "0", MINUTES, START, "training minutes: 60 (each) or 60,90 (cls, mt); 0: the recipe decides"),
     Setting("RECIPE", "", PATH, START, "a recipe file of your own, for one task"),
     Setting("TEXT", "", ANYTHING, START, "a sentence for make translate; empty: standard input"),
-    Setting("MODEL", "", PATH, START, "model for make translate, classify: a file from make export, or a run folder"),
+    Setting("MODEL", "", PATH, START, "model for make translate, make classify: a file of make export, or a run"),
     Setting("FILE", "", ANYTHING, START, "an image to classify, a picture or page to trace, modules to mutate"),
     Setting("DATA", "auto", one_of("auto", "real", "generated"), DATA, "auto: real, or generated if no source answers"),
     Setting("DATA_DIR", "data", PATH, DATA, "folder of the data sets"),

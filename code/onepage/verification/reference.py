@@ -192,7 +192,7 @@ def kept_runs(folder: Path) -> list[Path]:
     """
     runs = [folder / task for task in _tasks(read_json(folder / "manifest.json"))]
     if not all((run / PREDICTIONS).is_file() for run in runs):
-        raise UserError(f"{folder} is an older result without predictions; run make all, then compare")
+        raise UserError(f"{folder} is of an earlier version, without predictions; see report/reference/README.md")
     return runs
 
 

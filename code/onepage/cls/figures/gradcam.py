@@ -43,7 +43,8 @@ def draw_mistakes(book: Book, explain: dict[str, np.ndarray], predictions: dict[
     classes = {"predicted": predictions["logits"][index].argmax(1), "true": predictions["labels"][index]}
     images = explain["explored_images"][:MISTAKES][classes["predicted"] != classes["true"]]  # mistakes stand first
     sheet = book.sheet(HALF, HALF)
-    cell, side, y, said = HALF / MISTAKES, image_side(MISTAKES), book.top, []
+    cell, side, y = HALF / MISTAKES, image_side(MISTAKES), book.top
+    said: dict[str, list[str]] = {}
     rows = (("image", ""), ("evidence for the prediction", "predicted"), ("evidence for the true class", "true"))
     for label, kind in rows if len(images) else ():
         sheet.text(HALF / 2, y, label, colour=RED if kind == "predicted" else INK, ha="center")
@@ -54,13 +55,15 @@ def draw_mistakes(book: Book, explain: dict[str, np.ndarray], predictions: dict[
                 continue
             cam = explain[f"explored_cam_{layer}_{kind}"][k] / np.float32(255)
             draw_map(sheet, x, line, image, cam, side, cells=True)
-            said.append(f"image {k + 1}, {names[int(classes[kind][k])]}: {where(cam)}")
+            place = f"image {k + 1} ({names[int(classes[kind][k])]}) {where(cam)}"
+            said.setdefault(label.removeprefix("evidence "), []).append(place)
         y += STEP + side + 0.9
     if len(images):
         size = "{}×{}".format(*explain[f"explored_cam_{layer}_true"][0].shape)
         draw_scale(sheet, HALF - STEP - 0.1, f"{layer}, {size}")
         alt = f"The {len(images)} most confident mistakes with Grad-CAM of {layer} ({size} cells), "
-        alt += f"each scaled to its maximum. Strongest evidence: {'; '.join(said)}."
+        places = "; ".join(f"{kind}: {', '.join(part)}" for kind, part in said.items())
+        alt += f"each scaled to its maximum. Strongest evidence {places}."
     else:
         alt = "No test image is misclassified."
         sheet.text(HALF / 2, HALF / 2 - STEP, alt, colour=MUTED, ha="center")
