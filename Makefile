@@ -65,7 +65,7 @@ all: $(PAGE_PDF) ## everything: environment, data, training, figures, the page, 
 	@echo "The page: $(abspath $(PAGE_PDF))"
 $(TASKS): %: $(OUT)/figures/%/figures.json
 	$(finished)
-report: $(PAGE_PDF) ## draw and render the page from existing runs; trains nothing
+report: $(PAGE_PDF) ## draw and render the page from existing runs; train nothing
 	@echo "The page: $(abspath $(PAGE_PDF))"
 runs: $(RUNS:%=%/metrics.json)
 	$(finished)
@@ -105,7 +105,7 @@ $(PAGE_PDF): $(OUT)/report/plan/render.json $(DRAWN)
 
 # ---- Tests, a process for each core, and checks of results
 TESTS = $(PY) -m pytest -n auto --dist loadfile
-test: check runs ## check, then train the quick profile if there is no run, then the slow tests and the claims
+test: check runs ## make check; train the quick profile if there is no run; run the slow tests, check the claims
 	@$(ONEPAGE) verify $(VERIFY) --runs-only
 	@CLAIMED_RUNS="$(SHOWN)" CLAIMED_DATA=$(DATA_DIR) CLAIMED_OUT=$(OUT) $(TESTS) -m "slow or claims" $(PYTEST)
 check: lint types unit ## lint, types and the quick tests
@@ -114,7 +114,7 @@ lint:
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) $(VENV)/bin/lint-imports --no-cache
 types: ; @$(PY) -m mypy
 unit: ; @$(TESTS) -m "not slow and not claims" $(PYTEST)
-mutate: $(READY); @$(PY) tests/support/mutate.py $$IMAGE ## mutate the modules in FILE (mt/search): do tests notice?
+mutate: $(READY); @$(PY) tests/support/mutate.py $$IMAGE ## mutation test of the module FILE, such as mt/search
 
 verify: $(READY) ## recompute every claim of report/claims.toml from predictions and data; check pictures and page
 	@$(ONEPAGE) verify $(VERIFY) $(if $(REF),--ref $(call quoted,$(REF))) --mirror $(call quoted,$(DATA_MIRROR))
@@ -147,7 +147,7 @@ data: $(READY) ## fetch and verify the data sets, or generate stand-ins, and mak
 bundle: $(READY) ## pack wheels and real data in OUT/bundle, for a machine without a network
 	@$(PY) env/bundle.py --venv $(VENV) --torch $(TORCH) --folder $(OUT)/bundle/wheels
 	@$(ONEPAGE) pack --to $(OUT)/bundle $(WORDS)
-clean: ## remove the figures and the page; keeps data and runs
+clean: ## remove the figures and the page; keep data and runs
 	@rm -rf $(TASKS:%=$(OUT)/figures/%/*) $(OUT)/report/report.* $(OUT)/report/page.png
 
 # ---- Benchmarks: leave the machine idle meanwhile. (In a recipe line, ## begins a comment of the shell.)

@@ -134,7 +134,7 @@ def test_elsewhere_and_side_by_side_the_same_bits(repeated, tmp_path, monkeypatc
                 own = surroundings | {"TMPDIR": str(temporary)}
                 processes.append(subprocess.Popen(command, cwd=tmp_path, env=own, stdout=log, stderr=subprocess.STDOUT))
         deadline = time.monotonic() + PATIENCE
-        while not all("another training is on this CPU" in log.read_text(encoding="utf-8") for log in logs):
+        while not all("another training run is on this CPU" in log.read_text(encoding="utf-8") for log in logs):
             assert time.monotonic() < deadline and all(process.poll() is None for process in processes)
             time.sleep(0.05)
     for process, log in zip(processes, logs, strict=True):  # both go on when the locks are released

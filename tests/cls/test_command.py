@@ -189,7 +189,7 @@ def trained_again(path):
         (lambda p: (p / "metrics.json").write_text("[]"), "lacks class names, temperature or digest"),
         (lambda p: edit(p / "metrics.json", class_names=None), "lacks class names, temperature or digest"),
         (lambda p: edit(p / "metrics.json", test={"calibrated": {"temperature": 0}}), "lacks class names, temperature"),
-        (trained_again, "metrics.json belongs to other weights than model.pt; evaluate again: make cls"),
+        (trained_again, "metrics.json is not of the weights in model.pt; evaluate again: make cls"),
         (other_classes, "do not fit its recipe (Error(s) in loading state_dict for Narrow: size mismatch"),
     ],
 )

@@ -67,10 +67,10 @@ def test_changed_byte_is_noticed(generated, name, file, at, change):
 def test_other_data_than_planned_get_one_line(cifar):
     plan = {"data_dir": str(cifar), "set": "cifar10", "data_digest": load_images(cifar, "cifar10").digest}
     assert len(of_plan(plan).test_labels) == 20
-    with pytest.raises(UserError, match=r"differs from the data planned .*or run: make data"):
+    with pytest.raises(UserError, match=r"is not the data of the plan .*or run: make data"):
         of_plan(plan | {"data_digest": "another"})
-    with pytest.raises(UserError, match=r"differs from the data trained on .*; move it away"):
-        of_plan(plan | {"data_digest": "another"}, "trained on", "move it away")
+    with pytest.raises(UserError, match=r"is not the data of the training run .*; move it away"):
+        of_plan(plan | {"data_digest": "another"}, "the training run", "move it away")
 
 
 texts = st.text(max_size=12)

@@ -136,8 +136,8 @@ CUT = "is not a complete file from make export ("
         pytest.param(lambda p: save_file({}, p, {exported.ENTRY: "[" * 9999}), CUT, id="no JSON"),
         pytest.param(lambda p: save_file({}, p, {exported.ENTRY: "[]"}), CUT, id="other JSON"),
         pytest.param(
-            flip, "is damaged: its content has another digest; copy or export it again", id="flipped",
-            marks=fault("one bit of MODEL is flipped", "`is damaged: its content has another digest; ...`"),
+            flip, "is damaged: its content does not match its digest; copy or export it again", id="flipped",
+            marks=fault("one bit of MODEL is flipped", "`is damaged: its content does not match its digest; ...`"),
         ),
         pytest.param(
             lambda p: with_tensors(p, tokenizer=None), "do not fit its recipe ('tokenizer')", id="no tokenizer",

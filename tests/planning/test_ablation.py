@@ -88,7 +88,7 @@ def test_other_data_than_planned_is_refused(tmp_path: Path, monkeypatch: pytest.
     run = tmp_path / "seed0"
     run_plan.write(run, "train", plan_of("cls") | {"data_digest": "e" * 64, "data_dir": "data"})
     done = CliRunner().invoke(main, ["ablate", str(run), "--out", str(tmp_path / "out")])
-    assert done.exit_code == 1 and "differs from the data planned" in done.output.splitlines()[-1]
+    assert done.exit_code == 1 and "is not the data of the plan" in done.output.splitlines()[-1]
     assert not (tmp_path / "out").exists()
 
 

@@ -41,7 +41,7 @@ def test_missing_tampered_and_stale_pictures_are_each_named(fresh: Case) -> None
     picture.write_bytes(content)
     path = fresh[2] / "metrics.json"
     path.write_text(path.read_text() + "\n")
-    with pytest.raises(UserError, match=r"drawn from other metrics.*make mt"):
+    with pytest.raises(UserError, match=r"was not drawn from .*make mt"):
         values_of(fresh)
     (fresh[0] / "figures/cls/figures.json").unlink()
     with pytest.raises(UserError, match=r"cls was not drawn .*; run: make cls"):

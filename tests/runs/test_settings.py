@@ -67,7 +67,7 @@ def test_make_reads_every_name_from_the_table() -> None:
         ({"SEED": "9" * 5000}, "must be a whole number"),
         ({"PROFILE": "../x"}, "must be a name of letters, digits, - and _"),
         ({"PROFILE": "a:b"}, "must be a name of letters, digits, - and _"),
-        ({"DATA_MIRROR": "~nobody-of-that-name/x"}, "after ~, an existing user"),
+        ({"DATA_MIRROR": "~nobody-of-that-name/x"}, "~NAME must name an existing user"),
     ],
 )  # fmt: skip
 def test_a_value_not_allowed_gets_one_line(given: dict[str, str], says: str) -> None:

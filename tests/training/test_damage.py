@@ -160,7 +160,7 @@ def test_anything_beside_a_checkpoint(content):
         path.with_suffix(".json").write_bytes(content.replace(b'"right"', json.dumps(sha256_file(path)).encode()))
         found = answer(Path(place))
         if b'"right"' in content:
-            assert found == STATE or "was trained with a different recipe" in found
+            assert found == STATE or "was saved with a different recipe" in found
             assert path.exists()  # the checkpoint belongs to this run or to another one
         else:
             assert found == "checkpoint-00000001.pt is damaged; none is left, training starts over"

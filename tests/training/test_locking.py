@@ -75,7 +75,7 @@ def test_a_lock_that_cannot_be_waited_for(chosen: list[int], monkeypatch: pytest
     monkeypatch.setattr(locking.fcntl, "flock", flock)
     said: list[str] = []
     with locking.cpu_training_lock("cpu", said.append):
-        assert len(said) == 1 and "another training is on this CPU" in said[0]
+        assert len(said) == 1 and "another training run is on this CPU" in said[0]
 
 
 def test_on_a_cpu_no_gpu_is_taken(chosen: list[int]) -> None:
@@ -99,6 +99,6 @@ def test_a_second_training_on_the_cpu_waits(tmp_path, monkeypatch):
     with locking.cpu_training_lock("cpu", said.append):
         waited = time.monotonic() - before
     other.join()
-    assert "another training is on this CPU" in said[0] and waited > 0.05
+    assert "another training run is on this CPU" in said[0] and waited > 0.05
     with locking.cpu_training_lock("cuda", said.append):
         assert len(said) == 1

@@ -164,7 +164,7 @@ def test_without_any_part_a_resumed_run_differs(uninterrupted, in_mid_epoch, tas
 
 @pytest.mark.fault(
     "a checkpoint of another recipe",
-    "`... was trained with a different recipe (...); ...`, naming the keys that differ",
+    "`... was saved with a different recipe (...); ...`, naming the keys that differ",
 )
 @pytest.mark.parametrize(
     ("change", "says"),
@@ -177,7 +177,7 @@ def test_without_any_part_a_resumed_run_differs(uninterrupted, in_mid_epoch, tas
 def test_a_checkpoint_of_another_recipe_is_refused(straight, in_mid_epoch, change, says, tmp_path):
     shutil.copytree(in_mid_epoch("mt"), tmp_path / "stopped")
     before = {path.name: path.read_bytes() for path in (tmp_path / "stopped").iterdir()}
-    with pytest.raises(UserError, match=r"checkpoint-00000003\.pt was trained with a different recipe " + says):
+    with pytest.raises(UserError, match=r"checkpoint-00000003\.pt was saved with a different recipe " + says):
         run("mt", tmp_path / "stopped", **change)
     assert {path.name: path.read_bytes() for path in (tmp_path / "stopped").iterdir()} == before
     assert run("mt", tmp_path / "stopped") == straight  # the original recipe resumes

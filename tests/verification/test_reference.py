@@ -242,7 +242,7 @@ def page_of_other_runs(case: Case) -> None:
         (lambda case: stamps.ablation_of(case[2]).unlink(), r"ablation\.json is missing; run: make ablate"),
         (
             lambda case: edit(stamps.ablation_of(case[2]), lambda a: a.update(program="0")),
-            r"ablation\.json was made by other training code than .*; run: make ablate",
+            r"ablation\.json was made by different training code from .*; run: make ablate",
         ),
         (lambda case: (case[1] / "history.jsonl").write_text("{}\n" * 1_100_000), "more than 3,000,000"),
     ],

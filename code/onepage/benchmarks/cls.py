@@ -193,7 +193,7 @@ def run_of_this_machine(run: Path, data_digest: str) -> dict[str, Any]:
 def followed(
     name: str, training: Measurement, folder: Path, say: Say, target: float = 2.0, seconds: float = 0.0
 ) -> dict[str, Any]:
-    """Run a training, print each reading, and stop at the first with ``target``. Returns the readings."""
+    """Train, print each reading, and stop at the first with ``target``. Returns the readings."""
     path = folder / "run" / "history.jsonl"
     rows: list[dict[str, Any]] = []
 

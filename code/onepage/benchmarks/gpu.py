@@ -27,7 +27,7 @@ from onepage.training import seeding
 
 UNITS = {"cls": "images", "mt": "target_tokens"}  # of each task's history
 UPDATES = {"cpu": 2, "cuda": 100}  # of each part of a measured training
-COUNTED = (1, 3)  # the same for the two trainings whose kernels are counted; outside these updates both launch the same
+COUNTED = (1, 3)  # the same for both training runs whose kernels are counted; outside these both launch the same
 EVENTS = {
     "cpu": (ProfilerActivity.CPU, DeviceType.CPU, "operators"),
     "cuda": (ProfilerActivity.CUDA, DeviceType.CUDA, "kernels"),
@@ -84,7 +84,7 @@ def shortened(plan: dict[str, Any], size: int, how: str, updates: int) -> Callab
 
 
 def rates(plan: dict[str, Any], size: int, how: str, updates: int, run: str) -> dict[str, float]:
-    """Updates, and images or target tokens, per second of a training."""
+    """Updates, and images or target tokens, per second of a training run."""
     ours.save_no_checkpoints()
     with kernels_of(how):
         shortened(plan, size, how, updates)(Path(run))
@@ -92,7 +92,7 @@ def rates(plan: dict[str, Any], size: int, how: str, updates: int, run: str) -> 
 
 
 def launches(plan: dict[str, Any], size: int, how: str, run: str) -> dict[str, float]:
-    """Kernels (on a CPU: operators) per update: the difference between two trainings of different length."""
+    """Kernels (on a CPU: operators) per update: the difference between two training runs of different length."""
     ours.save_no_checkpoints()
     activity, kind, _ = EVENTS[plan["device"]]
     with kernels_of(how):  # not counted: constants that the first training makes for the whole process
@@ -125,7 +125,7 @@ def contenders(plans: Mapping[str, dict[str, Any]], device: str) -> dict[str, di
 
 
 def forward_flops(plan: dict[str, Any], size: int) -> float:
-    """FLOPs of the forward pass per image or target token of a training."""
+    """FLOPs of the forward pass per image or target token of a training run."""
     if plan["task"] == "cls":
         return machine.forward_flops(ResNet18(), size)
     recipe = ours.recipe(plan)

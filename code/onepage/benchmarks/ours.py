@@ -1,4 +1,4 @@
-"""Our own trainings in benchmarks: with the plan of a run, shortened, without checkpoints.
+"""Our own training runs in benchmarks: with the plan of a run, shortened, without checkpoints.
 
 They call the same ``train`` as ``make cls`` and ``make mt``, whose history records amounts and times. So there is no
 second copy of the loop that could differ.

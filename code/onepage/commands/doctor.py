@@ -125,7 +125,7 @@ def torch_row(device: str) -> Row:
 
 
 def cores_row() -> Row:
-    """Physical cores that this process may use: the threads of a training, unless THREADS says otherwise."""
+    """Physical cores that this process may use: the threads of a training run, unless THREADS says otherwise."""
     count = provenance.physical_cores()
     found = f"{count}; training uses as many threads; for the exact scores of the references, set THREADS=2"
     if count < 2:

@@ -69,7 +69,7 @@ class Queue:
 def train_all(runs: tuple[Path, ...], jobs: int, shown: tuple[Path, ...], check: bool) -> None:
     """Train and evaluate each RUN that is not finished. If one fails, the others continue.
 
-    On a CPU they run in turn, because two trainings on the same cores slow each other down.
+    On a CPU they run in turn, because two training runs on the same cores slow each other down.
     """
     if not check:
         on_gpu = any(plan.read(run).get("device") == "cuda" for run in runs)

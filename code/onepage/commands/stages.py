@@ -109,7 +109,7 @@ def evaluate(run: Path, own_gpu: bool) -> None:
     if (run / "model.pt").exists():  # written last: training has finished, and its other files can go
         checkpoint.remove_all(run)
     trained |= {"data_dir": planned["data_dir"]}
-    loaded = data.of_plan(trained, "trained on", "put that data back, or move the run away")
+    loaded = data.of_plan(trained, "the training run", "restore it, or move the run away")
     task.module("evaluate").evaluate(loaded, run, planned, click.echo)
 
 

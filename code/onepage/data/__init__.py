@@ -24,17 +24,15 @@ def load(data_dir: Path, name: str, src: str = "en", tgt: str = "de") -> Any:
     return getattr(importlib.import_module(f"onepage.data.{module}"), function)(data_dir, name, **found.options)
 
 
-def of_plan(
-    plan: Mapping[str, Any], role: str = "planned", remedy: str = "put that data back, or run: make data"
-) -> Any:
+def of_plan(plan: Mapping[str, Any], role: str = "the plan", remedy: str = "restore it, or run: make data") -> Any:
     """Load the set that a plan or run.json names.
 
-    Raises UserError, which names the ``role`` of the expected data and the ``remedy``, if it is another one.
+    Raises UserError, which names the ``remedy`` and whose data is expected (``role``), if it is another one.
     """
     found = load(Path(plan["data_dir"]), plan["set"], plan.get("src", "en"), plan.get("tgt", "de"))
     here, expected = found.digest, plan["data_digest"]
     if here != expected:
         raise UserError(
-            f"the data (digest {here[:12]}) differs from the data {role} (digest {expected[:12]}); {remedy}"
+            f"the data on disk (digest {here[:12]}) is not the data of {role} (digest {expected[:12]}); {remedy}"
         )
     return found

@@ -116,7 +116,7 @@ def _names(page: Prose, run: Shown, ablated: Mapping[str, Any]) -> dict[str, str
 
 
 def _readings(run: Shown) -> dict[str, str]:
-    """The number of readings of the validation loss in a training, and of those above the reading before."""
+    """The number of readings of the validation loss in a training run, and of those above the reading before."""
     losses = [row["val_loss"] for row in history.read(run.run / "history.jsonl")]
     rises = sum(after > before for before, after in pairwise(losses))
     return {"readings": words.number(len(losses)), "rises": words.number(rises)}

@@ -92,7 +92,7 @@ def _pictures(task: str, manifest_path: Path, metrics_path: Path, digest: str) -
         raise UserError(f"{task} was not drawn ({manifest_path} is missing); run: make {task}")
     manifest = read_json(manifest_path)
     if manifest.get("metrics_sha256") != digest:
-        raise UserError(f"{manifest_path}: drawn from other metrics than {metrics_path}; draw again: make {task}")
+        raise UserError(f"{manifest_path} was not drawn from {metrics_path}; draw again: make {task}")
     pictures = {str(row["name"]): row for row in manifest["figures"]}
     for name, row in pictures.items():
         if not _NAME.fullmatch(name):

@@ -113,7 +113,7 @@ def training_time(run: Shown) -> str:
 
 
 def _energy(training: Sequence[Any]) -> str:
-    """Energy of all trainings, by the counters that every training read: ``41.2 Wh (GPU-0)``; "" for none."""
+    """Energy of all training runs, by the counters that every training read: ``41.2 Wh (GPU-0)``; "" for none."""
     told = [part.get("energy_joules") or {} for part in training]
     names = sorted(set.intersection(*(set(joules) for joules in told)))
     hours = sum(joules[name] for joules in told for name in names) / 3600

@@ -10,7 +10,7 @@ device, precision, threads   "cpu" or "cuda"; "fp32" or "bf16"; CPU threads of a
 data_digest, libraries       SHA-256 of the data set; versions of the libraries that decide numbers
 budget_minutes               where the recipe was scaled to a training time
 program                      fingerprint of the code that trains
-processes, nodes             if a training has several processes
+processes, nodes             if a training run has several processes
 data_dir, torchrun           folder of the data, rendezvous of processes: these decide no number
 ===========================  ======================================================================================
 """

@@ -124,7 +124,7 @@ def cores() -> int:
 def physical_cores(most: int = 16, system: Path = Path("/sys")) -> int:
     """Physical cores that this process may use: those of its affinity, within the CPU quota of its control group.
 
-    ``most``: upper limit, because the small batches of both trainings do not divide well among more threads. If the
+    ``most``: upper limit, because the small batches of both training runs do not divide well among more threads. If the
     system does not say which processors share a core, each counts as one.
     """
     usable = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)

@@ -23,7 +23,7 @@ PATH = (
     r"(?![-~])[^\s:;#$%&*?=|<>()\[\]{}!\\`'\"\x00-\x1f\x7f\ud800-\udfff]*",
     "must not contain spaces or any of : ; # $ % & * ? = | < > ( ) [ ] { } ! \\ ` ' \", or begin with - or ~",
 )
-MIRROR = (r"(?!~)[^\s\ud800-\udfff]*", "must be a folder or a URL without spaces; after ~, an existing user")
+MIRROR = (r"(?!~)[^\s\ud800-\udfff]*", "must be a folder or a URL without spaces; ~NAME must name an existing user")
 PROFILE_NAME = (r"[A-Za-z0-9_-]*", "must be a name of letters, digits, - and _")
 WHOLE = (r"[0-9]{1,18}", "must be a whole number, 0 or more")
 COUNT = (r"[1-9][0-9]{0,3}", "must be a whole number, 1 or more")
@@ -70,8 +70,8 @@ SETTINGS = (
     Setting("SRC", "en", one_of("en", "de", "fr"), DATA, "language to translate from: en, de or fr"),
     Setting("TGT", "de", one_of("en", "de", "fr"), DATA, "language to translate into: en, de or fr"),
     Setting("DEVICE", "auto", one_of("auto", "cpu", "cuda"), HARDWARE, "auto: cuda if there is a GPU, otherwise cpu"),
-    Setting("THREADS", "0", WHOLE, HARDWARE, "CPU threads of a training; 0: the physical cores, at most 16"),
-    Setting("NPROC", "1", COUNT, HARDWARE, "processes of one training on this machine, started by torchrun"),
+    Setting("THREADS", "0", WHOLE, HARDWARE, "CPU threads of a training run; 0: the physical cores, at most 16"),
+    Setting("NPROC", "1", COUNT, HARDWARE, "processes of one training run on this machine, started by torchrun"),
     Setting("TORCHRUN", "", ANYTHING, HARDWARE, "options of torchrun, such as --max-restarts 3"),
     Setting("JOBS", "1", COUNT, HARDWARE, "seeds to train at once, each on its own GPU"),
     Setting("TORCH", "auto", one_of("auto", "cpu", "cuda"), HARDWARE, "build of torch that make setup installs"),

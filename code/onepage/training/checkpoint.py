@@ -49,7 +49,7 @@ def latest(folder: Path, identity: dict[str, Any], say: Any) -> dict[str, Any] |
         if meta is not None and meta.get("hash") != identity["hash"] and not of_other_processes(identity, meta):
             what = what_differs(identity, meta)
             raise UserError(
-                f"{path} was trained with a different recipe ({what}); move the folder away or run that recipe"
+                f"{path} was saved with a different recipe ({what}); restore the earlier recipe, or move the run away"
             )
         state = _content(path) if meta is not None else None
         if state is not None:
@@ -144,7 +144,7 @@ def load_weights(model: Path) -> dict[str, torch.Tensor]:
 
     about, weights = exported.read(model), load_file(model)
     if exported.digest_of(about.metrics_sha256, digest_tensors(weights)) != about.digest:
-        raise UserError(f"{model} is damaged: its content has another digest; copy or export it again")
+        raise UserError(f"{model} is damaged: its content does not match its digest; copy or export it again")
     return weights
 
 

@@ -1,4 +1,4 @@
-"""The GPU's part of a training: copies that do not wait for it, and passes replayed as CUDA graphs.
+"""The GPU's part of a training run: copies that do not wait for it, and passes replayed as CUDA graphs.
 
 Gray 2019, "Getting started with CUDA graphs" (NVIDIA); ``torch.cuda.make_graphed_callables`` captures them. Left out:
 graphs of the Transformer, whose batches have some hundred shapes, and of several processes, which exchange gradients in

@@ -1,4 +1,4 @@
-"""Energy of a training on a GPU: the difference of two readings of NVML's counter.
+"""Energy of a training run on a GPU: the difference of two readings of NVML's counter.
 
 The counter is nvmlDeviceGetTotalEnergyConsumption of the driver's own library; no package is needed. It counts
 everything that runs on the GPU, not only this process. If it cannot be read, nothing is recorded or estimated.

@@ -1,4 +1,4 @@
-"""Start the processes of a training with PyTorch's launcher, torchrun, and report in one line how they ended.
+"""Start the processes of a training run with PyTorch's launcher, torchrun, and report in one line how they ended.
 
 ``torchrun -m onepage train ...`` does the same without this module; then each process prints its own messages, and
 torchrun adds its report. torch is imported only to launch, because the command line also uses this module for errors.
@@ -138,7 +138,7 @@ def reason(failures: dict[int, Any], run: Path) -> str:
 
 
 def where(run: Path) -> str:
-    """The last saved update of a training that has ended, and how to resume it."""
+    """The last saved update of a training run that has ended, and how to resume it."""
     updates = sorted(int(path.stem.rpartition("-")[2]) for path in run.glob("checkpoint-[0-9]*[0-9].json"))
     saved = f"saved after update {updates[-1]}" if updates else "nothing is saved yet"
     return f"{saved}; run the same command to go on"

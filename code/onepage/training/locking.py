@@ -23,7 +23,7 @@ def cpu_training_lock(device: str, say: Callable[[str], None]) -> Iterator[None]
     descriptor = _opened("cpu-training", say)
     try:
         if descriptor is not None and not _locked(descriptor, say):
-            say("another training is on this CPU; waiting for it to end (two at once would slow both)")
+            say("another training run is on this CPU; waiting for it to end (two at once would slow both)")
             with contextlib.suppress(OSError):  # some network disks cannot wait for a lock
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

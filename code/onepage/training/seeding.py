@@ -56,7 +56,7 @@ def allow_tf32(allowed: bool) -> None:
 def generator_states() -> dict[str, torch.Tensor]:
     """The states (uint8 tensors) of the default generators, which dropout uses."""
     states = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_initialized():  # not is_available: reading the state would start CUDA in a training on the CPU
+    if torch.cuda.is_initialized():  # not is_available: reading the state would start CUDA in a training run on the CPU
         states["cuda"] = torch.cuda.get_rng_state()
     return states
 

@@ -25,7 +25,7 @@ READ_EVERY = {"cpu": 1, "cuda": 20}  # updates between readings of the loss, eac
 
 
 class TrainingState(Generic[M, B]):
-    """Everything that one update of a training changes."""
+    """Everything that one update of a training run changes."""
 
     def __init__(
         self,
@@ -132,7 +132,7 @@ class TrainingState(Generic[M, B]):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Load a ``state_dict``; raises one of many errors for that of another training."""
+        """Load a ``state_dict``; raises one of many errors for that of another training run."""
         for name in COUNTERS:
             setattr(self, name, state[name])
         self.sums[:-1] = torch.tensor(state["sums"], dtype=torch.float64)
