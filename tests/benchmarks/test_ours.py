@@ -12,7 +12,7 @@ from onepage.runs import history, plan
 def test_the_plan_must_be_for_the_task(planned: dict, tmp_path: Path) -> None:
     plan.write(tmp_path, "train", planned | {"data_dir": "data"})
     assert ours.plan(tmp_path, "cls") == planned | {"data_dir": str(Path("data").resolve())}
-    with pytest.raises(UserError, match="is not a run of the Transformer; give one of make mt"):
+    with pytest.raises(UserError, match="is not a run of the Transformer; give one made by make mt"):
         ours.plan(tmp_path, "mt")
 
 

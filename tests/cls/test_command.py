@@ -178,7 +178,10 @@ def trained_again(path):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda p: edit(p / "run.json", task="mt"), "is a run of 'mt', not of ResNet-18 (cls); give one of make cls"),
+        (
+            lambda p: edit(p / "run.json", task="mt"),
+            "is a run of 'mt', not of ResNet-18 (cls); give one made by make cls",
+        ),
         (lambda p: (p / "run.json").write_text("[]"), "is a run of None, not of ResNet-18 (cls)"),
         (lambda p: (p / "run.json").unlink(), "run.json is missing"),
         (lambda p: edit(p / "run.json", precision=None), "run.json lacks 'precision'; train it again (make cls)"),
@@ -189,7 +192,7 @@ def trained_again(path):
         (lambda p: (p / "metrics.json").write_text("[]"), "lacks class names, temperature or digest"),
         (lambda p: edit(p / "metrics.json", class_names=None), "lacks class names, temperature or digest"),
         (lambda p: edit(p / "metrics.json", test={"calibrated": {"temperature": 0}}), "lacks class names, temperature"),
-        (trained_again, "metrics.json is not of the weights in model.pt; evaluate again: make cls"),
+        (trained_again, "metrics.json does not belong to the weights in model.pt; evaluate again: make cls"),
         (other_classes, "do not fit its recipe (Error(s) in loading state_dict for Narrow: size mismatch"),
     ],
 )

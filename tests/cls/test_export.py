@@ -112,6 +112,6 @@ def test_weights_that_were_not_evaluated_are_not_exported(tmp_path: Path) -> Non
     run = write_run(tmp_path / "run")
     edit(run / "metrics.json", weights_digest="0" * 64)
     status, said = export("--run", run, "--to", tmp_path / "to")
-    assert status == 1 and "is not of the weights in model.pt" in said and not (tmp_path / "to").exists()
+    assert status == 1 and "does not belong to the weights in model.pt" in said and not (tmp_path / "to").exists()
     edit(run / "metrics.json", weights_digest=None)
     assert export("--run", run, "--to", tmp_path / "to")[0] == 1

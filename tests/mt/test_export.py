@@ -150,7 +150,7 @@ CUT = "is not a complete file from make export ("
         pytest.param(lambda p: with_tensors(p, **{"embedding.weight": torch.zeros(2, 2)}), "do not fit", id="shape"),
         pytest.param(
             lambda p: with_metrics(p, task="cls"), "is a run of 'cls', not of the Transformer (mt)", id="task",
-            marks=fault("MODEL is of another task", "`is a run of ..., not of ...; give one of make ...`"),
+            marks=fault("MODEL is of another task", "`is a run of ..., not of ...; give one made by make ...`"),
         ),
         pytest.param(lambda p: written(p, load_file(p), "[]"), "is a run of None, not of the Transformer", id="list"),
         pytest.param(lambda p: with_metrics(p, recipe={"x": 1}), "was trained by another version", id="version"),

@@ -180,7 +180,7 @@ def run_of_this_machine(run: Path, data_digest: str) -> dict[str, Any]:
     """The curve of a finished run; raises UserError for a run of other data, or of another machine."""
     plan, written = read_json(run / "run.json"), read_json(run / "provenance.json")
     if plan.get("task") != "cls" or plan.get("data_digest") != data_digest:
-        raise UserError(f"{run} was not trained on these images; give a run of make cls")
+        raise UserError(f"{run} was not trained on these images; give a run made by make cls")
     host = written.get("host") or {}
     if host != provenance.host():
         raise UserError(

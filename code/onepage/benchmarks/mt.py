@@ -207,7 +207,7 @@ def run(plan: dict[str, Any], trained: Path, out: Path) -> dict[str, Any]:
         raise UserError(f"there is no trained model in {trained}; run: make mt")
     about_model = read_json(trained / "run.json")
     if about_model.get("task") != "mt":
-        raise UserError(f"{trained} is not a run of the Transformer; give one of make mt")
+        raise UserError(f"{trained} is not a run of the Transformer; give one made by make mt")
     if any(about_model.get(key) != plan[key] for key in ("set", "src", "tgt", "data_digest")):
         raise UserError(f"the planned data is not what {trained} was trained on; plan with the same data and languages")
     data, precision = of_plan(plan), auto_precision("cpu")

@@ -23,7 +23,7 @@ def plan(run: Path, task: str) -> dict[str, Any]:
     """The plan of a run, as plain values; raises UserError when it is not planned, or of another task."""
     found = run_plan.read(run)
     if found["task"] != task:
-        raise UserError(f"{run} is not a run of {tasks.get(task).model}; give one of make {task}")
+        raise UserError(f"{run} is not a run of {tasks.get(task).model}; give one made by make {task}")
     return found | {"data_dir": str(Path(found["data_dir"]).resolve())}
 
 

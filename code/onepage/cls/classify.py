@@ -52,7 +52,9 @@ class Classifier:
         device = "cuda" if plan["device"] == "cuda" and not provenance.gpu_problem() else "cpu"
         self.model, recipe, _, self.device = evaluate.load(run, len(self.class_names), device)
         if run.is_dir() and digest_tensors(self.model.state_dict()) != evaluated:
-            raise UserError(f"{run / 'metrics.json'} is not of the weights in model.pt; evaluate again: make cls")
+            raise UserError(
+                f"{run / 'metrics.json'} does not belong to the weights in model.pt; evaluate again: make cls"
+            )
         self.size, self.precision = recipe.stages[-1].image_size, plan["precision"]
         self.run, self.generated = run, bool(plan["generated"])
 

@@ -46,7 +46,9 @@ def write(run: Path, task: str, folder: Path) -> Path:
     lookup.identity(run, task)
     metrics, weights = lookup.told(run, "metrics.json"), checkpoint.load_weights(run)
     if not isinstance(metrics, dict) or metrics.get("weights_digest") != digest_tensors(weights):
-        raise UserError(f"{run / 'metrics.json'} is not of the weights in model.pt; evaluate again: make {task}")
+        raise UserError(
+            f"{run / 'metrics.json'} does not belong to the weights in model.pt; evaluate again: make {task}"
+        )
     try:
         path = folder / f"{tasks.get(task).folder(metrics)}.safetensors"
         about = card(metrics, path)

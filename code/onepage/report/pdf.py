@@ -46,7 +46,9 @@ def resolve_engine(wanted: str) -> str:
         raise UserError(f"PDF_ENGINE=latex: no {no_latex}; run: make setup-tex, or use PDF_ENGINE=auto")
     if wanted == "typst":
         raise UserError(f"PDF_ENGINE=typst: no {no_typst}; run: make setup, or use PDF_ENGINE=auto")
-    raise UserError(f"no PDF engine: LaTeX lacks {no_latex}, typst lacks {no_typst}; run: make setup-tex")
+    raise UserError(
+        f"no PDF engine: LaTeX lacks {no_latex}, typst lacks {no_typst}; run: make setup (typst) or make setup-tex"
+    )
 
 
 def _latex_lacks() -> str:

@@ -89,7 +89,9 @@ def identity(model: Path, task: str) -> dict[str, Any]:
     record, values = tasks.get(task), told(model, "run.json")
     if not isinstance(values, dict) or values.get("task") != task:
         what = values.get("task") if isinstance(values, dict) else None
-        raise UserError(f"{model} is a run of {what!r:.20}, not of {record.model} ({task}); give one of make {task}")
+        raise UserError(
+            f"{model} is a run of {what!r:.20}, not of {record.model} ({task}); give one made by make {task}"
+        )
     lacking = {*NEEDED, *record.options} - values.keys()
     if lacking:
         raise UserError(f"{model / 'run.json'} lacks {min(lacking)!r}; train it again (make {task})")
