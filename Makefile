@@ -142,7 +142,7 @@ setup-compare: $(READY) ## install the other programs that some tests and benchm
 	@$(PYTHON) env/compare.py --venv $(VENV)
 doctor: $(READY) ## check this machine: Python, torch, cores, arithmetic, memory, disk, TeX, data sources
 	@$(ONEPAGE) doctor $(WORDS)
-data: $(READY) ## fetch and verify the data sets, or generate stand-ins, and make the plans again
+data: $(READY) ## fetch and verify the data sets, or generate stand-ins; plan the runs again
 	@$(foreach task,$(TASKS),$(ONEPAGE) plan --again $(task) $(WORDS);)
 bundle: $(READY) ## pack wheels and real data in OUT/bundle, for a machine without a network
 	@$(PY) env/bundle.py --venv $(VENV) --torch $(TORCH) --folder $(OUT)/bundle/wheels

@@ -77,11 +77,11 @@ def test_page_without_anything_to_explore_is_a_report(fresh: Case) -> None:
     assert "PASS" in page.text
 
 
-@pytest.mark.fault("explore.json of another run", "`... is not of the run shown; delete it and ...`")
+@pytest.mark.fault("explore.json of another run", "`... does not belong to the run shown; delete it and ...`")
 @pytest.mark.parametrize("content", ['{"metrics_sha256": "0", "parts": []}', "[1]", "{}"])
 def test_data_of_another_run_is_refused(fresh: Case, content: str) -> None:
     (fresh[0] / "figures/cls/explore.json").write_text(content)
-    with pytest.raises(UserError, match=r"explore.json is not of the run shown; delete it and .* make cls"):
+    with pytest.raises(UserError, match=r"explore.json does not belong to the run shown; delete it and .* make cls"):
         html_of(fresh)
 
 

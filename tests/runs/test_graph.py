@@ -175,7 +175,7 @@ def test_generated_data_asked_for_stay(tmp_path: Path) -> None:
     assert read(tmp_path, "cls", DATA="generated", DATA_MIRROR="a")["RUNS"]
 
 
-@pytest.mark.fault("make data with a goal that needs runs", "`make data makes the plans again; ...`")
+@pytest.mark.fault("make data with a goal that needs runs", "`make data plans the runs again; ...`")
 @pytest.mark.parametrize("goal", ["cls", "all", "report", "ablate", "bench-mt"])
 def test_data_is_decided_alone(tmp_path: Path, goal: str) -> None:
     """Otherwise the other goal would use the old plan."""

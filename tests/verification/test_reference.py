@@ -153,7 +153,8 @@ def test_result_alone_is_verified(case: Case, tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.fault(
-    "a reference result of an earlier version verified alone", "`... is of an earlier version, without predictions ...`"
+    "a reference result of an earlier version verified alone",
+    "`... was written by an earlier version, without predictions; ...`",
 )
 def test_result_without_predictions_needs_runs(case: Case) -> None:
     folder = written(case)
@@ -242,7 +243,7 @@ def page_of_other_runs(case: Case) -> None:
         (lambda case: stamps.ablation_of(case[2]).unlink(), r"ablation\.json is missing; run: make ablate"),
         (
             lambda case: edit(stamps.ablation_of(case[2]), lambda a: a.update(program="0")),
-            r"ablation\.json was made by different training code from .*; run: make ablate",
+            r"ablation\.json and .* are from different versions of the training code; run: make ablate",
         ),
         (lambda case: (case[1] / "history.jsonl").write_text("{}\n" * 1_100_000), "more than 3,000,000"),
     ],

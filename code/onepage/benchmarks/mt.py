@@ -209,7 +209,7 @@ def run(plan: dict[str, Any], trained: Path, out: Path) -> dict[str, Any]:
     if about_model.get("task") != "mt":
         raise UserError(f"{trained} is not a run of the Transformer; give one made by make mt")
     if any(about_model.get(key) != plan[key] for key in ("set", "src", "tgt", "data_digest")):
-        raise UserError(f"the planned data is not what {trained} was trained on; plan with the same data and languages")
+        raise UserError(f"{trained} was trained on other data; give its DATA, SRC and TGT, or leave out BENCH_RUN")
     data, precision = of_plan(plan), auto_precision("cpu")
     result = results.about("cpu", data) | {
         "settings": SETTINGS | {"seed": plan["seed"]},

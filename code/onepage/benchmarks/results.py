@@ -83,7 +83,9 @@ def read_all(out: Path, kind: str) -> list[dict[str, Any]]:
     for path in sorted((out / FOLDER).glob(f"{kind}-*.json")):
         result = read_json(path)
         if not isinstance(result, dict) or result.get("form") != FORM:
-            raise UserError(f"{path} is of another version of this program; delete it and run: make bench-{kind}")
+            raise UserError(
+                f"{path} was written by another version of this program; delete it and run: make bench-{kind}"
+            )
         found.append(result)
     return found
 

@@ -84,7 +84,9 @@ def _parts(task: str, out: Path, runs: Mapping[str, Mapping[str, str]]) -> list[
         return []
     content = read_json(path)
     if not isinstance(content, dict) or content.get("metrics_sha256") != runs[task]["metrics_sha256"]:
-        raise UserError(f"{path} is not of the run shown; delete it and figures.json beside it, then run: make {task}")
+        raise UserError(
+            f"{path} does not belong to the run shown; delete it and figures.json beside it, then run: make {task}"
+        )
     return list(content["parts"])
 
 

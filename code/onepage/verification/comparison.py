@@ -219,4 +219,4 @@ def claimed(claim: Claim, metrics: Mapping[str, Any], seeds: Sequence[Mapping[st
         if measure.path == claim.metric:
             low, high, _ = band(name, measure, seeds)
             return float(measure.value), [low, high]
-    raise UserError(f"claim {claim.id}: {claim.metric} is not a score that reference results compare")
+    raise UserError(f"claim {claim.id}: {claim.metric} is not one of the task's measures")

@@ -109,7 +109,7 @@ def _copy_run(task: str, run: Path, folder: Path) -> list[str]:
         if not ablated.is_file():  # a page without it says "not measured"
             raise UserError(f"{ablated} is missing; run: make ablate")
         if read_json(ablated).get("program") != metrics["program"]:
-            raise UserError(f"{ablated} was made by different training code from {run}; run: make ablate")
+            raise UserError(f"{ablated} and {run} are from different versions of the training code; run: make ablate")
         shutil.copyfile(ablated, folder / ablated.name)
     remarks = [f"{task}: {len(rows)} seed{'s' if len(rows) > 1 else ''} (n = {len(rows)})"]
     if metrics["commit"] is None or metrics["dirty"]:
@@ -192,7 +192,9 @@ def kept_runs(folder: Path) -> list[Path]:
     """
     runs = [folder / task for task in _tasks(read_json(folder / "manifest.json"))]
     if not all((run / PREDICTIONS).is_file() for run in runs):
-        raise UserError(f"{folder} is of an earlier version, without predictions; see report/reference/README.md")
+        raise UserError(
+            f"{folder} was written by an earlier version, without predictions; see report/reference/README.md"
+        )
     return runs
 
 
