@@ -114,7 +114,7 @@ lint:
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) $(VENV)/bin/lint-imports --no-cache
 types: ; @$(PY) -m mypy
 unit: ; @$(TESTS) -m "not slow and not claims" $(PYTEST)
-mutate: $(READY); @$(PY) tests/support/mutate.py $$IMAGE ## mutation test of the module FILE, such as mt/search
+mutate: $(READY); @$(PY) tests/support/mutate.py $$IMAGE ## mutation test of the modules in FILE="mt/search cls/scores"
 
 verify: $(READY) ## recompute every claim of report/claims.toml from predictions and data; check pictures and page
 	@$(ONEPAGE) verify $(VERIFY) $(if $(REF),--ref $(call quoted,$(REF))) --mirror $(call quoted,$(DATA_MIRROR))
@@ -124,7 +124,7 @@ provenance: $(READY) ## show which run FILE comes from, and whether that run is 
 	@$(ONEPAGE) provenance --out $(OUT) "$${IMAGE:?FILE is not given; make provenance FILE=figures/cls/curves_cls.png}"
 reference: $(PAGE_PDF) ## verify these runs and their page, and keep them in report/reference/NAME
 	@$(ONEPAGE) reference $(call quoted,$(NAME)) $(VERIFY)
-ablate: $(PLANS) ## train without shortcuts, without the causal mask, with one head; score on validation data
+ablate: $(PLANS) ## train variants that each lack a part: shortcuts, causal mask, several heads; score on validation
 	@$(foreach run,$(SHOWN),$(ONEPAGE) ablate $(run) --out $(OUT);)
 
 # ---- Trained models, and the machine

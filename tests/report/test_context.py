@@ -68,7 +68,7 @@ def test_titles_state_findings_of_the_run(real: Case) -> None:
     both = test["confusion"][true][predicted] + test["confusion"][predicted][true]
     assert titles["confusion_matrix"].endswith(f": {both} of {test['n'] - test['correct']} errors")
     assert titles["preds_grid"] == f"{test['correct']:,} correct: the most confident"
-    assert titles["attention_heads"] == "12 of 12 heads focus on a piece"  # as drawing counted them
+    assert titles["attention_heads"] == "12 of 12 heads focus on a subword"  # as drawing counted them
     head = [section["headline"] for section in values["sections"]]
     assert values["title"].startswith(f"{head[0]['value']} % and {head[1]['value']} BLEU after ")
     assert values["title"].endswith(" of training on two CPU cores")

@@ -132,7 +132,7 @@ def mt_notes(result: Result) -> str:
         f"Rates: median (least to greatest) of {settings['repeats']} turns, the contenders in turn, on all cores.",
         f"Translation: {_sentences(result):,} validation sentences ({result['data']['src']} to "
         f"{result['data']['tgt']}), beam {settings['beam_size']}, length penalty {settings['length_penalty']:g}, by",
-        f"one model (recipe {model['profile']}, seed {model['seed']}). The searches in torch use batches of "
+        f"one model (recipe {model['profile']}, seed {model['seed']}). Our search and JoeyNMT's use batches of "
         f"{settings['batch_tokens']:,} positions, sorted by length; CTranslate2 uses its fastest batch size.",
     ]
     for name in PEERS:
@@ -142,7 +142,7 @@ def mt_notes(result: Result) -> str:
         elif found["same_model"]:
             text.append(
                 f"With our weights {NAMES[name]} gives each of {found['compared']} references the same log-probability "
-                f"as here (within {found['largest_difference']:.0e} nats); outputs differ because of its search."
+                f"as ours (within {found['largest_difference']:.0e} nats); outputs differ because of its search."
             )
         else:
             text.append(

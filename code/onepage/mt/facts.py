@@ -47,7 +47,7 @@ def facts(metrics: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, str]
     if not found["gain"].startswith("+"):
         found["no_gain"] = found["gain"]
     if 0 < bleu["brevity_penalty"] < 0.995:
-        found["brevity_cost"] = signed(bleu["score"] - bleu["score"] / bleu["brevity_penalty"])
+        found["brevity_cost"] = number(bleu["score"] / bleu["brevity_penalty"] - bleu["score"], 1)
     if test.get("bleu_lc_norm_tok"):
         found["lc_norm_tok"] = number(test["bleu_lc_norm_tok"]["score"], 1)
         if (theirs := published(metrics, headline)) is not None:

@@ -57,7 +57,7 @@ class Setting(NamedTuple):
 SETTINGS = (
     Setting("PROFILE", "quick", PROFILE_NAME, START, "quick (minutes), full (an hour or more), smoke; cls: long (GPU)"),
     Setting("SEED", "0", WHOLE, START, "seed of weights, order and augmentation; each seed is a separate run"),
-    Setting("SEEDS", "", SEEDS, START, "several seeds, such as 0,1,2; the page shows the first, and their mean and sd"),
+    Setting("SEEDS", "", SEEDS, START, "several seeds, such as 0,1,2; the page shows one, and the mean and sd of all"),
     Setting("BUDGET_MIN", "0", MINUTES, START, "training minutes: 60 (each) or 60,90 (cls, mt); 0: the recipe decides"),
     Setting("RECIPE", "", PATH, START, "a recipe file of your own, for one task"),
     Setting("TEXT", "", ANYTHING, START, "a sentence for make translate; empty: standard input"),

@@ -48,7 +48,7 @@ def draw(run: Path, path: Path, weights: np.ndarray, written: list[str], read: l
         sheet.lines(EDGE, y + 0.4 + STEP, lines, colour=MUTED)
         links = ", ".join(f"{rows[k]} to {columns[place]}" for k, place in enumerate(shown.argmax(1)))
         alt = (
-            f"Cross-attention, {languages}, mean over layers and heads: for each of the {len(written)} pieces written, "
-            f"where in the {len(read)} pieces read it looks. Strongest links: {links}."
+            f"Cross-attention, {languages}, mean over layers and heads: for each of the {len(written)} subwords "
+            f"written, the weights on the {len(read)} subwords read. Strongest links: {links}."
         )
         book.write(path, sheet, alt)

@@ -130,7 +130,7 @@ def _page(book: Book, cross: np.ndarray, output: Side, source: Side) -> None:
     facts |= {"heads_rest": f"{rest}"} if rest else {}
     alt = (
         f"Cross-attention of all {layers} layers and {heads} heads from “{source.sentence}” to “{output.sentence}”. "
-        f"{facts['heads_focused']} of {facts['heads_all']} heads focus on a source piece (half or more of a row's "
+        f"{facts['heads_focused']} of {facts['heads_all']} heads focus on a source subword (half or more of a row's "
         f"weight, on average), and {rest} on the end of the sentence. Enlarged: {facts['best_head']}."
     )
     book.add("attention_heads", sheet, alt, facts)
