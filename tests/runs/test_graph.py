@@ -175,11 +175,11 @@ def test_generated_data_asked_for_stay(tmp_path: Path) -> None:
     assert read(tmp_path, "cls", DATA="generated", DATA_MIRROR="a")["RUNS"]
 
 
-@pytest.mark.fault("make data with a goal that needs runs", "`the target data plans the runs again; ...`")
+@pytest.mark.fault("make data with a goal that needs runs", "`'make data' plans the runs again, ...`")
 @pytest.mark.parametrize("goal", ["cls", "all", "report", "ablate", "bench-mt"])
 def test_data_is_decided_alone(tmp_path: Path, goal: str) -> None:
     """Otherwise the other goal would use the old plan."""
-    with pytest.raises(UserError, match="run make data alone"):
+    with pytest.raises(UserError, match="so it runs alone"):
         read(tmp_path, "data", goal)
     assert read(tmp_path, "setup", "data", "doctor")["PLANS"]
 
@@ -240,7 +240,7 @@ def test_processes_are_part_of_the_plan(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault(
-    "report or verify before any run", "`no run is up to date with these settings; run: ...`, `not run: ...`"
+    "report or verify before any run", "`no run is up to date with these settings; run: ...`, `not finished: ...`"
 )
 def test_goals_that_look_need_runs(tmp_path: Path) -> None:
     for goal in ("report", "verify", "reference"):
@@ -249,7 +249,7 @@ def test_goals_that_look_need_runs(tmp_path: Path) -> None:
     for name in tasks.TASKS:
         planned(tmp_path, name)
     assert read(tmp_path, "verify")["SHOWN"]
-    with pytest.raises(UserError, match=r"not run: .*seed0"):
+    with pytest.raises(UserError, match=r"not finished: .*seed0"):
         read(tmp_path, "report")
 
 

@@ -141,8 +141,8 @@ def mt_notes(result: Result) -> str:
             text.append(f"{NAMES[name]}: {found['missing']}.")
         elif found["same_model"]:
             text.append(
-                f"With our weights {NAMES[name]} gives each of {found['compared']} references the same log-probability "
-                f"as ours (within {found['largest_difference']:.0e} nats); outputs differ because of its search."
+                f"With our weights {NAMES[name]} gives each of {found['compared']} reference translations our "
+                f"log-probability (within {found['largest_difference']:.0e} nats); outputs differ, as its search does."
             )
         else:
             text.append(

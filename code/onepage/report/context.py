@@ -116,10 +116,10 @@ def _names(page: Prose, run: Shown, ablated: Mapping[str, Any]) -> dict[str, str
 
 
 def _readings(run: Shown) -> dict[str, str]:
-    """The number of readings of the validation loss in a training run, and of those above the reading before."""
+    """The number of intervals between readings of the validation loss, and of those in which it rose."""
     losses = [row["val_loss"] for row in history.read(run.run / "history.jsonl")]
     rises = sum(after > before for before, after in pairwise(losses))
-    return {"readings": words.number(len(losses)), "rises": words.number(rises)}
+    return {"intervals": words.number(len(losses) - 1), "rises": words.number(rises)}
 
 
 def _band(page: Prose, claims: Sequence[held.Claim], generated: Sequence[Shown]) -> str:

@@ -59,7 +59,7 @@ class Graph:
         self.needed = self._needed()
         others = [goal for goal in self.goals if goal in (*LOOKING, "ablate") or goal.startswith("bench-")]
         if "data" in self.goals and (self.trains or others):
-            raise UserError("the target data plans the runs again; run make data alone, then the other targets")
+            raise UserError("'make data' plans the runs again, so it runs alone; then run the other targets")
         self.fingerprints = Fingerprints(self.out / PLANS / "fingerprints.json")
         if self.values["RECIPE"] and len(self.needed) > 1:
             words = " or ".join(f"make {name} RECIPE=..." for name in tasks.TASKS)
@@ -251,7 +251,7 @@ class Graph:
             shown = [run for task, paths in runs.items() for run in paths if task.page]
             absent = [run for run in shown if not (run / "metrics.json").is_file()]
             if absent:
-                raise UserError(f"not run: {_join(absent)}; run: {again}")
+                raise UserError(f"not finished: {_join(absent)}; run: {again}")
 
 
 def inputs(task: Task, values: dict[str, str], fingerprints: Fingerprints) -> str:
