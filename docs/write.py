@@ -173,7 +173,7 @@ def readme() -> str:
             score = score if of.percent else f"{of.unit} {score}"
             real = f"{load_page(ROOT / 'report' / 'page.toml')['sets'][metrics['set']]}, n = {n}"
             spread = [row[1:] for row in run["seeds"] if row[0] == of.headline(metrics)]
-            several = "{}, {}, n = {}".format(*spread[0]) if spread else run["n"]
+            several = "{}, {}, n = {}".format(*spread[0]).replace(" %", "") if spread else run["n"]
             processor = run["machine"].split(" of ", 1)[1].split(",")[0]
             name = run["name"] if run["profile"] == "quick" else f"{run['name']}, `{command_of(task, run['profile'])}`"
             about = (name, run["train_time"], real, score, several, processor, run["version"])

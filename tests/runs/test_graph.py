@@ -175,11 +175,11 @@ def test_generated_data_asked_for_stay(tmp_path: Path) -> None:
     assert read(tmp_path, "cls", DATA="generated", DATA_MIRROR="a")["RUNS"]
 
 
-@pytest.mark.fault("make data with a goal that needs runs", "`'make data' plans the runs again, ...`")
+@pytest.mark.fault("make data with a goal that needs runs", "`'make data' plans the runs again: ...`")
 @pytest.mark.parametrize("goal", ["cls", "all", "report", "ablate", "bench-mt"])
 def test_data_is_decided_alone(tmp_path: Path, goal: str) -> None:
     """Otherwise the other goal would use the old plan."""
-    with pytest.raises(UserError, match="so it runs alone"):
+    with pytest.raises(UserError, match="run it alone"):
         read(tmp_path, "data", goal)
     assert read(tmp_path, "setup", "data", "doctor")["PLANS"]
 

@@ -141,8 +141,9 @@ def mt_notes(result: Result) -> str:
             text.append(f"{NAMES[name]}: {found['missing']}.")
         elif found["same_model"]:
             text.append(
-                f"With our weights {NAMES[name]} gives each of {found['compared']} reference translations our "
-                f"log-probability (within {found['largest_difference']:.0e} nats); outputs differ, as its search does."
+                f"With our weights, {NAMES[name]} and our program assign the same log-probability to each of "
+                f"{found['compared']} reference translations (to within {found['largest_difference']:.0e} nats); its "
+                "outputs differ because its search differs."
             )
         else:
             text.append(

@@ -91,7 +91,7 @@ def compile_latex(source: str, pictures: Mapping[str, Path], commit_time: int, l
         except subprocess.TimeoutExpired:
             raise UserError(f"latexmk did not finish within {TIMEOUT} s; try PDF_ENGINE=typst") from None
         except OSError as error:
-            raise UserError(f"latexmk cannot be run ({error}); run: make setup-tex, or PDF_ENGINE=typst") from None
+            raise UserError(f"latexmk cannot be run ({error}); run: make setup-tex, or use PDF_ENGINE=typst") from None
         text = _read(folder / "report.log")
         pdf = folder / "report.pdf"
         written = re.search(r"^Output written on report\.pdf \((\d+) pages?", text, re.MULTILINE)

@@ -59,7 +59,7 @@ class Graph:
         self.needed = self._needed()
         others = [goal for goal in self.goals if goal in (*LOOKING, "ablate") or goal.startswith("bench-")]
         if "data" in self.goals and (self.trains or others):
-            raise UserError("'make data' plans the runs again, so it runs alone; then run the other targets")
+            raise UserError("'make data' plans the runs again: run it alone, then the other targets")
         self.fingerprints = Fingerprints(self.out / PLANS / "fingerprints.json")
         if self.values["RECIPE"] and len(self.needed) > 1:
             words = " or ".join(f"make {name} RECIPE=..." for name in tasks.TASKS)
