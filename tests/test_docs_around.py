@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import sys
 import tomllib
 from pathlib import Path
@@ -53,10 +54,12 @@ def test_documents_are_what_is_written_now(writer: ModuleType) -> None:
 def test_another_result_gives_other_documents(
     writer: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A reference result with another accuracy, three seeds and a GPU changes the documents."""
+    """A reference result with another accuracy, seven seeds and a GPU changes the documents."""
     claims = {claim.task: claim for claim in load_claims(ROOT / "report/claims.toml")}
     assert claims["cls"].references and claims["mt"].references
     for task, claim in claims.items():
+        for named in claim.references[1:]:  # unchanged
+            shutil.copytree(ROOT / "report/reference" / named.result, tmp_path / named.result, dirs_exist_ok=True)
         folder = tmp_path / claim.references[0].result
         (folder / task).mkdir(parents=True, exist_ok=True)
         kept = ROOT / "report/reference" / claim.references[0].result
@@ -67,15 +70,15 @@ def test_another_result_gives_other_documents(
             found["metrics"]["device"] = "cuda"
             found["provenance"]["host"]["gpu"] = "Some GPU"
             worse = found["seeds"][0]["measures"] | {"test accuracy": 0.5}
-            found["seeds"] = [*found["seeds"][:1] * 2, found["seeds"][0] | {"measures": worse}]
+            found["seeds"] = [*found["seeds"][:1] * 6, found["seeds"][0] | {"measures": worse}]
         for name, content in found.items():
             (folder / task / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
     monkeypatch.setattr(writer, "REFERENCES", tmp_path)
     written = writer.render()
     card = written["model-card-cls.md"]
-    assert "Some GPU" in card and "| test accuracy |" in card and "(n = 3)" in card
+    assert "Some GPU" in card and "| test accuracy |" in card and "(n = 7)" in card
     assert "| single image | 54.3 % |" in card
-    assert written["artifact.md"].count("(3 seeds)") == 1
+    assert written["artifact.md"].count("(7 seeds)") == 1
     assert written["model-card-mt.md"] == text_of("docs/model-card-mt.md")
 
 
