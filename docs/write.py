@@ -52,7 +52,8 @@ def render() -> dict[str, str]:
 
 def plain(text: str) -> str:
     """Ordinary spaces between numbers and units, and underscores inside words, which need no escape."""
-    return re.sub(r"(?<=\w)&#95;(?=\w)", "_", text.replace(f"&#{ord(words.NBSP)};", " "))
+    text = text.replace(f"&#{ord(words.NBSP)};", " ").replace("&#34;", '"')
+    return re.sub(r"(?<=\w)&#95;(?=\w)", "_", text)
 
 
 def build() -> dict[str, Any]:
@@ -78,7 +79,7 @@ def build() -> dict[str, Any]:
 def task_of(claim: Claim) -> dict[str, Any]:
     """What both cards and the appendix say of the run behind a claim: where, when, how long, by which code."""
     if not claim.references:
-        raise UserError(f"claim {claim.id} names no reference result; add the line that make reference printed")
+        raise UserError(f"claim {claim.id} names no reference result; make reference prints one for its references")
     return result_of(claim.references[0].result, claim.task)
 
 
@@ -260,7 +261,7 @@ def claim_row(claim: Claim, folder: str) -> dict[str, Any]:
 def compared(claim: Claim, named: Reference) -> dict[str, str]:
     """A claim's reference result, its value, and the band with its basis."""
     low, high = map(claim.show, named.band)
-    n = result_of(named.result, claim.task)["n_seeds"]
+    n = len(read_json(REFERENCES / named.result / claim.task / "seeds.json"))
     basis = f"{n} seeds" if n >= comparison.FEWEST_SEEDS else "test examples"
     band = f"{low.removesuffix(' %')} to {high} ({basis})"
     return {"result": named.result, "value": claim.show(named.value), "band": band}

@@ -36,6 +36,13 @@ def test_the_published_gap_is_that_of_printed_scores(
     assert not {"above", "below"} & set(facts.facts(metrics, PAGE))
 
 
+@pytest.mark.parametrize(("penalty", "cost"), [(0.9, "4.0"), (1.0, None), (0.996, None)])
+def test_the_brevity_penalty_costs_bleu(metrics: dict[str, Any], penalty: float, cost: str | None) -> None:
+    """36 BLEU of which a penalty of 0.9 has taken 4; a penalty near 1 is not reported."""
+    metrics["tests"]["test_2016_flickr"]["bleu"] |= {"score": 36.0, "brevity_penalty": penalty}
+    assert facts.facts(metrics, PAGE).get("brevity_cost") == cost
+
+
 def test_every_test_set_has_its_scores(metrics: dict[str, Any]) -> None:
     test = metrics["tests"]["test_2016_flickr"]
     test["bleu"] |= {"score": 50.0, "interval": [48.5, 51.5]}

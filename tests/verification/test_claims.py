@@ -50,6 +50,7 @@ def test_dotted_path_leads_through_lists() -> None:
         (FILE.read_text().replace('measure = "bleu"', 'measure = "accuracy"'), "no measure"),
         (FILE.read_text().replace('"mt-bleu"', '"cls-accuracy"'), "share an id"),
         (FILE.read_text() + "surprise = 1\n", "surprise"),
+        (FILE.read_text() + "references = {}\n", "claim 'toy-bleu': references must be a list of tables"),
     ],
 )
 def test_malformed_claims_file_is_one_error(text: str, says: str, tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ class Setting(NamedTuple):
 SETTINGS = (
     Setting("PROFILE", "quick", PROFILE_NAME, START, "quick (minutes), full (an hour or more), smoke; cls: long (GPU)"),
     Setting("SEED", "0", WHOLE, START, "seed of weights, order and augmentation; each seed is a separate run"),
-    Setting("SEEDS", "", SEEDS, START, "several seeds, such as 0,1,2; the page shows one, and the mean and sd of all"),
+    Setting("SEEDS", "", SEEDS, START, "several seeds, such as 0,1,2; the page shows the first, and mean and sd"),
     Setting("BUDGET_MIN", "0", MINUTES, START, "training minutes: 60 (each) or 60,90 (cls, mt); 0: the recipe decides"),
     Setting("RECIPE", "", PATH, START, "a recipe file of your own, for one task"),
     Setting("TEXT", "", ANYTHING, START, "a sentence for make translate; empty: standard input"),
@@ -74,7 +74,7 @@ SETTINGS = (
     Setting("NPROC", "1", COUNT, HARDWARE, "processes of one training run on this machine, started by torchrun"),
     Setting("TORCHRUN", "", ANYTHING, HARDWARE, "options of torchrun, such as --max-restarts 3"),
     Setting("JOBS", "1", COUNT, HARDWARE, "seeds to train at once, each on its own GPU"),
-    Setting("TORCH", "auto", one_of("auto", "cpu", "cuda"), HARDWARE, "torch that make setup installs: cpu or cuda"),
+    Setting("TORCH", "auto", one_of("auto", "cpu", "cuda"), HARDWARE, "cpu, cuda, or auto (as installed, or by GPU)"),
     Setting("OUT", ".", PATH, OUTPUT, "folder in which runs/, figures/ and report/ are written"),
     Setting("PAPER", "a4", one_of("a4", "letter"), OUTPUT, "paper size of the page: a4 or letter"),
     Setting("PDF_ENGINE", "auto", one_of("auto", "latex", "typst"), OUTPUT, "auto: LaTeX if installed, else typst"),

@@ -49,7 +49,7 @@ def latest(folder: Path, identity: dict[str, Any], say: Any) -> dict[str, Any] |
         if meta is not None and meta.get("hash") != identity["hash"] and not of_other_processes(identity, meta):
             what = what_differs(identity, meta)
             raise UserError(
-                f"{path} was saved with a different recipe ({what}); restore the earlier recipe, or move the run away"
+                f"{path} was saved with a different recipe ({what}); undo that change, or move the run away"
             )
         state = _content(path) if meta is not None else None
         if state is not None:

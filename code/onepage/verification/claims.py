@@ -44,7 +44,7 @@ class Claim:
     measure: str  # the name in the task's record
     recomputed_from: str
     options: Mapping[str, str] = field(default_factory=dict)  # options of the task in the claim: src and tgt
-    references: tuple[Reference, ...] = ()  # of different recipes; the documents show the first
+    references: tuple[Reference, ...] = ()  # of different recipes; the model cards show the first
 
     def show(self, value: float) -> str:
         """``value`` in the measure's own unit, with one decimal; below the floor it is never printed as the floor."""
@@ -111,8 +111,10 @@ def _claim(row: Mapping[str, Any]) -> Claim:
     if values.get("task") in tasks.TASKS:
         options = tasks.get(values["task"]).options
         values["options"] = {key: str(values.pop(key)) for key in options if key in values}
-    values["references"] = tuple(Reference(**table) for table in values.get("references", []))
+    if not isinstance(values.get("references", []), list):
+        raise TypeError(f"claim {row.get('id')!r:.60}: references must be a list of tables")
     try:
+        values["references"] = tuple(Reference(**table) for table in values.get("references", []))
         return Claim(**values)
     except TypeError as error:
         raise TypeError(f"claim {row.get('id')!r:.60}: {str(error).partition('() ')[2]}") from None

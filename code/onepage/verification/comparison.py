@@ -2,7 +2,7 @@
 
 A run with the recipe, data, seed and code of the reference, on a machine with its fingerprint, must have the same
 scores. For any other run the band is statistical: if the reference has three seeds or more, the 95 % prediction
-interval of one more seed (Student's t); with fewer, the 95 % interval of the score itself over test examples (Wilson
+interval for one more seed (Student's t); with fewer, the 95 % interval of the score itself over test examples (Wilson
 for accuracy, bootstrap for BLEU and chrF2).
 """
 
@@ -124,9 +124,9 @@ def _relation(run: Path, reference: Path) -> tuple[Mapping[str, Any], Mapping[st
 
 
 def beside_references(claim: Claim, value: float, run: Path, references: Path) -> tuple[str, str]:
-    """(PASS or FAIL, why) of a claim's recomputed value, by the first of the claim's references with the run's recipe.
+    """(PASS or FAIL, why) of a claim's recomputed value, by its first reference that the run can be compared with.
 
-    Raises UserError if a reference result that the claim names is not in the folder ``references``.
+    Raises UserError if one of them is not in the folder ``references``.
     """
     obstacles = []
     for reference in claim.references:
