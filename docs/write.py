@@ -123,7 +123,7 @@ def result_of(name: str, task: str) -> dict[str, Any]:
 def said_of_both(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """What one sentence says of both runs: once where it is the same, else with each one's name."""
     found = {}
-    for key in ("machine", "arithmetic", "date", "version", "commit", "profile", "n"):
+    for key in ("machine", "arithmetic", "date", "version", "commit", "n"):
         values = {run["name"]: str(run[key]) for run in runs.values()}
         parted = " and ".join(f"{value} ({name})" for name, value in values.items())
         found[key] = next(iter(values.values())) if len(set(values.values())) == 1 else parted
@@ -166,18 +166,19 @@ def readme() -> str:
     """The README with its table of results."""
     heads = ("model", "training time", "test set", "score (95 % interval)", "seeds: mean, sd", "processor", "code")
     rows = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    sets = load_page(ROOT / "report" / "page.toml")["sets"]
     for result in SHOWN:
         for task in held(result):
             run = result_of(result, task)
             of, metrics = tasks.of(run["metrics"]), run["metrics"]
             _, n, score = score_rows(metrics)[of.headline(metrics)]
             score = score if of.percent else f"{of.unit} {score}"
-            real = f"{load_page(ROOT / 'report' / 'page.toml')['sets'][metrics['set']]}, n = {n}"
             spread = [row[1:] for row in run["seeds"] if row[0] == of.headline(metrics)]
             several = "{}, {}, n = {}".format(*spread[0]).replace(" %", "") if spread else run["n"]
             processor = run["machine"].split(" of ", 1)[1].split(",")[0]
             name = run["name"] if run["profile"] == "quick" else f"{run['name']}, `{command_of(task, run['profile'])}`"
-            about = (name, run["train_time"], real, score, several, processor, run["version"])
+            test = f"{sets[metrics['set']]}, n = {n}"
+            about = (name, run["train_time"], test, score, several, processor, run["version"])
             rows.append(f"| {' | '.join(about)} |")
     return put((ROOT / "README.md").read_text(encoding="utf-8"), "results", plain("\n".join(rows)))
 

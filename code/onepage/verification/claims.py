@@ -111,11 +111,11 @@ def _claim(row: Mapping[str, Any]) -> Claim:
     if values.get("task") in tasks.TASKS:
         options = tasks.get(values["task"]).options
         values["options"] = {key: str(values.pop(key)) for key in options if key in values}
-    if not isinstance(values.get("references", []), list):
+    tables = values.pop("references", [])
+    if not isinstance(tables, list):
         raise TypeError(f"claim {row.get('id')!r:.60}: references must be a list of tables")
     try:
-        values["references"] = tuple(Reference(**table) for table in values.get("references", []))
-        return Claim(**values)
+        return Claim(**values, references=tuple(Reference(**table) for table in tables))
     except TypeError as error:
         raise TypeError(f"claim {row.get('id')!r:.60}: {str(error).partition('() ')[2]}") from None
 
