@@ -78,6 +78,15 @@ def test_malformed_reference_in_claims_is_one_error(table: str, says: str, tmp_p
         load_claims(tmp_path / "claims.toml")
 
 
+@pytest.mark.parametrize("value", [0.8, 1.0])
+def test_a_reference_may_equal_a_bound_of_its_band(value: float, tmp_path: Path) -> None:
+    before, _, after = re.split(r"(?ms)^(references = \[$.*?^\])$", FILE.read_text(), maxsplit=1)
+    table = f'{{ result = "x", value = {value}, band = [0.8, 1.0] }}'
+    (tmp_path / "claims.toml").write_text(f"{before}references = [{table}]{after}")
+    (named,) = load_claims(tmp_path / "claims.toml")[0].references
+    assert named.value == value
+
+
 def test_missing_claims_file_is_one_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is missing; restore it"):
         load_claims(tmp_path / "claims.toml")
