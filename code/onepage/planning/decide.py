@@ -20,6 +20,7 @@ from onepage.errors import UserError
 from onepage.files import read_json, write_json, write_text
 from onepage.planning import recipes
 from onepage.runs import graph, provenance, settings
+from onepage.runs import plan as run_plan
 from onepage.runs.fingerprint import Fingerprints
 from onepage.tasks import Task
 from onepage.training.locking import cpu_training_lock, own_gpu
@@ -113,7 +114,7 @@ def _scale(
         module, device = task.module("budget"), run["device"]
         say(f"{task.name:<4} measuring how fast this machine trains, about a minute ...")
         with cpu_training_lock(device, say), own_gpu(device, say), contextlib.redirect_stdout(io.StringIO()):
-            rates = module.measure(recipe, loaded, run | {"seed": 0})
+            rates = module.measure(recipe, loaded, run_plan.identity(run) | {"seed": 0})
         scaled = module.fit(recipe, loaded, rates, minutes)
         say(f"{task.name:<4} plan for {minutes:g} minutes of training: {module.summary(scaled)}")
     run |= {"recipe": as_dict(scaled), "budget_minutes": minutes, "profile": f"{run['profile']}-budget{minutes:g}"}
