@@ -83,6 +83,7 @@ def test_the_training_loop_measures_rates_at_each_size(monkeypatch: pytest.Monke
         smoke, batch_size=16, validation_size=20, train_images=0, threads=1, stages=(Stage(1.0, 8), Stage(1.0, 12))
     )
     run = {"task": "cls", "profile": "smoke", "device": "cpu", "precision": "fp32", "threads": 1}
+    run |= {"recipe": as_dict(smoke)}  # as in decide
     monkeypatch.setattr(cls_budget, "UPDATES", {"cpu": 5})
     lines: list[str] = []
     made = decide._scale(CLS, run, images, smoke, 0.5, {}, lines.append)

@@ -15,6 +15,7 @@ from onepage.mt import budget as mt_budget
 from onepage.planning import decide as planner
 from onepage.planning import recipes
 from onepage.runs import provenance, settings
+from onepage.training.session import Session
 
 OwnRecipe = Callable[..., Path]
 
@@ -49,6 +50,7 @@ class Decisions:
     def measuring(self, rates: Callable[[Any], dict[str, float]]) -> Callable[..., dict[str, float]]:
         def measure(recipe: Any, data: Any, run: dict[str, Any]) -> dict[str, float]:
             self.measured.append(run["device"])
+            Session(self.folder / "measured", recipe, run)  # the loop to measure begins with it
             return rates(recipe)
 
         return measure
