@@ -1,3 +1,3 @@
 """Two architectures from primitives, trained from a seed and reported on one page."""
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
