@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from onepage.benchmarks import machine, plain_cls
+from onepage.benchmarks import machine, plain_cls, process
 from onepage.benchmarks.process import Measurement
 from onepage.cls.recipe import Recipe, Stage
 from onepage.data import fetch, toy_images
@@ -20,6 +20,7 @@ CLS = Recipe((Stage(1.0, 8),), 8, "sgd", 0.05, 5e-4, validations=2, validation_s
 def settings_are_restored(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("SAVE_EVERY_SECONDS", "EPOCH_SECONDS"):
         monkeypatch.setattr(session, name, getattr(session, name))
+    monkeypatch.setattr(process, "SETTLE", 0.0)  # other tests keep the machine busy
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """A measurement in a separate process: its answer, its failure, and signals."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -11,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from onepage.benchmarks import process
+from bench_cases import cls_result
+from onepage.benchmarks import process, results
 from onepage.benchmarks.process import Measurement
 from onepage.errors import UserError
 
@@ -93,3 +95,30 @@ def test_a_signal_ends_the_child_and_leaves_nothing(child: Any, number: int) -> 
     said, _ = parent.communicate(timeout=120)
     why = f"{signal.Signals(number).name}: stopped, nothing is written; run the same command again"
     assert said == f"{why} {number:d} False\n"
+
+
+@pytest.mark.parametrize(
+    ("loads", "waits", "busy"),
+    [([3.0, 0.8, 0.31], 2, False), ([3.0], 120, True), ([0.1], 0, False)],
+)
+def test_a_session_waits_for_the_load_of_an_earlier_program_to_fall(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, loads: list[float], waits: int, busy: bool
+) -> None:
+    """Otherwise a benchmark after a training run would count as disturbed."""
+    now = [0.0]
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        now[0] += seconds
+
+    monkeypatch.setattr(process, "SETTLE", 120.0)
+    monkeypatch.setattr(process, "cpu_training_lock", lambda device, say: contextlib.nullcontext())
+    clock = SimpleNamespace(monotonic=lambda: now[0], sleep=sleep)
+    monkeypatch.setattr(process, "time", clock)
+    load = iter(loads)
+    monkeypatch.setattr(process.os, "getloadavg", lambda: (next(load, loads[-1]), 0.0, 0.0))
+    result = cls_result()
+    with process.session("cls", result, tmp_path):
+        pass
+    assert (len(slept), results.busy(result)) == (waits, busy) and result["load_before"] == round(loads[-1], 2)

@@ -184,6 +184,13 @@ def test_data_is_decided_alone(tmp_path: Path, goal: str) -> None:
     assert read(tmp_path, "setup", "data", "doctor")["PLANS"]
 
 
+@pytest.mark.fault("two benchmarks in one call of make", "`run one benchmark at a time: ...`")
+def test_one_benchmark_at_a_time(tmp_path: Path) -> None:
+    """Each takes minutes, and the runs of one are not those of the other."""
+    with pytest.raises(UserError, match="one benchmark at a time: make bench-mt, then make bench-scale"):
+        read(tmp_path, "bench-mt", "bench-scale")
+
+
 @pytest.mark.fault("LaTeX removed after it was chosen", "the engine is chosen again")
 def test_latex_that_is_gone_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in tasks.TASKS:

@@ -28,6 +28,7 @@ from onepage.training.launch import LOOPBACK
 from onepage.training.locking import cpu_training_lock
 
 PATIENCE = 60.0  # seconds for a child to stop when told to
+SETTLE = 120.0  # seconds for the load average to fall, which it does slowly after a program has ended
 RATES = {  # {rate of a sample: its text}
     "training": "images/s in training",
     "forward": "images/s forward",
@@ -59,17 +60,27 @@ def scratch() -> Iterator[Path]:
 def session(kind: str, result: dict[str, Any], out: Path) -> Iterator[tuple[Path, Say]]:
     """A benchmark from start to end: a temporary folder, and a function that prints lines to console and log.
 
-    Waits until no training runs on this CPU; at the end adds the time to ``result``.
+    Waits until no training runs on this CPU, and up to two minutes for its load to fall. Adds the load average before
+    the start and, at the end, the time to ``result``.
     """
     log = out / "runs" / "bench" / f"{results.name_of(kind, result)}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     say = Reporter(f"bench {kind}", 1, "", log).line
     with cpu_training_lock(result["device"], say), scratch() as folder:
+        result["load_before"] = _load_before()
         say(f"{results.hardware(result)}; {result['settings']['repeats']} turns each, log in {log}")
         if results.busy(result):
             say(f"the machine is busy (load {result['load_before']}): rates will be low, ratios unreliable")
         yield folder, say
     result["finished"] = provenance.now()
+
+
+def _load_before() -> float:
+    """The load average of the last minute, once it is low or ``SETTLE`` has passed."""
+    until = time.monotonic() + SETTLE
+    while (load := os.getloadavg()[0]) > results.BUSY and time.monotonic() < until:
+        time.sleep(1.0)
+    return round(load, 2)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ The files hold every measured repeat. Medians, ratios and texts are made from th
 compare the tables in documents with the files.
 """
 
-import os
 import re
 import statistics
 from collections.abc import Mapping, Sequence
@@ -22,7 +21,7 @@ Cells = tuple[str, ...]
 
 
 def about(device: str, data: Any) -> dict[str, Any]:
-    """The circumstances of a result: data set, hardware, versions, commit, command, time, and load before the start."""
+    """The circumstances of a result: data set, hardware, versions, commit, command and time."""
     return {
         "form": FORM,
         "device": device,
@@ -31,7 +30,6 @@ def about(device: str, data: Any) -> dict[str, Any]:
         "hardware": provenance.host(),
         "versions": provenance.versions(),
         "started": provenance.now(),
-        "load_before": round(os.getloadavg()[0], 2),
         "command": provenance.command(),
         **provenance.commit(),
     }

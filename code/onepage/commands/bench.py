@@ -14,18 +14,19 @@ def bench() -> None:
     """Compare this program with others on this machine.
 
     RUN is a planned run folder. Leave the machine idle meanwhile: other programs lower the rates and make the ratios
-    unreliable. Each command prints its table and writes OUT/report/bench/KIND-HARDWARE.json, with every repeat. If it
+    unreliable. Each command writes OUT/report/bench/KIND-HARDWARE.json, with every repeat, and prints its table. If it
     is stopped, it writes nothing.
     """
 
 
 def keep(kind: str, measure: Callable[[], dict[str, Any]], out: Path) -> None:
-    """Measure, print the table, and write the JSON."""
+    """Measure, write the JSON, and print the table."""
     from onepage.benchmarks import results, tables
 
     result = measure()
+    path = results.write(out, kind, result)  # first: a console that is gone must not cost the result
     click.echo(tables.MARKDOWN[kind](result).replace("**", ""))
-    click.echo(f"result in {results.write(out, kind, result)}")
+    click.echo(f"result in {path}")
 
 
 @bench.command("cls")

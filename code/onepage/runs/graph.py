@@ -58,6 +58,8 @@ class Graph:
         self.trains = [goal for goal in self.goals if goal in (*TRAINING, *tasks.TASKS)]
         self.needed = self._needed()
         others = [goal for goal in self.goals if goal in (*LOOKING, "ablate") or goal.startswith("bench-")]
+        if len(benches := [goal for goal in self.goals if goal.startswith("bench-")]) > 1:
+            raise UserError(f"run one benchmark at a time: make {benches[0]}, then make {benches[1]}")
         if "data" in self.goals and (self.trains or others):
             raise UserError("'make data' plans the runs again: run it alone, then the other targets")
         self.fingerprints = Fingerprints(self.out / PLANS / "fingerprints.json")
