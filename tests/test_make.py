@@ -1,5 +1,6 @@
 """The make graph on a copy of the repository: each stage runs once, and again only after a change."""
 
+import itertools
 import re
 import shlex
 import shutil
@@ -7,11 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pypdf
 import pytest
 
 from checkout import RECIPES, contents, copy_to, environment, make, run_make
+from onepage.__main__ import main
 from onepage.files import read_json
+from onepage.runs import graph
 
 TRACED = ".SHELLFLAGS=-xpeu -o pipefail -c"  # the shell prints each command that it runs, after "+ "
 
@@ -54,6 +58,37 @@ def edit(path, old, new):
 
 def append(path, line):
     path.write_text(path.read_text(encoding="utf-8") + line + "\n", encoding="utf-8")
+
+
+def commands(printed):
+    """[(a command of the program, the words that follow it)] in what make -n printed."""
+    found = []
+    for line in printed.splitlines():
+        for text in line.split("-m onepage ")[1:]:
+            words = shlex.shlex(text, posix=True, punctuation_chars=";|&")
+            words.whitespace_split = True
+            rest = list(itertools.takewhile(lambda word: word not in (";", "||", "&&"), words))
+            command = main
+            while isinstance(command, click.Group):
+                command = command.get_command(click.Context(command), rest.pop(0))
+            found.append((command, rest))
+    return found
+
+
+GIVEN = ["FILE=a.png", "TEXT=Some words.", "NAME=mine", "REF=b", "BENCH_RUN=c", "DATA_MIRROR=d", "OUT=elsewhere"]
+
+
+@pytest.mark.parametrize("goals", [*([goal] for goal in graph.ALONE), ["cls", "SEEDS=0 1"], ["MODEL=a.safetensors"]])
+def test_each_command_line_suits_its_command(copy, goals):
+    """click reads each line that make -n prints for a target and runs nothing; the last case is all other targets."""
+    targets = re.findall(r"^([a-z-]+):.*##", (copy / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    others = [target for target in targets if target not in graph.ALONE] if "=" in goals[0] else []
+    found = commands(make(copy, "-n", *goals, *others, *GIVEN).stdout)
+    for command, words in found:
+        with command.make_context(command.name, words):
+            pass
+    expected = {"plan", "train", "draw", "render", "verify", "repeat", "reference", "translate"} if others else {"plan"}
+    assert expected <= {command.name for command, _ in found}
 
 
 def test_provenance_asks_for_its_file(copy):

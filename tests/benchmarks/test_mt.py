@@ -63,9 +63,10 @@ def plan_of(trained: Path, data_dir: Path) -> dict:
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Settings for a small set."""
+    sizes = {key: value for key, value in SIZES.items() if key != "vocabulary"}  # that of the plan is used
     search = {"repeats": 2, "sentences": 6, "beam_size": 2, "batch_tokens": 64}
     monkeypatch.setattr(mt, "SETTINGS", mt.SETTINGS | search)
-    monkeypatch.setattr(mt, "RECIPE", mt.RECIPE | SIZES | {"updates": 2, "batch_tokens": 64})
+    monkeypatch.setattr(mt, "RECIPE", mt.RECIPE | sizes | {"updates": 2, "batch_tokens": 64})
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Plans: a run is decided once for the same settings, before anything is trained."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+import small_training
 from onepage import tasks
 from onepage.cls import budget as cls_budget
 from onepage.errors import UserError
@@ -15,9 +17,12 @@ from onepage.mt import budget as mt_budget
 from onepage.planning import decide as planner
 from onepage.planning import recipes
 from onepage.runs import provenance, settings
+from onepage.training.recipe import as_dict
 from onepage.training.session import Session
 
 OwnRecipe = Callable[..., Path]
+BUDGETS = {"cls": cls_budget, "mt": mt_budget}
+MEASURE = {name: module.measure for name, module in BUDGETS.items()}
 
 
 class Decisions:
@@ -178,6 +183,24 @@ def test_another_budget_or_setting_is_measured_again(decide: Decisions) -> None:
         path.unlink()
     decide(BUDGET_MIN="4", THREADS="1")
     assert len(decide.measured) == 5
+
+
+@pytest.mark.parametrize("name", BUDGETS)
+def test_the_training_loop_takes_what_a_plan_has(
+    decide: Decisions, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The measurement is real here: a training loop with the plan of a run."""
+    _, recipe, load = small_training.TASKS[name]
+    lines = (f"{key} = {json.dumps(value)}".replace('": ', '" = ') for key, value in as_dict(recipe).items())
+    own = tmp_path / "small.toml"
+    own.write_text("\n".join(lines), encoding="utf-8")
+    monkeypatch.setattr(BUDGETS[name], "measure", MEASURE[name])
+    monkeypatch.setattr(BUDGETS[name], "UPDATES", {"cpu": 6})
+    monkeypatch.setattr(planner.data, "load", lambda *place: load())
+    with small_training.narrow():
+        made = decide(name, RECIPE=str(own), BUDGET_MIN="1", DATA="generated")
+    assert made["run"]["budget_minutes"] == 1 and made["run"]["recipe"] != as_dict(recipe)
+    assert all(rate > 0 for rate in made["budget"]["rates"].values())
 
 
 def test_another_search_measures_nothing(decide: Decisions, own_recipe: OwnRecipe) -> None:

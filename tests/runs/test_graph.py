@@ -175,20 +175,24 @@ def test_generated_data_asked_for_stay(tmp_path: Path) -> None:
     assert read(tmp_path, "cls", DATA="generated", DATA_MIRROR="a")["RUNS"]
 
 
-@pytest.mark.fault("make data with a goal that needs runs", "`'make data' plans the runs again: ...`")
-@pytest.mark.parametrize("goal", ["cls", "all", "report", "ablate", "bench-mt"])
-def test_data_is_decided_alone(tmp_path: Path, goal: str) -> None:
-    """Otherwise the other goal would use the old plan."""
-    with pytest.raises(UserError, match="run it alone"):
-        read(tmp_path, "data", goal)
-    assert read(tmp_path, "setup", "data", "doctor")["PLANS"]
-
-
-@pytest.mark.fault("two benchmarks in one call of make", "`run one benchmark at a time: ...`")
-def test_one_benchmark_at_a_time(tmp_path: Path) -> None:
-    """Each takes minutes, and the runs of one are not those of the other."""
-    with pytest.raises(UserError, match="one benchmark at a time: make bench-mt, then make bench-scale"):
-        read(tmp_path, "bench-mt", "bench-scale")
+@pytest.mark.fault(
+    "make data, ablate or bench-cls with another goal", "`'make data' has plans or runs of its own: ...`"
+)
+@pytest.mark.parametrize(
+    ("goal", "others"),
+    [
+        ("data", ["cls", "all", "report", "ablate", "bench-mt"]),
+        ("ablate", ["all", "report", "reference"]),
+        ("bench-cls", ["mt", "verify", "bench-mt", "bench-scale"]),
+    ],
+)
+def test_goals_with_runs_of_their_own_are_alone(tmp_path: Path, goal: str, others: list[str]) -> None:
+    """Otherwise a goal would use its old plan beside `data`, and `ablate` or a benchmark the other goal's runs."""
+    for other in others:
+        for goals in ((goal, other), (other, goal)):
+            with pytest.raises(UserError, match=r"make \S+' has plans or runs of its own: run it alone"):
+                read(tmp_path, *goals)
+    assert read(tmp_path, "setup", goal, "doctor")["PLANS"]
 
 
 @pytest.mark.fault("LaTeX removed after it was chosen", "the engine is chosen again")
@@ -201,7 +205,7 @@ def test_latex_that_is_gone_is_not_used(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "latexmk").touch(mode=0o755)
     assert read(tmp_path, "all")["ENGINE"] == "latex" and engine.exists()
     (tmp_path / "latexmk").unlink()
-    assert read(tmp_path, "all")["ENGINE"] == "" and not engine.exists()
+    assert read(tmp_path, "all")["ENGINE"] == "auto" and not engine.exists()
 
 
 @pytest.mark.fault("results dated in the future", "`...: dated in the future, corrected to now; check the clock`")
@@ -268,7 +272,7 @@ def test_a_recipe_is_for_one_task(tmp_path: Path) -> None:
 
 
 def test_ablation_has_its_profile_unless_another_is_given(tmp_path: Path) -> None:
-    assert read(tmp_path, "ablate")["PROFILE"] == "ablation"
+    assert read(tmp_path, "ablate")["PROFILE"] == read(tmp_path, "setup", "ablate")["PROFILE"] == "ablation"
     assert read(tmp_path, "ablate", PROFILE="smoke")["PROFILE"] == "smoke"
 
 

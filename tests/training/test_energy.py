@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+import small_training
 from onepage.training import energy
 from onepage.training.session import Session
 
@@ -62,18 +63,12 @@ def test_sessions_add_up_where_all_told_it() -> None:
     assert energy.add({}, {"a": 1.0}, 2) == {}
 
 
-class Recipe:
-    """Stands in for a task's recipe."""
-
-
 def test_a_run_records_energy_over_both_sessions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("onepage.training.session.as_dict", lambda recipe: {"epochs": 1})
-    monkeypatch.setattr("onepage.training.session.recipe_hash", lambda recipe, **context: "h" * 64)
     library, run = FakeNvml(), tmp_path / "run"
     monkeypatch.setattr(energy, "meter", lambda device: meter(library))
 
     def session() -> Session:
-        return Session(run, Recipe(), {"task": "cls", "seed": 0, "device": "cpu"}, program="p" * 64)
+        return Session(run, small_training.CLS, {"task": "cls", "seed": 0, "device": "cpu"}, program="p" * 64)
 
     with session() as first:
         assert first.restore(print) is None

@@ -24,7 +24,7 @@ from onepage.runs import plan as run_plan
 from onepage.runs.fingerprint import Fingerprints
 from onepage.tasks import Task
 from onepage.training.locking import cpu_training_lock, own_gpu
-from onepage.training.recipe import as_dict, from_values
+from onepage.training.recipe import as_dict
 
 LIBRARIES = ("torch", "numpy", "sentencepiece")  # whose versions decide numbers
 
@@ -104,18 +104,17 @@ def _scale(
 ) -> dict[str, Any]:
     """Scale the recipe in ``run`` to a training time, in place; returns the measured rates and what they depend on.
 
-    The machine is measured once: the same budget, recipe and hardware get the same scaled recipe.
+    The machine is measured once: the same budget, recipe and hardware have the same rates, so the same scaled recipe.
     """
+    module, device = task.module("budget"), run["device"]
     made_for = {"minutes": minutes, "machine": [provenance.cpu_model(), provenance.cores()]}
     made_for |= {key: value for key, value in run.items() if key != "evaluation"}
-    if earlier.get("made_for") == made_for:
-        scaled, rates = from_values(type(recipe), earlier["recipe"], "plan"), earlier["rates"]
-    else:
-        module, device = task.module("budget"), run["device"]
+    rates = earlier.get("rates") if earlier.get("made_for") == made_for else None
+    if rates is None:
         say(f"{task.name:<4} measuring how fast this machine trains, about a minute ...")
         with cpu_training_lock(device, say), own_gpu(device, say), contextlib.redirect_stdout(io.StringIO()):
             rates = module.measure(recipe, loaded, run_plan.identity(run) | {"seed": 0})
-        scaled = module.fit(recipe, loaded, rates, minutes)
-        say(f"{task.name:<4} plan for {minutes:g} minutes of training: {module.summary(scaled)}")
+    scaled = module.fit(recipe, loaded, rates, minutes)
+    say(f"{task.name:<4} plan for {minutes:g} minutes of training: {module.summary(scaled)}")
     run |= {"recipe": as_dict(scaled), "budget_minutes": minutes, "profile": f"{run['profile']}-budget{minutes:g}"}
-    return {"made_for": made_for, "recipe": run["recipe"], "rates": rates}
+    return {"made_for": made_for, "rates": rates}

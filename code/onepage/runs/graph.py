@@ -23,6 +23,7 @@ from onepage.tasks import Task
 TRAINING = ("all", "runs", "test", "repro")  # goals that train, besides the tasks themselves
 LOOKING = ("report", "verify", "reference")  # goals that only read existing runs
 PLANNING = ("data", "bundle", "ablate", "bench-gpu")  # goals that need plans of every task, but no run
+ALONE = ("data", "ablate", *(f"bench-{kind}" for kind in ("cls", "mt", "gpu", "scale")))  # goals with runs of their own
 PAGE = {"all", "report", "reference"}  # goals that make the page
 # settings that decide a run, repeated in advice
 REPEATED = ("PROFILE", "SEED", "SEEDS", "BUDGET_MIN", "RECIPE", "DATA", "SRC", "TGT", "DEVICE", "THREADS", "OUT")
@@ -50,18 +51,17 @@ class Graph:
 
     def __init__(self, given: dict[str, str], goals: Sequence[str], dry_run: bool):
         self.goals, self.dry_run = goals or ["help"], dry_run
-        if list(self.goals) == ["ablate"]:
+        if "ablate" in self.goals:
             given = {"PROFILE": "ablation"} | given
         self.values, self.given = settings.resolve(given), given
         self.out = Path(self.values["OUT"])
         self.seeds = self.values["SEEDS"].split()
         self.trains = [goal for goal in self.goals if goal in (*TRAINING, *tasks.TASKS)]
         self.needed = self._needed()
-        others = [goal for goal in self.goals if goal in (*LOOKING, "ablate") or goal.startswith("bench-")]
-        if len(benches := [goal for goal in self.goals if goal.startswith("bench-")]) > 1:
-            raise UserError(f"run one benchmark at a time: make {benches[0]}, then make {benches[1]}")
-        if "data" in self.goals and (self.trains or others):
-            raise UserError("'make data' plans the runs again: run it alone, then the other targets")
+        of_runs = [goal for goal in self.goals if goal in (*TRAINING, *tasks.TASKS, *LOOKING, *ALONE)]
+        for goal in set(ALONE).intersection(of_runs):
+            if len(of_runs) > 1:
+                raise UserError(f"'make {goal}' has plans or runs of its own: run it alone, apart from other targets")
         self.fingerprints = Fingerprints(self.out / PLANS / "fingerprints.json")
         if self.values["RECIPE"] and len(self.needed) > 1:
             words = " or ".join(f"make {name} RECIPE=..." for name in tasks.TASKS)
@@ -129,7 +129,7 @@ class Graph:
             "DRAWN": _join(self.out / "figures" / task.name / "figures.json" for task in shown if task.page),
             "UNFINISHED": _join(unfinished),
             "ENGINE_MK": str(engine),
-            "ENGINE": chosen,
+            "ENGINE": chosen or self.values["PDF_ENGINE"],  # make -n may run before it is chosen
             "TRAINS": "yes" if self.trains else "",
             "SEVERAL": "yes" if len(self.seeds) > 1 else "",
             "RENEWS": "" if current else "yes",

@@ -85,8 +85,8 @@ SETTINGS = (
     Setting("PYTHON", "python3", WORD, OUTPUT, "Python, 3.11 to 3.14, for the environment"),
     Setting("VENV", ".venv", PATH, OUTPUT, "folder of the environment"),
     Setting("PYTEST", "", ANYTHING, OUTPUT, "options of pytest, for make check and make test"),
-    Setting("BENCH_RUN", "", PATH, BENCHMARKS, "finished run to measure; empty: the run of these settings"),
-    Setting("BENCH_MINUTES", "5", WHOLE, BENCHMARKS, "training time of the plain loop in make bench-cls, in minutes"),
+    Setting("BENCH_RUN", "", PATH, BENCHMARKS, "a finished run; empty: bench-cls trains one, bench-mt needs make mt"),
+    Setting("BENCH_MINUTES", "5", COUNT, BENCHMARKS, "training time of the plain loop in make bench-cls, in minutes"),
 )
 BY_NAME = {setting.name: setting for setting in SETTINGS}
 

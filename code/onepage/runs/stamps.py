@@ -64,7 +64,7 @@ STAGES = {
     "plan": Stage(
         ("{task}/recipe.py", "planning/decide.py"),
         ("terminal/*", "training/*", "runs/*", *NO_PICTURE),
-        ("code/onepage/{task}/recipes/*.toml", "code/onepage/data/toy_*.py"),
+        ("code/onepage/{task}/recipes/*.toml", "code/onepage/{task}/budget.py", "code/onepage/data/toy_*.py"),
     ),
 }
 
