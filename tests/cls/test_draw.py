@@ -61,7 +61,7 @@ def test_the_learning_rate_is_the_schedule(copy, draw):
     run = copy("cls")
     (line,) = draw(run, "_curves").sheets["curves_cls"].figure.axes[1].lines[-1:]
     rows = rows_of(run)
-    assert line.get_ydata() == pytest.approx([row["learning_rate"] for row in rows])  # schedule unknown: as recorded
+    assert line.get_ydata() == pytest.approx([row["learning_rate"] for row in rows])  # not the schedule: as recorded
     crowd(run)
     (line,) = draw(run, "_curves").sheets["curves_cls"].figure.axes[1].lines[-1:]
     at = dict(zip(np.round(line.get_xdata(), 9), line.get_ydata(), strict=True))

@@ -105,7 +105,7 @@ def alt_of(out):
 def crowd(run):
     """Turn a run into one of 100 epochs in four stages, one of them short; its records lie on its schedule."""
     stages = [{"epochs": epochs, "image_size": size} for epochs, size in ((30, 16), (40, 24), (3, 28), (27, 32))]
-    recipe = {"stages": stages, "schedule": "cosine", "warmup": 0.1, "learning_rate": 0.12}
+    recipe = {"stages": stages, "schedule": "cosine", "warmup": 0.1, "optimiser": "muon", "muon_learning_rate": 0.12}
     edit(run, lambda metrics: metrics["recipe"].update(recipe))
     first = rows_of(run)[0]
     rows = []

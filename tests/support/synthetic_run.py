@@ -18,13 +18,17 @@ import sacrebleu
 
 import synthetic_images
 import synthetic_sentences
+from onepage import tasks
 from onepage.cls import scores
+from onepage.planning import recipes
+from onepage.training.recipe import as_dict
 
 CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 TOY_CLASSES = tuple(f"texture {letter}" for letter in "ABCDEFGHIJ")
 HOSTILE = "50 % _of_ | \\input{x} $x$ <b> & #1 ~^ \u200b \U0001f642"  # a zero-width space before the emoji
 
 _VERSIONS = {"python": "3.11.7", "torch": "2.13.0+cpu", "numpy": "2.4.6", "sacrebleu": "2.6.0", "matplotlib": "3.11.2"}
+_VERSIONS |= {"sentencepiece": "0.2.1"}
 
 
 def made_once(write: Callable[..., Path]) -> Callable[..., Path]:
@@ -123,14 +127,12 @@ def write_mt_run(
         arrays |= {f"{name}_{kind}": np.array(lines) for kind, lines in found.items()}
         arrays[f"{name}_chrf"] = np.array(chrf, np.float32)
 
-    common = _common("mt", "toy-translation" if generated else "multi30k", generated, seed)
+    common = _common("mt", "toy-translation" if generated else "multi30k", generated, seed) | {"src": "en", "tgt": "de"}
     history = synthetic_sentences.mt_history(rng)
     last = history[-1]
     model = {"name": "Transformer", "parameters": 3_422_000, "encoder_layers": layers, "decoder_layers": layers}
     metrics = common | {
         "weights_digest": _hex("weights", "mt", seed),
-        "src": "en",
-        "tgt": "de",
         "model": model | {"heads": heads, "d_model": 192, "d_ff": 384, "vocabulary": 4000},
         "train": {"n": 29_000, "updates": last["step"], "epochs": 12.0, "loss": last["train_loss"]},
         "val": {"n": 1014, "loss": last["val_loss"], "perplexity": last["val_perplexity"], "bleu_greedy": 34.2},
@@ -151,8 +153,9 @@ def write_mt_run(
 
 
 def _common(task: str, name: str, generated: bool, seed: int) -> dict[str, Any]:
-    sizes = {"batch_size": 128, "stages": [{"epochs": 4, "image_size": 16}, {"epochs": 2, "image_size": 32}]}
-    recipe = {"optimiser": "sgd", "learning_rate": 0.2, "threads": 2}
+    recipe = as_dict(recipes.resolve(tasks.get(task), "quick", hardware="fp32", generated=generated, threads=2)[0])
+    if task == "cls":
+        recipe["stages"] = [{"epochs": 4, "image_size": 16}, {"epochs": 2, "image_size": 32}]
     return {
         "task": task,
         "set": name,
@@ -160,9 +163,10 @@ def _common(task: str, name: str, generated: bool, seed: int) -> dict[str, Any]:
         "profile": "quick",
         "seed": seed,
         "recipe_hash": _hex("recipe", task, seed),
-        "recipe": recipe | (sizes if task == "cls" else {"batch_tokens": 1536}),
+        "recipe": recipe,
         "data_digest": _hex("data", name),
         "versions": _VERSIONS,
+        "libraries": {name: _VERSIONS[name] for name in ("torch", "numpy", "sentencepiece")},
         "device": "cpu",
         "precision": "fp32",
         "threads": 2,

@@ -86,6 +86,7 @@ def mt_test(
             "reference_length": found.ref_len,
         },
         "bleu_greedy": sacrebleu.corpus_bleu(greedy, [targets]).score,
+        "bleu_greedy_p": 0.5,
         "chrf2": _scored(sacrebleu.CHRF(), outputs, targets),
         "ter": _scored(sacrebleu.TER(), outputs, targets),
         "bleu_lc_norm_tok": None if generated else _scored(plain, outputs, targets),

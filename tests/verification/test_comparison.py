@@ -168,7 +168,7 @@ def test_the_band_of_seeds_holds_95_percent(seeds: int) -> None:
     [
         (lambda m: m.update(set="toy-images"), "other set (cifar10 there, toy-images here)"),
         (lambda m: m.update(data_digest="0" * 64), "other data"),
-        (lambda m: m["recipe"].update(batch_size=9), "other recipe (batch_size 128 -> 9)"),
+        (lambda m: m["recipe"].update(batch_size=9), "other recipe (batch_size 256 -> 9)"),
     ],
 )
 def test_other_data_or_recipe_is_not_compared(change: Callable[[Any], object], says: str, pair: Pair) -> None:
@@ -190,9 +190,9 @@ def test_other_threads_are_compared_missing_runs_are_not(pair: Pair) -> None:
 @pytest.mark.parametrize(
     ("batch_norm", "processes", "says"),
     [
-        ("local", None, ""),  # a run of one process; earlier recipes had no batch_norm
+        ("synchronised", None, ""),  # of one process, where both are the same
         ("local", 4, "other number of processes (1 there, 4 here)"),  # statistics of quarters of a batch
-        ("synchronised", 4, "other recipe (batch_norm None -> 'synchronised')"),
+        ("synchronised", 4, "other number of processes (1 there, 4 here)"),  # the reference has local statistics
     ],
 )
 def test_local_batch_norm_is_another_experiment(batch_norm: str, processes: int | None, says: str, pair: Pair) -> None:
@@ -247,7 +247,7 @@ def test_claim_is_not_held_to_another_recipe(pair: Pair, monkeypatch: pytest.Mon
     edit(pair[0] / "cls/metrics.json", lambda m: m["recipe"].update(batch_size=9))
     result = check(pair, monkeypatch, value=0.99, band=[0.98, 0.995])
     assert result.state == "PASS"
-    assert "not compared with reference" in result.reason and "batch_size 128 -> 9" in result.reason
+    assert "not compared with reference" in result.reason and "batch_size 256 -> 9" in result.reason
 
 
 def test_claim_is_compared_with_the_reference_of_its_recipe(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,7 +100,7 @@ def test_verify_says_what_is_not_compared(case: Case) -> None:
     edit(case[1] / "metrics.json", lambda m: m["recipe"].update(batch_size=9))
     arguments = ["--ref", str(folder), "--runs-only"]
     result = run("verify", case, *arguments)
-    assert "cls  NOT CHECKED  not compared: other recipe (batch_size 128 -> 9)" in result.output
+    assert "cls  NOT CHECKED  not compared: other recipe (batch_size 256 -> 9)" in result.output
     assert result.exit_code == 0 and run("verify", case, *arguments, "--strict").exit_code == 1
 
 

@@ -107,11 +107,9 @@ def learning_rates(metrics: dict[str, Any], records: list[dict[str, Any]]) -> tu
     """
     recorded = [row["epoch"] for row in records], [row["learning_rate"] for row in records]
     recipe, last = metrics["recipe"], records[-1]
-    if recipe.get("schedule") not in SCHEDULES:
+    if recipe["schedule"] not in SCHEDULES:
         return recorded
-    # results of an earlier version have the key without the optimiser's name
-    peak = recipe.get("learning_rate") or recipe[f"{recipe['optimiser']}_learning_rate"]
-    shape = SCHEDULES[recipe["schedule"]]
+    peak, shape = recipe[f"{recipe['optimiser']}_learning_rate"], SCHEDULES[recipe["schedule"]]
     said = [peak * shape(row["step"] / last["step"], recipe["warmup"]) for row in records]
     if not np.allclose(said, recorded[1], atol=0.01 * peak):
         return recorded

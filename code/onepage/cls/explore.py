@@ -16,11 +16,10 @@ LINES = (("training", "train"), ("validation", "val"))
 
 
 def parts(run: Path) -> list[explore.Part]:
-    """The parts of report.html, in its order, without those that an older evaluation lacks."""
+    """The parts of report.html, in its order."""
     metrics = read_json(run / "metrics.json")
     predictions, explained = (read_arrays(run / f"{name}.npz") for name in ("predictions", "explain"))
-    found = [_curves(run, metrics), _confusion(metrics, predictions, explained), _reliability(metrics["test"])]
-    return [part for part in found if part]
+    return [_curves(run, metrics), _confusion(metrics, predictions, explained), _reliability(metrics["test"])]
 
 
 def _curves(run: Path, metrics: dict[str, Any]) -> explore.Part:
@@ -40,12 +39,10 @@ def _curves(run: Path, metrics: dict[str, Any]) -> explore.Part:
 
 
 def _confusion(metrics: dict[str, Any], predictions: dict[str, np.ndarray], explained: dict[str, Any]) -> explore.Part:
-    """Counts and, if the evaluation kept them, the images behind them with their Grad-CAM maps."""
+    """Counts, and the images behind them with their Grad-CAM maps."""
     names = list(metrics["class_names"])
     part: explore.Part = {"kind": "confusion", "picture": "confusion_matrix", "classes": names}
     part |= {"order": order_of(names), "counts": metrics["test"]["confusion"]}
-    if "explored_index" not in explained:  # evaluated by an earlier version
-        return part
     index = explained["explored_index"]
     shares = scores.softmax(predictions["logits"][index])
     part["images"] = {
@@ -70,10 +67,8 @@ def _confusion(metrics: dict[str, Any], predictions: dict[str, np.ndarray], expl
 
 
 def _reliability(test: dict[str, Any]) -> explore.Part:
-    """The bins of both diagrams that hold images; {} for a run evaluated before the bins were kept."""
+    """The bins of both diagrams that hold images."""
     after = test["calibrated"]
-    if "reliability" not in test or "reliability" not in after:
-        return {}
     titles = ("As trained", f"At temperature {after['temperature']:.2f}, fitted on validation images")
     panels = [
         {"title": title, "rows": [row for row in scored["reliability"] if row["n"]]}

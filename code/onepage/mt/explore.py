@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from onepage.figures import curves, explore
 from onepage.files import read_arrays, read_json, sha256_file
 from onepage.runs import history
@@ -14,7 +12,7 @@ SIDES = {"source": "source_tokens", "read": "target_input_tokens", "written": "t
 
 
 def parts(run: Path) -> list[explore.Part]:
-    """The parts of report.html, in its order, without those that an older evaluation lacks."""
+    """The parts of report.html, in its order; attention is left out if no sentence has it."""
     metrics = read_json(run / "metrics.json")
     predictions, explained = (read_arrays(run / f"{name}.npz") for name in ("predictions", "explain"))
     found = [_curves(run), _attention(metrics, predictions, explained), _sentences(metrics, predictions)]
@@ -38,8 +36,8 @@ def _curves(run: Path) -> explore.Part:
 
 
 def _attention(metrics: dict[str, Any], predictions: dict[str, Any], explained: dict[str, Any]) -> explore.Part:
-    """Tokens and weights of each sentence; {} for a run evaluated by an earlier version."""
-    if not explained.get("explored_index", np.array([])).size:
+    """Tokens and weights of each sentence; {} if there is none."""
+    if not explained["explored_index"].size:
         return {}
     kinds = {row["index"]: f"{row['kind']}, " for row in metrics["examples"]}
     chrf = predictions[f"{metrics['headline']}_chrf"]

@@ -33,7 +33,7 @@ def facts(metrics: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, str]
         "val_perplexity": number(val["perplexity"], 2),
         "test": test_name(headline, page),
         "test_n": number(test["n"]),
-        "exact": number(test.get("exact", 0)),
+        "exact": number(test["exact"]),
         "bleu": number(bleu["score"], 1),
         "greedy": number(test["bleu_greedy"], 1),
         "gain": _change(test["bleu_greedy"], bleu["score"]),
@@ -42,13 +42,13 @@ def facts(metrics: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, str]
         "tokenizer": _signature_field(bleu["signature"], "tok"),
         "length_ratio": percent(bleu["hypothesis_length"] / bleu["reference_length"], 0),
     }
-    if test.get("bleu_greedy_p", 1.0) < SIGNIFICANT:  # results of an earlier version lack it
+    if test["bleu_greedy_p"] < SIGNIFICANT:
         found["gain_p"] = f"{test['bleu_greedy_p']:.3f}"
     if not found["gain"].startswith("+"):
         found["no_gain"] = found["gain"]
     if 0 < bleu["brevity_penalty"] < 0.995:
         found["brevity_cost"] = number(bleu["score"] / bleu["brevity_penalty"] - bleu["score"], 1)
-    if test.get("bleu_lc_norm_tok"):
+    if test["bleu_lc_norm_tok"]:
         found["lc_norm_tok"] = number(test["bleu_lc_norm_tok"]["score"], 1)
         if (theirs := published(metrics, headline)) is not None:
             gap = _change(theirs, test["bleu_lc_norm_tok"]["score"])
@@ -59,7 +59,7 @@ def facts(metrics: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, str]
 
 def published(metrics: Mapping[str, Any], test: str) -> float | None:
     """The published result to compare with this test set's lc.norm.tok BLEU, or None."""
-    if metrics["set"] != "multi30k" or not metrics["tests"][test].get("bleu_lc_norm_tok"):
+    if metrics["set"] != "multi30k" or not metrics["tests"][test]["bleu_lc_norm_tok"]:
         return None
     return PUBLISHED.get(f"{metrics['src']}-{metrics['tgt']}", {}).get(test)
 
@@ -141,7 +141,7 @@ def _bleu(test: Mapping[str, Any]) -> list[str]:
 
 def _others(test: Mapping[str, Any]) -> list[str]:
     """TER and BLEU of lc.norm.tok text, if they were measured."""
-    return [number(test[key]["score"], 1) if test.get(key) else NONE for key in ("ter", "bleu_lc_norm_tok")]
+    return [number(test[key]["score"], 1) if test[key] else NONE for key in ("ter", "bleu_lc_norm_tok")]
 
 
 def test_name(name: str, page: Mapping[str, Any]) -> str:

@@ -99,7 +99,7 @@ def _set_rows(book: Book, name: str, strong: bool) -> list[Row]:
     known = any(published(book.metrics, other) is not None for other in book.metrics["tests"])
     n = "" if known else f"{test['n']:,}"  # where results are published, the column has these
     row = _row(readable_name(name), test["bleu"], n, colour=colour, strong=strong, floor=floor)
-    if not test.get("bleu_lc_norm_tok"):
+    if not test["bleu_lc_norm_tok"]:
         return [row]
     look: dict[str, Any] = {"colour": colour, "text": MUTED, "hollow": True, "published": beside}
     return [row, _row("lc.norm.tok", test["bleu_lc_norm_tok"], "" if beside is None else f"{beside:.1f}", **look)]
@@ -118,7 +118,7 @@ def _claimed(book: Book, name: str) -> bool:
 
 def _length_rows(test: Mapping[str, Any]) -> list[Row]:
     return [
-        Row(span(part), part["bleu"], part.get("interval"), (f"{part['bleu']:.1f}", f"{part['n']:,}"), colour=TEAL)
+        Row(span(part), part["bleu"], part["interval"], (f"{part['bleu']:.1f}", f"{part['n']:,}"), colour=TEAL)
         for part in test["bleu_by_length"]
     ]
 
@@ -138,7 +138,7 @@ def _report_alt(book: Book) -> str:
             f"{readable_name(name)} {test['bleu']['score']:.1f} ({_bounds(test['bleu'])}; {test['n']:,} sentences)"
         )
         value = published(book.metrics, name)
-        if tok := test.get("bleu_lc_norm_tok"):
+        if tok := test["bleu_lc_norm_tok"]:
             beside = "" if value is None else f"; published {value:.1f}"
             told.append(f"{readable_name(name)} {tok['score']:.1f} ({_bounds(tok)}{beside})")
     alt = f"BLEU of cased text by test set, with 95 % bootstrap intervals: {'; '.join(cased)}."
@@ -156,10 +156,10 @@ def _bounds(part: Mapping[str, Any]) -> str:
 
 
 def _lengths(name: str, test: Mapping[str, Any]) -> str:
-    parts = []
-    for part in test["bleu_by_length"]:
-        bounds = f"{_bounds(part)}, " if part.get("interval") else ""
-        parts.append(f"{part['bleu']:.1f} at {span(part)} words ({bounds}n = {part['n']})")
+    parts = [
+        f"{part['bleu']:.1f} at {span(part)} words ({_bounds(part)}, n = {part['n']})"
+        for part in test["bleu_by_length"]
+    ]
     return f" By source length on {name}: {', '.join(parts)}." if parts else ""
 
 
@@ -196,7 +196,7 @@ def _sets(book: Book) -> None:
                 forest.draw_rows(rows[number], top + STEP, PITCH)
         _bars(sheet, place, tops[1], test["bleu"])
     note = "BLEU: cased, detokenised, 13a."
-    if any(test.get("bleu_lc_norm_tok") for test in tests.values()):
+    if any(test["bleu_lc_norm_tok"] for test in tests.values()):
         note += " Only lc.norm.tok compares with published results"
         known = [f"{value:.2f}" for name in names if (value := published(book.metrics, name)) is not None]
         note += f" (tick: {PUBLISHED_BY}: {', '.join(known)})." if known else "."
@@ -206,14 +206,14 @@ def _sets(book: Book) -> None:
 
 
 def _score_rows(test: Mapping[str, Any], beside: float | None) -> list[Row]:
-    """BLEU, its lc.norm.tok form with the published result ``beside`` it, chrF2 and TER, if the run has them."""
+    """BLEU, its lc.norm.tok form, if there is one, with the published result ``beside`` it, chrF2 and TER."""
     hollow = {"hollow": True, "published": beside}
     known: list[tuple[str, str, dict[str, Any]]] = [
         ("BLEU", "bleu", {"colour": TEAL}),
         ("lc.norm.tok", "bleu_lc_norm_tok", hollow),
     ]
     known += [("chrF2", "chrf2", {}), ("TER", "ter", {})]
-    return [_row(label, test[key], _bounds(test[key]), **look) for label, key, look in known if test.get(key)]
+    return [_row(label, test[key], _bounds(test[key]), **look) for label, key, look in known if test[key]]
 
 
 def _bars(sheet: Sheet, place: tuple[float, float, float], y: float, bleu: Mapping[str, Any]) -> None:

@@ -69,7 +69,7 @@ def _table(book: Book, chrf: np.ndarray) -> None:
     with_strip = below >= NARROWEST_GAP
     gap = min(WIDEST_GAP, below) if with_strip else max(0.0, spare / max(1, len(blocks) - 1))
     _write(sheet, top, gap, room, blocks)
-    exact = book.metrics["tests"][book.metrics["headline"]].get("exact")
+    exact = book.metrics["tests"][book.metrics["headline"]]["exact"]
     apart = f" (outputs that equal their reference: {exact}; the best shown is one of the others)" if exact else ""
     alt = f"{len(blocks)} test sentences with reference and output, differing words marked{apart}. {_told(blocks)}."
     if with_strip:
@@ -166,8 +166,7 @@ def _write(sheet: Sheet, y: float, gap: float, room: float, blocks: Sequence[Blo
             sheet.line([1.0, sheet.width - 1.0], [y - gap / 2 - 0.1] * 2, colour=FAINT)
         sheet.text(EDGE, y, example["kind"], weight="bold")
         sheet.text(EDGE, y + STEP, f"chrF2 {_score(example)}", colour=MUTED)
-        if "rank" in example:
-            sheet.text(EDGE, y + 2 * STEP, f"rank {example['rank']:,}", colour=MUTED)
+        sheet.text(EDGE, y + 2 * STEP, f"rank {example['rank']:,}", colour=MUTED)
         for (label, words, mark), limit in zip(rows, lines, strict=True):
             sheet.text(TEXT - 1.2, y, label, colour=MUTED, ha="right")
             for line in texts.wrap_words(words, room, limit):

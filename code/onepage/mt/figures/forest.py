@@ -33,7 +33,7 @@ class Row:
 
     label: str
     score: float
-    interval: Sequence[float] | None  # low and high end of the band; None: no band
+    interval: Sequence[float]  # low and high end of the band
     cells: Sequence[str]  # texts of the columns at the right, as many in each row
     colour: str = INK  # of the mark
     text: str = INK  # colour of label and numbers
@@ -52,7 +52,7 @@ def common_scale(rows: Sequence[Row]) -> Span:
     """A scale that contains every score, interval and mark of the rows; from 0 if that is near."""
     values: list[float] = []
     for row in rows:
-        values += [row.score, *(row.interval or ())]
+        values += [row.score, *row.interval]
         values += [value for value in (row.published, row.floor) if value is not None]
     low, high = min(values), max(values)
     start = 0.0 if low < max(10.0, 0.25 * high) else 5.0 * math.floor((low - 2) / 5)
@@ -110,11 +110,10 @@ class Forest:
         middle = line + MIDDLE - self.top
         if row.floor is not None:
             self._floor(row, row.floor, line, y - self.top, height)
-        if row.interval:
-            # With few sentences, a bootstrap interval can exceed the scale of possible scores.
-            ends = [max(row.interval[0], self.scale[0]), row.interval[1]]
-            band: Look = {"color": row.colour, "lw": 0.9} if row.hollow else {"color": BAND, "lw": 3.4}
-            self.axes.plot(ends, [middle] * 2, clip_on=False, solid_capstyle="butt", gid="interval", **band)
+        # With few sentences, a bootstrap interval can exceed the scale of possible scores.
+        ends = [max(row.interval[0], self.scale[0]), row.interval[1]]
+        band: Look = {"color": row.colour, "lw": 0.9} if row.hollow else {"color": BAND, "lw": 3.4}
+        self.axes.plot(ends, [middle] * 2, clip_on=False, solid_capstyle="butt", gid="interval", **band)
         if row.published is not None:
             self.axes.plot([row.published], [middle], clip_on=False, **TICK)
         look = (RING if row.hollow else DOT | {"mfc": row.colour}) | {"mec": row.colour}
@@ -125,7 +124,7 @@ class Forest:
         dash = (height - 0.2) * PT_PER_MM / 4  # three dashes, two gaps half as long: whole at both ends
         look: Look = {"color": INK, "lw": 0.8, "ls": (0, (dash, dash / 2)), "dash_capstyle": "butt", "zorder": 1}
         self.axes.plot([floor] * 2, [y + 0.1, y + height - 0.1], gid="floor", **look)
-        reach = [row.score, *(row.interval or ())]
+        reach = [row.score, *row.interval]
         for word in (f"floor {floor:g}", f"≥ {floor:g}"):
             room = (texts.width(word) / PT_PER_MM + 1.4) / self.per_unit
             if min(reach) > floor + room or max(reach) < floor:
