@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 import mutate
 
+HERE = Path(__file__).parent
 SOURCE = '''
 LIMIT: int = 3
 
@@ -44,6 +46,13 @@ def test_each_change_is_one_place_of_what_is_computed(tmp_path: Path) -> None:
     space: dict = {}
     exec(found[": LIMIT: int = 4"][1], space)
     assert space["LIMIT"] == 4 and space["share"].__defaults__ == (0.5,)
+
+
+def test_equivalent_mutants_exist() -> None:
+    """Each line of equivalent.toml names a mutant of its module."""
+    for module, known in tomllib.loads((HERE / "support/equivalent.toml").read_text(encoding="utf-8")).items():
+        found = mutate.mutants(HERE.parent / f"code/onepage/{module}.py")
+        assert known.keys() <= found.keys(), module
 
 
 @pytest.mark.slow

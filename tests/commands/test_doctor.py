@@ -13,6 +13,7 @@ import pytest
 from onepage.commands import doctor
 from onepage.errors import UserError
 from onepage.planning import recipes
+from onepage.runs import settings
 from onepage.terminal import environment
 
 ESCAPE = "\x1b["
@@ -28,17 +29,19 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.Capt
 
     ``run`` returns (exit status, output).
     """
-    settings = SimpleNamespace(states=["reachable"], engine="latex", asked=[])
+    made = SimpleNamespace(states=["reachable"], engine="latex", asked=[])
     fetch, pdf = ModuleType("onepage.data.fetch"), ModuleType("onepage.report.pdf")
 
-    def source_status(*arguments: object) -> list[SimpleNamespace]:
-        settings.asked.append(arguments)
-        return [status(state) for state in settings.states]
+    def source_status(
+        name: str, data_dir: Path, mirror: str | None, src: str, tgt: str, timeout: float
+    ) -> list[SimpleNamespace]:
+        made.asked.append((name, data_dir, mirror, src, tgt, timeout))
+        return [status(state) for state in made.states]
 
     def resolve_engine(wanted: str) -> str:
-        if isinstance(settings.engine, Exception):
-            raise settings.engine
-        return str(settings.engine)
+        if isinstance(made.engine, Exception):
+            raise made.engine
+        return str(made.engine)
 
     fetch.source_status = source_status  # type: ignore[attr-defined]
     pdf.resolve_engine = resolve_engine  # type: ignore[attr-defined]
@@ -51,11 +54,12 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.Capt
     monkeypatch.setattr(doctor, "_nvidia_gpu_is_here", lambda: False)
 
     def run(folder: Path = tmp_path) -> tuple[int, str]:
-        found = doctor.run(folder / "data", folder, "https://mirror.example", "auto", "auto", "en", "fr")
+        given = {"DATA_DIR": str(folder / "data"), "OUT": str(folder), "DATA_MIRROR": "https://mirror.example"}
+        found = doctor.run(settings.resolve({"TGT": "fr"}) | given)
         return found, capsys.readouterr().out
 
-    settings.run = run
-    return settings
+    made.run = run
+    return made
 
 
 def fake_torch(monkeypatch: pytest.MonkeyPatch, cuda_build: str | None = None, usable: bool = False) -> None:

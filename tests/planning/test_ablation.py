@@ -11,9 +11,11 @@ from click.testing import CliRunner
 import small_training
 from onepage import data, tasks
 from onepage.commands.main import main
-from onepage.files import read_json
+from onepage.files import HOME, read_json
 from onepage.mt.decoding import Decoding
 from onepage.planning import ablation, recipes
+from onepage.report import ablations
+from onepage.report.inputs import load_page
 from onepage.runs import plan as run_plan
 from onepage.training import locking
 from onepage.training.recipe import as_dict, from_values
@@ -71,6 +73,10 @@ def test_variants_differ_in_their_part_alone(task: str, tmp_path: Path) -> None:
         weights.add((path.parent / variant / "seed3/model.pt").read_bytes())
         assert any(line.startswith(f"{task:<4} {variant}: ") and f"n={row['n']}" in line for line in said)
     assert len(weights) == len(found["variants"])
+    # the page reads what was written
+    assert f"ablation_{row['name'].replace('-', '_')}" in ablations.facts(found, tasks.get(task))
+    table = ablations.table(found, tasks.get(task), load_page(HOME / "report" / "page.toml"))
+    assert len(table.rows) == len(found["variants"])
     assert not list(tmp_path.glob("**/metrics.json"))  # nothing that the page or a search for the newest run would use
 
 

@@ -5,7 +5,6 @@ import json
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -24,8 +23,8 @@ class Writer:
         Writer.number += 1
         self.path, self.lines = folder / f"events.out.tfevents.{Writer.number}", []
 
-    def add_scalar(self, *values: Any) -> None:
-        self.lines.append(json.dumps(values) + "\n")
+    def add_scalar(self, tag: str, scalar_value: float, global_step: int, walltime: float) -> None:
+        self.lines.append(json.dumps([tag, scalar_value, global_step, walltime]) + "\n")
 
     def __enter__(self) -> "Writer":
         return self

@@ -9,6 +9,7 @@ import os
 import platform
 import shutil
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,23 +54,21 @@ def doctor(words: tuple[str, ...]) -> None:
 
     SETTING is NAME=value, as for make (see make help).
     """
-    values = settings.resolve(settings.parse(words))
-    mirror, device, engine = values["DATA_MIRROR"] or None, values["DEVICE"], values["PDF_ENGINE"]
-    sys.exit(run(Path(values["DATA_DIR"]), Path(values["OUT"]), mirror, device, engine, values["SRC"], values["TGT"]))
+    sys.exit(run(settings.resolve(settings.parse(words))))
 
 
 COMMANDS = (doctor,)
 
 
-def run(data_dir: Path, out: Path, mirror: str | None, device: str, pdf_engine: str, src: str, tgt: str) -> int:
-    """Print the table; returns 0 if everything that ``make all`` needs is there, otherwise 1."""
-    console = Console()
-    rows = [python_row(), torch_row(device), cores_row(), arithmetic_row(), memory_row()]
-    rows += [*disk_rows(data_dir, out), pdf_row(pdf_engine)]
+def run(values: Mapping[str, str]) -> int:
+    """Print the table; returns 0 if everything that ``make all`` needs with these settings is there, otherwise 1."""
+    console, data_dir, mirror = Console(), Path(values["DATA_DIR"]), values["DATA_MIRROR"] or None
+    rows = [python_row(), torch_row(values["DEVICE"]), cores_row(), arithmetic_row(), memory_row()]
+    rows += [*disk_rows(data_dir, Path(values["OUT"])), pdf_row(values["PDF_ENGINE"])]
     rows += [Row("variable", "ok", str(variable)) for variable in environment.overridden]
     with console.status("Asking the data sources"):  # silent where there is no terminal
         for name in dict.fromkeys(task.real_set for task in tasks.every()):  # two tasks may share a set
-            rows.append(data_row(name, data_dir, mirror, src, tgt))
+            rows.append(data_row(name, data_dir, mirror, values["SRC"], values["TGT"]))
     console.print(table(rows))
     missing = [row.what for row in rows if row.state == "missing"]
     if missing:
