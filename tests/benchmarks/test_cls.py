@@ -7,6 +7,7 @@ from click.testing import CliRunner
 
 from bench_cases import cls_result, curve
 from onepage.benchmarks import cls, ours, results
+from onepage.benchmarks.tables import MARKDOWN
 from onepage.cls.recipe import Recipe, Stage
 from onepage.cls.train import timetable
 from onepage.commands.main import main
@@ -38,6 +39,7 @@ def test_everything_is_measured_in_turns(
     assert found["ratios"]["training"] > 0 and set(found["time_to"]) == {"ours", "plain"}
     log = (tmp_path / "out/runs/bench" / f"{results.name_of('cls', result)}.log").read_text(encoding="utf-8")
     assert "turn 2/2  ours-8: " in log and " left\n" in log and "plain loop: " in log
+    assert "| training, whole updates, 32 px, images/s |" in MARKDOWN["cls"](result)
     write_json(tmp_path / "x.json", result)  # fails unless all values are plain
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from bench_cases import scale_result
 from onepage.benchmarks import results, scale
+from onepage.benchmarks.tables import MARKDOWN
 from onepage.cls.resnet import PARAMETERS
 from onepage.runs import provenance
 
@@ -36,4 +37,5 @@ def test_one_and_two_processes_are_measured(
     assert one["exchange_seconds"] == 0 < two["exchange_seconds"] and min(one["rate"], two["rate"]) > 0
     assert result["samples"]["2"][0]["processes"] == 2 and result["data"]["generated"]
     assert results.name_of("scale", result).startswith("generated-scale-")
+    assert f"{results.digits(two['rate'])}" in MARKDOWN["scale"](result)
     assert not list((tmp_path / "runs").rglob("model.pt"))
