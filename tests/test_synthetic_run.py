@@ -12,7 +12,7 @@ import synthetic_run
 from onepage.files import read_json
 
 WRITE = {"cls": synthetic_run.write_cls_run, "mt": synthetic_run.write_mt_run}
-# keys that not every run has: a budget, several processes, a GPU
+# keys that not every run has: of a budget, of several processes
 OPTIONAL = {"budget_minutes", "processes", "nodes"}
 
 
@@ -22,8 +22,8 @@ def keys(value: Any, above: str = "") -> set[str]:
         return keys(value[0], above) if value else set()
     if not isinstance(value, dict) or above.endswith("energy_joules."):
         return set()
-    found = {} if above == "tests." else {f"{above}{key}" for key in value} - OPTIONAL
-    return {*found}.union(*(keys(x, above + ("" if above == "tests." else f"{key}.")) for key, x in value.items()))
+    below = {key: "test." if above == "tests." else f"{above}{key}." for key in value.keys() - OPTIONAL}
+    return {*below.values()}.union(*(keys(value[key], name) for key, name in below.items()))
 
 
 def form(run: Path) -> dict[str, set[str]]:

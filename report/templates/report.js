@@ -259,7 +259,6 @@
     rove(table, "button", () => names.length)();
     const beside = h("div");
     host.append(h("div", { class: "confusion" }, h("div", {}, table), beside));
-    if (!images) return beside.append(h("p", {}, "This run did not keep the images behind the cells; evaluate it again."));
 
     const every = [["", "any"], ...part.order.map((k) => [k, names[k]])];
     const truth = choice("True class", every, () => filter(...read())), guess = choice("Predicted class", every, () => filter(...read()));

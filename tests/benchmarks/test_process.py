@@ -121,4 +121,6 @@ def test_a_session_waits_for_the_load_of_an_earlier_program_to_fall(
     result = cls_result()
     with process.session("cls", result, tmp_path):
         pass
-    assert (len(slept), results.busy(result)) == (waits, busy) and result["load_before"] == round(loads[-1], 2)
+    assert (len(slept), results.busy(result)) == (waits, busy) and result["load_before"] == loads[-1]
+    (log,) = (tmp_path / "runs/bench").glob("*.log")
+    assert log.read_text(encoding="utf-8").count("waiting up to 2 minutes") == min(1, waits)

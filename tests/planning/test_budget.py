@@ -1,4 +1,4 @@
-"""A training-time budget: the recipe that fits it, measured once and kept in the plan."""
+"""A training-time budget: the recipe that fits it, from rates that are measured once."""
 
 import contextlib
 import dataclasses

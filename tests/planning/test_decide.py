@@ -165,11 +165,18 @@ def test_an_unusable_gpu_leaves_the_cpu(decide: Decisions, monkeypatch: pytest.M
 
 
 def test_the_machine_is_measured_once(decide: Decisions) -> None:
-    """The run keeps the scaled recipe, so the same settings need no second measurement."""
+    """The plan keeps the rates, so the same settings need no second measurement."""
     first = decide(BUDGET_MIN="3")
     assert first["run"]["profile"] == "quick-budget3" and first["run"]["budget_minutes"] == 3.0
     assert first["run"]["recipe"]["stages"] == [{"epochs": pytest.approx(1.792, abs=1e-3), "image_size": 16}]
     assert decide(BUDGET_MIN="3") == first and decide.measured == ["cpu"]
+
+
+def test_other_code_of_the_budget_measures_again(decide: Decisions, monkeypatch: pytest.MonkeyPatch) -> None:
+    decide(BUDGET_MIN="3")
+    monkeypatch.setattr(cls_budget, "__file__", mt_budget.__file__)
+    decide(BUDGET_MIN="3")
+    assert decide.measured == ["cpu", "cpu"]
 
 
 def test_another_budget_or_setting_is_measured_again(decide: Decisions) -> None:

@@ -22,6 +22,10 @@ def modules(stage: str, task: str, known: Fingerprints) -> set[str]:
     return {path.relative_to(stamps.PACKAGE).as_posix() for path in files if path.is_relative_to(stamps.PACKAGE)}
 
 
+def test_a_plan_reads_how_recipes_are_scaled(known: Fingerprints) -> None:
+    assert {"cls/budget.py", "cls/recipe.py", "planning/decide.py"} <= modules("plan", "cls", known)
+
+
 @pytest.mark.parametrize(
     ("task", "own", "other"),
     [

@@ -67,7 +67,7 @@ def session(kind: str, result: dict[str, Any], out: Path) -> Iterator[tuple[Path
     log.parent.mkdir(parents=True, exist_ok=True)
     say = Reporter(f"bench {kind}", 1, "", log).line
     with cpu_training_lock(result["device"], say), scratch() as folder:
-        result["load_before"] = _load_before()
+        result["load_before"] = _load_before(say)
         say(f"{results.hardware(result)}; {result['settings']['repeats']} turns each, log in {log}")
         if results.busy(result):
             say(f"the machine is busy (load {result['load_before']}): rates will be low, ratios unreliable")
@@ -75,10 +75,13 @@ def session(kind: str, result: dict[str, Any], out: Path) -> Iterator[tuple[Path
     result["finished"] = provenance.now()
 
 
-def _load_before() -> float:
+def _load_before(say: Say) -> float:
     """The load average of the last minute, once it is low or ``SETTLE`` has passed."""
-    until = time.monotonic() + SETTLE
-    while (load := os.getloadavg()[0]) > results.BUSY and time.monotonic() < until:
+    begun, told = time.monotonic(), False
+    while (load := os.getloadavg()[0]) > results.BUSY and time.monotonic() < begun + SETTLE:
+        if not told:
+            say(f"the load average is {load:.2f}; waiting up to {SETTLE / 60:g} minutes for it to fall")
+            told = True
         time.sleep(1.0)
     return round(load, 2)
 

@@ -84,7 +84,6 @@ def _lengths(groups: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
     {} with fewer than two groups.
     """
-    groups = [group for group in groups if group["n"] > 0 and group["bleu"] is not None]
     if len(groups) < 2:
         return {}
 
@@ -140,7 +139,7 @@ def _bleu(test: Mapping[str, Any]) -> list[str]:
 
 
 def _others(test: Mapping[str, Any]) -> list[str]:
-    """TER and BLEU of lc.norm.tok text, if they were measured."""
+    """TER, and BLEU of lc.norm.tok text if there is one."""
     return [number(test[key]["score"], 1) if test[key] else NONE for key in ("ter", "bleu_lc_norm_tok")]
 
 

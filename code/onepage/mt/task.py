@@ -9,12 +9,12 @@ SCORES = {"BLEU": "bleu", "chrF2": "chrf2", "BLEU lc.norm.tok": "bleu_lc_norm_to
 
 
 def measures(metrics: Mapping[str, Any]) -> dict[str, Measure]:
-    """BLEU, chrF2 and, if it was measured, BLEU of lc.norm.tok text, of each test set."""
+    """BLEU, chrF2 and, if there is one, BLEU of lc.norm.tok text, of each test set."""
     return {
         f"{test} {name}": Measure(part[key]["score"], tuple(part[key]["interval"]), False, f"tests.{test}.{key}.score")
         for test, part in metrics["tests"].items()
         for name, key in SCORES.items()
-        if part.get(key)
+        if part[key]
     }
 
 

@@ -23,7 +23,7 @@ from onepage.tasks import Task
 TRAINING = ("all", "runs", "test", "repro")  # goals that train, besides the tasks themselves
 LOOKING = ("report", "verify", "reference")  # goals that only read existing runs
 PLANNING = ("data", "bundle", "ablate", "bench-gpu")  # goals that need plans of every task, but no run
-ALONE = ("data", "ablate", *(f"bench-{kind}" for kind in ("cls", "mt", "gpu", "scale")))  # goals with runs of their own
+ALONE = ("data", "ablate", *(f"bench-{kind}" for kind in ("cls", "mt", "gpu", "scale")))  # no other goal about runs
 PAGE = {"all", "report", "reference"}  # goals that make the page
 # settings that decide a run, repeated in advice
 REPEATED = ("PROFILE", "SEED", "SEEDS", "BUDGET_MIN", "RECIPE", "DATA", "SRC", "TGT", "DEVICE", "THREADS", "OUT")
@@ -58,10 +58,10 @@ class Graph:
         self.seeds = self.values["SEEDS"].split()
         self.trains = [goal for goal in self.goals if goal in (*TRAINING, *tasks.TASKS)]
         self.needed = self._needed()
-        of_runs = [goal for goal in self.goals if goal in (*TRAINING, *tasks.TASKS, *LOOKING, *ALONE)]
-        for goal in set(ALONE).intersection(of_runs):
-            if len(of_runs) > 1:
-                raise UserError(f"'make {goal}' has plans or runs of its own: run it alone, apart from other targets")
+        of_runs = {*TRAINING, *tasks.TASKS, *LOOKING, *PLANNING, *ALONE}.intersection(self.goals)
+        for goal in ALONE:
+            if goal in of_runs and len(of_runs) > 1:
+                raise UserError(f"'make {goal}' must be run alone; run the other targets before or after it")
         self.fingerprints = Fingerprints(self.out / PLANS / "fingerprints.json")
         if self.values["RECIPE"] and len(self.needed) > 1:
             words = " or ".join(f"make {name} RECIPE=..." for name in tasks.TASKS)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from drawing import edit, metrics_of
+from drawing import metrics_of
 
 
 def test_the_diagram_shows_the_bins_there_are(copy, draw):
@@ -16,5 +16,3 @@ def test_the_diagram_shows_the_bins_there_are(copy, draw):
         assert points.get_ydata() == pytest.approx([100 * row["accuracy"] for row in full])
         heights = [bar.get_height() for bar in axes[number + 1].patches]
         assert heights == pytest.approx([100 * row["n"] / 2000 for row in part["reliability"]])
-    edit(run, lambda metrics: [metrics["test"].pop("reliability"), metrics["test"]["calibrated"].pop("reliability")])
-    assert "reliability_cls" not in draw(run, "reliability").sheets

@@ -13,11 +13,9 @@ BARS = "#9aa9b9"
 
 
 def draw(book: Book) -> None:
-    """Draw reliability_cls; nothing for a run evaluated before the bins were kept."""
+    """Draw reliability_cls."""
     test = book.metrics["test"]
     after = test["calibrated"]
-    if "reliability" not in test or "reliability" not in after:
-        return
     sheet = book.sheet(FULL, 45, "As trained: accuracy against confidence")
     sheet.text(47.6, 0.5, f"At temperature {after['temperature']:.2f}", weight="bold")
     _panel(sheet, 7.0, test, MUTED, "o")
