@@ -49,7 +49,7 @@ def test_the_transformer_s_tables_say_what_was_measured() -> None:
     text = MARKDOWN["mt"](mt_result())
     assert "| | ours | ours without cache | JoeyNMT | CTranslate2 fp32 4.8.5 |" in text
     assert "| sentences/s | 50.0 (25.0 to 100) | 5.00 (5.00 to 5.00) | not installed | 100 (100 to 100) |" in text
-    assert "| our speed relative to it | | 10 | | 0.5 |" in text
+    assert "| our sentences/s divided by this column's | | 10 | | 0.50 |" in text
     assert "| outputs identical to ours, of 100 | | 100 | | 88 |" in text
     assert "| target tokens/s | 4,000 (4,000 to 4,000) | 10,000 (9,000 to 12,000) | 2.5 |" in text
     assert "| share of the matrix-product peak | 120 % of 100 GFLOP/s | 75 % of 400 GFLOP/s | |" in text
@@ -82,7 +82,7 @@ def test_a_gpu_has_more_rows_than_a_cpu() -> None:
     assert "| speed-up by non-deterministic kernels, ResNet-18 | 1.20 | | |" in lines
     assert "| speed-up by non-deterministic kernels, the Transformer | 0.96 | | |" in lines
     assert "| ResNet-18, time to 94 % validation accuracy | 5.0 s | | |" in lines
-    assert "Imagined H300" in lines[-1] and "3 turns over 200 updates" in lines[-1]
+    assert "Imagined H300" in lines[-1] and "3 repeats over 200 updates" in lines[-1]
     text = MARKDOWN["gpu"](gpu_result())
     assert "operators per update" in text and len(text.splitlines()) == 7
     assert "graph" not in text and "determinism" not in text and "94 %" not in text

@@ -175,7 +175,9 @@ def test_generated_data_asked_for_stay(tmp_path: Path) -> None:
     assert read(tmp_path, "cls", DATA="generated", DATA_MIRROR="a")["RUNS"]
 
 
-@pytest.mark.fault("make data, ablate or bench-cls with another goal", "`'make ...' must be run alone; ...`")
+@pytest.mark.fault(
+    "make data, ablate or bench-cls with another goal", "`'make ...' cannot be combined with 'make ...'; ...`"
+)
 @pytest.mark.parametrize(
     ("goal", "others"),
     [
@@ -188,8 +190,9 @@ def test_goals_with_runs_of_their_own_are_alone(tmp_path: Path, goal: str, other
     """Otherwise a goal would use its old plan beside `data`, and `ablate` or a benchmark the other goal's runs."""
     for other in others:
         for goals in ((goal, other), (other, goal)):
-            with pytest.raises(UserError, match=r"make \S+' must be run alone"):
+            with pytest.raises(UserError, match=r"'make \S+' cannot be combined with 'make \S+'") as caught:
                 read(tmp_path, *goals)
+            assert all(f"'make {name}'" in str(caught.value) for name in goals)
     assert read(tmp_path, "setup", goal, "doctor")["PLANS"]
 
 

@@ -105,7 +105,7 @@ def digits(value: float, figures: int = 3) -> str:
 
 
 def rate(values: Sequence[float]) -> str:
-    """Repeats as "median (least to greatest)"."""
+    """Repeats as "median (minimum to maximum)"."""
     return f"{digits(statistics.median(values))} ({digits(min(values))} to {digits(max(values))})"
 
 

@@ -62,8 +62,8 @@ def cls_notes(result: Result) -> str:
     source = curves["ours"].get("from_run")
     recipe = f"recipe {source['profile']}, seed {source['seed']}" if source else f"recipe {result['ours']['profile']}"
     text = [
-        f"Rates: median (least to greatest) of {settings['repeats']} turns over {settings['images']:,} images, the",
-        "contenders in turn.",
+        f"Rates: median (minimum to maximum) of {settings['repeats']} repeats over {settings['images']:,} images; the",
+        "contenders alternate.",
         f"Time: one run each (n = 1), trained on {result['training_images']:,} images, validated on "
         f"{result['validation_images']:,}. Our time ({recipe}) includes validation; that of the plain loop does not.",
     ]
@@ -92,7 +92,7 @@ def mt_rows(result: Result) -> list[Cells]:
     return [
         tuple(cell or why.get(name, "") for cell, name in zip(first, names, strict=True)),
         cells("pieces/s", lambda name: rate(measured[name]["tokens"])),
-        cells("our speed relative to it", lambda name: f"{found['ratios'][name]:.2g}", ours=False),
+        cells("our sentences/s divided by this column's", lambda name: digits(found["ratios"][name], 2), ours=False),
         cells("peak memory of the process", lambda name: f"{measured[name]['memory'] / 1e6:,.0f} MB"),
         cells("memory added by translation", lambda name: f"{measured[name]['added'] / 1e6:,.0f} MB"),
         cells(same, lambda name: f"{agreed[name]['same']:,}", ours=False),
@@ -129,7 +129,7 @@ def mt_notes(result: Result) -> str:
     """Notes on the measurement of the Transformer."""
     settings, model, recipe = result["settings"], result["model"], result["ours"]["recipe"]
     text = [
-        f"Rates: median (least to greatest) of {settings['repeats']} turns, the contenders in turn, on all cores.",
+        f"Rates: median (minimum to maximum) of {settings['repeats']} repeats on all cores; the contenders alternate.",
         f"Translation: {_sentences(result):,} validation sentences ({result['data']['src']} to "
         f"{result['data']['tgt']}), beam {settings['beam_size']}, length penalty {settings['length_penalty']:g}, by",
         f"one model (recipe {model['profile']}, seed {model['seed']}). Our search and JoeyNMT's use batches of "
@@ -142,8 +142,8 @@ def mt_notes(result: Result) -> str:
         elif found["same_model"]:
             text.append(
                 f"With our weights, {NAMES[name]} and our program assign the same log-probability to each of "
-                f"{found['compared']} reference translations (to within {found['largest_difference']:.0e} nats); its "
-                "outputs differ because its search differs."
+                f"{found['compared']} reference translations (to within {found['largest_difference']:.0e} nats); "
+                f"{NAMES[name]}'s outputs differ from ours because its search differs."
             )
         else:
             text.append(
@@ -183,7 +183,7 @@ def scale_notes(result: Result) -> str:
     text = [
         f"ResNet-18 at {settings['image_size']} px, {result['precision']}, batch {recipe['batch_size']} over all "
         f"processes, BatchNorm {recipe['batch_norm']}.",
-        f"Rates: median (least to greatest) of {settings['repeats']} turns over {settings['updates']} updates.",
+        f"Rates: median (minimum to maximum) of {settings['repeats']} repeats over {settings['updates']} updates.",
     ]
     return results.notes(result, text)
 
@@ -220,8 +220,8 @@ def gpu_notes(result: Result) -> str:
     profiles = " and ".join(dict.fromkeys(str(recipe["profile"]) for recipe in recipes.values()))
     counted = settings["updates"] * (ours.PARTS - 1)
     text = [
-        f"Recipe {profiles}, {result['precision']}. Median (least to greatest) of {settings['repeats']} turns over "
-        f"{counted:,} updates, the contenders in turn; the share counts only convolutions and linear layers.",
+        f"Recipe {profiles}, {result['precision']}. Median (minimum to maximum) of {settings['repeats']} repeats over "
+        f"{counted:,} updates; the contenders alternate. The share counts only convolutions and linear layers.",
     ]
     return results.notes(result, text)
 

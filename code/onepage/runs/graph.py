@@ -61,7 +61,8 @@ class Graph:
         of_runs = {*TRAINING, *tasks.TASKS, *LOOKING, *PLANNING, *ALONE}.intersection(self.goals)
         for goal in ALONE:
             if goal in of_runs and len(of_runs) > 1:
-                raise UserError(f"'make {goal}' must be run alone; run the other targets before or after it")
+                other = next(name for name in self.goals if name in of_runs - {goal})
+                raise UserError(f"'make {goal}' cannot be combined with 'make {other}'; run one after the other")
         self.fingerprints = Fingerprints(self.out / PLANS / "fingerprints.json")
         if self.values["RECIPE"] and len(self.needed) > 1:
             words = " or ".join(f"make {name} RECIPE=..." for name in tasks.TASKS)
