@@ -52,7 +52,8 @@ PY := $(VENV)/bin/python
 ONEPAGE := $(PY) -m onepage
 READY := $(VENV)/stamp.json
 PAGE_PDF := $(OUT)/report/report.pdf
-VERIFY := $(SHOWN) --out $(OUT) --data-dir $(DATA_DIR)
+PLACES := --out $(OUT) --data-dir $(DATA_DIR)
+VERIFY := $(SHOWN) $(PLACES)
 
 .PHONY: help all $(TASKS) report test check lint types unit runs setup setup-tex setup-compare bundle doctor data ablate
 .PHONY: mutate repro verify provenance reference translate classify export clean train-all
@@ -123,7 +124,7 @@ repro: runs ## train and evaluate a second time in another folder, and compare e
 provenance: $(READY) ## show which run FILE comes from, and whether that run is unchanged on disk
 	@$(ONEPAGE) provenance --out $(OUT) "$${IMAGE:?FILE is not given; make provenance FILE=figures/cls/curves_cls.png}"
 reference: $(PAGE_PDF) ## verify these runs and their page, and keep them in report/reference/NAME
-	@$(ONEPAGE) reference $(call quoted,$(NAME)) $(VERIFY)
+	@$(ONEPAGE) reference $(call quoted,$(NAME)) $(PAGE) $(PLACES)
 ablate: $(PLANS) ## train variants that each lack a part: shortcuts, causal mask, several heads; score on validation
 	@$(foreach run,$(SHOWN),$(ONEPAGE) ablate $(run) --out $(OUT);)
 

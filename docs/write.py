@@ -242,7 +242,8 @@ def seed_rows(metrics: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> 
 
 def at_least(claim: Claim) -> str:
     """A claim's floor in its unit: ``80 %`` or ``15 BLEU``."""
-    return f"{claim.minimum * 100:g} %" if claim.measure == "accuracy" else f"{claim.minimum:g} BLEU"
+    task = tasks.get(claim.task)
+    return f"{claim.minimum * 100:g} %" if task.percent else f"{claim.minimum:g} {task.unit}"
 
 
 def claim_row(claim: Claim, folder: str) -> dict[str, Any]:

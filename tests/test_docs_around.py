@@ -55,8 +55,8 @@ def test_another_result_gives_other_documents(
     writer: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """A reference result with another accuracy, seven seeds and a GPU changes the documents."""
-    claims = {claim.task: claim for claim in load_claims(ROOT / "report/claims.toml")}
-    assert claims["cls"].references and claims["mt"].references
+    claims = {claim.task: claim for claim in load_claims(ROOT / "report/claims.toml") if claim.references}
+    assert {"cls", "mt"} <= claims.keys()
     for task, claim in claims.items():
         for named in claim.references[1:]:  # unchanged
             shutil.copytree(ROOT / "report/reference" / named.result, tmp_path / named.result, dirs_exist_ok=True)
@@ -100,6 +100,8 @@ def test_numbers_are_those_of_claims_and_metrics() -> None:
     for claim in tomllib.loads(text_of("report/claims.toml"))["claim"]:
         percent = claim["measure"] == "accuracy"
         rows = [line for line in appendix.splitlines() if line.startswith(f"| {claim['id']}: {claim['text']} |")]
+        if not claim.get("references"):
+            continue
         for row, named in zip(rows, claim["references"], strict=True):
             value, low, high = (f"{x * (100 if percent else 1):.1f}" for x in (named["value"], *named["band"]))
             assert f" {value}" in row and f" {low} to {high}" in row

@@ -15,6 +15,7 @@ from onepage.runs import graph, plan, settings
 from onepage.runs.fingerprint import Fingerprints
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+OPTIONS = {task.name: [settings.BY_NAME[option.upper()].default for option in task.options] for task in tasks.every()}
 
 
 def planned(out: Path, name: str = "cls", **given: str) -> Path:
@@ -74,7 +75,7 @@ def test_a_task_that_is_not_on_the_page_joins_once_planned(tmp_path: Path, monke
 
 
 def test_each_goal_needs_its_tasks(tmp_path: Path) -> None:
-    every = ["cls", "mt"]
+    every = [task.name for task in tasks.every() if task.page]
     of_one = {"mt": ["mt"], "bench-mt": ["mt"], "bench-scale": ["cls"]}
     for goal, names in (of_one | {"all": every, "bench-gpu": every}).items():
         found = [Path(path).name.split("-")[0] for path in read(tmp_path, goal)["PLANS"].split()]
@@ -84,15 +85,16 @@ def test_each_goal_needs_its_tasks(tmp_path: Path) -> None:
 
 
 def test_each_task_has_its_budget_and_plan(tmp_path: Path) -> None:
-    for minutes, budgets in (
-        ("7", ("-budget7", "-budget7")),
-        ("6,9", ("-budget6", "-budget9")),
-        ("0,9", ("", "-budget9")),
-    ):
-        found = read(tmp_path, "data", BUDGET_MIN=minutes)
-        names = [f"cls-quick-auto-auto-0{budgets[0]}.mk", f"mt-quick-auto-auto-0{budgets[1]}-en-de.mk"]
-        assert [Path(path).name for path in found["PLANS"].split()] == names
-        assert f"BUDGET_MIN={minutes}" in found["WORDS"].split()
+    every = tasks.every()
+    for minutes in ([7] * len(every), range(6, 6 + len(every)), range(len(every))):
+        given = ",".join(map(str, minutes))
+        for words in {given, "7"} if set(minutes) == {7} else {given}:
+            found = read(tmp_path, "data", BUDGET_MIN=words)
+            names = [Path(path).name for path in found["PLANS"].split()]
+            for name, task, number in zip(names, every, minutes, strict=True):
+                budget = f"-budget{number}" if number else ""
+                assert name == f"{'-'.join([f'{task.name}-quick-auto-auto-0{budget}', *OPTIONS[task.name]])}.mk"
+            assert f"BUDGET_MIN={words}" in found["WORDS"].split()
 
 
 def test_reference_alone_is_verified_without_runs(tmp_path: Path) -> None:
@@ -106,7 +108,22 @@ def test_reference_alone_is_verified_without_runs(tmp_path: Path) -> None:
     assert read(tmp_path, "verify", REF="somewhere")["SHOWN"] == ""
     (tmp_path / "runs/mt/set/quick/seed0/metrics.json").write_text("{}")
     found = read(tmp_path, "verify", REF="somewhere")
-    assert [Path(run).parts[-4] for run in found["SHOWN"].split()] == ["cls", "mt"]
+    assert [Path(run).parts[-4] for run in found["SHOWN"].split()] == list(tasks.TASKS)
+
+
+@pytest.mark.fault(
+    "make verify REF=... with other settings than those of the runs", "`no run is up to date ..., but there is ...`"
+)
+def test_runs_of_other_settings_are_not_passed_over(tmp_path: Path) -> None:
+    """Otherwise the reference would be verified, and its scores taken for those of the runs."""
+    for name in tasks.TASKS:
+        planned(tmp_path, name)
+    for given in ({}, {"THREADS": "2"}):
+        assert read(tmp_path, "verify", REF="somewhere", **given)["SHOWN"] == ""
+    (tmp_path / "runs/mt/set/quick/seed0/metrics.json").write_text("{}")
+    with pytest.raises(UserError, match=r"there is \S+/runs/mt/set/quick/seed0: repeat the settings"):
+        read(tmp_path, "verify", REF="somewhere", THREADS="2")
+    assert read(tmp_path, "verify", REF="somewhere", OUT=str(tmp_path / "empty"))["SHOWN"] == ""
 
 
 def test_several_seeds_share_a_plan(tmp_path: Path) -> None:

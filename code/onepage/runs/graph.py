@@ -240,9 +240,19 @@ class Graph:
         return []
 
     def _verifies_reference_alone(self, runs: dict[Task, list[Path]], missing: Sequence[Path]) -> bool:
-        """Whether this is ``make verify REF=...`` without any runs: then it verifies the reference result itself."""
+        """Whether this is ``make verify REF=...`` without any runs: then it verifies the reference result itself.
+
+        Raises UserError if there are only runs of other settings, whose scores a user could expect to see.
+        """
         evaluated = any((paths[0] / "metrics.json").is_file() for paths in runs.values())
-        return list(self.goals) == ["verify"] and bool(self.values["REF"]) and (bool(missing) or not evaluated)
+        if list(self.goals) != ["verify"] or not self.values["REF"] or (evaluated and not missing):
+            return False
+        if other := next(self.out.glob("runs/*/*/*/seed*/metrics.json"), None):
+            raise UserError(
+                f"no run is up to date with these settings, but there is {other.parent}: repeat the settings of your "
+                "runs (after one task alone, first run make data), or verify the reference itself with OUT=EMPTY_FOLDER"
+            )
+        return True
 
     def _must_be_there(self, runs: dict[Task, list[Path]], missing: Sequence[Path]) -> None:
         """Raise UserError if a goal that trains nothing has no run to read."""

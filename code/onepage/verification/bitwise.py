@@ -27,7 +27,7 @@ SHOWN = 4  # differences named for each part
 def results(run: Path) -> dict[str, dict[str, Any]]:
     """The results of an evaluated run, {part: {name: tensor, array or number}}.
 
-    Raises UserError if a file is missing or damaged.
+    A task may have no explain.npz. Raises UserError if another file is missing, or one is damaged.
     """
     run = Path(run)
     weights, _ = checkpoint.load_model(run / "model.pt")
@@ -38,7 +38,7 @@ def results(run: Path) -> dict[str, dict[str, Any]]:
             "weights": dict(weights),
             "history": _flat([{key: value for key, value in row.items() if key != "seconds"} for row in rows]),
             "predictions": read_arrays(run / "predictions.npz"),
-            "explanations": read_arrays(run / "explain.npz"),
+            "explanations": read_arrays(run / "explain.npz") if (run / "explain.npz").is_file() else {},
             "metrics": _flat({key: value for key, value in metrics.items() if key not in COMMIT}),
         }
     except AttributeError as error:
