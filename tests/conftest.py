@@ -16,7 +16,7 @@ TERMINAL = {"TERM", "COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "PY_COLORS", 
 PREFIXES = ("PYTEST", "CLAIMED_", "CUDA_", "NVIDIA_")
 # Tests run in parallel with one thread each, as in the Makefile. Processes that a test starts inherit this.
 OURS = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0"}
-OURS |= {"PYTHONPATH": str(Path(__file__).resolve().parents[1] / "code")}
+OURS |= {"TORCH_DISABLE_NATIVE_JIT": "1", "PYTHONPATH": str(Path(__file__).resolve().parents[1] / "code")}
 
 for name in [name for name in os.environ if name not in KEPT | TERMINAL and not name.startswith(PREFIXES)]:
     del os.environ[name]

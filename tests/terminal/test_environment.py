@@ -51,6 +51,7 @@ def test_each_variable_gets_what_its_row_says() -> None:
     given = {"MPLBACKEND": "qt", "OMP_NUM_THREADS": "3", "MKL_CBWR": "AVX", "OMP_PROC_BIND": "true", "EDITOR": "vi"}
     found = settle(given)
     fixed = {"MPLBACKEND": "agg", "CUBLAS_WORKSPACE_CONFIG": ":4096:8", "GOMP_SPINCOUNT": "3000"}
+    fixed |= {"TORCH_DISABLE_NATIVE_JIT": "1"}
     assert given == {"OMP_PROC_BIND": "true", "EDITOR": "vi"} | fixed
     assert [variable.name for variable in found] == ["MKL_CBWR", "MPLBACKEND", "OMP_NUM_THREADS"]
     assert settle(given) == [] and given["MPLBACKEND"] == "agg"  # a child process finds nothing to change

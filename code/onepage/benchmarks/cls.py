@@ -32,7 +32,7 @@ from onepage.runs.plan import identity
 from onepage.terminal.progress import clock
 from onepage.training import seeding
 
-IMAGES = {"cpu": 2048, "cuda": 40_960}  # per measurement of a rate
+IMAGES = {"cpu": 2048, "cuda": 32_000}  # per measurement of a rate; whole batches of every loop
 SAME_SIZE = 32  # pixels at which both are measured
 VALIDATION = 8  # validation images while only the rate is measured: they take under one percent of the time
 SETTINGS: dict[str, Any] = {

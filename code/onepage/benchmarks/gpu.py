@@ -26,7 +26,7 @@ from onepage.runs.plan import identity
 from onepage.training import seeding
 
 UNITS = {"cls": "images", "mt": "target_tokens"}  # of each task's history
-UPDATES = {"cpu": 2, "cuda": 100}  # of each part of a measured training
+UPDATES = {"cpu": 2, "cuda": 500}  # of each part of a measured training
 COUNTED = (1, 3)  # the same for both training runs whose kernels are counted; outside these both launch the same
 EVENTS = {
     "cpu": (ProfilerActivity.CPU, DeviceType.CPU, "operators"),

@@ -10,7 +10,7 @@ from onepage.cls.train import train
 from onepage.data.images import ImageSet
 from onepage.runs import history
 
-UPDATES = {"cpu": 20, "cuda": 100}  # at each size; the first fifth warms up and is not timed
+UPDATES = {"cpu": 20, "cuda": 1000}  # at each size; the first fifth warms up and is not timed
 HELD_OUT = 100  # validation images while measuring: few, so that almost only updates are timed
 MARGIN = 0.03  # of the budget, for checkpoints and other overhead
 

@@ -70,7 +70,7 @@ def train(run: Path, save_every: float, own_gpu: bool) -> None:
     recipe = from_values(task.module("recipe").Recipe, planned["recipe"], str(run_plan.path_of(run, "train")))
     identity = run_plan.identity(planned)
     processes, torchrun = planned.get("processes", 1), planned.get("torchrun", "")
-    joined = distributed.in_job()
+    joined = launch.launched() or distributed.in_job()
     if (processes > 1 or torchrun.strip()) and not joined:
         world = launch.world(processes, torchrun)
         if session.Session(run, recipe, identity, program, world=world).finished():
@@ -80,7 +80,7 @@ def train(run: Path, save_every: float, own_gpu: bool) -> None:
         with locking.cpu_training_lock(device, click.echo):
             launch.launch(run, processes, torchrun, recipe.threads, words)
         return
-    # with several processes, the launcher has printed the heading and holds the lock for all
+    # a launcher has printed the heading, and holds the lock for all its processes
     if not joined:
         begins("Training", task.name)
     lock = contextlib.nullcontext() if joined else locking.cpu_training_lock(device, click.echo)

@@ -49,6 +49,7 @@ RULES = (
     Rule("GOMP_SPINCOUNT", "waiting threads leave the core", value="3000", kept=ANY, unless="OMP_WAIT_POLICY"),
     Rule("CUBLAS_WORKSPACE_CONFIG", "only this makes cuBLAS reproducible", value=":4096:8"),
     Rule("MPLBACKEND", "pictures are drawn into files", value="agg"),
+    Rule("TORCH_DISABLE_NATIVE_JIT", "without it, torch 2.13 compiles a product on a GPU, with gcc", value="1"),
     # Removed: they change bits, and are not part of a run's identity
     Rule("OMP_* GOMP_* KMP_* MKL_* OPENBLAS_* GOTO_* BLIS_* VECLIB_*", "it can change how threads share a sum"),
     Rule("ATEN_* DNNL_* ONEDNN_* MKLDNN_* NPY_*", "other kernels round differently"),

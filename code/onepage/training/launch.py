@@ -35,12 +35,17 @@ def told(line: str) -> bool:
     return True
 
 
+def launched() -> bool:
+    """Whether torchrun started this process, even as the only one of its job."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
 def leave_other_jobs() -> bool:
     """Remove the variables of the caller's own job; returns whether they made this process one of several.
 
-    torchrun itself also sets ``TORCHELASTIC_RUN_ID``. Variables that begin with ``PET_`` are options of torchrun.
+    Variables that begin with ``PET_`` are options of torchrun.
     """
-    ours = "TORCHELASTIC_RUN_ID" in os.environ
+    ours = launched()
     several = not ours and os.environ.get("WORLD_SIZE", "1") != "1"
     for name in list(os.environ):
         if name.startswith("PET_") or (not ours and name in ("RANK", "WORLD_SIZE")):

@@ -6,6 +6,7 @@ reads and writes the run folder; it tells the others whether the run is finished
 """
 
 import contextlib
+import gc
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -102,6 +103,7 @@ class Session:
         return True
 
     def __enter__(self) -> "Session":
+        gc.collect()  # CUDA graphs of an earlier training: to free one during the capture of another is an error
         for number in (signal.SIGINT, signal.SIGTERM):
             self._handlers[number] = signal.signal(number, self._note_signal)
         if self.ranks.is_main:
