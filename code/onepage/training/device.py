@@ -36,7 +36,7 @@ class Replayed:
 
     def __call__(self, x: Tensor) -> Tensor:
         if x.shape != self._shape:
-            self._passes = self.network  # lets go of the graphs before, and of their memory
+            self._passes = self.network  # the graphs before are in cycles: the garbage collector frees them later
             self._shape, self._passes = x.shape, self._captured(x)
         return self._passes(x)
 
