@@ -174,10 +174,8 @@ def test_finished_runs_start_none_and_refusals_are_short(tmp_path: Path) -> None
     command.append(str(training.plan("torchrun", processes=1)))
     subprocess.run([sys.executable, "-m", *command], env=environment, check=True, capture_output=True, timeout=PATIENCE)
     assert training.digest("torchrun") == training.digest("run")
-    alone = str(
-        training.plan("alone", processes=1, torchrun="--max-restarts 1")
-    )  # one process starts no other torchrun
-    command = [sys.executable, "-m", "onepage", "train", alone]
+    one = training.plan("alone", processes=1, torchrun="--max-restarts 1")  # it does not start another torchrun
+    command = [sys.executable, "-m", "onepage", "train", str(one)]
     subprocess.run(command, env=environment, check=True, capture_output=True, timeout=PATIENCE)
     assert training.digest("alone")
 
