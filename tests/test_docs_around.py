@@ -98,7 +98,7 @@ def test_numbers_are_those_of_claims_and_metrics() -> None:
     """The values are read again here, without the writer."""
     appendix = text_of("docs/artifact.md")
     for claim in tomllib.loads(text_of("report/claims.toml"))["claim"]:
-        percent = claim["measure"] == "accuracy"
+        percent = claim["task"] == "cls"
         rows = [line for line in appendix.splitlines() if line.startswith(f"| {claim['id']}: {claim['text']} |")]
         if not claim.get("references"):
             continue

@@ -96,8 +96,6 @@ class Task(NamedTuple):
     """Whether the headline, the subject of claims, is a share of 1; otherwise a score from 0 to 100."""
     unit: str
     """The unit of the headline in print: "%" or "BLEU"."""
-    measure: str
-    """The name of the headline in claims.toml: "accuracy" or "bleu"."""
     tolerance: float
     """Largest difference between a recomputed score and the one in metrics.json."""
     recounted: str

@@ -49,8 +49,8 @@ def test_mean_and_sample_deviation_by_hand() -> None:
 def test_file_holds_scores_and_curve_of_each_seed(runs: Path) -> None:
     said = seeds_command(runs / "seed1")
     content = read_json(runs / "seeds.json")
-    assert list(content) == ["task", "seeds", "rows", "summary"]
-    assert content["task"] == "cls" and content["seeds"] == [0, 1, 2]
+    assert list(content) == ["seeds", "rows", "summary"]
+    assert content["seeds"] == [0, 1, 2]
     accuracies = []
     for seed, row in enumerate(content["rows"]):
         metrics = read_json(runs / f"seed{seed}/metrics.json")
@@ -143,7 +143,7 @@ def test_another_experiment_is_left_out_and_named(runs: Path, change: Callable[[
 
 def test_seed_evaluated_by_other_code_is_left_out(runs: Path) -> None:
     edit(runs / "seed2/provenance.json", lambda p: p["evaluate"].update(program="0" * 64))
-    assert seeds.beside(runs / "seed0")[1] == ["seed2 (other evaluation code)"]
+    assert seeds.comparable(runs / "seed0")[1] == ["seed2 (other evaluation code)"]
 
 
 def test_damaged_neighbours_and_other_folders_are_left_out(runs: Path) -> None:

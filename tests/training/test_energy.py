@@ -71,12 +71,12 @@ def test_a_run_records_energy_over_both_sessions(tmp_path: Path, monkeypatch: py
         return Session(run, small_training.CLS, {"task": "cls", "seed": 0, "device": "cpu"}, program="p" * 64)
 
     with session() as first:
-        assert first.restore(print) is None
+        assert first.restore() is None
         library.millijoules += 200
         first.save(1, {"update": 1})
     library.millijoules += 500  # between the sessions, so not part of this run
     with session() as second:
-        assert second.restore(print) == {"update": 1}
+        assert second.restore() == {"update": 1}
         library.millijoules += 100
         second.finish({})
     train = json.loads((run / "provenance.json").read_text())["train"]

@@ -80,7 +80,7 @@ def test_when_a_checkpoint_is_due(tmp_path, monkeypatch):
         for seconds, epoch_ended, due in [(4, True, False), (6, True, True), (59, False, False), (61, False, True)]:
             now = 1000.0 + seconds
             assert this.due(epoch_ended) == due, seconds
-        this.restore(print)
+        this.restore()
         this.save(1, {})
         assert not this.due()  # counted from the last checkpoint
         os.kill(os.getpid(), signal.SIGINT)
@@ -102,7 +102,7 @@ def test_short_epochs_are_not_each_saved(tmp_path, monkeypatch):
     with session.Session(tmp_path / "run", MT, {"task": "mt", "device": "cpu", "seed": 0}) as this:
         now += 6
         assert this.due(epoch_ended=True)  # the cost of a checkpoint is still unknown
-        this.restore(print)
+        this.restore()
         this.save(1, {})
         now += 19
         assert not this.due(epoch_ended=True)

@@ -47,7 +47,7 @@ def test_dotted_path_leads_through_lists() -> None:
         (FILE.read_text().replace("minimum = 0.80", 'minimum = "high"'), "must be a number"),
         (FILE.read_text().replace("minimum = 0.80", "minimum = 80"), "claim cls-accuracy: .* from 0 to 1, not 80"),
         (FILE.read_text().replace("minimum = 0.80", "minimun = 0.80"), "claim 'cls-accuracy': .* 'minimun'"),
-        (FILE.read_text().replace('measure = "bleu"', 'measure = "accuracy"'), "no measure"),
+        (FILE.read_text().replace('task = "cls"', 'task = "clt"'), "no task 'clt'"),
         (FILE.read_text().replace('"mt-bleu"', '"cls-accuracy"'), "share an id"),
         (FILE.read_text() + "surprise = 1\n", "surprise"),
         (FILE.read_text() + "references = {}\n", "claim 'toy-bleu': references must be a list of tables"),

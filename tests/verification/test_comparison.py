@@ -16,7 +16,7 @@ import synthetic_run
 from edits import edit
 from onepage.errors import UserError
 from onepage.files import read_json
-from onepage.runs.seeds import beside
+from onepage.runs.seeds import comparable
 from onepage.verification import comparison, verify
 from onepage.verification.claims import Reference, Result, load_claims
 
@@ -39,7 +39,7 @@ def pair(made: Path, tmp_path: Path) -> Pair:
     for place in ("here", "reference"):
         shutil.copytree(made, tmp_path / place)
     for task in ("cls", "mt"):
-        rows, _ = beside(tmp_path / "reference" / task)
+        rows = [row for _, row in comparable(tmp_path / "reference" / task)[0]]
         (tmp_path / "reference" / task / "seeds.json").write_text(json.dumps(rows))
     return tmp_path / "here", tmp_path / "reference"
 

@@ -25,7 +25,6 @@ TASK = Task(
     headline=lambda metrics: "test accuracy",
     percent=True,
     unit="%",
-    measure="accuracy",
     tolerance=1e-9,  # a count of images
     recounted="accuracy, confusion, NLL, Brier score and ECE",
 )

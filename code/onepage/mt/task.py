@@ -27,7 +27,6 @@ TASK = Task(
     headline=lambda metrics: f"{metrics['headline']} BLEU",
     percent=False,
     unit="BLEU",
-    measure="bleu",
     tolerance=1e-6,  # the noise of float addition
     recounted="BLEU, greedy BLEU, chrF2 and exact matches of each test set",
     options={"src": "source language", "tgt": "target language"},

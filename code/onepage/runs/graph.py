@@ -50,7 +50,7 @@ class Graph:
     """The settings and goals of one call of make, and what follows from them."""
 
     def __init__(self, given: dict[str, str], goals: Sequence[str], dry_run: bool):
-        self.goals, self.dry_run = goals or ["help"], dry_run
+        self.goals, self.dry_run = goals, dry_run
         if "ablate" in self.goals:
             given = {"PROFILE": "ablation"} | given
         self.values, self.given = settings.resolve(given), given
@@ -280,7 +280,7 @@ def inputs(task: Task, values: dict[str, str], fingerprints: Fingerprints) -> st
 def sources(task: Task, values: dict[str, str]) -> list[str]:
     """Possible sources of a task's real set that are known without the network: files, and the mirror."""
     mirror, found = values["DATA_MIRROR"], []
-    for place in [Path(values["DATA_DIR"]) / task.real_set, *([Path(mirror).expanduser()] if mirror else [])]:
+    for place in [Path(values["DATA_DIR"]) / task.real_set, *([Path(mirror)] if mirror else [])]:
         with contextlib.suppress(OSError):
             found += [str(path) for path in place.iterdir() if not path.name.startswith(".")]
     return sorted([*found, *([mirror] if mirror else [])])

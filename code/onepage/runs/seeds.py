@@ -36,18 +36,12 @@ _SAME = {
 }
 
 
-def beside(run: Path) -> tuple[list[dict[str, Any]], list[str]]:
-    """(a row for each evaluated seed beside ``run``, and for ``run``, that is comparable; what was left out).
+def comparable(run: Path) -> tuple[list[tuple[Path, dict[str, Any]]], list[str]]:
+    """([(folder, row)] of each evaluated seed beside ``run``, and of ``run``, that is comparable; what was left out).
 
     Rows are sorted by seed: ``seed``, ``metrics_sha256``, ``weights_digest``, ``measures`` {name: value}. What was left
     out reads "seed3 (other recipe)". Raises UserError when ``run`` itself is not evaluated or cannot be read.
     """
-    rows, left_out = _comparable(run)
-    return [row for _, row in rows], left_out
-
-
-def _comparable(run: Path) -> tuple[list[tuple[Path, dict[str, Any]]], list[str]]:
-    """As ``beside``, with the folder of each row."""
     own = read_json(run / "metrics.json")
     rows, left_out = [(run, _row(run, own))], []
     neighbours = run.parent.glob("seed*/metrics.json") if _FOLDER.fullmatch(run.name) else ()
@@ -111,10 +105,10 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
 def gather(run: Path) -> tuple[dict[str, Any], list[str]]:
     """(the content of seeds.json for the seeds beside ``run``; what was left out of it, and why).
 
-    As ``beside``, each row with ``history``, the rows of its history.jsonl; a seed whose history cannot be read is left
-    out, and is an error if it is ``run``.
+    The rows of ``comparable``, each with ``history``, the rows of its history.jsonl; a seed whose history cannot be
+    read is left out, and is an error if it is ``run``.
     """
-    found, left_out = _comparable(run)
+    found, left_out = comparable(run)
     rows = []
     for folder, row in found:
         try:
@@ -123,8 +117,7 @@ def gather(run: Path) -> tuple[dict[str, Any], list[str]]:
             if folder == run:
                 raise
             left_out.append(f"{folder.name} (history.jsonl cannot be read)")
-    task = read_json(run / "metrics.json")["task"]
-    return {"task": task, "seeds": [row["seed"] for row in rows], "rows": rows, "summary": summary(rows)}, left_out
+    return {"seeds": [row["seed"] for row in rows], "rows": rows, "summary": summary(rows)}, left_out
 
 
 def write(run: Path) -> tuple[dict[str, Any], list[str]]:

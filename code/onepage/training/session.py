@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -22,24 +22,16 @@ from onepage.runs import history, lookup, provenance
 from onepage.terminal.progress import Reporter
 from onepage.training import checkpoint, energy, tensorboard
 from onepage.training.distributed import ALONE, Ranks, of_a_lost_peer
-from onepage.training.energy import EnergyMeter
 from onepage.training.recipe import as_dict, recipe_hash
 from onepage.training.weights import digest_tensors
+
+if TYPE_CHECKING:
+    from onepage.training.state import TrainingState  # which imports this module
 
 SAVE_EVERY_SECONDS = 60.0  # `train --save-every` sets it; the tests' training is over sooner
 EPOCH_SECONDS = 5.0  # least age of the last checkpoint for a save at an epoch's end: short epochs would mostly save
 SAVE_SHARE = 0.02  # of the time that such saves may take: on a GPU an epoch is not much longer than a save
 RESULTS = ("model.pt", "metrics.json", "predictions.npz", "explain.npz", "provenance.json")
-
-
-class Resumable(Protocol):
-    """The state of a loop (see state.TrainingState)."""
-
-    update: int
-    updates: int
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from a checkpoint's state."""
 
 
 class Session:
@@ -77,8 +69,6 @@ class Session:
         self.before: dict[str, Any] = {"seconds": 0.0, "sessions": 0, "peak": 0, "energy": {}}  # of earlier sessions
         self.started = provenance.now()
         self._tensorboard = tensorboard.asked()
-        self._meter: EnergyMeter | None = None  # starts with the loop
-        self._clock = self._saved = time.monotonic()
         self._save_cost = 0.0  # seconds that the last checkpoint took
         self.resumed = False  # from a checkpoint
         self._signal: int | None = None  # received by this process
@@ -108,8 +98,8 @@ class Session:
             self._handlers[number] = signal.signal(number, self._note_signal)
         if self.ranks.is_main:
             self.run.mkdir(parents=True, exist_ok=True)
-        if self.world == 1:  # with several, these counters would cover only a part
-            self._meter = energy.meter(self.plan["device"])
+        # with several processes, this counter would cover only a part
+        self._meter = energy.meter(self.plan["device"] if self.world == 1 else "cpu")
         self._clock = self._saved = time.monotonic()
         return self
 
@@ -136,7 +126,7 @@ class Session:
 
     @contextlib.contextmanager
     def training(
-        self, state: Resumable, unit: str, about: str, work: Callable[[int], float] = float
+        self, state: "TrainingState[Any, Any]", unit: str, about: str, work: Callable[[int], float] = float
     ) -> Iterator[Reporter]:
         """Context of the loop: resumes ``state`` from a checkpoint if there is one, notes signals, reports progress.
 
@@ -153,13 +143,13 @@ class Session:
                 )
                 yield report
 
-    def resume(self, state: Resumable, say: Any = print) -> None:
+    def resume(self, state: "TrainingState[Any, Any]") -> None:
         """Load the newest undamaged checkpoint into ``state``; if there is none, leave the state unchanged.
 
         Raises UserError if the checkpoint was trained with another recipe, or lacks parts of ``state``.
         """
         try:
-            loop = self.restore(say)
+            loop = self.restore()
             if loop is not None:
                 state.load_state_dict(loop)
         except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
@@ -172,21 +162,21 @@ class Session:
                 f"({type(error).__name__}: {reason}); delete it and run the same command again"
             ) from error
 
-    def restore(self, say: Any) -> dict[str, Any] | None:
+    def restore(self) -> dict[str, Any] | None:
         """The loop's own state from the newest undamaged checkpoint, or None to start from the beginning.
 
         Raises UserError if the checkpoint was trained with another recipe. With another number of processes it is
         resumed; run.json and metrics.json then list the numbers, each with its first update.
         """
-        loop = self.ranks.from_main(self._restore(say) if self.ranks.is_main else None)
+        loop = self.ranks.from_main(self._restore() if self.ranks.is_main else None)
         self.resumed = loop is not None
         return loop
 
-    def _restore(self, say: Any) -> dict[str, Any] | None:
+    def _restore(self) -> dict[str, Any] | None:
         if (self.run / "model.pt").exists():  # written last: checkpoints beside it remain from a finished run
-            say(self._why_again())
+            print(self._why_again())
             checkpoint.remove_all(self.run)
-        state = checkpoint.latest(self.run, self.identity, say)
+        state = checkpoint.latest(self.run, self.identity, print)
         for name in RESULTS:  # results of an earlier run, whose weights are replaced
             (self.run / name).unlink(missing_ok=True)
         commit = provenance.commit()
@@ -200,7 +190,9 @@ class Session:
         self.before = {name: state[name] for name in self.before}
         before = self.processes[-1][1]
         if before != self.world:
-            say(f"resuming with a different number of processes ({before} -> {self.world}); last digits may now differ")
+            print(
+                f"resuming with a different number of processes ({before} -> {self.world}); last digits may now differ"
+            )
             self.processes = [*self.processes, [state["loop"]["update"], self.world]]
         history.write(self.run / "history.jsonl", self.rows)  # the file may be ahead of the checkpoint
         if len(self.processes) > 1:
@@ -227,12 +219,11 @@ class Session:
 
     def _totals(self) -> dict[str, Any]:
         """Totals over all sessions of this run, including this one; energy {} if the machine has no counter."""
-        joules = self._meter.joules() if self._meter is not None else {}
         return {
             "seconds": self.seconds(),
             "sessions": self.before["sessions"] + 1,
             "peak": max(self.before["peak"], provenance.peak_memory_bytes()),
-            "energy": energy.add(self.before["energy"], joules, self.before["sessions"]),
+            "energy": energy.add(self.before["energy"], self._meter.joules(), self.before["sessions"]),
         }
 
     def add_row(self, row: dict[str, Any]) -> None:

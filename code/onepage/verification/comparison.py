@@ -6,8 +6,6 @@ interval for one more seed (Student's t); with fewer, the 95 % interval of the s
 for accuracy, bootstrap for BLEU and chrF2).
 """
 
-import hashlib
-import json
 import math
 import statistics
 from collections.abc import Mapping, Sequence
@@ -18,6 +16,7 @@ from typing import Any
 from onepage import tasks
 from onepage.errors import UserError
 from onepage.files import read_json
+from onepage.runs.fingerprint import sha256_of
 from onepage.tasks import Measure
 from onepage.training.recipe import difference
 from onepage.verification.claims import FAIL, NOT_CHECKED, PASS, Claim, Reference, is_number
@@ -66,7 +65,7 @@ def fingerprint(metrics: Mapping[str, Any], provenance: Mapping[str, Any]) -> st
     }  # fmt: skip
     if not all([host.get("cpu_id"), elsewhere.get("cpu_id"), *parts["code"]]):
         return None
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return sha256_of(parts)
 
 
 def obstacle(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
@@ -183,9 +182,7 @@ def _exact(task: str, mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> lis
     kept = [{key: value for key, value in metrics.items() if key not in COMMIT} for metrics in (theirs, mine)]
     digests = {
         "weights, SHA-256": [str(metrics["weights_digest"]) for metrics in (theirs, mine)],
-        "metrics.json but its commit, SHA-256": [
-            hashlib.sha256(json.dumps(part, sort_keys=True).encode()).hexdigest() for part in kept
-        ],
+        "metrics.json but its commit, SHA-256": [sha256_of(part) for part in kept],
     }
     rows += [(name, there[:12], here[:12], there == here) for name, (there, here) in digests.items()]
     return [

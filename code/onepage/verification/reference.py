@@ -102,7 +102,7 @@ def _copy_run(task: str, run: Path, folder: Path) -> list[str]:
         if name != PREDICTIONS:
             shutil.copyfile(run / name, folder / name)
     _copy_arrays(run / PREDICTIONS, folder / PREDICTIONS, getattr(tasks.get(task).module("recount"), "COPIED", ()))
-    rows, _ = seeds.beside(run)
+    rows = [row for _, row in seeds.comparable(run)[0]]
     write_json(folder / "seeds.json", rows)
     if tasks.get(task).has("ablation"):
         ablated = stamps.ablation_of(run)
@@ -175,14 +175,13 @@ def _swap(new: Path, target: Path, old: Path) -> None:
 # --- checking a result that is there ---------------------------------------------------------------------------------
 
 
-def load(folder: Path) -> Path:
-    """``folder`` if it holds a valid reference result; otherwise raises UserError with the first problem."""
+def load(folder: Path) -> None:
+    """Raise UserError, with the first problem, unless ``folder`` holds a valid reference result."""
     if not (folder / "manifest.json").is_file():
         raise UserError(f"{folder} holds no reference result (manifest.json is missing); see report/reference")
     wrong = problems(folder)
     if wrong:
         raise UserError(f"{folder}: {wrong[0]}; restore it with git")
-    return folder
 
 
 def kept_runs(folder: Path) -> list[Path]:
