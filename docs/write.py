@@ -8,9 +8,9 @@ fails while a document is not what this writes. Sections of the model cards: Mit
 al. 2019, "Model Cards for Model Reporting".
 """
 
-import importlib.util
 import json
 import re
+import runpy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,7 @@ def build() -> dict[str, Any]:
     claimed = {claim.task: task_of(claim) for claim in claims}
     return {
         "claims": [claim_row(claim, claimed[claim.task]["folder"]) for claim in claims],
-        "floors": [{"id": floor.id, "text": floor.text, "floor": at_least(floor)} for floor in floors],
+        "floors": [{"text": floor.text, "floor": at_least(floor)} for floor in floors],
         "both": said_of_both(claimed),
         "cls": claimed["cls"] | cls_card(claimed["cls"]["metrics"]),
         "mt": claimed["mt"] | mt_card(claimed["mt"]["metrics"], page),
@@ -275,13 +275,12 @@ def cls_card(metrics: Mapping[str, Any]) -> dict[str, Any]:
     after, n = test["calibrated"], test["n"]
 
     def interval(bounds: Sequence[float]) -> str:
-        return "{} to {}".format(*(words.percent(bound) for bound in bounds))
+        return words.interval(bounds, 1, words.percent)
 
-    views = [["single image", words.percent(test["accuracy"]), interval(test["accuracy_interval"])]]
-    for key in ("tta", "tta_shifts"):
-        if key in test:
-            part = test[key]
-            views.append([part["method"], words.percent(part["accuracy"]), interval(part["accuracy_interval"])])
+    views = [
+        [name, words.percent(part["accuracy"]), interval(part["accuracy_interval"])]
+        for name, part in (("single image", test), (test["tta"]["method"], test["tta"]))
+    ]
     classes = [
         [
             row["name"],
@@ -295,8 +294,6 @@ def cls_card(metrics: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "image_size": metrics["train"]["image_sizes"][-1],
         "n": words.number(n),
-        "accuracy": words.percent(test["accuracy"]),
-        "interval": interval(test["accuracy_interval"]),
         "views": views,
         "classes": classes,
         "calibration": [
@@ -316,13 +313,8 @@ def mt_card(metrics: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, An
     """The scores of a translation run on each test set, with intervals and n, and BLEU by the length of the source."""
     rows, lengths = [], []
     for name, test in metrics["tests"].items():
-        scores = [test["bleu"], test["chrf2"], test.get("bleu_lc_norm_tok")]
-        cells = [
-            "–"
-            if part is None
-            else "{} ({} to {})".format(*(words.number(x, 1) for x in (part["score"], *part["interval"])))
-            for part in scores
-        ]
+        scores = (test["bleu"], test["chrf2"], test["bleu_lc_norm_tok"])
+        cells = [f"{words.number(part['score'], 1)} ({words.interval(part['interval'], 1)})" for part in scores]
         rows.append([facts.test_name(name, page), words.number(test["n"]), *cells])
         rows[-1].insert(3, words.number(test["bleu_greedy"], 1))
         groups = test["bleu_by_length"]
@@ -349,13 +341,10 @@ def mt_card(metrics: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, An
 
 def sizes() -> dict[str, str]:
     """Downloads and disk, as the code that installs and fetches knows them."""
-    spec = importlib.util.spec_from_file_location("env_setup", ROOT / "env" / "setup.py")
-    assert spec is not None and spec.loader is not None
-    setup = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(setup)
+    known = runpy.run_path(str(ROOT / "env" / "setup.py"))["SIZES"]
     found: dict[str, str] = {}
     for flavour in ("cpu", "cuda"):
-        pairs = zip(setup.SIZES["Linux", flavour], setup.SIZES["rest"], strict=True)
+        pairs = zip(known["Linux", flavour], known["rest"], strict=True)
         download, disk = (part + rest for part, rest in pairs)
         found |= {f"{flavour}_download": f"{download:,} MB", f"{flavour}_disk": f"{disk / 1000:.1f} GB"}
     plans = {"images": sources.get("cifar10"), "pairs": sources.get("multi30k")}

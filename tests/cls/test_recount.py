@@ -33,6 +33,7 @@ def counted(monkeypatch: pytest.MonkeyPatch, test: dict[str, Any], **arrays: np.
     made = images.ImageSet("made-up", False, "digest", ("a", "b"), none, LABELS[:0], none, LABELS)
     monkeypatch.setattr(images, "load_images", lambda *given: {(Path("data"), "made-up"): made}[given])
     given = {"logits": LOGITS, "labels": LABELS} | arrays
+    test = {"calibrated": {"temperature": 1}} | test
     return recount({"set": "made-up", "test": test}, Path("data"), {k: v for k, v in given.items() if v is not None})
 
 

@@ -53,7 +53,7 @@ def write_figures(out: Path, task: str, run: Path) -> None:
         Image.new("RGB", (4, 3), "white").save(folder / f"{name}.png")
         digests = {f"sha256_{kind}": sha256_file(folder / f"{name}.{kind}") for kind in ("png", "pdf")}
         alt = f"{name} of 'a' | <b>\"x\"</b> _y_"
-        facts = {"heads_focused": "12", "heads_all": "12", "heads_rest": "10", "best_head": "layer 3, head 4"}
+        facts = {"heads_focused": "12", "heads_all": "12", "heads_rest": "10"}
         said = {"facts": facts} if name == "attention_heads" else {}
         rows.append({"name": name, "width_mm": width, "height_mm": height, "alt": alt, **digests, **said})
     manifest = {"task": task, "run": "r", "metrics_sha256": sha256_file(run / "metrics.json"), "figures": rows}

@@ -27,7 +27,6 @@ def facts(metrics: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, str]
         "correct_n": number(test["correct"]),
         "wrong_n": number(test["n"] - test["correct"]),
         "test_accuracy": percent(test["accuracy"]),
-        "gap": signed(100 * (test["accuracy"] - val["accuracy"])),
         "nll": number(test["nll"], 2),
         "brier": number(test["brier"], 3),
         "ece": percent(test["ece"]),
@@ -45,7 +44,7 @@ def facts(metrics: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, str]
         found["under_confident"] = found["temperature"]
     low, high = test["accuracy_interval"]
     if low <= val["accuracy"] <= high:
-        found["gap_inside"] = found["gap"]
+        found["gap_inside"] = signed(100 * (test["accuracy"] - val["accuracy"]))
     return found | _confusions(test)
 
 

@@ -43,13 +43,12 @@ def recount(metrics: Mapping[str, Any], data_dir: Path, arrays: Mapping[str, np.
             found.values[f"test.confusion.{true}.{given}"] = int((of_class & (predicted == given)).sum())
     in_float64 = logits.astype(np.float64)
     found.values |= {f"test.{name}": value for name, value in _calibration(in_float64, labels).items()}
-    if "calibrated" in metrics["test"]:
-        temperature = metrics["test"]["calibrated"].get("temperature")
-        if type(temperature) in (int, float) and 0 < temperature < 1e300:
-            scaled = _calibration(in_float64 / temperature, labels)
-            found.values |= {f"test.calibrated.{name}": value for name, value in scaled.items()}
-        else:
-            found.problems["test.calibrated.nll"] = "no positive temperature beside it in metrics.json"
+    temperature = metrics["test"]["calibrated"].get("temperature")
+    if type(temperature) in (int, float) and 0 < temperature < 1e300:
+        scaled = _calibration(in_float64 / temperature, labels)
+        found.values |= {f"test.calibrated.{name}": value for name, value in scaled.items()}
+    else:
+        found.problems["test.calibrated.nll"] = "no positive temperature beside it in metrics.json"
     return found
 
 

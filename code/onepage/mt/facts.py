@@ -36,7 +36,6 @@ def facts(metrics: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, str]
         "exact": number(test["exact"]),
         "bleu": number(bleu["score"], 1),
         "greedy": number(test["bleu_greedy"], 1),
-        "gain": _change(test["bleu_greedy"], bleu["score"]),
         "beam_size": number(metrics["decoding"]["beam_size"]),
         "chrf": number(test["chrf2"]["score"], 1),
         "tokenizer": _signature_field(bleu["signature"], "tok"),
@@ -44,8 +43,8 @@ def facts(metrics: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, str]
     }
     if test["bleu_greedy_p"] < SIGNIFICANT:
         found["gain_p"] = f"{test['bleu_greedy_p']:.3f}"
-    if not found["gain"].startswith("+"):
-        found["no_gain"] = found["gain"]
+    if not (gain := _change(test["bleu_greedy"], bleu["score"])).startswith("+"):
+        found["no_gain"] = gain
     if 0 < bleu["brevity_penalty"] < 0.995:
         found["brevity_cost"] = number(bleu["score"] / bleu["brevity_penalty"] - bleu["score"], 1)
     if test["bleu_lc_norm_tok"]:

@@ -159,7 +159,7 @@ def test_page_shows_every_head_and_counts_them(tmp_path):
     with onepage_style():
         attention._page(book, cross, *sides)
     sheet, alt, facts = added["attention_heads"]
-    assert facts == {"heads_all": "6", "heads_focused": "2", "heads_rest": "1", "best_head": "layer 2, head 3"}
+    assert facts == {"heads_all": "6", "heads_focused": "2", "heads_rest": "1"}
     assert "2 of 6 heads" in alt and "Enlarged: layer 2, head 3" in alt
     images = [image for axes in sheet.figure.axes for image in axes.images]
     maps = [image.get_array().shape[:2] for image in images]

@@ -124,14 +124,13 @@ def _page(book: Book, cross: np.ndarray, output: Side, source: Side) -> None:
     facts = {
         "heads_all": f"{layers * heads}",
         "heads_focused": f"{int((sharp >= 0.5).sum())}",
-        "best_head": f"layer {layer + 1}, head {head + 1}",
     }
     rest = int((resting >= 0.5).sum())
     facts |= {"heads_rest": f"{rest}"} if rest else {}
     alt = (
         f"Cross-attention of all {layers} layers and {heads} heads from “{source.sentence}” to “{output.sentence}”. "
         f"{facts['heads_focused']} of {facts['heads_all']} heads focus on a source subword (half or more of a row's "
-        f"weight, on average), and {rest} on the end of the sentence. Enlarged: {facts['best_head']}."
+        f"weight, on average), and {rest} on the end of the sentence. Enlarged: layer {layer + 1}, head {head + 1}."
     )
     book.add("attention_heads", sheet, alt, facts)
 
