@@ -108,7 +108,7 @@ def _scale(
     """
     module, device = task.module("budget"), run["device"]
     made_for = {"minutes": minutes, "machine": [provenance.cpu_model(), provenance.cores()]}
-    made_for["program"] = Fingerprints().digest([Path(module.__file__)])
+    made_for["program"] = Fingerprints().digest([Path(str(module.__file__))])
     made_for |= {key: value for key, value in run.items() if key != "evaluation"}
     rates = earlier.get("rates") if earlier.get("made_for") == made_for else None
     if rates is None:
