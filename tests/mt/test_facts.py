@@ -23,17 +23,23 @@ def metrics(tmp_path: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("score", "said"), [(34.7, {"below": "6.3"}), (41.449, {"above": "0.4"}), (41.02, {}), (40.97, {})]
+    ("score", "interval", "said"),
+    [
+        (34.7, [33.1, 36.3], {"below": "6.3"}),
+        (41.449, [41.03, 41.9], {"above": "0.4"}),
+        (41.449, [41.02, 41.9], {"level": "41.0"}),
+        (40.97, [39.5, 41.02], {"level": "41.0"}),
+    ],
 )
 def test_the_published_gap_is_that_of_printed_scores(
-    metrics: dict[str, Any], score: float, said: dict[str, str]
+    metrics: dict[str, Any], score: float, interval: list[float], said: dict[str, str]
 ) -> None:
-    """Of 41.02, printed as 41.0."""
-    metrics["tests"]["test_2016_flickr"]["bleu_lc_norm_tok"]["score"] = score
+    """Of 41.02, printed as 41.0; there is no gap if our interval contains it."""
+    metrics["tests"]["test_2016_flickr"]["bleu_lc_norm_tok"] |= {"score": score, "interval": interval}
     found = facts.facts(metrics, PAGE)
-    assert {name: found[name] for name in ("above", "below") if name in found} == said
+    assert {name: found[name] for name in ("above", "below", "level") if name in found} == said
     metrics["tgt"] = "fr"
-    assert not {"above", "below"} & set(facts.facts(metrics, PAGE))
+    assert not {"above", "below", "level"} & set(facts.facts(metrics, PAGE))
 
 
 @pytest.mark.parametrize(("penalty", "cost"), [(0.9, "4.0"), (1.0, None), (0.996, None)])
