@@ -14,7 +14,7 @@ def bench() -> None:
     """Compare this program with others on this machine.
 
     RUN is a planned run folder. Leave the machine idle meanwhile: other programs lower the rates and make the ratios
-    unreliable. Each command waits up to two minutes for the load average to fall. It writes
+    unreliable. If the load average is high, each command first waits up to two minutes for it to fall. It writes
     OUT/report/bench/KIND-HARDWARE.json, with every repeat, and prints its table. If it is stopped, it writes nothing.
     """
 

@@ -70,7 +70,7 @@ def train(run: Path, save_every: float, own_gpu: bool) -> None:
     recipe = from_values(task.module("recipe").Recipe, planned["recipe"], str(run_plan.path_of(run, "train")))
     identity = run_plan.identity(planned)
     processes, torchrun = planned.get("processes", 1), planned.get("torchrun", "")
-    joined = launch.launched() or distributed.in_job()
+    joined = launch.launched()
     if (processes > 1 or torchrun.strip()) and not joined:
         world = launch.world(processes, torchrun)
         if session.Session(run, recipe, identity, program, world=world).finished():

@@ -50,11 +50,11 @@ def facts(metrics: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, str]
     if test["bleu_lc_norm_tok"]:
         found["lc_norm_tok"] = number(test["bleu_lc_norm_tok"]["score"], 1)
         if (theirs := published(metrics, headline)) is not None:
-            gap = _change(theirs, test["bleu_lc_norm_tok"]["score"])
             low, high = test["bleu_lc_norm_tok"]["interval"]
             if low <= theirs <= high:
                 found["level"] = number(theirs, 1)
             else:
+                gap = _change(theirs, test["bleu_lc_norm_tok"]["score"])
                 found["above" if gap.startswith("+") else "below"] = gap[1:]
     return found | _lowest(metrics["tests"], headline, page) | _lengths(test["bleu_by_length"])
 

@@ -104,7 +104,7 @@ def _scale(
 ) -> dict[str, Any]:
     """Scale the recipe in ``run`` to a training time, in place; returns the measured rates and what they depend on.
 
-    The machine is measured once: the same budget, recipe and hardware have the same rates, so the same scaled recipe.
+    The plan keeps the rates: with the same budget, recipe and hardware, the scaled recipe stays the same.
     """
     module, device = task.module("budget"), run["device"]
     made_for = {"minutes": minutes, "machine": [provenance.cpu_model(), provenance.cores()]}
